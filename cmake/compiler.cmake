@@ -1,0 +1,26 @@
+# Compiler settings shared by every target of the project: link to miniparallel_options.
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Type of build" FORCE)
+endif()
+set(CMAKE_CXX_FLAGS_RELEASE "-O3" CACHE STRING "" FORCE)  # argument checks throw; assert stays on
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+
+find_program(CCACHE ccache)
+if(CCACHE AND PROJECT_IS_TOP_LEVEL)
+  # Precompiled headers and ccache need these two relaxations (ccache manual, "Precompiled headers").
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros
+                                  CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${CCACHE})
+endif()
+
+add_library(miniparallel_options INTERFACE)
+target_compile_features(miniparallel_options INTERFACE cxx_std_20)
+target_compile_options(miniparallel_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow $<$<BOOL:${MINIPARALLEL_WERROR}>:-Werror>
+  $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess>
+  -fno-math-errno -fno-trapping-math)
+if(MINIPARALLEL_SANITIZE)
+  target_compile_options(miniparallel_options INTERFACE -fsanitize=${MINIPARALLEL_SANITIZE} -fno-omit-frame-pointer -g1 -O1
+                         -fno-sanitize-recover=all)
+  target_link_options(miniparallel_options INTERFACE -fsanitize=${MINIPARALLEL_SANITIZE})
+endif()

@@ -1,0 +1,23 @@
+# The library target. Sources are globbed: a file in kernels/, engine/ or parallel/ is part of the library.
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(ZLIB REQUIRED)
+find_package(hwy REQUIRED)
+find_path(MINIPARALLEL_CBLAS_INCLUDE cblas.h PATH_SUFFIXES openblas-openmp openblas REQUIRED)
+find_library(MINIPARALLEL_BLAS openblas PATH_SUFFIXES openblas-openmp REQUIRED)
+
+file(GLOB_RECURSE sources CONFIGURE_DEPENDS
+  ${PROJECT_SOURCE_DIR}/kernels/cpu/*.cpp ${PROJECT_SOURCE_DIR}/kernels/*.cpp
+  ${PROJECT_SOURCE_DIR}/engine/*.cpp ${PROJECT_SOURCE_DIR}/parallel/*.cpp)
+list(FILTER sources EXCLUDE REGEX "/kernels/cuda/")
+list(REMOVE_DUPLICATES sources)
+
+add_library(miniparallel STATIC ${sources})
+add_library(miniparallel::miniparallel ALIAS miniparallel)
+target_include_directories(miniparallel
+  PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>
+  PRIVATE ${PROJECT_SOURCE_DIR})
+target_include_directories(miniparallel SYSTEM PRIVATE ${MINIPARALLEL_CBLAS_INCLUDE})
+target_compile_features(miniparallel PUBLIC cxx_std_20)
+target_link_libraries(miniparallel
+  PRIVATE $<BUILD_INTERFACE:miniparallel_options> OpenMP::OpenMP_CXX ZLIB::ZLIB hwy::hwy ${MINIPARALLEL_BLAS})
+set_target_properties(miniparallel PROPERTIES VERSION ${PROJECT_VERSION})
