@@ -1,0 +1,31 @@
+#pragma once
+
+#include <compare>
+#include <string>
+#include <string_view>
+
+namespace miniparallel {
+
+/// Where a tensor lives: the CPU or one GPU.
+struct Device {
+  enum class Type : unsigned char { cpu, cuda };
+
+  Type type = Type::cpu;
+  int index = 0;
+
+  static constexpr Device cpu() { return {}; }
+  static constexpr Device cuda(int index = 0) { return {Type::cuda, index}; }
+
+  /// "cpu", "cuda" (device 0) or "cuda:3". Throws `Error` for anything else.
+  static Device parse(std::string_view text);
+
+  constexpr bool is_cpu() const { return type == Type::cpu; }
+  constexpr bool is_cuda() const { return type == Type::cuda; }
+  friend constexpr bool operator==(Device, Device) = default;
+  friend constexpr auto operator<=>(Device, Device) = default;
+};
+
+/// "cpu" or "cuda:0".
+std::string to_string(Device device);
+
+}  // namespace miniparallel

@@ -1,0 +1,16 @@
+#pragma once
+
+/// Everything that a program needs.
+
+#include <miniparallel/autograd.h>
+#include <miniparallel/device.h>
+#include <miniparallel/dtype.h>
+#include <miniparallel/error.h>
+#include <miniparallel/log.h>
+#include <miniparallel/memory.h>
+#include <miniparallel/ops.h>
+#include <miniparallel/random.h>
+#include <miniparallel/shape.h>
+#include <miniparallel/tensor.h>
+#include <miniparallel/threads.h>
+#include <miniparallel/version.h>

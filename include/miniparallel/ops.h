@@ -1,0 +1,215 @@
+#pragma once
+
+#include <miniparallel/tensor.h>
+
+#include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
+
+/// Differentiable functions of tensors. Shapes broadcast and dtypes promote as in NumPy and PyTorch; the
+/// result lives on the device of the arguments, which must agree (a CPU tensor with no dimensions goes with
+/// any device).
+
+namespace miniparallel {
+
+// --- arithmetic
+// ---------------------------------------------------------------------------------------------------
+
+Tensor add(const Tensor& a, const Tensor& b);
+Tensor sub(const Tensor& a, const Tensor& b);
+Tensor mul(const Tensor& a, const Tensor& b);
+Tensor div(const Tensor& a, const Tensor& b);  ///< true division: integers give `default_dtype`
+Tensor pow(const Tensor& base, const Tensor& exponent);
+Tensor maximum(const Tensor& a, const Tensor& b);  ///< where equal, each side gets half of the gradient
+Tensor minimum(const Tensor& a, const Tensor& b);
+
+Tensor add(const Tensor& a, Scalar b);
+Tensor sub(const Tensor& a, Scalar b);
+Tensor mul(const Tensor& a, Scalar b);
+Tensor div(const Tensor& a, Scalar b);
+Tensor pow(const Tensor& base, Scalar exponent);
+
+inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
+inline Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b); }
+inline Tensor operator*(const Tensor& a, const Tensor& b) { return mul(a, b); }
+inline Tensor operator/(const Tensor& a, const Tensor& b) { return div(a, b); }
+inline Tensor operator+(const Tensor& a, Scalar b) { return add(a, b); }
+inline Tensor operator-(const Tensor& a, Scalar b) { return sub(a, b); }
+inline Tensor operator*(const Tensor& a, Scalar b) { return mul(a, b); }
+inline Tensor operator/(const Tensor& a, Scalar b) { return div(a, b); }
+inline Tensor operator+(Scalar a, const Tensor& b) { return add(b, a); }
+inline Tensor operator*(Scalar a, const Tensor& b) { return mul(b, a); }
+Tensor operator-(Scalar a, const Tensor& b);
+Tensor operator/(Scalar a, const Tensor& b);
+Tensor operator-(const Tensor& x);
+
+// --- comparison: bool results, no gradient
+// ---------------------------------------------------------------------------
+
+Tensor operator==(const Tensor& a, const Tensor& b);
+Tensor operator!=(const Tensor& a, const Tensor& b);
+Tensor operator<(const Tensor& a, const Tensor& b);
+Tensor operator<=(const Tensor& a, const Tensor& b);
+Tensor operator>(const Tensor& a, const Tensor& b);
+Tensor operator>=(const Tensor& a, const Tensor& b);
+Tensor operator==(const Tensor& a, Scalar b);
+Tensor operator!=(const Tensor& a, Scalar b);
+Tensor operator<(const Tensor& a, Scalar b);
+Tensor operator<=(const Tensor& a, Scalar b);
+Tensor operator>(const Tensor& a, Scalar b);
+Tensor operator>=(const Tensor& a, Scalar b);
+Tensor logical_and(const Tensor& a, const Tensor& b);
+Tensor logical_or(const Tensor& a, const Tensor& b);
+Tensor logical_not(const Tensor& x);
+
+/// |a - b| <= atol + rtol * |b| for every element, NaN unequal.
+bool allclose(const Tensor& a, const Tensor& b, double rtol = 1e-5, double atol = 1e-8);
+/// Same shape, dtype and elements.
+bool equal(const Tensor& a, const Tensor& b);
+
+// --- elementwise
+// ----------------------------------------------------------------------------------------------------
+
+Tensor neg(const Tensor& x);
+Tensor exp(const Tensor& x);
+Tensor log(const Tensor& x);
+Tensor sqrt(const Tensor& x);
+Tensor abs(const Tensor& x);  ///< gradient 0 at 0
+Tensor tanh(const Tensor& x);
+Tensor sigmoid(const Tensor& x);
+Tensor relu(const Tensor& x);  ///< gradient 0 at 0
+enum class Gelu { erf, tanh };
+Tensor gelu(const Tensor& x, Gelu approximate = Gelu::erf);
+Tensor silu(const Tensor& x);
+Tensor erf(const Tensor& x);
+Tensor sin(const Tensor& x);
+Tensor cos(const Tensor& x);
+Tensor clamp(const Tensor& x, Scalar low, Scalar high);  ///< gradient passes at the bounds
+/// Elements of `a` where `condition`, which is bool, else of `b`.
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
+Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value);
+
+// --- reductions: over all dims when `dims` is empty
+// -------------------------------------------------------------------
+
+Tensor sum(const Tensor& x, const Shape& dims = {},
+           bool keepdim = false);  ///< integers and bool sum in int64
+Tensor mean(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
+Tensor var(const Tensor& x, const Shape& dims = {}, bool unbiased = true, bool keepdim = false);
+Tensor amax(const Tensor& x, const Shape& dims = {},
+            bool keepdim = false);  ///< equal maxima share the gradient evenly
+Tensor amin(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
+Tensor argmax(const Tensor& x, std::optional<int> dim = {},
+              bool keepdim = false);  ///< int64, the first maximum
+
+// --- joining and picking
+// ------------------------------------------------------------------------------------------------
+
+Tensor cat(const std::vector<Tensor>& tensors, int dim = 0);
+Tensor stack(const std::vector<Tensor>& tensors, int dim = 0);
+/// Rows `index` (int64 or int32, one dimension) of dimension `dim`.
+Tensor index_select(const Tensor& x, int dim, const Tensor& index);
+/// weight (count, width), indices of any shape (int64 or int32) -> indices.shape + (width). Rows
+/// `padding_idx` get no gradient.
+Tensor embedding(const Tensor& weight, const Tensor& indices, std::int64_t padding_idx = -1);
+
+// --- linear algebra
+// -----------------------------------------------------------------------------------------------------
+
+/// (..., n, k) x (..., k, m) -> (..., n, m); leading dimensions broadcast; a vector on either side as in
+/// NumPy.
+Tensor matmul(const Tensor& a, const Tensor& b);
+/// x (..., in), weight (out, in), bias (out) or undefined -> x weight^T + bias, (..., out).
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
+
+// --- softmax and losses
+// -------------------------------------------------------------------------------------------------
+
+Tensor softmax(const Tensor& x, int dim);
+Tensor log_softmax(const Tensor& x, int dim);
+
+enum class Reduction { mean, sum, none };
+struct CrossEntropyOptions {
+  Reduction reduction = Reduction::mean;
+  std::int64_t ignore_index = -100;  ///< rows with this target count neither in the sum nor in the mean
+  double label_smoothing = 0;        ///< in [0, 1]
+};
+/// logits (n, classes) or (n, classes, ...), target (n) or (n, ...): class indices, int64, int32 or uint8.
+Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& options = {});
+struct NllLossOptions {
+  Reduction reduction = Reduction::mean;
+  std::int64_t ignore_index = -100;
+};
+/// As `cross_entropy`, of log-probabilities.
+Tensor nll_loss(const Tensor& log_probabilities, const Tensor& target, const NllLossOptions& options = {});
+Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean);
+Tensor l1_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean);
+/// Binary cross entropy of sigmoid(x), stable for large |x|.
+Tensor bce_with_logits(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean);
+
+// --- images: (n, channels, height, width)
+// -------------------------------------------------------------------------------
+
+/// Height and width; one number stands for both.
+struct Size2 {
+  std::int64_t height, width;
+  constexpr Size2(std::int64_t both) : height(both), width(both) {}  // NOLINT: implicit
+  constexpr Size2(std::int64_t h, std::int64_t w) : height(h), width(w) {}
+  friend constexpr bool operator==(Size2, Size2) = default;
+};
+struct Conv2dOptions {
+  Size2 stride = 1;
+  Size2 padding = 0;
+  Size2 dilation = 1;
+  std::int64_t groups = 1;
+};
+/// x (n, in, h, w), weight (out, in / groups, kh, kw), bias (out) or undefined
+/// -> (n, out, (h + 2 padding - dilation (kh - 1) - 1) / stride + 1, likewise).
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+              const Conv2dOptions& options = {});
+
+struct Pool2dOptions {
+  std::optional<Size2> stride = {};  ///< the kernel's size when not given
+  Size2 padding = 0;                 ///< at most half of the kernel
+};
+Tensor max_pool2d(const Tensor& x, Size2 kernel, const Pool2dOptions& options = {});
+Tensor avg_pool2d(const Tensor& x, Size2 kernel,
+                  const Pool2dOptions& options = {});  ///< padding counts as zeros
+Tensor adaptive_avg_pool2d(const Tensor& x, Size2 output);
+
+// --- normalisation
+// ------------------------------------------------------------------------------------------------------
+
+struct BatchNormOptions {
+  bool training = false;
+  double momentum = 0.1;  ///< running = (1 - momentum) running + momentum batch
+  double eps = 1e-5;
+};
+/// x (n, channels, ...): per channel (x - mean) / sqrt(var + eps) * weight + bias. In training mean and
+/// biased variance come from the batch and the running statistics are updated in place (variance unbiased);
+/// else the running ones are used. weight and bias, or the running pair, may be undefined.
+Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
+                  const Tensor& running_var, const BatchNormOptions& options = {});
+/// Normalises over the last `normalized_shape.rank()` dimensions; weight and bias have that shape or are
+/// undefined.
+Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight = {},
+                  const Tensor& bias = {}, double eps = 1e-5);
+
+// --- randomness and attention
+// -------------------------------------------------------------------------------------------
+
+/// Zeroes elements with probability p and scales the others by 1 / (1 - p); `x` itself when not training.
+Tensor dropout(const Tensor& x, double p = 0.5, bool training = true);
+
+struct AttentionOptions {
+  bool causal = false;  ///< query i sees keys up to i (rows aligned at the top left, as in PyTorch)
+  double dropout = 0;
+  std::optional<double> scale = {};  ///< 1 / sqrt(width) when not given
+};
+/// softmax(q k^T scale + mask) v for q (..., n, e), k (..., m, e), v (..., m, ev). `mask` broadcasts to (...,
+/// n, m): bool (true takes part) or floating (added), or undefined.
+Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                                    const Tensor& mask = {}, const AttentionOptions& options = {});
+
+}  // namespace miniparallel

@@ -1,0 +1,267 @@
+#pragma once
+
+#include <miniparallel/device.h>
+#include <miniparallel/dtype.h>
+#include <miniparallel/scalar.h>
+#include <miniparallel/shape.h>
+
+#include <functional>
+#include <iosfwd>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace miniparallel {
+
+struct TensorImpl;
+class Tensor;
+
+/// dtype and device of a new tensor; what is not given is `default_dtype()` and the CPU.
+struct TensorOptions {
+  std::optional<DType> dtype = {};
+  Device device = {};
+  bool requires_grad = false;
+};
+
+/// A handle to an n-dimensional array: storage, offset, sizes, strides, dtype, device and its place in the
+/// autograd graph. Copying a Tensor copies the handle: both see the same elements. Views (`view`,
+/// `transpose`, `slice`, ...) share storage with their base; `clone` copies the elements.
+///
+/// Negative dimensions count from the end. Functions throw `Error` on bad arguments and leave the tensor as
+/// it was. A Tensor may be read by several threads; writing needs the caller's own synchronisation.
+class Tensor {
+ public:
+  Tensor() = default;  ///< undefined: holds nothing
+  explicit Tensor(std::shared_ptr<TensorImpl> impl) : impl_(std::move(impl)) {}
+
+  // --- what it is
+  // -----------------------------------------------------------------------------------------------
+  bool defined() const { return impl_ != nullptr; }
+  const Shape& shape() const;
+  const Shape& strides() const;  ///< in elements
+  std::int64_t size(int dim) const;
+  int dim() const;  ///< number of dimensions
+  std::int64_t numel() const;
+  DType dtype() const;
+  Device device() const;
+  bool is_contiguous() const;  ///< row-major without gaps
+  bool is_floating() const;    ///< float32, float64, float16 or bfloat16
+
+  // --- elements
+  // -------------------------------------------------------------------------------------------------
+  /// Pointer to the first element of a CPU tensor of exactly this type.
+  template <class T>
+  T* data() const {
+    return static_cast<T*>(checked_data(dtype_of<T>));
+  }
+  /// The only element, converted to T. Throws `Error` unless numel() == 1.
+  template <class T = double>
+  T item() const {
+    const Scalar value = scalar();
+    if constexpr (std::is_floating_point_v<T>) return static_cast<T>(value.as_double());
+    return static_cast<T>(value.as_int64());
+  }
+  Scalar scalar() const;
+  /// All elements in row-major order, converted to T.
+  template <class T>
+  std::vector<T> to_vector() const {
+    std::vector<T> values(static_cast<std::size_t>(numel()));
+    copy_to_host(values.data(), dtype_of<T>);
+    return values;
+  }
+  /// Converts to `dtype` and writes numel() elements in row-major order to host memory.
+  void copy_to_host(void* destination, DType dtype) const;
+  /// NumPy's layout, with dtype, device and grad_fn where they are not the usual ones.
+  std::string to_string() const;
+
+  // --- views: share storage
+  // -------------------------------------------------------------------------------------
+  Tensor view(const Shape& shape) const;     ///< one size may be -1; throws where the strides need a copy
+  Tensor reshape(const Shape& shape) const;  ///< `view` where possible, else a copy
+  Tensor flatten(int start_dim = 0, int end_dim = -1) const;
+  Tensor transpose(int dim0, int dim1) const;
+  Tensor t() const;  ///< transpose of a matrix
+  Tensor permute(const Shape& dims) const;
+  Tensor slice(int dim, std::int64_t start, std::int64_t stop,
+               std::int64_t step = 1) const;  ///< Python's x[start:stop:step], step >= 1
+  Tensor narrow(int dim, std::int64_t start, std::int64_t length) const;
+  Tensor select(int dim, std::int64_t index) const;  ///< drops the dimension
+  Tensor operator[](std::int64_t index) const { return select(0, index); }
+  Tensor expand(const Shape& shape) const;  ///< repeats size-1 dimensions without a copy; -1 keeps a size
+  Tensor squeeze() const;
+  Tensor squeeze(int dim) const;
+  Tensor unsqueeze(int dim) const;
+  std::vector<Tensor> chunk(std::int64_t chunks, int dim = 0) const;
+  std::vector<Tensor> split(std::int64_t size, int dim = 0) const;
+  std::vector<Tensor> split(const Shape& sizes, int dim = 0) const;
+
+  // --- copies
+  // ---------------------------------------------------------------------------------------------------
+  Tensor contiguous() const;  ///< itself when it is contiguous
+  Tensor clone() const;
+  Tensor to(DType dtype) const;    ///< itself when nothing changes
+  Tensor to(Device device) const;  ///< itself when nothing changes
+  Tensor to(Device device, DType dtype) const;
+  Tensor cpu() const { return to(Device::cpu()); }
+
+  // --- in place: change the elements and the version
+  // ----------------------------------------------------------- A tensor that autograd needs unchanged
+  // reports it in `backward`. A leaf that requires grad, or a view of one, can only be written under
+  // `NoGradGuard`.
+  Tensor& copy_(const Tensor& source);  ///< broadcasts and converts
+  Tensor& fill_(Scalar value);
+  Tensor& zero_() { return fill_(0); }
+  Tensor& add_(const Tensor& other, Scalar alpha = 1);  ///< += alpha * other
+  Tensor& add_(Scalar value);
+  Tensor& sub_(const Tensor& other);
+  Tensor& mul_(const Tensor& other);
+  Tensor& mul_(Scalar value);
+  Tensor& div_(const Tensor& other);
+  Tensor& div_(Scalar value);
+  Tensor& clamp_(Scalar low, Scalar high);
+  Tensor& masked_fill_(const Tensor& mask, Scalar value);
+  Tensor& uniform_(double low = 0, double high = 1);
+  Tensor& normal_(double mean = 0, double stddev = 1);
+  Tensor& operator+=(const Tensor& other) { return add_(other); }
+  Tensor& operator-=(const Tensor& other) { return sub_(other); }
+  Tensor& operator*=(const Tensor& other) { return mul_(other); }
+  Tensor& operator/=(const Tensor& other) { return div_(other); }
+  Tensor& operator+=(Scalar value) { return add_(value); }
+  Tensor& operator*=(Scalar value) { return mul_(value); }
+  Tensor& operator/=(Scalar value) { return div_(value); }
+
+  // --- autograd
+  // -------------------------------------------------------------------------------------------------
+  bool requires_grad() const;
+  /// Leaves only, floating only. Returns this tensor.
+  Tensor& requires_grad_(bool requires_grad = true);
+  bool is_leaf() const;
+  /// The op that made it, "" for a leaf.
+  std::string grad_fn_name() const;
+  /// The gradient; undefined before the first `backward` and after `zero_grad`.
+  Tensor grad() const;
+  /// Replaces the gradient; an undefined tensor drops it.
+  void set_grad(const Tensor& grad) const;
+  /// Also keep the gradient of this tensor, which is not a leaf.
+  void retain_grad() const;
+  /// The same elements outside the graph: shares storage and version, requires no grad.
+  Tensor detach() const;
+  /// Fills `grad` of every leaf below. `gradient` may be left out for a scalar. See `autograd::backward`.
+  void backward(const Tensor& gradient = {}, bool retain_graph = false, bool create_graph = false) const;
+  using Hook = std::function<Tensor(const Tensor& grad)>;
+  /// Called with this tensor's gradient once it is complete; a defined return value replaces it.
+  /// Returns a number for `remove_hook`.
+  int register_hook(Hook hook) const;
+  void remove_hook(int id) const;
+  /// How often the elements were written; shared by a base and its views.
+  std::uint32_t version() const;
+
+  // --- ops, as functions in ops.h
+  // -------------------------------------------------------------------------------
+  Tensor neg() const;
+  Tensor exp() const;
+  Tensor log() const;
+  Tensor sqrt() const;
+  Tensor abs() const;
+  Tensor pow(Scalar exponent) const;
+  Tensor tanh() const;
+  Tensor sigmoid() const;
+  Tensor relu() const;
+  Tensor sum() const;
+  Tensor sum(const Shape& dims, bool keepdim = false) const;
+  Tensor mean() const;
+  Tensor mean(const Shape& dims, bool keepdim = false) const;
+  Tensor amax(const Shape& dims = {}, bool keepdim = false) const;
+  Tensor amin(const Shape& dims = {}, bool keepdim = false) const;
+  Tensor argmax() const;
+  Tensor argmax(int dim, bool keepdim = false) const;
+  Tensor matmul(const Tensor& other) const;
+  Tensor softmax(int dim) const;
+  Tensor log_softmax(int dim) const;
+  Tensor masked_fill(const Tensor& mask, Scalar value) const;
+  Tensor clamp(Scalar low, Scalar high) const;
+  Tensor index_select(int dim, const Tensor& index) const;
+
+  const std::shared_ptr<TensorImpl>& impl() const { return impl_; }
+  /// Same handle, not same values.
+  bool is_same(const Tensor& other) const { return impl_ == other.impl_; }
+
+ private:
+  void* checked_data(DType dtype) const;
+
+  std::shared_ptr<TensorImpl> impl_;
+};
+
+std::ostream& operator<<(std::ostream& stream, const Tensor& tensor);
+
+// --- creation
+// -----------------------------------------------------------------------------------------------------
+
+Tensor empty(const Shape& shape, const TensorOptions& options = {});  ///< elements are not initialised
+Tensor zeros(const Shape& shape, const TensorOptions& options = {});
+Tensor ones(const Shape& shape, const TensorOptions& options = {});
+/// dtype when not given: bool, int64 or `default_dtype`, by the kind of `value`.
+Tensor full(const Shape& shape, Scalar value, const TensorOptions& options = {});
+/// start, start + step, ... below `stop` (above, for a negative step). int64 for integer arguments.
+Tensor arange(Scalar start, Scalar stop, Scalar step = 1, const TensorOptions& options = {});
+Tensor arange(Scalar stop, const TensorOptions& options = {});
+Tensor eye(std::int64_t n, const TensorOptions& options = {});
+Tensor rand(const Shape& shape, const TensorOptions& options = {});   ///< uniform in [0, 1)
+Tensor randn(const Shape& shape, const TensorOptions& options = {});  ///< normal with mean 0 and variance 1
+/// Integers in [low, high), int64 when no dtype is given.
+Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, const TensorOptions& options = {});
+/// 0 .. n-1 in random order, int64.
+Tensor randperm(std::int64_t n);
+
+/// Shape, dtype and device of `other`; `options.dtype` replaces the dtype.
+Tensor empty_like(const Tensor& other);
+Tensor zeros_like(const Tensor& other);
+Tensor ones_like(const Tensor& other);
+Tensor full_like(const Tensor& other, Scalar value);
+Tensor rand_like(const Tensor& other);
+Tensor randn_like(const Tensor& other);
+
+/// A copy of `shape.numel()` elements at `source`, which is host memory of type `dtype`.
+Tensor from_data(const void* source, const Shape& shape, DType dtype, Device device = {});
+
+/// A tensor with these elements: `tensor({1.0f, 2.0f})`, `tensor({1, 2, 3, 4}, {2, 2})`. double and float
+/// literals give `default_dtype`; pass `options.dtype` for another. int gives int64, bool gives bool.
+template <class T>
+requires std::is_arithmetic_v<T> Tensor tensor(std::span<const T> values, const Shape& shape,
+                                               const TensorOptions& options = {}) {
+  using Stored = std::conditional_t<std::is_same_v<T, int>, std::int32_t, T>;
+  Tensor made = from_data(values.data(), shape, dtype_of<Stored>);
+  const DType natural = std::is_floating_point_v<T> ? default_dtype()
+                        : std::is_same_v<T, int>    ? int64
+                                                    : dtype_of<Stored>;
+  made = made.to(options.device, options.dtype.value_or(natural));
+  return options.requires_grad ? made.requires_grad_() : made;
+}
+template <class T>
+Tensor tensor(const std::vector<T>& values, const Shape& shape, const TensorOptions& options = {}) {
+  return tensor(std::span<const T>(values), shape, options);
+}
+template <class T>
+Tensor tensor(const std::vector<T>& values) {
+  return tensor(std::span<const T>(values), {static_cast<std::int64_t>(values.size())});
+}
+template <class T>
+requires std::is_arithmetic_v<T> Tensor tensor(std::initializer_list<T> values) {
+  return tensor(std::span<const T>(values.begin(), values.size()),
+                {static_cast<std::int64_t>(values.size())});
+}
+template <class T>
+requires std::is_arithmetic_v<T> Tensor tensor(std::initializer_list<T> values, const Shape& shape,
+                                               const TensorOptions& options = {}) {
+  return tensor(std::span<const T>(values.begin(), values.size()), shape, options);
+}
+/// A tensor with no dimensions.
+Tensor scalar_tensor(Scalar value, const TensorOptions& options = {});
+
+/// Waits until everything enqueued for `device` is done and throws what went wrong there (an index out of
+/// range, a failed kernel). Returns at once for the CPU.
+void synchronize(Device device);
+
+}  // namespace miniparallel

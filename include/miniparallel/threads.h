@@ -1,0 +1,12 @@
+#pragma once
+
+namespace miniparallel {
+
+/// Threads that one CPU operation may use; at the start what OpenMP grants (`OMP_NUM_THREADS`, else the
+/// cores).
+int num_threads();
+
+/// Sets `num_threads` for the whole process, the BLAS included. Throws `Error` when `count` is below 1.
+void set_num_threads(int count);
+
+}  // namespace miniparallel
