@@ -1,6 +1,7 @@
 # The library target. Sources are globbed: a file in kernels/, engine/ or parallel/ is part of the library.
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(ZLIB REQUIRED)
+find_package(nlohmann_json REQUIRED)
 find_package(hwy REQUIRED)
 find_path(MINIPARALLEL_CBLAS_INCLUDE cblas.h PATH_SUFFIXES openblas-openmp openblas REQUIRED)
 find_library(MINIPARALLEL_BLAS openblas PATH_SUFFIXES openblas-openmp REQUIRED)
@@ -19,5 +20,6 @@ target_include_directories(miniparallel
 target_include_directories(miniparallel SYSTEM PRIVATE ${MINIPARALLEL_CBLAS_INCLUDE})
 target_compile_features(miniparallel PUBLIC cxx_std_20)
 target_link_libraries(miniparallel
-  PRIVATE $<BUILD_INTERFACE:miniparallel_options> OpenMP::OpenMP_CXX ZLIB::ZLIB hwy::hwy ${MINIPARALLEL_BLAS})
+  PRIVATE $<BUILD_INTERFACE:miniparallel_options> OpenMP::OpenMP_CXX ZLIB::ZLIB hwy::hwy ${MINIPARALLEL_BLAS}
+          $<BUILD_INTERFACE:nlohmann_json::nlohmann_json>)
 set_target_properties(miniparallel PROPERTIES VERSION ${PROJECT_VERSION})

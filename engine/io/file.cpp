@@ -1,0 +1,121 @@
+#include "engine/io/file.h"
+
+#include <miniparallel/error.h>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+namespace miniparallel::io {
+namespace {
+
+std::string reason(int error) { return std::generic_category().message(error); }
+
+// read and write may transfer less than asked, and more than 2 GiB at once is an error on some systems.
+constexpr std::size_t kLargestTransfer = std::size_t{1} << 30;
+
+std::filesystem::path folder_of(const std::filesystem::path& path) {
+  return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+}
+
+// A link stays a link: the file that it names is the one to replace.
+std::filesystem::path follow_link(const std::filesystem::path& path) {
+  std::error_code error;
+  auto target = std::filesystem::canonical(path, error);
+  return error ? path : target;
+}
+
+}  // namespace
+
+InputFile::InputFile(const std::filesystem::path& path) : name_(path.string()) {
+  // O_NONBLOCK: opening a pipe must not wait for its writer; it has no effect on a regular file.
+  descriptor_ = ::open(name_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor_ < 0) throw Error(name_ + ": cannot be opened for reading: " + reason(errno));
+  struct stat info {};
+  const bool known = ::fstat(descriptor_, &info) == 0;
+  if (!known || !S_ISREG(info.st_mode)) {
+    ::close(descriptor_);
+    throw Error(name_ + ": not a regular file");
+  }
+  size_ = static_cast<std::uint64_t>(info.st_size);
+}
+
+InputFile::~InputFile() { ::close(descriptor_); }
+
+void InputFile::read(std::uint64_t offset, std::span<std::byte> out) const {
+  while (!out.empty()) {
+    const auto count =
+        ::pread(descriptor_, out.data(), std::min(out.size(), kLargestTransfer), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw Error(name_ + ": cannot be read: " + reason(errno));
+    if (count == 0) {
+      throw Error(name_ + ": ends at byte " + std::to_string(offset) + ", " + std::to_string(out.size()) +
+                  " more were expected");
+    }
+    offset += static_cast<std::uint64_t>(count);
+    out = out.subspan(static_cast<std::size_t>(count));
+  }
+}
+
+std::vector<std::byte> read_file(const std::filesystem::path& path) {
+  const InputFile file(path);
+  std::vector<std::byte> bytes(file.size());
+  file.read(0, bytes);
+  return bytes;
+}
+
+AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(follow_link(path)) {
+  if (std::filesystem::is_directory(path_)) fail("cannot be written", EISDIR);
+  const std::string stem = (folder_of(path_) / ("." + path_.filename().string() + ".")).string();
+  for (int attempt = 0; descriptor_ < 0; ++attempt) {  // a process that was killed may have left its file
+    temporary_ = stem + std::to_string(::getpid()) + "-" + std::to_string(attempt) + ".tmp";
+    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (descriptor_ < 0 && errno != EEXIST) fail("no file can be created in its folder", errno);
+  }
+  struct stat old {};
+  if (::stat(path_.c_str(), &old) == 0) ::fchmod(descriptor_, old.st_mode & 07777);
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ < 0) return;
+  close_descriptor();
+  ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::write(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const auto count = ::write(descriptor_, bytes.data(), std::min(bytes.size(), kLargestTransfer));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail("cannot be written", errno);
+    bytes = bytes.subspan(static_cast<std::size_t>(count));
+  }
+}
+
+void AtomicFile::commit() {
+  if (::fsync(descriptor_) != 0) fail("cannot be written to disk", errno);
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("cannot be put in place", errno);
+  close_descriptor();
+
+  // The rename itself is on disk only once the folder is. Some network file systems cannot sync a folder.
+  const int folder = ::open(folder_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const bool synced = folder >= 0 && ::fsync(folder) == 0;
+  const int error = errno;
+  if (folder >= 0) ::close(folder);
+  if (!synced && error == EIO) {
+    throw Error(path_.string() + ": written, but its folder could not be synced: " + reason(error));
+  }
+}
+
+void AtomicFile::fail(const char* step, int error) const {
+  throw Error(path_.string() + ": " + step + ": " + reason(error) +
+              "; the file that was there before is unchanged");
+}
+
+void AtomicFile::close_descriptor() { ::close(std::exchange(descriptor_, -1)); }
+
+}  // namespace miniparallel::io
