@@ -1,0 +1,13 @@
+#pragma once
+// Findings: printed at once, kept until somebody takes them, fatal at exit if nobody did.
+
+#include <string>
+
+#include "miniparallel/simulator.h"
+
+namespace miniparallel::simulator {
+
+void report(Finding finding, std::string text);
+const char* name_of(Finding finding);
+
+}  // namespace miniparallel::simulator

@@ -1,0 +1,147 @@
+#pragma once
+// Control of the simulated CUDA machine: how many GPUs, in which order things run, which faults strike, what
+// was counted and what was found. The program under test calls CUDA's own functions; only a test's set-up
+// calls these.
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace miniparallel::simulator {
+
+/// One simulated GPU. `memory` is in bytes and real: an allocation past it fails. `compute_capability` is 10
+/// * major + minor.
+struct Gpu {
+  std::size_t memory = std::size_t{16} << 30;
+  int compute_capability = 90;
+  int multiprocessors = 132;
+  std::string name = "Simulated GPU";
+};
+
+/// Which ordered pairs of devices may enable peer access: nobody, ring neighbours, everybody.
+enum class Peers { none, ring, all };
+
+/// Who runs queued work: the host thread that waits for it, as late as possible and in a seeded order
+/// (`lazy`), or one worker thread per stream (`threaded`).
+enum class Streams { lazy, threaded };
+
+/// Order in which the threads of a block, and the blocks of a grid, take their turns.
+enum class Order { forward, reverse, shuffled };
+
+struct Machine {
+  std::vector<Gpu> gpus = {Gpu{}};
+  Peers peers = Peers::all;
+  Streams streams = Streams::lazy;
+  Order order = Order::shuffled;
+  std::uint64_t seed = 0;  ///< picks the shuffled order and the lazy interleaving; 0 is the latest possible
+  bool checking = false;   ///< look every access up in shadow memory; true if kernels are instrumented
+  std::chrono::milliseconds patience{2000};  ///< a wait that cannot end is reported after this long
+  int driver_version = 13000;                ///< 0: no driver; below 13000: too old for the toolkit
+  bool kernel_image = true;                  ///< false: the program has no code for these GPUs
+  int max_peers = 8;                         ///< peers that one device may have enabled at once
+};
+
+/// The machine that the environment describes: MINIPARALLEL_SIMULATED_GPUS (a number, default 1),
+/// MINIPARALLEL_SIMULATED_STREAMS (lazy or threaded), MINIPARALLEL_SIMULATED_SEED, and CUDA_VISIBLE_DEVICES.
+Machine machine_from_environment();
+
+/// That machine with `count` equal GPUs.
+Machine machine_with(int count);
+
+/// Throws everything away (memory, streams, errors, counters, faults, reports) and starts anew. Handles of
+/// before are dead.
+void reset(const Machine& machine = machine_from_environment());
+
+// ---- findings
+// -----------------------------------------------------------------------------------------------------
+
+enum class Finding {
+  out_of_bounds,
+  use_after_free,
+  unwritten_read,
+  peer_access,
+  host_memory,
+  host_access,
+  race,
+  barrier,
+  absent_lane,
+  stream_race,
+  free_in_use,
+  wrong_stream,
+  unchecked_error,
+  invalid_free,
+  hang,
+  instrumentation,
+  shared_memory,
+  library
+};
+
+struct Report {
+  Finding finding;
+  std::string text;  ///< names kernel, block, thread, address, allocation and device as far as they apply
+};
+
+/// The findings since the last call, oldest first. A program that ends with findings nobody took prints a
+/// line about them and exits with status 66.
+std::vector<Report> take_reports();
+
+/// Receives each finding at once; the default prints it to stderr. Returns the previous handler.
+using ReportHandler = std::function<void(const Report&)>;
+ReportHandler set_report_handler(ReportHandler handler);
+
+// ---- faults
+// -------------------------------------------------------------------------------------------------------
+
+/// The n-th device allocation from now on (1 = the next) fails once with cudaErrorMemoryAllocation:
+/// recoverable.
+void fail_allocation(int device, int nth);
+/// The n-th kernel, or copy, enqueued on the device from now on fails when it runs with this code: sticky, as
+/// in CUDA.
+void fail_kernel(int device, int nth, int cuda_error = 719 /* cudaErrorLaunchFailure */);
+void fail_copy(int device, int nth, int cuda_error = 719);
+/// The n-th call of a library function whose name begins with `prefix` returns its library's error.
+void fail_library_call(const std::string& prefix, int nth);
+/// The device falls off the bus: its queued work never finishes and every call on it fails; the others go on.
+void lose_device(int device);
+/// Operations of the device take `factor` times as long (threaded streams), or yield to all others (lazy
+/// streams).
+void slow_down(int device, double factor);
+/// Peer copies from one device to another arrive damaged, as behind a misconfigured IOMMU.
+void corrupt_link(int from, int to);
+
+// ---- counters
+// -----------------------------------------------------------------------------------------------------
+
+/// Counted when a call is made, not when its work runs: equal programs count equally in every mode and seed.
+struct Counters {
+  std::int64_t kernels = 0, library_calls = 0, host_functions = 0;
+  std::int64_t copies = 0, bytes_to_device = 0, bytes_to_host = 0, bytes_on_device = 0,
+               bytes_between_devices = 0, bytes_set = 0;
+  std::int64_t allocations = 0, frees = 0, bytes_allocated = 0, bytes_in_use = 0, peak_bytes = 0;
+  std::int64_t pinned_allocations = 0;
+  std::int64_t host_synchronizations =
+      0;  ///< calls that make the host wait: stream, event, device, synchronous copies
+  std::int64_t device_synchronizations = 0;  ///< those of them that wait for the whole device
+  std::int64_t event_records = 0, stream_waits = 0;
+};
+
+Counters counters(int device);
+Counters counters();  ///< summed over the devices
+/// What happened since `before`; bytes_in_use and peak_bytes stay absolute.
+Counters operator-(const Counters& after, const Counters& before);
+/// The peak starts again from what is in use now.
+void reset_peak();
+
+// ---- for allocators
+// -----------------------------------------------------------------------------------------------
+
+/// A caching allocator that carves blocks out of one allocation tells the checker where they are, so that an
+/// access past a block's end, or after its return, is found although CUDA's own allocation is larger and
+/// lives on.
+void block_handed_out(const void* begin, std::size_t bytes);
+void block_returned(const void* begin);
+
+}  // namespace miniparallel::simulator

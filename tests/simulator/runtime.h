@@ -1,0 +1,93 @@
+#pragma once
+// What a simulated library (cuBLAS, NCCL) needs from the simulated runtime: to queue work on a stream with
+// the memory that it reads and writes, to wait for work of other streams, and to report. Not installed.
+
+#include <cuda_runtime_api.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "miniparallel/simulator.h"
+
+namespace miniparallel::simulator {
+
+enum class Use { read, write, update };
+
+/// Memory that queued work touches: `rows` runs of `width` bytes, `pitch` bytes apart (a matrix with a
+/// leading dimension).
+struct Access {
+  Use use;
+  const void* address;
+  std::size_t width;
+  std::size_t pitch = 0;
+  std::size_t rows = 1;
+};
+
+struct Operation;
+using OperationRef = std::shared_ptr<Operation>;
+
+/// Something that work waits for besides other work: the remaining ranks of a collective. While it is shut
+/// the work does not run; if the host waits for it longer than the machine's patience, `explain` says whose
+/// fault that is, in a report.
+struct Gate {
+  std::function<std::string()> explain;
+  bool open = false;
+};
+
+enum class WorkKind { kernel, copy, library, host_function, marker };
+
+struct Work {
+  std::string name;
+  WorkKind kind = WorkKind::library;
+  std::vector<Access>
+      accesses;  ///< checked before `run`: valid, on a reachable device, written, unordered with nobody
+  std::function<cudaError_t()>
+      run;  ///< empty for a marker; an error that it returns becomes the machine's sticky error
+  std::vector<OperationRef> after;  ///< work of other streams that must have finished
+  std::shared_ptr<Gate> gate;
+};
+
+/// Appends work to a stream (any legal handle, the default streams included). Never waits. On failure returns
+/// the error, sets the thread's last error and leaves `*queued` alone.
+cudaError_t enqueue(cudaStream_t stream, Work work, OperationRef* queued = nullptr);
+
+/// Opens a gate: work behind it may run.
+void open_gate(const std::shared_ptr<Gate>& gate);
+
+/// Waits in the host for the stream, as cudaStreamSynchronize does, without counting it as the program's own
+/// wait.
+cudaError_t wait_for(cudaStream_t stream);
+
+int current_device();
+int device_count();
+/// The device a stream belongs to; -1 for a dead handle.
+int device_of(cudaStream_t stream);
+/// The device that owns this address; -1 if it is no device memory.
+int device_of_address(const void* address);
+/// True if kernels of `device` may touch memory of `owner` now.
+bool can_access(int device, int owner);
+bool peers_enabled(int device, int owner);
+
+/// True once for the call that `fail_library_call` chose.
+bool library_call_fails(const std::string& name);
+void count_library_call(int device);
+
+/// Makes `error` the error that every later call returns, as after a fault in a kernel.
+void set_sticky_error(cudaError_t error);
+/// The sticky error, or cudaSuccess. A library call made after a fault must fail too.
+cudaError_t sticky_error(int device);
+
+void report(Finding finding, std::string text);
+
+/// "0x7f…40, byte 64 of the 256-byte allocation 3 on device 0" or what else is known of the address.
+std::string describe_address(const void* address);
+
+/// The current machine's settings (read only).
+const Machine& machine();
+
+/// Called by reset(), so that a library can drop what it keeps per machine.
+void on_reset(std::function<void()> action);
+
+}  // namespace miniparallel::simulator
