@@ -1,0 +1,203 @@
+#pragma once
+
+#include <miniparallel/autograd.h>
+#include <miniparallel/tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+/// The graph: one Node per recorded op, an Edge per tensor that went in. How an op is recorded:
+///
+///   Tensor tanh(const Tensor& x) {
+///     Tensor y = ...;                                              // the forward, by a kernel
+///     if (autograd::recording(x))
+///       autograd::record("tanh", y, {x}, [y = save_output(y)](Backward& b) {
+///         b.set(0, b.grad() * (1 - y.get(b) * y.get(b)));          // ops here are themselves differentiable
+///       });
+///     return y;
+///   }
+
+namespace miniparallel::autograd {
+
+class Node;
+class Backward;
+
+/// Output `output` of `node`.
+struct Edge {
+  std::shared_ptr<Node> node;
+  int output = 0;
+};
+
+/// Autograd's part of a tensor.
+struct Meta {
+  bool requires_grad = false;  ///< set by the user, on leaves
+  bool retain_grad = false;
+  int output = 0;                   ///< which output of grad_fn this is
+  std::shared_ptr<Node> grad_fn;    ///< null for leaves
+  std::weak_ptr<Node> accumulator;  ///< of a leaf, while a graph refers to it
+  Tensor grad;
+  std::vector<std::pair<int, Tensor::Hook>> hooks;  ///< of leaves; a node keeps those of its outputs
+};
+
+/// One recorded op. Owns what its backward needs and the edges to the nodes of its inputs.
+class Node {
+ public:
+  Node(const char* name, int outputs);
+  virtual ~Node() = default;
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  const char* name() const { return name_; }
+  /// Later nodes have higher numbers; backward runs them in falling order.
+  std::uint64_t sequence() const { return sequence_; }
+  int outputs() const { return outputs_; }
+  const std::vector<Edge>& next() const { return next_; }
+  void set_next(std::vector<Edge> next) { next_ = std::move(next); }
+
+  /// Reads the outputs' gradients from `backward`, hands it those of the inputs.
+  virtual void run(Backward& backward) = 0;
+  /// Drops saved tensors; a later `run` throws.
+  virtual void release() {}
+
+  struct OutputHook {
+    int output;
+    int id;
+    Tensor::Hook hook;
+  };
+  std::vector<OutputHook> hooks;  ///< run, in order, on a complete gradient of an output
+
+ private:
+  const char* name_;
+  std::uint64_t sequence_;
+  int outputs_;
+  std::vector<Edge> next_;
+};
+
+/// A shared_ptr whose node is destroyed iteratively, however long the chain that hangs on it.
+std::shared_ptr<Node> make_shared_node(Node* node);
+
+/// Called through a node's `run`: gradients in, gradients out.
+class Backward {
+ public:
+  /// `targets`: where each input's gradient is summed up; null when nobody needs it.
+  Backward(std::shared_ptr<Node> node, std::vector<Tensor> grads, std::vector<Tensor*> targets,
+           bool create_graph)
+      : node_(std::move(node)),
+        grads_(std::move(grads)),
+        targets_(std::move(targets)),
+        create_graph_(create_graph) {}
+
+  /// Gradient of output `output`; undefined where nothing flowed into it (only for ops with several outputs).
+  const Tensor& grad(int output = 0) const { return grads_[output]; }
+  /// Takes the gradient out, so that it may be overwritten when this was the last handle.
+  Tensor take_grad(int output = 0) { return std::move(grads_[output]); }
+
+  /// Whether the gradient of this input is wanted.
+  bool needs(int input) const { return targets_[input] != nullptr; }
+
+  /// True when the backward itself is being recorded: use differentiable ops only.
+  bool create_graph() const { return create_graph_; }
+
+  /// Hands over (or adds) the gradient of an input.
+  void set(int input, Tensor grad);
+
+  /// Lets a kernel write or add to the gradient of an input: calls f(destination, beta), where the new value
+  /// must become beta * destination + gradient and beta is 0 (destination not initialised) or 1. Not under
+  /// create_graph().
+  template <class F>
+  void write(int input, const Shape& shape, DType dtype, Device device, F&& f) {
+    auto [destination, beta] = destination_for(input, shape, dtype, device);
+    f(destination, beta);
+    *targets_[input] = destination;
+  }
+
+  const std::shared_ptr<Node>& node() const { return node_; }
+
+ private:
+  std::pair<Tensor, int> destination_for(int input, const Shape& shape, DType dtype, Device device);
+
+  std::shared_ptr<Node> node_;
+  std::vector<Tensor> grads_;
+  std::vector<Tensor*> targets_;
+  bool create_graph_;
+};
+
+/// A tensor kept for backward, guarded by its version. An op's own output is kept without its node, so that
+/// no cycle forms.
+class Saved {
+ public:
+  Saved() = default;
+  Saved(const Tensor& tensor, bool output);
+
+  /// The tensor; throws `Error`, naming the op, when it was written since. Undefined when an undefined one
+  /// was saved.
+  Tensor get(const Backward& backward) const;
+  bool defined() const { return tensor_.defined(); }
+
+ private:
+  Tensor tensor_;
+  std::uint32_t version_ = 0;
+  int output_ = -1;  ///< of the node itself; -1 for an input
+};
+
+inline Saved save(const Tensor& tensor) { return Saved(tensor, false); }
+inline Saved save_output(const Tensor& tensor) { return Saved(tensor, true); }
+
+[[noreturn]] void throw_released(const char* name);
+
+template <class F>
+class FunctionNode final : public Node {
+ public:
+  FunctionNode(const char* name, int outputs, F&& function)
+      : Node(name, outputs), function_(std::move(function)) {}
+  void run(Backward& backward) override {
+    if (!function_) throw_released(name());
+    (*function_)(backward);
+  }
+  void release() override { function_.reset(); }
+
+ private:
+  std::optional<F> function_;
+};
+
+/// Makes `outputs` the outputs of `node`, whose inputs were `inputs`.
+void connect(const std::shared_ptr<Node>& node, std::vector<Tensor>& outputs,
+             const std::vector<Tensor>& inputs);
+void connect(const std::shared_ptr<Node>& node, Tensor& output, std::initializer_list<Tensor> inputs);
+
+/// Whether an op on these tensors must be recorded: grad mode is on and one of them requires grad.
+template <class... Tensors>
+bool recording(const Tensors&... tensors) {
+  return grad_enabled() && ((tensors.defined() && tensors.requires_grad()) || ...);
+}
+bool recording(const std::vector<Tensor>& tensors);
+
+/// Records an op with one output: `function(Backward&)` computes the gradients of the inputs. `name` must be
+/// a literal.
+template <class F>
+void record(const char* name, Tensor& output, std::initializer_list<Tensor> inputs, F function) {
+  connect(make_shared_node(new FunctionNode<F>(name, 1, std::move(function))), output, inputs);
+}
+template <class F>
+void record(const char* name, Tensor& output, const std::vector<Tensor>& inputs, F function) {
+  std::vector<Tensor> outputs{output};
+  connect(make_shared_node(new FunctionNode<F>(name, 1, std::move(function))), outputs, inputs);
+}
+/// Records an op with several outputs, all of which get gradients.
+template <class F>
+void record(const char* name, std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs, F function) {
+  connect(make_shared_node(new FunctionNode<F>(name, static_cast<int>(outputs.size()), std::move(function))),
+          outputs, inputs);
+}
+
+/// The edge through which the gradient of `tensor` flows on; null node when it requires none.
+Edge edge_of(const Tensor& tensor);
+
+/// A node that throws when its backward is reached: for results whose op cannot be differentiated (again).
+void record_not_differentiable(const char* name, Tensor& output, std::initializer_list<Tensor> inputs);
+
+}  // namespace miniparallel::autograd

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <miniparallel/ops.h>
+
+#include "engine/autograd/node.h"
+#include "engine/error.h"
+#include "engine/tensor/tensor_impl.h"
+#include "kernels/backend.h"
+
+/// What op files share. An op is a function: checks, forward by a kernel, and - side by side with it - the
+/// backward as the closure of `autograd::record`.
+
+namespace miniparallel {
+
+using autograd::Backward;
+using autograd::record;
+using autograd::recording;
+using autograd::save;
+using autograd::save_output;
+
+/// The kernels of the device's kind.
+const kernels::Backend& backend(Device device);
+inline const kernels::Backend& backend(const Tensor& tensor) { return backend(tensor.device()); }
+
+/// Where the calling thread's work for the device goes.
+kernels::Stream stream(Device device);
+inline kernels::Stream stream(const Tensor& tensor) { return stream(tensor.device()); }
+
+/// `dim` counted from the front. Throws, naming `op`, unless -rank <= dim < rank (a tensor without dimensions
+/// has rank 1).
+int normalize_dim(const char* op, int dim, int rank);
+
+/// The shape that both broadcast to. Throws, naming `op` and both shapes.
+Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b);
+
+/// Sums what broadcasting repeated, so that the result has `shape`: the gradient of `expand`.
+Tensor sum_to(const Tensor& x, const Shape& shape);
+
+/// The strides of `x` seen with the shape it broadcasts to: 0 where it repeats.
+Shape broadcast_strides(const Tensor& x, const Shape& shape);
+
+/// The dtype of an op on both, by PyTorch's rules: tensors with dimensions outrank those without when of one
+/// kind.
+DType result_type(const Tensor& a, const Tensor& b);
+DType result_type(const Tensor& a, Scalar b);
+
+/// Throws unless all defined tensors are on one device / have the dtype; messages name `op` and what was got.
+void check_same_device(const char* op, std::initializer_list<Tensor> tensors);
+void check_same_dtype(const char* op, std::initializer_list<Tensor> tensors);
+/// Throws unless float32 or float64.
+void check_floating(const char* op, const Tensor& tensor);
+void check_defined(const char* op, const Tensor& tensor);
+
+/// Floating tensors as they are, integers and bool as `default_dtype`: what exp or mean accept.
+Tensor to_floating(const Tensor& x);
+
+/// A result of the same shape, dtype and device, contiguous, not initialised.
+inline Tensor result_like(const Tensor& x) { return make_tensor(x.shape(), x.dtype(), x.device()); }
+
+// For functors of kernels/elementwise.h whose backward runs on tensors.
+inline Tensor select(const Tensor& condition, const Tensor& a, const Tensor& b) {
+  return where(condition, a, b);
+}
+inline Tensor zero(const Tensor& like) { return zeros_like(like); }
+
+}  // namespace miniparallel

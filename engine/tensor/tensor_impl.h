@@ -1,0 +1,50 @@
+#pragma once
+
+#include <miniparallel/tensor.h>
+
+#include "engine/memory/storage.h"
+
+#include <memory>
+
+namespace miniparallel {
+
+namespace autograd {
+struct Meta;
+}
+
+/// What every handle of one tensor shares.
+struct TensorImpl {
+  TensorImpl();
+  ~TensorImpl();
+
+  std::shared_ptr<Storage> storage;
+  std::shared_ptr<Version>
+      version;  ///< shared by the alias group; not the storage's when several tensors are packed in it
+  std::int64_t offset = 0;  ///< of the first element in the storage, in elements
+  Shape shape, strides;
+  DType dtype = DType::float32;
+  bool contiguous = true;                ///< row-major without gaps
+  std::unique_ptr<autograd::Meta> meta;  ///< null for a tensor that autograd has not seen
+
+  std::byte* data() const { return storage->data() + static_cast<std::size_t>(offset) * size_of(dtype); }
+};
+
+/// A new contiguous tensor, elements not initialised.
+Tensor make_tensor(const Shape& shape, DType dtype, Device device);
+
+/// A tensor over the same storage and alias group, outside the graph.
+Tensor make_alias(const Tensor& base, const Shape& shape, const Shape& strides, std::int64_t offset);
+
+/// Notes a write to the elements of `tensor`.
+inline void bump_version(const Tensor& tensor) {
+  tensor.impl()->version->fetch_add(1, std::memory_order_relaxed);
+}
+
+/// Takes storage, layout and dtype over from `source`: every handle of `target` now sees the new elements.
+/// The graph and `requires_grad` stay; a gradient of another dtype or device is converted.
+void set_data(const Tensor& target, const Tensor& source);
+
+/// Pointer to the first element, whatever the dtype and device; null for an empty tensor's missing storage.
+inline std::byte* raw(const Tensor& tensor) { return tensor.impl()->data(); }
+
+}  // namespace miniparallel

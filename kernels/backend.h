@@ -1,0 +1,14 @@
+#pragma once
+
+#include "kernels/elementwise.h"
+
+namespace miniparallel::kernels {
+
+/// The launchers of one kind of device, by family.
+struct Backend {
+  const Elementwise& elementwise;
+};
+
+const Backend& cpu_backend();
+
+}  // namespace miniparallel::kernels

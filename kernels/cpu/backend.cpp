@@ -1,0 +1,10 @@
+#include "kernels/cpu/backend.h"
+
+namespace miniparallel::kernels {
+
+const Backend& cpu_backend() {
+  static const Backend backend{.elementwise = cpu::elementwise()};
+  return backend;
+}
+
+}  // namespace miniparallel::kernels

@@ -1,0 +1,182 @@
+#include "kernels/elementwise.h"
+
+#include "kernels/cpu/backend.h"
+#include "kernels/cpu/map.h"
+#include "kernels/half.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/elementwise.cpp"
+#include "kernels/cpu/targets.h"
+
+// One loop over plain arrays per function and dtype; the driver in map.cpp feeds it from any layout.
+
+HWY_BEFORE_NAMESPACE();
+namespace miniparallel::kernels::cpu::HWY_NAMESPACE {
+namespace {
+
+template <class F, class T>
+void unary_loop(const LoopArgs& a) {
+  T* y = a.output<T>();
+  const T* x = a.input<T>(0);
+  MP_IVDEP
+  for (std::int64_t i = 0; i < a.n; ++i) y[i] = F::forward(x[i], a.p, a.q);
+}
+
+template <class F, class T>
+void unary_backward_loop(const LoopArgs& a) {
+  T* dx = a.output<T>();
+  const T *g = a.input<T>(0), *saved = a.input<T>(1);
+  MP_IVDEP
+  for (std::int64_t i = 0; i < a.n; ++i) dx[i] = F::backward(g[i], saved[i], a.p, a.q);
+}
+
+template <class F, class T>
+void binary_loop(const LoopArgs& args) {
+  T* y = args.output<T>();
+  const T *a = args.input<T>(0), *b = args.input<T>(1);
+  MP_IVDEP
+  for (std::int64_t i = 0; i < args.n; ++i) y[i] = F::forward(a[i], b[i]);
+}
+
+template <class F, class T, int side>
+void binary_backward_loop(const LoopArgs& args) {
+  T* d = args.output<T>();
+  const T *g = args.input<T>(0), *a = args.input<T>(1), *b = args.input<T>(2);
+  MP_IVDEP
+  for (std::int64_t i = 0; i < args.n; ++i)
+    d[i] = side == 0 ? F::backward_a(g[i], a[i], b[i]) : F::backward_b(g[i], a[i], b[i]);
+}
+
+#define MP_COMPARE_LOOP(name, op)                                  \
+  template <class T>                                               \
+  void name##_loop(const LoopArgs& args) {                         \
+    bool* y = args.output<bool>();                                 \
+    const T *a = args.input<T>(0), *b = args.input<T>(1);          \
+    for (std::int64_t i = 0; i < args.n; ++i) y[i] = a[i] op b[i]; \
+  }
+MP_COMPARE(MP_COMPARE_LOOP)
+
+template <class T>
+void where_loop(const LoopArgs& args) {
+  T* y = args.output<T>();
+  const bool* condition = args.input<bool>(0);
+  const T *a = args.input<T>(1), *b = args.input<T>(2);
+  MP_IVDEP
+  for (std::int64_t i = 0; i < args.n; ++i) y[i] = condition[i] ? a[i] : b[i];
+}
+
+template <class From, class To>
+void convert_loop(const LoopArgs& a) {
+  To* y = a.output<To>();
+  const From* x = a.input<From>(0);
+  for (std::int64_t i = 0; i < a.n; ++i) y[i] = convert<To>(x[i]);
+}
+
+// Rows of a table: one loop per dtype, null where there is none. Order of the dtypes as in DType.
+using Row = DTypeRow;
+
+template <class F>
+constexpr Row unary_floating{unary_loop<F, float>, unary_loop<F, double>};
+template <class F>
+constexpr Row unary_arithmetic{unary_loop<F, float>, unary_loop<F, double>, unary_loop<F, std::int64_t>,
+                               unary_loop<F, std::int32_t>, unary_loop<F, std::uint8_t>};
+template <class F>
+constexpr Row unary_backward{unary_backward_loop<F, float>, unary_backward_loop<F, double>};
+template <class F>
+constexpr Row binary_floating{binary_loop<F, float>, binary_loop<F, double>};
+template <class F>
+constexpr Row binary_arithmetic{binary_loop<F, float>,        binary_loop<F, double>,
+                                binary_loop<F, std::int64_t>, binary_loop<F, std::int32_t>,
+                                binary_loop<F, std::uint8_t>, binary_loop<F, bool>};
+template <class F, int side>
+constexpr Row binary_backward{binary_backward_loop<F, float, side>, binary_backward_loop<F, double, side>};
+
+template <class From>
+constexpr Row convert_from{convert_loop<From, float>,        convert_loop<From, double>,
+                           convert_loop<From, std::int64_t>, convert_loop<From, std::int32_t>,
+                           convert_loop<From, std::uint8_t>, convert_loop<From, bool>,
+                           convert_loop<From, Half>,         convert_loop<From, BFloat16>};
+
+}  // namespace
+
+const ElementwiseLoops& loops() {
+#define MP_ROW(name, functor) unary_arithmetic<functors::functor>,
+#define MP_ROW_FLOATING(name, functor) unary_floating<functors::functor>,
+#define MP_ROW_BACKWARD(name, functor) unary_backward<functors::functor>,
+#define MP_ROW_BINARY(name, functor) binary_arithmetic<functors::functor>,
+#define MP_ROW_BINARY_FLOATING(name, functor) binary_floating<functors::functor>,
+#define MP_ROW_BINARY_A(name, functor) binary_backward<functors::functor, 0>,
+#define MP_ROW_BINARY_B(name, functor) binary_backward<functors::functor, 1>,
+#define MP_ROW_COMPARE(name, op)                                                       \
+  Row{name##_loop<float>,        name##_loop<double>,       name##_loop<std::int64_t>, \
+      name##_loop<std::int32_t>, name##_loop<std::uint8_t>, name##_loop<bool>},
+  static constexpr ElementwiseLoops table{
+      .unary = {MP_UNARY_ARITHMETIC(MP_ROW) MP_UNARY_FLOATING(MP_ROW_FLOATING)},
+      .unary_backward = {MP_UNARY_ARITHMETIC(MP_ROW_BACKWARD) MP_UNARY_FLOATING(MP_ROW_BACKWARD)},
+      .binary = {MP_BINARY_ARITHMETIC(MP_ROW_BINARY) MP_BINARY_FLOATING(MP_ROW_BINARY_FLOATING)},
+      .binary_backward = {{MP_BINARY_ARITHMETIC(MP_ROW_BINARY_A) MP_BINARY_FLOATING(MP_ROW_BINARY_A)},
+                          {MP_BINARY_ARITHMETIC(MP_ROW_BINARY_B) MP_BINARY_FLOATING(MP_ROW_BINARY_B)}},
+      .compare = {MP_COMPARE(MP_ROW_COMPARE)},
+      .where = {where_loop<float>, where_loop<double>, where_loop<std::int64_t>, where_loop<std::int32_t>,
+                where_loop<std::uint8_t>, where_loop<bool>},
+      .convert = {convert_from<float>, convert_from<double>, convert_from<std::int64_t>,
+                  convert_from<std::int32_t>, convert_from<std::uint8_t>, convert_from<bool>,
+                  convert_from<Half>, convert_from<BFloat16>},
+  };
+  return table;
+}
+
+}  // namespace miniparallel::kernels::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace miniparallel::kernels::cpu {
+namespace {
+
+HWY_EXPORT(loops);
+
+const ElementwiseLoops& table() {
+  static const ElementwiseLoops& chosen = HWY_DYNAMIC_DISPATCH(loops)();
+  return chosen;
+}
+
+constexpr int at(auto value) { return static_cast<int>(value); }
+
+void unary(Unary function, DType dtype, const ElementwiseArgs& args, Stream) {
+  map(table().unary[at(function)][at(dtype)], args, {dtype, dtype});
+}
+void unary_backward(Unary function, DType dtype, const ElementwiseArgs& args, Stream) {
+  map(table().unary_backward[at(function)][at(dtype)], args, {dtype, dtype, dtype});
+}
+void binary(Binary function, DType dtype, const ElementwiseArgs& args, Stream) {
+  map(table().binary[at(function)][at(dtype)], args, {dtype, dtype, dtype});
+}
+void binary_backward(Binary function, int side, DType dtype, const ElementwiseArgs& args, Stream) {
+  map(table().binary_backward[side][at(function)][at(dtype)], args, {dtype, dtype, dtype, dtype});
+}
+void compare(Compare function, DType dtype, const ElementwiseArgs& args, Stream) {
+  map(table().compare[at(function)][at(dtype)], args, {boolean, dtype, dtype});
+}
+void where(DType dtype, const ElementwiseArgs& args, Stream) {
+  map(table().where[at(dtype)], args, {dtype, boolean, dtype, dtype});
+}
+void convert_or_copy(DType from, DType to, const ElementwiseArgs& args, Stream) {
+  map(table().convert[at(from)][at(to)], args, {to, from});
+}
+
+}  // namespace
+
+const Elementwise& elementwise() {
+  static constexpr Elementwise launchers{.unary = unary,
+                                         .unary_backward = unary_backward,
+                                         .binary = binary,
+                                         .binary_backward = binary_backward,
+                                         .compare = compare,
+                                         .where = where,
+                                         .convert = convert_or_copy,
+                                         .fill = fill};
+  return launchers;
+}
+
+}  // namespace miniparallel::kernels::cpu
+#endif

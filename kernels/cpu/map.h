@@ -1,0 +1,45 @@
+#pragma once
+
+#include "kernels/elementwise.h"
+
+#include <array>
+#include <initializer_list>
+
+namespace miniparallel::kernels::cpu {
+
+/// n elements of every operand, each a plain array.
+struct LoopArgs {
+  void* out;
+  const void* in[kMaxOperands - 1];
+  std::int64_t n;
+  double p, q;
+
+  template <class T>
+  T* output() const {
+    return static_cast<T*>(out);
+  }
+  template <class T>
+  const T* input(int i) const {
+    return static_cast<const T*>(in[i]);
+  }
+};
+using Loop = void (*)(const LoopArgs&);
+
+/// The loops of one function, by DType.
+using DTypeRow = std::array<Loop, 8>;
+
+struct ElementwiseLoops {
+  std::array<DTypeRow, static_cast<int>(Unary::count)> unary, unary_backward;
+  std::array<DTypeRow, static_cast<int>(Binary::count)> binary, binary_backward[2];
+  std::array<DTypeRow, static_cast<int>(Compare::count)> compare;
+  DTypeRow where;
+  std::array<DTypeRow, 8> convert;  ///< [from][to]
+};
+
+/// Runs `loop` over the layout, in parallel. Operands that are not plain arrays go through blocks in the
+/// cache. `dtypes`: of each operand.
+void map(Loop loop, const ElementwiseArgs& args, std::initializer_list<DType> dtypes);
+
+void fill(DType dtype, const ElementwiseArgs& args, const void* value, Stream stream);
+
+}  // namespace miniparallel::kernels::cpu

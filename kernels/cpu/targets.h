@@ -1,0 +1,28 @@
+// Compiles the including file once per instruction set (Highway's foreach_target): x86-64 with AVX2 and FMA,
+// and the portable baseline. Use:
+//
+//   #undef HWY_TARGET_INCLUDE
+//   #define HWY_TARGET_INCLUDE "kernels/cpu/softmax.cpp"
+//   #include "kernels/cpu/targets.h"
+//   HWY_BEFORE_NAMESPACE();
+//   namespace miniparallel::kernels::cpu::HWY_NAMESPACE { ... plain loops, which the compiler vectorises ...
+//   } HWY_AFTER_NAMESPACE(); #if HWY_ONCE namespace miniparallel::kernels::cpu { HWY_EXPORT(table); const
+//   Softmax& softmax() { return *HWY_DYNAMIC_DISPATCH(table)(); } } #endif
+//
+// Whatever is called from there must be in that namespace or forced inline: one symbol compiled for two
+// instruction sets would let the linker pick the wrong one. A lambda needs HWY_ATTR.
+
+#ifndef HWY_DISABLED_TARGETS
+#define HWY_DISABLED_TARGETS (HWY_SSE4 | HWY_SSSE3 | HWY_AVX3 | HWY_AVX3_DL)
+#endif
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+// The loop that follows carries no dependence from one element to the next: an output may be one of the
+// inputs, but then element by element.
+#undef MP_IVDEP
+#if defined(__clang__)
+#define MP_IVDEP _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define MP_IVDEP _Pragma("GCC ivdep")
+#endif

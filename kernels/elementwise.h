@@ -1,0 +1,512 @@
+#pragma once
+
+#include <miniparallel/dtype.h>
+
+#include "kernels/layout.h"
+#include "kernels/math.h"
+#include "kernels/stream.h"
+
+/// Every elementwise function, once: forward and backward side by side, for the CPU, for CUDA and - where the
+/// backward is itself differentiated - for tensors, which is why they are templates over T. To add one: a
+/// functor and a row in its list below, and the declaration in ops.h.
+
+namespace miniparallel::kernels {
+
+namespace functors {
+
+using namespace math;  // for a Tensor, argument-dependent lookup finds the ops instead
+
+/// A number that is no integer: of type T, or left to promotion when T is a tensor.
+template <class T>
+MP_INLINE auto constant(double value) {
+  if constexpr (std::is_arithmetic_v<T>)
+    return static_cast<T>(value);
+  else
+    return value;
+}
+
+/// What the backward of a unary function reads besides the gradient.
+enum class Saves { nothing, input, output };
+
+// --- unary: y = forward(x), dx = backward(g, saved). p and q are the parameters of a parametrised one
+// -----------------
+
+struct Neg {
+  static constexpr Saves saves = Saves::nothing;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return T(-x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T, double, double) {
+    return T(-g);
+  }
+};
+
+struct Abs {
+  static constexpr Saves saves = Saves::input;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return abs(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T x, double, double) {
+    return select(x > 0, g, select(x < 0, T(-g), zero(g)));
+  }
+};
+
+struct Square {
+  static constexpr Saves saves = Saves::input;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return T(x * x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T x, double, double) {
+    return g * (x + x);
+  }
+};
+
+struct Exp {
+  static constexpr Saves saves = Saves::output;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return exp(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T y, double, double) {
+    return g * y;
+  }
+};
+
+struct Log {
+  static constexpr Saves saves = Saves::input;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return log(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T x, double, double) {
+    return g / x;
+  }
+};
+
+struct Sqrt {
+  static constexpr Saves saves = Saves::output;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return sqrt(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T y, double, double) {
+    return g / (y + y);
+  }
+};
+
+struct Sin {
+  static constexpr Saves saves = Saves::input;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return sin(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T x, double, double) {
+    return g * cos(x);
+  }
+};
+
+struct Cos {
+  static constexpr Saves saves = Saves::input;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return cos(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T x, double, double) {
+    return -g * sin(x);
+  }
+};
+
+struct Erf {
+  static constexpr Saves saves = Saves::input;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return erf(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T x, double, double) {
+    return g * exp(-x * x) * constant<T>(1.1283791670955126);
+  }
+};
+
+struct Tanh {
+  static constexpr Saves saves = Saves::output;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return tanh(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T y, double, double) {
+    return g * (1 - y * y);
+  }
+};
+
+struct Sigmoid {
+  static constexpr Saves saves = Saves::output;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return sigmoid(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T y, double, double) {
+    return g * y * (1 - y);
+  }
+};
+
+struct Relu {
+  static constexpr Saves saves = Saves::output;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return x < 0 ? T(0) : x;
+  }  // NaN stays
+  template <class T>
+  MP_INLINE static T backward(T g, T y, double, double) {
+    return select(y > 0, g, zero(g));
+  }
+};
+
+/// x Phi(x) with the normal distribution function Phi. (Hendrycks, Gimpel 2016.)
+struct GeluErf {
+  static constexpr Saves saves = Saves::input;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return constant<T>(0.5) * x * (1 + erf(x * constant<T>(0.70710678118654752)));
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T x, double, double) {
+    const T distribution = constant<T>(0.5) * (1 + erf(x * constant<T>(0.70710678118654752)));
+    const T density = exp(x * x * constant<T>(-0.5)) * constant<T>(0.39894228040143268);
+    return g * (distribution + x * density);
+  }
+};
+
+/// The approximation x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) of the same paper.
+struct GeluTanh {
+  static constexpr Saves saves = Saves::input;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    const T u = constant<T>(0.79788456080286536) * (x + constant<T>(0.044715) * x * x * x);
+    return constant<T>(0.5) * x * (1 + tanh(u));
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T x, double, double) {
+    const T t = tanh(constant<T>(0.79788456080286536) * (x + constant<T>(0.044715) * x * x * x));
+    const T slope = constant<T>(0.79788456080286536) * (1 + constant<T>(0.134145) * x * x);
+    return g * constant<T>(0.5) * (1 + t + x * (1 - t * t) * slope);
+  }
+};
+
+/// x sigmoid(x), also called swish.
+struct Silu {
+  static constexpr Saves saves = Saves::input;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return x * sigmoid(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T x, double, double) {
+    const T s = sigmoid(x);
+    return g * s * (1 + x * (1 - s));
+  }
+};
+
+struct AddScalar {
+  static constexpr Saves saves = Saves::nothing;
+  template <class T>
+  MP_INLINE static T forward(T x, double p, double) {
+    return T(x + T(p));
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T, double, double) {
+    return g;
+  }
+};
+
+/// p - x
+struct ScalarMinus {
+  static constexpr Saves saves = Saves::nothing;
+  template <class T>
+  MP_INLINE static T forward(T x, double p, double) {
+    return T(T(p) - x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T, double, double) {
+    return T(-g);
+  }
+};
+
+struct MulScalar {
+  static constexpr Saves saves = Saves::nothing;
+  template <class T>
+  MP_INLINE static T forward(T x, double p, double) {
+    return T(x * T(p));
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T, double p, double) {
+    return g * constant<T>(p);
+  }
+};
+
+struct DivScalar {
+  static constexpr Saves saves = Saves::nothing;
+  template <class T>
+  MP_INLINE static T forward(T x, double p, double) {
+    return x / T(p);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T, double p, double) {
+    return g / constant<T>(p);
+  }
+};
+
+/// p / x
+struct ScalarOver {
+  static constexpr Saves saves = Saves::input;
+  template <class T>
+  MP_INLINE static T forward(T x, double p, double) {
+    return T(p) / x;
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T x, double p, double) {
+    return -g * constant<T>(p) / (x * x);
+  }
+};
+
+struct PowScalar {
+  static constexpr Saves saves = Saves::input;
+  template <class T>
+  MP_INLINE static T forward(T x, double p, double) {
+    return pow(x, T(p));
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T x, double p, double) {
+    if (p == 0) return zero(g);
+    return g * constant<T>(p) * pow(x, constant<T>(p - 1));
+  }
+};
+
+/// min(max(x, p), q); NaN stays.
+struct Clamp {
+  static constexpr Saves saves = Saves::input;
+  template <class T>
+  MP_INLINE static T forward(T x, double p, double q) {
+    const T raised = x < T(p) ? T(p) : x;
+    return raised > T(q) ? T(q) : raised;
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T x, double p, double q) {
+    return select(x < constant<T>(p), zero(g), select(x > constant<T>(q), zero(g), g));
+  }
+};
+
+// --- binary: y = forward(a, b), da = backward_a(g, a, b), db = backward_b(g, a, b)
+// ------------------------------------
+
+struct Add {
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    return T(a + b);
+  }
+  template <class T>
+  MP_INLINE static T backward_a(T g, T, T) {
+    return g;
+  }
+  template <class T>
+  MP_INLINE static T backward_b(T g, T, T) {
+    return g;
+  }
+};
+
+struct Sub {
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    return T(a - b);
+  }
+  template <class T>
+  MP_INLINE static T backward_a(T g, T, T) {
+    return g;
+  }
+  template <class T>
+  MP_INLINE static T backward_b(T g, T, T) {
+    return T(-g);
+  }
+};
+
+struct Mul {
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    return T(a * b);
+  }
+  template <class T>
+  MP_INLINE static T backward_a(T g, T, T b) {
+    return g * b;
+  }
+  template <class T>
+  MP_INLINE static T backward_b(T g, T a, T) {
+    return g * a;
+  }
+};
+
+struct Div {
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    return a / b;
+  }
+  template <class T>
+  MP_INLINE static T backward_a(T g, T, T b) {
+    return g / b;
+  }
+  template <class T>
+  MP_INLINE static T backward_b(T g, T a, T b) {
+    return -g * a / (b * b);
+  }
+};
+
+struct Pow {
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    return pow(a, b);
+  }
+  template <class T>
+  MP_INLINE static T backward_a(T g, T a, T b) {
+    return select(b == 0, zero(g), T(g * b * pow(a, T(b - 1))));
+  }
+  template <class T>
+  MP_INLINE static T backward_b(T g, T a, T b) {
+    return select(a == 0, zero(g), T(g * pow(a, b) * log(a)));
+  }
+};
+
+struct Maximum {
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    return a != a ? a : b != b ? b : a > b ? a : b;
+  }  // a NaN wins
+  template <class T>
+  MP_INLINE static T backward_a(T g, T a, T b) {
+    return select(a > b, g, select(a == b, T(g * constant<T>(0.5)), zero(g)));
+  }
+  template <class T>
+  MP_INLINE static T backward_b(T g, T a, T b) {
+    return backward_a(g, b, a);
+  }
+};
+
+struct Minimum {
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    return a != a ? a : b != b ? b : a < b ? a : b;
+  }
+  template <class T>
+  MP_INLINE static T backward_a(T g, T a, T b) {
+    return select(a < b, g, select(a == b, T(g * constant<T>(0.5)), zero(g)));
+  }
+  template <class T>
+  MP_INLINE static T backward_b(T g, T a, T b) {
+    return backward_a(g, b, a);
+  }
+};
+
+}  // namespace functors
+
+// --- the lists: name of the op, its functor
+// -----------------------------------------------------------------------------
+
+/// For every arithmetic dtype.
+#define MP_UNARY_ARITHMETIC(X) \
+  X(neg, Neg)                  \
+  X(abs, Abs)                  \
+  X(square, Square)            \
+  X(add_scalar, AddScalar)     \
+  X(scalar_minus, ScalarMinus) \
+  X(mul_scalar, MulScalar)     \
+  X(relu, Relu)                \
+  X(clamp, Clamp)
+
+/// For float32 and float64.
+#define MP_UNARY_FLOATING(X) \
+  X(exp, Exp)                \
+  X(log, Log)                \
+  X(sqrt, Sqrt)              \
+  X(sin, Sin)                \
+  X(cos, Cos)                \
+  X(erf, Erf)                \
+  X(tanh, Tanh)              \
+  X(sigmoid, Sigmoid)        \
+  X(gelu_erf, GeluErf)       \
+  X(gelu_tanh, GeluTanh)     \
+  X(silu, Silu)              \
+  X(div_scalar, DivScalar)   \
+  X(scalar_over, ScalarOver) \
+  X(pow_scalar, PowScalar)
+
+#define MP_BINARY_ARITHMETIC(X) \
+  X(add, Add)                   \
+  X(sub, Sub)                   \
+  X(mul, Mul)                   \
+  X(maximum, Maximum)           \
+  X(minimum, Minimum)
+
+#define MP_BINARY_FLOATING(X) \
+  X(div, Div)                 \
+  X(pow, Pow)
+
+/// name, C++ operator; T, T -> bool.
+#define MP_COMPARE(X) \
+  X(eq, ==)           \
+  X(ne, !=)           \
+  X(lt, <)            \
+  X(le, <=)           \
+  X(gt, >)            \
+  X(ge, >=)
+
+#define MP_NAME(name, functor) name,
+enum class Unary { MP_UNARY_ARITHMETIC(MP_NAME) MP_UNARY_FLOATING(MP_NAME) count };
+enum class Binary { MP_BINARY_ARITHMETIC(MP_NAME) MP_BINARY_FLOATING(MP_NAME) count };
+enum class Compare { MP_COMPARE(MP_NAME) count };
+#undef MP_NAME
+
+// --- the launchers
+// ------------------------------------------------------------------------------------------------------
+
+/// One elementwise call. Operand 0 is the output; it may be one of the inputs when both have the same
+/// strides.
+struct ElementwiseArgs {
+  Layout layout;
+  void* operands[kMaxOperands] = {};
+  double p = 0, q = 0;  ///< the parameters of a parametrised function
+  bool accumulate =
+      false;  ///< add to the output instead of replacing it (floating dtypes, backward functions)
+};
+
+/// An unsupported dtype for a function is a bug of the caller's: `supported` tells.
+struct Elementwise {
+  void (*unary)(Unary function, DType dtype, const ElementwiseArgs& args, Stream stream);  ///< y, x
+  void (*unary_backward)(Unary function, DType dtype, const ElementwiseArgs& args,
+                         Stream stream);                                                     ///< dx, g, saved
+  void (*binary)(Binary function, DType dtype, const ElementwiseArgs& args, Stream stream);  ///< y, a, b
+  void (*binary_backward)(Binary function, int side, DType dtype, const ElementwiseArgs& args,
+                          Stream stream);  ///< da (side 0) or db, g, a, b
+  void (*compare)(Compare function, DType dtype, const ElementwiseArgs& args,
+                  Stream stream);                                          ///< bool y, a, b
+  void (*where)(DType dtype, const ElementwiseArgs& args, Stream stream);  ///< y, bool condition, a, b
+  void (*convert)(DType from, DType to, const ElementwiseArgs& args, Stream stream);  ///< y, x; also copies
+  void (*fill)(DType dtype, const ElementwiseArgs& args, const void* value,
+               Stream stream);  ///< y; value on the host
+};
+
+/// float32 and float64, for functions of the arithmetic lists also int64, int32, uint8 and (but neg) bool.
+bool supported(Unary function, DType dtype);
+bool supported(Binary function, DType dtype);
+
+}  // namespace miniparallel::kernels

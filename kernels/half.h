@@ -1,0 +1,67 @@
+#pragma once
+
+#include <miniparallel/dtype.h>
+
+#include "kernels/macros.h"
+
+#include <bit>
+#include <cstdint>
+
+namespace miniparallel::kernels {
+
+/// IEEE binary16 to float, exact.
+MP_INLINE float to_float(Half value) {
+  const std::uint32_t sign = (value.bits & 0x8000u) << 16;
+  const std::uint32_t magnitude = (value.bits & 0x7fffu) << 13;
+  // As a float with the exponent 112 too low; multiplying by 2^112 sets it right, subnormals included.
+  const float scaled = std::bit_cast<float>(magnitude) * 5.192296858534828e33f;
+  const std::uint32_t bits =
+      magnitude >= (0x7c00u << 13) ? magnitude | 0x7f800000u : std::bit_cast<std::uint32_t>(scaled);
+  return std::bit_cast<float>(bits | sign);
+}
+
+/// float to IEEE binary16, ties to even; too large gives infinity, NaN stays NaN.
+MP_INLINE Half to_half(float value) {
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t magnitude = bits & 0x7fffffffu;
+  const std::uint16_t sign = static_cast<std::uint16_t>((bits >> 16) & 0x8000u);
+  if (magnitude > 0x7f800000u) return {static_cast<std::uint16_t>(sign | 0x7e00u)};
+  if (magnitude >= 0x477ff000u)
+    return {static_cast<std::uint16_t>(sign | 0x7c00u)};  // 65520 and above round to infinity
+  if (magnitude < 0x38800000u) {  // below 2^-14: adding 0.5 leaves the rounded subnormal in the low bits
+    const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
+    return {static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000u))};
+  }
+  const std::uint32_t rounded = magnitude + 0xfffu + ((magnitude >> 13) & 1u);
+  return {static_cast<std::uint16_t>(sign | ((rounded - 0x38000000u) >> 13))};
+}
+
+MP_INLINE float to_float(BFloat16 value) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16);
+}
+
+/// float to bfloat16, ties to even, NaN stays NaN.
+MP_INLINE BFloat16 to_bfloat16(float value) {
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return {static_cast<std::uint16_t>((bits >> 16) | 0x40u)};
+  return {static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
+}
+
+/// A value of one element type as another: through float for the 16-bit types, to bool by `!= 0`.
+template <class To, class From>
+MP_INLINE To convert(From value) {
+  if constexpr (std::is_same_v<From, To>)
+    return value;
+  else if constexpr (std::is_same_v<From, Half> || std::is_same_v<From, BFloat16>)
+    return convert<To>(to_float(value));
+  else if constexpr (std::is_same_v<To, Half>)
+    return to_half(static_cast<float>(value));
+  else if constexpr (std::is_same_v<To, BFloat16>)
+    return to_bfloat16(static_cast<float>(value));
+  else if constexpr (std::is_same_v<To, bool>)
+    return value != From(0);
+  else
+    return static_cast<To>(value);
+}
+
+}  // namespace miniparallel::kernels

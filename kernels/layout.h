@@ -1,0 +1,29 @@
+#pragma once
+
+#include <miniparallel/shape.h>
+
+#include <cstdint>
+#include <initializer_list>
+
+namespace miniparallel::kernels {
+
+inline constexpr int kMaxOperands = 4;
+
+/// Sizes shared by all operands of a call and each operand's strides, in elements; operand 0 is the output.
+/// Dimensions of size 1 are dropped and neighbours that every operand steps through evenly are merged: plain
+/// arrays have rank 1.
+struct Layout {
+  int rank = 0;
+  int operands = 0;
+  std::int64_t sizes[kMaxRank] = {};
+  std::int64_t strides[kMaxOperands][kMaxRank] = {};
+
+  std::int64_t numel() const;
+  /// At most one dimension, stride 1 for every operand.
+  bool contiguous() const;
+};
+
+/// `strides`: one Shape of shape.rank() strides per operand, 0 where the operand repeats.
+Layout make_layout(const Shape& shape, std::initializer_list<Shape> strides);
+
+}  // namespace miniparallel::kernels

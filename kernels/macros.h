@@ -1,0 +1,9 @@
+#pragma once
+
+/// Marks small functions that run on the host and on a GPU. Forced inlining also keeps one symbol from being
+/// compiled for two instruction sets: the code becomes part of the loop that calls it.
+#if defined(__CUDACC__)
+#define MP_INLINE __host__ __device__ __forceinline__
+#else
+#define MP_INLINE inline __attribute__((always_inline))
+#endif
