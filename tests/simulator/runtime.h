@@ -43,6 +43,9 @@ struct Work {
   WorkKind kind = WorkKind::library;
   std::vector<Access>
       accesses;  ///< checked before `run`: valid, on a reachable device, written, unordered with nobody
+  /// Those that depend on device memory (pointer arrays, a factor of 0): asked for and checked after
+  /// `accesses`.
+  std::function<std::vector<Access>()> more_accesses;
   std::function<cudaError_t()>
       run;  ///< empty for a marker; an error that it returns becomes the machine's sticky error
   std::vector<OperationRef> after;  ///< work of other streams that must have finished
@@ -53,7 +56,8 @@ struct Work {
 /// the error, sets the thread's last error and leaves `*queued` alone.
 cudaError_t enqueue(cudaStream_t stream, Work work, OperationRef* queued = nullptr);
 
-/// Opens a gate: work behind it may run.
+/// Opens a gate: work behind it may run. What the opener did before, be it the host or running work, happens
+/// before the work behind the gate.
 void open_gate(const std::shared_ptr<Gate>& gate);
 
 /// Waits in the host for the stream, as cudaStreamSynchronize does, without counting it as the program's own

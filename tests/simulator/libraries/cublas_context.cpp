@@ -1,0 +1,206 @@
+#include "cublas_context.h"
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
+using namespace miniparallel::simulator;
+
+namespace {
+
+/// All living handles. Programs may hold dead ones, so a handle is looked up before it is touched.
+class Handles {
+ public:
+  static Handles& instance() {
+    static Handles handles;
+    return handles;
+  }
+
+  cublasHandle_t create(int device) {
+    auto context = std::make_unique<cublasContext>(cublasContext{device});
+    const std::lock_guard lock(mutex_);
+    const auto handle = context.get();
+    handles_.emplace(handle, std::move(context));
+    return handle;
+  }
+
+  std::unique_ptr<cublasContext> remove(cublasHandle_t handle) {
+    const std::lock_guard lock(mutex_);
+    const auto node = handles_.extract(handle);
+    return node ? std::move(node.mapped()) : nullptr;
+  }
+
+  bool alive(cublasHandle_t handle) {
+    const std::lock_guard lock(mutex_);
+    return handles_.contains(handle);
+  }
+
+ private:
+  Handles() {
+    on_reset([this] {
+      const std::lock_guard lock(mutex_);
+      handles_.clear();
+    });
+  }
+
+  std::mutex mutex_;
+  std::unordered_map<cublasHandle_t, std::unique_ptr<cublasContext>> handles_;
+};
+
+/// A setter or getter of the handle's state: `valid` says whether its argument is acceptable.
+template <class F>
+cublasStatus_t with_handle(cublasHandle_t handle, bool valid, F&& f) {
+  if (!Handles::instance().alive(handle)) return CUBLAS_STATUS_NOT_INITIALIZED;
+  if (!valid) return CUBLAS_STATUS_INVALID_VALUE;
+  f(*handle);
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+}  // namespace
+
+namespace miniparallel::simulator {
+
+cublasStatus_t begin(cublasHandle_t handle, const char* function) {
+  if (!Handles::instance().alive(handle)) return CUBLAS_STATUS_NOT_INITIALIZED;
+  if (current_device() != handle->device) {
+    report(Finding::library, std::string(function) + ": the handle belongs to device " +
+                                 std::to_string(handle->device) + ", but the thread's current device is " +
+                                 std::to_string(current_device()) + "; call cudaSetDevice(" +
+                                 std::to_string(handle->device) + ") before, or use a handle per device");
+    return CUBLAS_STATUS_EXECUTION_FAILED;
+  }
+  count_library_call(handle->device);
+  if (library_call_fails(function) || sticky_error(handle->device) != cudaSuccess)
+    return CUBLAS_STATUS_EXECUTION_FAILED;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t status_of(cudaError_t error) {
+  return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
+}
+
+}  // namespace miniparallel::simulator
+
+extern "C" {
+
+/// Binds a new handle to the thread's current device.
+cublasStatus_t cublasCreate_v2(cublasHandle_t* handle) {
+  if (handle == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
+  if (device_count() == 0 || sticky_error(current_device()) != cudaSuccess)
+    return CUBLAS_STATUS_NOT_INITIALIZED;
+  if (library_call_fails("cublasCreate")) return CUBLAS_STATUS_ALLOC_FAILED;
+  *handle = Handles::instance().create(current_device());
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+/// Waits for the device, as documented.
+cublasStatus_t cublasDestroy_v2(cublasHandle_t handle) {
+  const auto context = Handles::instance().remove(handle);
+  if (context == nullptr) return CUBLAS_STATUS_NOT_INITIALIZED;
+  return status_of(cudaDeviceSynchronize());
+}
+
+cublasStatus_t cublasGetVersion_v2(cublasHandle_t, int* version) {
+  if (version == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
+  *version = CUBLAS_VERSION;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+/// Work that is queued from now on goes to `stream`.
+cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t stream) {
+  return with_handle(handle, true, [&](cublasContext& context) { context.stream = stream; });
+}
+
+cublasStatus_t cublasGetStream_v2(cublasHandle_t handle, cudaStream_t* stream) {
+  return with_handle(handle, stream != nullptr, [&](cublasContext& context) { *stream = context.stream; });
+}
+
+/// Checked and forgotten: nothing here needs a workspace. A workspace must be aligned to 256 bytes.
+cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t handle, void* workspace, size_t) {
+  return with_handle(handle, reinterpret_cast<std::uintptr_t>(workspace) % 256 == 0, [](cublasContext&) {});
+}
+
+/// Whether alpha, beta and results of dot and nrm2 lie in host or in device memory.
+cublasStatus_t cublasSetPointerMode_v2(cublasHandle_t handle, cublasPointerMode_t mode) {
+  const bool valid = mode == CUBLAS_POINTER_MODE_HOST || mode == CUBLAS_POINTER_MODE_DEVICE;
+  return with_handle(handle, valid, [&](cublasContext& context) { context.pointer_mode = mode; });
+}
+
+cublasStatus_t cublasGetPointerMode_v2(cublasHandle_t handle, cublasPointerMode_t* mode) {
+  return with_handle(handle, mode != nullptr, [&](cublasContext& context) { *mode = context.pointer_mode; });
+}
+
+/// Kept and returned; results are the same in both modes.
+cublasStatus_t cublasSetAtomicsMode(cublasHandle_t handle, cublasAtomicsMode_t mode) {
+  const bool valid = mode == CUBLAS_ATOMICS_NOT_ALLOWED || mode == CUBLAS_ATOMICS_ALLOWED;
+  return with_handle(handle, valid, [&](cublasContext& context) { context.atomics_mode = mode; });
+}
+
+cublasStatus_t cublasGetAtomicsMode(cublasHandle_t handle, cublasAtomicsMode_t* mode) {
+  return with_handle(handle, mode != nullptr, [&](cublasContext& context) { *mode = context.atomics_mode; });
+}
+
+/// Kept and returned; every mode calculates in full float or double precision, also those that allow TF32.
+cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode) {
+  return with_handle(handle, true, [&](cublasContext& context) { context.math_mode = mode; });
+}
+
+cublasStatus_t cublasGetMathMode(cublasHandle_t handle, cublasMath_t* mode) {
+  return with_handle(handle, mode != nullptr, [&](cublasContext& context) { *mode = context.math_mode; });
+}
+
+const char* cublasGetStatusName(cublasStatus_t status) {
+  switch (status) {
+    case CUBLAS_STATUS_SUCCESS:
+      return "CUBLAS_STATUS_SUCCESS";
+    case CUBLAS_STATUS_NOT_INITIALIZED:
+      return "CUBLAS_STATUS_NOT_INITIALIZED";
+    case CUBLAS_STATUS_ALLOC_FAILED:
+      return "CUBLAS_STATUS_ALLOC_FAILED";
+    case CUBLAS_STATUS_INVALID_VALUE:
+      return "CUBLAS_STATUS_INVALID_VALUE";
+    case CUBLAS_STATUS_ARCH_MISMATCH:
+      return "CUBLAS_STATUS_ARCH_MISMATCH";
+    case CUBLAS_STATUS_MAPPING_ERROR:
+      return "CUBLAS_STATUS_MAPPING_ERROR";
+    case CUBLAS_STATUS_EXECUTION_FAILED:
+      return "CUBLAS_STATUS_EXECUTION_FAILED";
+    case CUBLAS_STATUS_INTERNAL_ERROR:
+      return "CUBLAS_STATUS_INTERNAL_ERROR";
+    case CUBLAS_STATUS_NOT_SUPPORTED:
+      return "CUBLAS_STATUS_NOT_SUPPORTED";
+    case CUBLAS_STATUS_LICENSE_ERROR:
+      return "CUBLAS_STATUS_LICENSE_ERROR";
+  }
+  return "unrecognized status";
+}
+
+const char* cublasGetStatusString(cublasStatus_t status) {
+  switch (status) {
+    case CUBLAS_STATUS_SUCCESS:
+      return "success";
+    case CUBLAS_STATUS_NOT_INITIALIZED:
+      return "no handle, a destroyed handle or no usable GPU";
+    case CUBLAS_STATUS_ALLOC_FAILED:
+      return "out of resources";
+    case CUBLAS_STATUS_INVALID_VALUE:
+      return "an argument has a value that the function does not accept";
+    case CUBLAS_STATUS_ARCH_MISMATCH:
+      return "the GPU is too old for this function";
+    case CUBLAS_STATUS_MAPPING_ERROR:
+      return "a copy between host and device failed";
+    case CUBLAS_STATUS_EXECUTION_FAILED:
+      return "the work could not be started, or an earlier fault stopped the GPU";
+    case CUBLAS_STATUS_INTERNAL_ERROR:
+      return "an internal operation failed";
+    case CUBLAS_STATUS_NOT_SUPPORTED:
+      return "this combination of arguments is not supported";
+    case CUBLAS_STATUS_LICENSE_ERROR:
+      return "the licence check failed";
+  }
+  return "unrecognized status";
+}
+
+}  // extern "C"

@@ -1,0 +1,28 @@
+#pragma once
+// The state behind a cublasHandle_t, and what every cuBLAS call does first and last.
+#include <cublas_v2.h>
+
+#include "../runtime.h"
+
+/// NVIDIA's opaque type, defined.
+struct cublasContext {
+  int device;
+  cudaStream_t stream = nullptr;
+  cublasPointerMode_t pointer_mode = CUBLAS_POINTER_MODE_HOST;
+  cublasMath_t math_mode = CUBLAS_DEFAULT_MATH;
+  cublasAtomicsMode_t atomics_mode = CUBLAS_ATOMICS_NOT_ALLOWED;
+
+  bool scalars_on_device() const { return pointer_mode == CUBLAS_POINTER_MODE_DEVICE; }
+};
+
+namespace miniparallel::simulator {
+
+/// CUBLAS_STATUS_NOT_INITIALIZED unless the handle is alive; EXECUTION_FAILED if a fault strikes or the
+/// device already failed; EXECUTION_FAILED with a report if the handle belongs to another device than the
+/// thread's current one.
+cublasStatus_t begin(cublasHandle_t handle, const char* function);
+
+/// The cuBLAS status for the outcome of enqueue() or wait_for().
+cublasStatus_t status_of(cudaError_t error);
+
+}  // namespace miniparallel::simulator

@@ -1,0 +1,104 @@
+#include "matmul.h"
+
+#include <cblas.h>
+
+#include <algorithm>
+#include <type_traits>
+#include <vector>
+
+#include "epilogue.h"
+#include "number.h"
+
+namespace miniparallel::simulator {
+namespace {
+
+/// What cblas needs to know of an operand that is stored in the type it calculates in.
+template <class Compute>
+struct Operand {
+  const Compute* data;
+  CBLAS_TRANSPOSE transposed;
+  int ld;
+};
+
+template <class Compute>
+Operand<Compute> operand(const Matrix& matrix) {
+  const bool columns = matrix.row_stride == 1;
+  // A matrix of one column may have any stride between columns; cblas insists on a plausible one.
+  const auto ld =
+      columns ? std::max(matrix.col_stride, matrix.rows) : std::max(matrix.row_stride, matrix.cols);
+  return {static_cast<const Compute*>(matrix.data), columns ? CblasNoTrans : CblasTrans,
+          static_cast<int>(std::max<std::int64_t>(ld, 1))};
+}
+
+/// The matrix itself if it is stored as Compute, else a converted copy that `buffer` holds.
+template <class Compute>
+Matrix as_compute(const Matrix& matrix, std::vector<Compute>& buffer) {
+  constexpr auto compute_type = std::is_same_v<Compute, double> ? CUDA_R_64F : CUDA_R_32F;
+  if (matrix.type == compute_type) return matrix;
+  buffer.resize(matrix.rows * matrix.cols);
+  with_type(matrix.type, [&](auto zero) {
+    const auto* source = static_cast<const decltype(zero)*>(matrix.data);
+    auto* target = buffer.data();
+    for (std::int64_t j = 0; j < matrix.cols; ++j) {
+      for (std::int64_t i = 0; i < matrix.rows; ++i) {
+        *target++ = convert<Compute>(source[i * matrix.row_stride + j * matrix.col_stride]);
+      }
+    }
+  });
+  return {buffer.data(), compute_type, matrix.rows, matrix.cols, 1, matrix.rows};
+}
+
+/// result = alpha * A * B + beta * result; the result is column-major.
+template <class Compute>
+void multiply(const Matrix& a, const Matrix& b, Compute alpha, Compute beta, Compute* result,
+              std::int64_t ld) {
+  std::vector<Compute> a_buffer, b_buffer;
+  const auto left = operand<Compute>(as_compute(a, a_buffer)),
+             right = operand<Compute>(as_compute(b, b_buffer));
+  const auto m = static_cast<int>(a.rows), n = static_cast<int>(b.cols), k = static_cast<int>(a.cols);
+  const auto gemm = [&] {
+    if constexpr (std::is_same_v<Compute, double>) {
+      return cblas_dgemm;
+    } else {
+      return cblas_sgemm;
+    }
+  }();
+  gemm(CblasColMajor, left.transposed, right.transposed, m, n, k, alpha, left.data, left.ld, right.data,
+       right.ld, beta, result, static_cast<int>(std::max<std::int64_t>(ld, 1)));
+}
+
+/// True if cblas can write D itself: nothing happens between the sum and the memory.
+template <class Compute>
+bool direct(const Matmul& op) {
+  constexpr auto compute_type = std::is_same_v<Compute, double> ? CUDA_R_64F : CUDA_R_32F;
+  const bool in_place = op.beta == 0 || (op.c.data == op.d.data && op.c.col_stride == op.d.col_stride);
+  return op.epilogue.is_default() && op.d.type == compute_type && op.d.row_stride == 1 && in_place;
+}
+
+template <class Compute>
+void run_as(const Matmul& op) {
+  const auto alpha = static_cast<Compute>(op.alpha), beta = static_cast<Compute>(op.beta);
+  const bool no_product = alpha == 0 || op.a.cols == 0;
+  if (!no_product && direct<Compute>(op)) {
+    const auto ld = std::max(op.d.col_stride, op.d.rows);
+    return multiply(op.a, op.b, alpha, beta, static_cast<Compute*>(op.d.data), ld);
+  }
+  std::vector<Compute> values(op.d.rows * op.d.cols);
+  if (!no_product) multiply(op.a, op.b, alpha, Compute(0), values.data(), op.d.rows);
+  if (beta != 0) add(op.c, beta, values);
+  apply(op, values);
+  store(values, op.d);
+}
+
+}  // namespace
+
+void run(const Matmul& op) {
+  if (op.d.rows == 0 || op.d.cols == 0) return;
+  if (op.d.type == CUDA_R_64F) {
+    run_as<double>(op);
+  } else {
+    run_as<float>(op);
+  }
+}
+
+}  // namespace miniparallel::simulator
