@@ -12,12 +12,12 @@ namespace miniparallel {
 /// float32.
 class Scalar {
  public:
-  enum class Kind : unsigned char { boolean, integer, floating };
+  enum class Kind : unsigned char { truth, integer, floating };
 
   template <class T>
   requires std::is_arithmetic_v<T>
   constexpr Scalar(T value)  // NOLINT: implicit
-      : kind_(std::is_same_v<T, bool>       ? Kind::boolean
+      : kind_(std::is_same_v<T, bool>       ? Kind::truth
               : std::is_floating_point_v<T> ? Kind::floating
                                             : Kind::integer),
         floating_(static_cast<double>(value)),
