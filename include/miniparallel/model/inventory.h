@@ -1,0 +1,64 @@
+#pragma once
+
+#include <miniparallel/model/reflect.h>
+#include <miniparallel/nn/parameter.h>
+#include <miniparallel/nn/training.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace miniparallel::reflect {
+
+/// All that a model consists of, in order of declaration: what the functions on models work with, so that
+/// they need no template. Valid while the model lives and keeps its layers.
+class Inventory {
+ public:
+  enum class Kind { parameter, buffer, tensor };
+  struct Item {
+    std::string name;  ///< the path of members, "blocks.3.fc.bias"
+    Kind kind;
+    Tensor* handle;  ///< the member itself; may be undefined
+  };
+  /// A struct with members: a layer or a struct of layers.
+  struct Module {
+    std::string name;       ///< the path of members; "" for the model
+    std::string_view type;  ///< "Linear"
+    const void* address;
+    std::size_t first_item, end_item;  ///< in `items`, with those of modules inside
+  };
+
+  std::vector<Item> items;
+  std::vector<Module> modules;
+  std::vector<nn::Training*> training;
+
+  // --- what `visit` calls
+  void leaf(nn::Parameter& parameter) { items.push_back({path_, Kind::parameter, &parameter}); }
+  void leaf(nn::Buffer& buffer) { items.push_back({path_, Kind::buffer, &buffer}); }
+  void leaf(Tensor& tensor) { items.push_back({path_, Kind::tensor, &tensor}); }
+  void leaf(nn::Training& flag) { training.push_back(&flag); }
+  void enter(std::string_view name);
+  void leave();
+  template <class T>
+  void begin(T& object) {
+    begin_module(type_name<T>, &object);
+  }
+  void begin_module(std::string_view type, const void* address);
+  void end();
+
+ private:
+  std::string path_;
+  std::vector<std::size_t> path_lengths_;  ///< before each `enter`
+  std::vector<std::size_t> open_;          ///< modules that have begun and not ended
+};
+
+/// Takes the inventory of a model, any struct, container or layer. That of a const model serves to read it;
+/// its handles must not be replaced.
+template <class Model>
+Inventory inventory(const Model& model) {
+  Inventory made;
+  reflect::visit(const_cast<Model&>(model), made);  // NOLINT: see above
+  return made;
+}
+
+}  // namespace miniparallel::reflect
