@@ -221,6 +221,7 @@ struct Silu {
 };
 
 struct AddScalar {
+  static constexpr bool passes_gradient = true;
   static constexpr Saves saves = Saves::nothing;
   template <class T>
   MP_INLINE static T forward(T x, double p, double) {
@@ -422,18 +423,14 @@ struct Minimum {
 // --- the lists: name of the op, its functor
 // -----------------------------------------------------------------------------
 
-/// For every arithmetic dtype.
+/// For every arithmetic dtype; each row defines the op `Tensor name(const Tensor&)`.
 #define MP_UNARY_ARITHMETIC(X) \
   X(neg, Neg)                  \
   X(abs, Abs)                  \
   X(square, Square)            \
-  X(add_scalar, AddScalar)     \
-  X(scalar_minus, ScalarMinus) \
-  X(mul_scalar, MulScalar)     \
-  X(relu, Relu)                \
-  X(clamp, Clamp)
+  X(relu, Relu)
 
-/// For float32 and float64.
+/// For float32 and float64; likewise.
 #define MP_UNARY_FLOATING(X) \
   X(exp, Exp)                \
   X(log, Log)                \
@@ -445,10 +442,23 @@ struct Minimum {
   X(sigmoid, Sigmoid)        \
   X(gelu_erf, GeluErf)       \
   X(gelu_tanh, GeluTanh)     \
-  X(silu, Silu)              \
-  X(div_scalar, DivScalar)   \
-  X(scalar_over, ScalarOver) \
+  X(silu, Silu)
+
+/// With parameters: each row defines `Tensor name(const Tensor&, double p, double q)` for the ops that need
+/// it.
+#define MP_PARAMETRIC_ARITHMETIC(X) \
+  X(add_scalar, AddScalar)          \
+  X(scalar_minus, ScalarMinus)      \
+  X(mul_scalar, MulScalar)          \
+  X(clamp_between, Clamp)
+
+#define MP_PARAMETRIC_FLOATING(X) \
+  X(div_scalar, DivScalar)        \
+  X(scalar_over, ScalarOver)      \
   X(pow_scalar, PowScalar)
+
+#define MP_ALL_UNARY_ARITHMETIC(X) MP_UNARY_ARITHMETIC(X) MP_PARAMETRIC_ARITHMETIC(X)
+#define MP_ALL_UNARY_FLOATING(X) MP_UNARY_FLOATING(X) MP_PARAMETRIC_FLOATING(X)
 
 #define MP_BINARY_ARITHMETIC(X) \
   X(add, Add)                   \
@@ -471,7 +481,7 @@ struct Minimum {
   X(ge, >=)
 
 #define MP_NAME(name, functor) name,
-enum class Unary { MP_UNARY_ARITHMETIC(MP_NAME) MP_UNARY_FLOATING(MP_NAME) count };
+enum class Unary { MP_ALL_UNARY_ARITHMETIC(MP_NAME) MP_ALL_UNARY_FLOATING(MP_NAME) count };
 enum class Binary { MP_BINARY_ARITHMETIC(MP_NAME) MP_BINARY_FLOATING(MP_NAME) count };
 enum class Compare { MP_COMPARE(MP_NAME) count };
 #undef MP_NAME
@@ -489,7 +499,7 @@ struct ElementwiseArgs {
       false;  ///< add to the output instead of replacing it (floating dtypes, backward functions)
 };
 
-/// An unsupported dtype for a function is a bug of the caller's: `supported` tells.
+/// The caller asks `supported` before: a dtype that a function does not have is a null call.
 struct Elementwise {
   void (*unary)(Unary function, DType dtype, const ElementwiseArgs& args, Stream stream);  ///< y, x
   void (*unary_backward)(Unary function, DType dtype, const ElementwiseArgs& args,
@@ -505,8 +515,21 @@ struct Elementwise {
                Stream stream);  ///< y; value on the host
 };
 
-/// float32 and float64, for functions of the arithmetic lists also int64, int32, uint8 and (but neg) bool.
-bool supported(Unary function, DType dtype);
-bool supported(Binary function, DType dtype);
+/// float32 and float64; for functions of the arithmetic lists also int64, int32 and uint8, for binary ones
+/// bool.
+constexpr bool supported(Unary function, DType dtype) {
+#define MP_IS(name, functor) function == Unary::name ||
+  const bool arithmetic = MP_ALL_UNARY_ARITHMETIC(MP_IS) false;
+#undef MP_IS
+  return dtype == float32 || dtype == float64 ||
+         (arithmetic && (dtype == int64 || dtype == int32 || dtype == uint8));
+}
+constexpr bool supported(Binary function, DType dtype) {
+#define MP_IS(name, functor) function == Binary::name ||
+  const bool arithmetic = MP_BINARY_ARITHMETIC(MP_IS) false;
+#undef MP_IS
+  return dtype == float32 || dtype == float64 ||
+         (arithmetic && (dtype == int64 || dtype == int32 || dtype == uint8 || dtype == boolean));
+}
 
 }  // namespace miniparallel::kernels

@@ -77,6 +77,9 @@ class Node {
   std::vector<Edge> next_;
 };
 
+/// Autograd's part of the tensor, made when missing.
+Meta& meta_of(const Tensor& tensor);
+
 /// A shared_ptr whose node is destroyed iteratively, however long the chain that hangs on it.
 std::shared_ptr<Node> make_shared_node(Node* node);
 
@@ -115,9 +118,22 @@ class Backward {
     *targets_[input] = destination;
   }
 
+  /// As `write`, for a kernel that may write over `gradient`, a gradient taken out with `take_grad`: no new
+  /// memory where nobody else holds it.
+  template <class F>
+  void write_over(int input, const Tensor& gradient, F&& f) {
+    if (needs(input) && !targets_[input]->defined() && is_overwritable(gradient)) {
+      f(gradient, 0);
+      *targets_[input] = gradient;
+    } else if (needs(input)) {
+      write(input, gradient.shape(), gradient.dtype(), gradient.device(), f);
+    }
+  }
+
   const std::shared_ptr<Node>& node() const { return node_; }
 
  private:
+  static bool is_overwritable(const Tensor& gradient);
   std::pair<Tensor, int> destination_for(int input, const Shape& shape, DType dtype, Device device);
 
   std::shared_ptr<Node> node_;
@@ -131,7 +147,8 @@ class Backward {
 class Saved {
  public:
   Saved() = default;
-  Saved(const Tensor& tensor, bool output);
+  /// `output`: which output of the node the tensor is, -1 for an input.
+  Saved(const Tensor& tensor, int output);
 
   /// The tensor; throws `Error`, naming the op, when it was written since. Undefined when an undefined one
   /// was saved.
@@ -141,11 +158,11 @@ class Saved {
  private:
   Tensor tensor_;
   std::uint32_t version_ = 0;
-  int output_ = -1;  ///< of the node itself; -1 for an input
+  int output_ = -1;
 };
 
-inline Saved save(const Tensor& tensor) { return Saved(tensor, false); }
-inline Saved save_output(const Tensor& tensor) { return Saved(tensor, true); }
+inline Saved save(const Tensor& tensor) { return Saved(tensor, -1); }
+inline Saved save_output(const Tensor& tensor, int output = 0) { return Saved(tensor, output); }
 
 [[noreturn]] void throw_released(const char* name);
 
@@ -169,10 +186,14 @@ void connect(const std::shared_ptr<Node>& node, std::vector<Tensor>& outputs,
              const std::vector<Tensor>& inputs);
 void connect(const std::shared_ptr<Node>& node, Tensor& output, std::initializer_list<Tensor> inputs);
 
-/// Whether an op on these tensors must be recorded: grad mode is on and one of them requires grad.
+/// Whether gradients flow through `tensor`, which may be undefined. Throws for a view whose base has since
+/// been written by a recorded op: the view's history is stale.
+bool is_tracked(const Tensor& tensor);
+
+/// Whether an op on these tensors must be recorded: grad mode is on and gradients flow through one of them.
 template <class... Tensors>
 bool recording(const Tensors&... tensors) {
-  return grad_enabled() && ((tensors.defined() && tensors.requires_grad()) || ...);
+  return grad_enabled() && (is_tracked(tensors) || ...);
 }
 bool recording(const std::vector<Tensor>& tensors);
 

@@ -9,7 +9,11 @@
 namespace miniparallel {
 
 /// Counts the writes to an alias group: a base and its views.
-using Version = std::atomic<std::uint32_t>;
+struct Version {
+  std::atomic<std::uint32_t> writes = 0;
+  /// `writes` after the last write that autograd recorded: views made before have a stale history.
+  std::atomic<std::uint32_t> last_recorded = 0;
+};
 
 /// Owns one block of memory of a device, taken from and given back to that device's caching allocator.
 class Storage {
@@ -29,7 +33,7 @@ class Storage {
   std::byte* data_;
   std::size_t bytes_;
   Device device_;
-  Version version_ = 0;
+  Version version_;
 };
 
 }  // namespace miniparallel

@@ -23,7 +23,9 @@ struct TensorImpl {
   std::int64_t offset = 0;  ///< of the first element in the storage, in elements
   Shape shape, strides;
   DType dtype = DType::float32;
-  bool contiguous = true;                ///< row-major without gaps
+  bool contiguous = true;          ///< row-major without gaps
+  bool is_view = false;            ///< made by a view op: the base, and so its history, may change under it
+  std::uint32_t view_version = 0;  ///< of the alias group when the view was made
   std::unique_ptr<autograd::Meta> meta;  ///< null for a tensor that autograd has not seen
 
   std::byte* data() const { return storage->data() + static_cast<std::size_t>(offset) * size_of(dtype); }
@@ -37,12 +39,15 @@ Tensor make_alias(const Tensor& base, const Shape& shape, const Shape& strides, 
 
 /// Notes a write to the elements of `tensor`.
 inline void bump_version(const Tensor& tensor) {
-  tensor.impl()->version->fetch_add(1, std::memory_order_relaxed);
+  tensor.impl()->version->writes.fetch_add(1, std::memory_order_relaxed);
 }
 
 /// Takes storage, layout and dtype over from `source`: every handle of `target` now sees the new elements.
 /// The graph and `requires_grad` stay; a gradient of another dtype or device is converted.
 void set_data(const Tensor& target, const Tensor& source);
+
+/// Nobody else holds this tensor or its storage: it may be overwritten.
+bool is_exclusive(const Tensor& tensor);
 
 /// Pointer to the first element, whatever the dtype and device; null for an empty tensor's missing storage.
 inline std::byte* raw(const Tensor& tensor) { return tensor.impl()->data(); }

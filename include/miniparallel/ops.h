@@ -78,6 +78,7 @@ Tensor sqrt(const Tensor& x);
 Tensor abs(const Tensor& x);  ///< gradient 0 at 0
 Tensor tanh(const Tensor& x);
 Tensor sigmoid(const Tensor& x);
+Tensor square(const Tensor& x);
 Tensor relu(const Tensor& x);  ///< gradient 0 at 0
 enum class Gelu { erf, tanh };
 Tensor gelu(const Tensor& x, Gelu approximate = Gelu::erf);

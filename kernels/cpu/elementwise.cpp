@@ -111,8 +111,8 @@ const ElementwiseLoops& loops() {
   Row{name##_loop<float>,        name##_loop<double>,       name##_loop<std::int64_t>, \
       name##_loop<std::int32_t>, name##_loop<std::uint8_t>, name##_loop<bool>},
   static constexpr ElementwiseLoops table{
-      .unary = {MP_UNARY_ARITHMETIC(MP_ROW) MP_UNARY_FLOATING(MP_ROW_FLOATING)},
-      .unary_backward = {MP_UNARY_ARITHMETIC(MP_ROW_BACKWARD) MP_UNARY_FLOATING(MP_ROW_BACKWARD)},
+      .unary = {MP_ALL_UNARY_ARITHMETIC(MP_ROW) MP_ALL_UNARY_FLOATING(MP_ROW_FLOATING)},
+      .unary_backward = {MP_ALL_UNARY_ARITHMETIC(MP_ROW_BACKWARD) MP_ALL_UNARY_FLOATING(MP_ROW_BACKWARD)},
       .binary = {MP_BINARY_ARITHMETIC(MP_ROW_BINARY) MP_BINARY_FLOATING(MP_ROW_BINARY_FLOATING)},
       .binary_backward = {{MP_BINARY_ARITHMETIC(MP_ROW_BINARY_A) MP_BINARY_FLOATING(MP_ROW_BINARY_A)},
                           {MP_BINARY_ARITHMETIC(MP_ROW_BINARY_B) MP_BINARY_FLOATING(MP_ROW_BINARY_B)}},

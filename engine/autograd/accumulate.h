@@ -1,0 +1,23 @@
+#pragma once
+
+#include <memory>
+
+#include "engine/autograd/node.h"
+
+namespace miniparallel::autograd {
+
+/// The end of the graph at a leaf: adds what arrives to the leaf's `grad`.
+class AccumulateGrad final : public Node {
+ public:
+  explicit AccumulateGrad(const Tensor& leaf) : Node("AccumulateGrad", 1), leaf_(leaf) {}
+  void run(Backward& backward) override;
+  const Tensor& leaf() const { return leaf_; }
+
+ private:
+  Tensor leaf_;
+};
+
+/// The one node of the leaf that all graphs share while one of them lives.
+std::shared_ptr<Node> accumulator_of(const Tensor& leaf);
+
+}  // namespace miniparallel::autograd

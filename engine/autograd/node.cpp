@@ -1,0 +1,161 @@
+#include "engine/autograd/node.h"
+
+#include <miniparallel/ops.h>
+
+#include <atomic>
+
+#include "engine/autograd/accumulate.h"
+#include "engine/error.h"
+#include "engine/tensor/tensor_impl.h"
+
+namespace miniparallel {
+namespace {
+thread_local bool grad_mode = true;
+}
+
+bool grad_enabled() { return grad_mode; }
+void set_grad_enabled(bool enabled) { grad_mode = enabled; }
+
+namespace autograd {
+namespace {
+
+std::atomic<std::uint64_t> next_sequence = 0;
+
+/// Destroys nodes one after the other: what a node owns joins the list instead of the call stack.
+void destroy(Node* node) {
+  thread_local std::vector<Node*>* pending = nullptr;
+  if (pending != nullptr) return pending->push_back(node);
+  std::vector<Node*> list{node};
+  pending = &list;
+  while (!list.empty()) {
+    Node* const next = list.back();
+    list.pop_back();
+    delete next;
+  }
+  pending = nullptr;
+}
+
+}  // namespace
+
+Node::Node(const char* name, int outputs)
+    : name_(name), sequence_(next_sequence.fetch_add(1, std::memory_order_relaxed)), outputs_(outputs) {}
+
+std::shared_ptr<Node> make_shared_node(Node* node) { return {node, destroy}; }
+
+void throw_released(const char* name) {
+  fail("backward: ", name,
+       " was already differentiated and its saved tensors are freed; "
+       "pass retain_graph to the first backward");
+}
+
+Meta& meta_of(const Tensor& tensor) {
+  std::unique_ptr<Meta>& meta = tensor.impl()->meta;
+  if (!meta) meta = std::make_unique<Meta>();
+  return *meta;
+}
+
+bool is_tracked(const Tensor& tensor) {
+  if (!tensor.defined()) return false;
+  const TensorImpl& impl = *tensor.impl();
+  check(
+      !impl.is_view || impl.version->last_recorded.load(std::memory_order_relaxed) <= impl.view_version,
+      "a view is used whose base was written by a recorded op after the view was made; make the view again");
+  return impl.meta && (impl.meta->requires_grad || impl.meta->grad_fn);
+}
+
+bool recording(const std::vector<Tensor>& tensors) {
+  if (!grad_enabled()) return false;
+  for (const Tensor& tensor : tensors)
+    if (is_tracked(tensor)) return true;
+  return false;
+}
+
+Edge edge_of(const Tensor& tensor) {
+  if (!is_tracked(tensor)) return {};
+  Meta& meta = *tensor.impl()->meta;
+  if (meta.grad_fn) return {meta.grad_fn, meta.output};
+  return {accumulator_of(tensor), 0};
+}
+
+namespace {
+
+void attach(const std::shared_ptr<Node>& node, const Tensor& output, int index) {
+  Meta& meta = meta_of(output);
+  meta.grad_fn = node;
+  meta.output = index;
+  meta.retain_grad = false;
+}
+
+}  // namespace
+
+void connect(const std::shared_ptr<Node>& node, Tensor& output, std::initializer_list<Tensor> inputs) {
+  std::vector<Edge> next;
+  next.reserve(inputs.size());
+  for (const Tensor& input : inputs) next.push_back(edge_of(input));
+  node->set_next(std::move(next));
+  attach(node, output, 0);
+}
+
+void connect(const std::shared_ptr<Node>& node, std::vector<Tensor>& outputs,
+             const std::vector<Tensor>& inputs) {
+  std::vector<Edge> next;
+  next.reserve(inputs.size());
+  for (const Tensor& input : inputs) next.push_back(edge_of(input));
+  node->set_next(std::move(next));
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    if (outputs[i].defined() && outputs[i].is_floating()) attach(node, outputs[i], static_cast<int>(i));
+}
+
+void record_not_differentiable(const char* name, Tensor& output, std::initializer_list<Tensor> inputs) {
+  record(name, output, inputs, [name](Backward&) { fail("backward: ", name, " is not differentiable"); });
+}
+
+// --- Backward
+// -----------------------------------------------------------------------------------------------------
+
+void Backward::set(int input, Tensor grad) {
+  if (!needs(input) || !grad.defined()) return;
+  Tensor& buffer = *targets_[input];
+  if (!buffer.defined()) {
+    buffer = std::move(grad);
+  } else if (!create_graph_ && is_exclusive(buffer)) {
+    buffer.add_(grad);
+  } else if (!create_graph_ && is_exclusive(grad)) {
+    buffer = std::move(grad.add_(buffer));
+  } else {
+    buffer = add(buffer, grad);
+  }
+}
+
+bool Backward::is_overwritable(const Tensor& gradient) { return is_exclusive(gradient); }
+
+std::pair<Tensor, int> Backward::destination_for(int input, const Shape& shape, DType dtype, Device device) {
+  const Tensor& buffer = *targets_[input];
+  if (!buffer.defined()) return {make_tensor(shape, dtype, device), 0};
+  return {is_exclusive(buffer) ? buffer : buffer.clone(), 1};
+}
+
+// --- Saved
+// --------------------------------------------------------------------------------------------------------
+
+Saved::Saved(const Tensor& tensor, int output) : output_(output) {
+  if (!tensor.defined()) return;
+  // An op's own output is kept by an alias that knows nothing of the node, an input as it is: later nodes
+  // never own it.
+  tensor_ = output >= 0 ? tensor.detach() : tensor;
+  version_ = tensor.version();
+}
+
+Tensor Saved::get(const Backward& backward) const {
+  if (!tensor_.defined()) return {};
+  check(tensor_.version() == version_, "backward: a tensor of shape ", tensor_.shape(), " that ",
+        backward.node()->name(), " saved was written in place since (version ", tensor_.version(),
+        ", saved at ", version_, "); write to a clone instead");
+  if (output_ < 0 || !backward.create_graph()) return tensor_;
+  Tensor attached = tensor_.detach();
+  attach(backward.node(), attached, output_);
+  return attached;
+}
+
+}  // namespace autograd
+}  // namespace miniparallel

@@ -1,0 +1,124 @@
+#include "engine/ops/common.h"
+
+#include <algorithm>
+
+#include "engine/ops/in_place.h"
+
+namespace miniparallel {
+
+const kernels::Backend& backend(Device device) {
+  check(device.is_cpu(), device, ": this build of miniparallel has no CUDA backend; use Device::cpu()");
+  return kernels::cpu_backend();
+}
+
+kernels::Stream stream(Device) { return {}; }
+
+void synchronize(Device device) { backend(device); }
+
+int normalize_dim(const char* op, int dim, int rank) {
+  const int range = std::max(rank, 1);
+  check(dim >= -range && dim < range, op, ": dimension ", dim, " is out of range for a tensor with ", rank,
+        " dimensions (", -range, " to ", range - 1, ")");
+  return dim < 0 ? dim + range : dim;
+}
+
+Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b) {
+  const int rank = std::max(a.rank(), b.rank());
+  Shape result = Shape::filled(rank, 1);
+  for (int d = 1; d <= rank; ++d) {
+    const std::int64_t of_a = d <= a.rank() ? a[a.rank() - d] : 1, of_b = d <= b.rank() ? b[b.rank() - d] : 1;
+    check(of_a == of_b || of_a == 1 || of_b == 1, op, ": shapes ", a, " and ", b, " do not broadcast: sizes ",
+          of_a, " and ", of_b, " at dimension ", -d);
+    result[rank - d] = of_a == 1 ? of_b : of_a;
+  }
+  return result;
+}
+
+Shape broadcast_strides(const Tensor& x, const Shape& shape) {
+  Shape strides = Shape::filled(shape.rank(), 0);
+  const int added = shape.rank() - x.dim();
+  for (int d = 0; d < x.dim(); ++d)
+    if (x.shape()[d] == shape[d + added]) strides[d + added] = x.strides()[d];
+  return strides;
+}
+
+Tensor sum_to(const Tensor& x, const Shape& shape) {
+  if (x.shape() == shape) return x;
+  const int added = x.dim() - shape.rank();
+  Shape dims;
+  for (int d = 0; d < x.dim(); ++d)
+    if (d < added || (shape[d - added] == 1 && x.shape()[d] != 1)) dims.push_back(d);
+  return (dims.empty() ? x : sum(x, dims, true)).reshape(shape);
+}
+
+namespace {
+
+/// bool 0, integers 1, floating 2.
+int kind(DType dtype) { return dtype == boolean ? 0 : is_floating(dtype) ? 2 : 1; }
+
+}  // namespace
+
+DType result_type(const Tensor& a, const Tensor& b) {
+  const bool a_decides = a.dim() > 0 || b.dim() == 0, b_decides = b.dim() > 0 || a.dim() == 0;
+  if (a_decides && b_decides) return promote(a.dtype(), b.dtype());
+  const DType first = a_decides ? a.dtype() : b.dtype(), second = a_decides ? b.dtype() : a.dtype();
+  return kind(second) > kind(first) ? promote(first, second) : first;
+}
+
+DType result_type(const Tensor& a, Scalar b) {
+  if (static_cast<int>(b.kind()) <= kind(a.dtype())) return a.dtype();
+  return b.kind() == Scalar::Kind::floating ? default_dtype() : int64;
+}
+
+void check_defined(const char* op, const Tensor& tensor) {
+  check(tensor.defined(), op, ": an argument is undefined");
+}
+
+void check_same_device(const char* op, std::initializer_list<Tensor> tensors) {
+  const Tensor* first = nullptr;
+  for (const Tensor& tensor : tensors) {
+    if (!tensor.defined()) continue;
+    if (first == nullptr) first = &tensor;
+    check(tensor.device() == first->device(), op, ": tensors are on ", first->device(), " and on ",
+          tensor.device(), "; bring them together with to(device)");
+  }
+}
+
+void check_same_dtype(const char* op, std::initializer_list<Tensor> tensors) {
+  const Tensor* first = nullptr;
+  for (const Tensor& tensor : tensors) {
+    if (!tensor.defined()) continue;
+    if (first == nullptr) first = &tensor;
+    check(tensor.dtype() == first->dtype(), op, ": tensors are ", first->dtype(), " and ", tensor.dtype(),
+          "; convert one with to(dtype)");
+  }
+}
+
+void check_floating(const char* op, const Tensor& tensor) {
+  check_defined(op, tensor);
+  check(tensor.dtype() == float32 || tensor.dtype() == float64, op, ": got ", tensor.dtype(), " of shape ",
+        tensor.shape(), "; it computes in float32 and float64, convert with to(float32)");
+}
+
+Tensor to_floating(const Tensor& x) { return x.is_floating() ? x : x.to(default_dtype()); }
+
+InPlace::InPlace(const char* op, const Tensor& target, std::initializer_list<Tensor> sources)
+    : target_(target) {
+  check_defined(op, target);
+  if (!grad_enabled()) return;
+  recorded_ = autograd::is_tracked(target);
+  for (const Tensor& source : sources) recorded_ = recorded_ || autograd::is_tracked(source);
+  check(!target.is_leaf() || !target.requires_grad(), op,
+        ": a leaf that requires grad cannot be written in place while grad mode is on; use NoGradGuard");
+  check(!recorded_ || !target.impl()->is_view, op,
+        ": a view cannot be written in place where gradients flow; join the parts with cat or stack instead");
+}
+
+bool InPlace::finish() const {
+  Version& version = *target_.impl()->version;
+  const std::uint32_t writes = version.writes.fetch_add(1, std::memory_order_relaxed) + 1;
+  if (recorded_) version.last_recorded.store(writes, std::memory_order_relaxed);
+  return recorded_;
+}
+
+}  // namespace miniparallel

@@ -1,0 +1,405 @@
+#include "kernels/elementwise.h"
+
+#include <cmath>
+
+#include "engine/ops/common.h"
+#include "engine/ops/in_place.h"
+
+// Every op of the lists in kernels/elementwise.h, and the operators on top of them.
+
+namespace miniparallel {
+namespace {
+
+using kernels::Binary;
+using kernels::Compare;
+using kernels::ElementwiseArgs;
+using kernels::Unary;
+using kernels::functors::Saves;
+
+/// Arguments for operands that broadcast to the shape of the first, the output.
+ElementwiseArgs arguments(std::initializer_list<Tensor> operands) {
+  const Shape& shape = operands.begin()->shape();
+  ElementwiseArgs args;
+  Shape strides[kernels::kMaxOperands];
+  int count = 0;
+  for (const Tensor& operand : operands) {
+    args.operands[count] = raw(operand);
+    strides[count++] = broadcast_strides(operand, shape);
+  }
+  switch (count) {
+    case 1:
+      args.layout = kernels::make_layout(shape, {strides[0]});
+      break;
+    case 2:
+      args.layout = kernels::make_layout(shape, {strides[0], strides[1]});
+      break;
+    case 3:
+      args.layout = kernels::make_layout(shape, {strides[0], strides[1], strides[2]});
+      break;
+    default:
+      args.layout = kernels::make_layout(shape, {strides[0], strides[1], strides[2], strides[3]});
+  }
+  return args;
+}
+
+template <class Function>
+void check_supported(const char* op, Function function, DType dtype) {
+  check(kernels::supported(function, dtype), op, ": ", dtype, " is not supported; convert with to(float32)");
+}
+
+// --- unary
+// --------------------------------------------------------------------------------------------------------
+
+void launch(Unary function, const Tensor& y, const Tensor& x, double p, double q) {
+  ElementwiseArgs args = arguments({y, x});
+  args.p = p;
+  args.q = q;
+  backend(y).elementwise.unary(function, y.dtype(), args, stream(y));
+}
+
+template <class F>
+void unary_backward(Unary function, Backward& b, const Tensor& saved, double p, double q) {
+  if constexpr (requires { F::passes_gradient; }) return b.set(0, b.take_grad());
+  if (b.create_graph()) return b.set(0, F::template backward<Tensor>(b.grad(), saved, p, q));
+  const Tensor g = b.take_grad();
+  b.write_over(0, g, [&](const Tensor& dx, int beta) {
+    ElementwiseArgs args = arguments({dx, g, saved.defined() ? saved : g});
+    args.p = p;
+    args.q = q;
+    args.accumulate = beta != 0;
+    backend(g).elementwise.unary_backward(function, g.dtype(), args, stream(g));
+  });
+}
+
+template <class F>
+void record_unary(Unary function, const char* op, Tensor& y, const Tensor& x, double p, double q) {
+  record(op, y, {x},
+         [=, saved = F::saves == Saves::input    ? save(x)
+                     : F::saves == Saves::output ? save_output(y)
+                                                 : autograd::Saved()](Backward& b) {
+           unary_backward<F>(function, b, saved.defined() ? saved.get(b) : Tensor(), p, q);
+         });
+}
+
+template <class F>
+Tensor unary(Unary function, const char* op, const Tensor& x, double p = 0, double q = 0) {
+  check_supported(op, function, x.dtype());
+  Tensor y = result_like(x);
+  launch(function, y, x, p, q);
+  if (recording(x)) record_unary<F>(function, op, y, x, p, q);
+  return y;
+}
+
+template <class F>
+Tensor& unary_in_place(Unary function, const char* op, Tensor& x, double p, double q = 0) {
+  check_supported(op, function, x.dtype());
+  const InPlace write(op, x);
+  const autograd::Saved saved =
+      F::saves == Saves::input ? save(x) : autograd::Saved();  // reports itself as overwritten
+  launch(function, x, x, p, q);
+  if (write.finish())
+    record(op, x, {x}, [=](Backward& b) {
+      unary_backward<F>(function, b, saved.defined() ? saved.get(b) : Tensor(), p, q);
+    });
+  return x;
+}
+
+// --- binary
+// -------------------------------------------------------------------------------------------------------
+
+void launch(Binary function, const Tensor& y, const Tensor& a, const Tensor& b) {
+  backend(y).elementwise.binary(function, y.dtype(), arguments({y, a, b}), stream(y));
+}
+
+/// The gradient of one side, into a destination where the side was not broadcast.
+template <class F, int side>
+void binary_backward(Binary function, Backward& b, const Tensor& x, const Tensor& y, const Shape& shape,
+                     bool last) {
+  if (!b.needs(side)) return;
+  const Tensor g = last ? b.take_grad() : b.grad();
+  if (b.create_graph()) {
+    if constexpr (side == 0)
+      return b.set(0, sum_to(F::template backward_a<Tensor>(g, x, y), shape));
+    else
+      return b.set(1, sum_to(F::template backward_b<Tensor>(g, x, y), shape));
+  }
+  const auto compute = [&](const Tensor& d, int beta) {
+    ElementwiseArgs args = arguments({d, g, x, y});
+    args.accumulate = beta != 0;
+    backend(g).elementwise.binary_backward(function, side, g.dtype(), args, stream(g));
+  };
+  if (g.shape() == shape) return b.write_over(side, last ? g : Tensor(g), compute);
+  const Tensor whole = result_like(g);
+  compute(whole, 0);
+  b.set(side, sum_to(whole, shape));
+}
+
+template <class F>
+void record_binary(Binary function, const char* op, Tensor& y, const Tensor& a, const Tensor& b,
+                   std::initializer_list<Tensor> inputs) {
+  record(op, y, inputs,
+         [=, a_shape = a.shape(), b_shape = b.shape(), a = save(a), b = save(b)](Backward& backward) {
+           const Tensor x = a.get(backward), z = b.get(backward);
+           binary_backward<F, 0>(function, backward, x, z, a_shape, !backward.needs(1));
+           binary_backward<F, 1>(function, backward, x, z, b_shape, true);
+         });
+}
+
+/// A number of another device joins the tensor's; else both must agree.
+std::pair<Tensor, Tensor> operands_of(const char* op, const Tensor& a, const Tensor& b, DType dtype) {
+  check_defined(op, a);
+  check_defined(op, b);
+  Tensor x = a.dim() == 0 && a.device().is_cpu() ? a.to(b.device()) : a;
+  Tensor y = b.dim() == 0 && b.device().is_cpu() ? b.to(a.device()) : b;
+  check_same_device(op, {x, y});
+  return {x.to(dtype), y.to(dtype)};
+}
+
+template <class F>
+Tensor binary(Binary function, const char* op, const Tensor& a, const Tensor& b, DType dtype) {
+  check_supported(op, function, dtype);
+  const auto [x, z] = operands_of(op, a, b, dtype);
+  Tensor y = make_tensor(broadcast_shapes(op, x.shape(), z.shape()), dtype, x.device());
+  launch(function, y, x, z);
+  if (recording(x, z)) record_binary<F>(function, op, y, x, z, {x, z});
+  return y;
+}
+
+template <class F>
+Tensor& binary_in_place(Binary function, const char* op, Tensor& x, const Tensor& other) {
+  check_supported(op, function, x.dtype());
+  check_defined(op, other);
+  check(broadcast_shapes(op, x.shape(), other.shape()) == x.shape(), op, ": ", other.shape(),
+        " does not broadcast to ", x.shape(), ", the shape of the tensor that is written");
+  const DType type = result_type(x, other);
+  check(promote(type, x.dtype()) == x.dtype() || is_floating(x.dtype()), op, ": a result of ", type,
+        " cannot be written to a tensor of ", x.dtype());
+  const Tensor z = operands_of(op, x, other, x.dtype()).second;
+  const InPlace write(op, x, {z});
+  const Tensor before = x.detach();  // saved with today's version: a backward that needs it reports the write
+  const bool needs_values =
+      !std::is_same_v<F, kernels::functors::Add> && !std::is_same_v<F, kernels::functors::Sub>;
+  const autograd::Saved saved_x = save(before), saved_z = save(z);
+  launch(function, x, x, z);
+  if (!write.finish()) return x;
+  record(op, x, {x, z}, [=, x_shape = x.shape(), z_shape = z.shape()](Backward& b) {
+    const Tensor old_z = needs_values ? saved_z.get(b) : b.grad();
+    const Tensor old_x = needs_values && b.needs(1) ? saved_x.get(b) : old_z;
+    binary_backward<F, 0>(function, b, old_x, old_z, x_shape, !b.needs(1));
+    binary_backward<F, 1>(function, b, old_x, old_z, z_shape, true);
+  });
+  return x;
+}
+
+Tensor compare(Compare function, const char* op, const Tensor& a, const Tensor& b) {
+  const DType dtype = result_type(a, b);
+  check(dtype != float16 && dtype != bfloat16, op, ": ", dtype,
+        " is not supported; convert with to(float32)");
+  const NoGradGuard no_grad;
+  const auto [x, z] = operands_of(op, a, b, dtype);
+  Tensor y = make_tensor(broadcast_shapes(op, x.shape(), z.shape()), boolean, x.device());
+  backend(y).elementwise.compare(function, dtype, arguments({y, x, z}), stream(y));
+  return y;
+}
+
+/// The number as a tensor without dimensions, of the dtype that it gives the result with `like`.
+Tensor number(Scalar value, const Tensor& like) {
+  check_defined("an operator", like);
+  return full({}, value, {.dtype = result_type(like, value), .device = like.device()});
+}
+
+/// Whether a parameter of type double carries the number without loss.
+bool fits_parameter(Scalar value, const Tensor& x) {
+  return x.dtype() != boolean && (x.is_floating() || std::abs(value.as_double()) < 9e15);
+}
+
+}  // namespace
+
+// --- generated from the lists
+// -----------------------------------------------------------------------------------------
+
+#define MP_DEFINE(name, functor) \
+  Tensor name(const Tensor& x) { return unary<kernels::functors::functor>(Unary::name, #name, x); }
+#define MP_DEFINE_FLOATING(name, functor)                                         \
+  Tensor name(const Tensor& x) {                                                  \
+    return unary<kernels::functors::functor>(Unary::name, #name, to_floating(x)); \
+  }
+#define MP_DEFINE_PARAMETRIC(name, functor)                                      \
+  static Tensor name(const Tensor& x, double p, [[maybe_unused]] double q = 0) { \
+    return unary<kernels::functors::functor>(Unary::name, #name, x, p, q);       \
+  }
+Tensor gelu_erf(const Tensor& x);
+Tensor gelu_tanh(const Tensor& x);
+MP_UNARY_ARITHMETIC(MP_DEFINE)
+MP_UNARY_FLOATING(MP_DEFINE_FLOATING)
+MP_PARAMETRIC_ARITHMETIC(MP_DEFINE_PARAMETRIC)
+MP_PARAMETRIC_FLOATING(MP_DEFINE_PARAMETRIC)
+
+#define MP_DEFINE_BINARY(name, functor)                                                      \
+  Tensor name(const Tensor& a, const Tensor& b) {                                            \
+    check_defined(#name, a);                                                                 \
+    check_defined(#name, b);                                                                 \
+    return binary<kernels::functors::functor>(Binary::name, #name, a, b, result_type(a, b)); \
+  }
+#define MP_DEFINE_BINARY_FLOATING(name, functor)                                             \
+  Tensor name(const Tensor& a, const Tensor& b) {                                            \
+    check_defined(#name, a);                                                                 \
+    check_defined(#name, b);                                                                 \
+    const DType dtype = result_type(a, b);                                                   \
+    return binary<kernels::functors::functor>(Binary::name, #name, a, b,                     \
+                                              is_floating(dtype) ? dtype : default_dtype()); \
+  }
+MP_BINARY_ARITHMETIC(MP_DEFINE_BINARY)
+MP_BINARY_FLOATING(MP_DEFINE_BINARY_FLOATING)
+
+#define MP_DEFINE_COMPARE(name, op)                                 \
+  Tensor operator op(const Tensor& a, const Tensor& b) {            \
+    return compare(Compare::name, "operator" #op, a, b);            \
+  }                                                                 \
+  Tensor operator op(const Tensor& a, Scalar b) {                   \
+    return compare(Compare::name, "operator" #op, a, number(b, a)); \
+  }
+MP_COMPARE(MP_DEFINE_COMPARE)
+
+// --- with numbers
+// ---------------------------------------------------------------------------------------------------------
+
+Tensor add(const Tensor& a, Scalar b) {
+  const Tensor x = a.to(result_type(a, b));
+  return fits_parameter(b, x) ? add_scalar(x, b.as_double()) : add(x, number(b, x));
+}
+Tensor sub(const Tensor& a, Scalar b) {
+  const Tensor x = a.to(result_type(a, b));
+  return fits_parameter(b, x) ? add_scalar(x, -b.as_double()) : sub(x, number(b, x));
+}
+Tensor mul(const Tensor& a, Scalar b) {
+  const Tensor x = a.to(result_type(a, b));
+  return fits_parameter(b, x) ? mul_scalar(x, b.as_double()) : mul(x, number(b, x));
+}
+Tensor div(const Tensor& a, Scalar b) { return div_scalar(to_floating(a), b.as_double()); }
+Tensor operator-(Scalar a, const Tensor& b) {
+  const Tensor x = b.to(result_type(b, a));
+  return fits_parameter(a, x) ? scalar_minus(x, a.as_double()) : sub(number(a, x), x);
+}
+Tensor operator/(Scalar a, const Tensor& b) { return scalar_over(to_floating(b), a.as_double()); }
+Tensor operator-(const Tensor& x) { return neg(x); }
+
+Tensor pow(const Tensor& base, Scalar exponent) {
+  const double p = exponent.as_double();
+  if (p == 2)
+    return square(base.is_floating() || exponent.kind() != Scalar::Kind::floating ? base : to_floating(base));
+  if (p == 1) return mul(base, exponent);
+  if (p == 0.5) return sqrt(base);
+  if (base.is_floating() || exponent.kind() == Scalar::Kind::floating)
+    return pow_scalar(to_floating(base), p);
+  check(p >= 0, "pow: integers to the negative power ", p, "; convert the base with to(float32)");
+  Tensor power = ones_like(base), factor = base;
+  for (std::int64_t n = exponent.as_int64(); n > 0; n /= 2) {
+    if (n % 2 == 1) power = power * factor;
+    factor = factor * factor;
+  }
+  return power;
+}
+
+Tensor gelu(const Tensor& x, Gelu approximate) {
+  return approximate == Gelu::erf ? gelu_erf(x) : gelu_tanh(x);
+}
+
+Tensor clamp(const Tensor& x, Scalar low, Scalar high) {
+  Tensor a = x.to(result_type(x, low));
+  a = a.to(result_type(a, high));
+  return clamp_between(a, low.as_double(), high.as_double());
+}
+
+// --- logic
+// ----------------------------------------------------------------------------------------------------------------
+
+Tensor logical_and(const Tensor& a, const Tensor& b) {
+  return mul(a.detach().to(boolean), b.detach().to(boolean));
+}
+Tensor logical_or(const Tensor& a, const Tensor& b) {
+  return maximum(a.detach().to(boolean), b.detach().to(boolean));
+}
+Tensor logical_not(const Tensor& x) { return x == 0; }
+
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
+  check_defined("where", condition);
+  check(condition.dtype() == boolean, "where: the condition is ", condition.dtype(), "; compare to get bool");
+  const DType dtype = result_type(a, b);
+  check(dtype != float16 && dtype != bfloat16, "where: ", dtype,
+        " is not supported; convert with to(float32)");
+  const auto [x, z] = operands_of("where", a, b, dtype);
+  check_same_device("where", {condition, x});
+  const Shape shape =
+      broadcast_shapes("where", condition.shape(), broadcast_shapes("where", x.shape(), z.shape()));
+  Tensor y = make_tensor(shape, dtype, x.device());
+  backend(y).elementwise.where(dtype, arguments({y, condition, x, z}), stream(y));
+  if (recording(x, z))
+    record("where", y, {x, z},
+           [condition = save(condition), x_shape = x.shape(), z_shape = z.shape()](Backward& backward) {
+             const Tensor chosen = condition.get(backward), g = backward.grad();
+             const Tensor none = full({}, 0, {.dtype = g.dtype(), .device = g.device()});
+             if (backward.needs(0)) backward.set(0, sum_to(where(chosen, g, none), x_shape));
+             if (backward.needs(1)) backward.set(1, sum_to(where(chosen, none, g), z_shape));
+           });
+  return y;
+}
+
+Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value) {
+  check(mask.dtype() == boolean, "masked_fill: the mask is ", mask.dtype(), "; compare to get bool");
+  return where(mask, full({}, value, {.dtype = x.dtype(), .device = x.device()}), x);
+}
+
+// --- in place
+// -------------------------------------------------------------------------------------------------------------
+
+namespace functors = kernels::functors;
+
+Tensor& Tensor::add_(const Tensor& other, Scalar alpha) {
+  if (alpha.as_double() == 1) return binary_in_place<functors::Add>(Binary::add, "add_", *this, other);
+  return binary_in_place<functors::Add>(Binary::add, "add_", *this, mul(other, alpha));
+}
+Tensor& Tensor::sub_(const Tensor& other) {
+  return binary_in_place<functors::Sub>(Binary::sub, "sub_", *this, other);
+}
+Tensor& Tensor::mul_(const Tensor& other) {
+  return binary_in_place<functors::Mul>(Binary::mul, "mul_", *this, other);
+}
+Tensor& Tensor::div_(const Tensor& other) {
+  return binary_in_place<functors::Div>(Binary::div, "div_", *this, other);
+}
+Tensor& Tensor::add_(Scalar value) {
+  return unary_in_place<functors::AddScalar>(Unary::add_scalar, "add_", *this, value.as_double());
+}
+Tensor& Tensor::mul_(Scalar value) {
+  return unary_in_place<functors::MulScalar>(Unary::mul_scalar, "mul_", *this, value.as_double());
+}
+Tensor& Tensor::div_(Scalar value) {
+  return unary_in_place<functors::DivScalar>(Unary::div_scalar, "div_", *this, value.as_double());
+}
+Tensor& Tensor::clamp_(Scalar low, Scalar high) {
+  return unary_in_place<functors::Clamp>(Unary::clamp_between, "clamp_", *this, low.as_double(),
+                                         high.as_double());
+}
+Tensor& Tensor::masked_fill_(const Tensor& mask, Scalar value) {
+  return copy_(miniparallel::masked_fill(*this, mask, value));
+}
+
+// --- methods
+// --------------------------------------------------------------------------------------------------------------
+
+Tensor Tensor::neg() const { return miniparallel::neg(*this); }
+Tensor Tensor::exp() const { return miniparallel::exp(*this); }
+Tensor Tensor::log() const { return miniparallel::log(*this); }
+Tensor Tensor::sqrt() const { return miniparallel::sqrt(*this); }
+Tensor Tensor::abs() const { return miniparallel::abs(*this); }
+Tensor Tensor::pow(Scalar exponent) const { return miniparallel::pow(*this, exponent); }
+Tensor Tensor::tanh() const { return miniparallel::tanh(*this); }
+Tensor Tensor::sigmoid() const { return miniparallel::sigmoid(*this); }
+Tensor Tensor::relu() const { return miniparallel::relu(*this); }
+Tensor Tensor::masked_fill(const Tensor& mask, Scalar value) const {
+  return miniparallel::masked_fill(*this, mask, value);
+}
+Tensor Tensor::clamp(Scalar low, Scalar high) const { return miniparallel::clamp(*this, low, high); }
+
+}  // namespace miniparallel

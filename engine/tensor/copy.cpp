@@ -1,0 +1,126 @@
+#include "engine/ops/common.h"
+#include "engine/ops/in_place.h"
+#include "kernels/elementwise.h"
+
+// Copies and conversions, and the writes that have no other op behind them.
+
+namespace miniparallel {
+namespace {
+
+/// Writes `source`, broadcast and converted, to the elements of `target`. Both on the same kind of device.
+void copy_elements(const Tensor& target, const Tensor& source) {
+  kernels::ElementwiseArgs args;
+  args.layout =
+      kernels::make_layout(target.shape(), {target.strides(), broadcast_strides(source, target.shape())});
+  args.operands[0] = raw(target);
+  args.operands[1] = raw(source);
+  backend(target).elementwise.convert(source.dtype(), target.dtype(), args, stream(target));
+}
+
+Tensor converted(const char* name, const Tensor& x, DType dtype) {
+  Tensor y = make_tensor(x.shape(), dtype, x.device());
+  copy_elements(y, x);
+  if (is_floating(dtype) && recording(x))
+    record(name, y, {x}, [from = x.dtype()](Backward& b) { b.set(0, b.take_grad().to(from)); });
+  return y;
+}
+
+}  // namespace
+
+Tensor Tensor::clone() const { return converted("clone", *this, dtype()); }
+
+Tensor Tensor::contiguous() const {
+  return is_contiguous() ? *this : converted("contiguous", *this, dtype());
+}
+
+Tensor Tensor::to(DType dtype) const {
+  return dtype == this->dtype() ? *this : converted("to", *this, dtype);
+}
+
+Tensor Tensor::to(Device device) const {
+  if (device == this->device()) return *this;
+  backend(device);  // names why there is none
+  fail("to: copies from ", this->device(), " to ", device, " are not part of this build");
+}
+
+Tensor Tensor::to(Device device, DType dtype) const { return to(device).to(dtype); }
+
+void Tensor::copy_to_host(void* destination, DType dtype) const {
+  const NoGradGuard no_grad;
+  const Tensor plain = detach().to(Device::cpu());
+  kernels::ElementwiseArgs args;
+  args.layout = kernels::make_layout(shape(), {shape().row_major_strides(), plain.strides()});
+  args.operands[0] = destination;
+  args.operands[1] = raw(plain);
+  backend(plain).elementwise.convert(plain.dtype(), dtype, args, {});
+}
+
+Tensor from_data(const void* source, const Shape& shape, DType dtype, Device device) {
+  Tensor made = make_tensor(shape, dtype, Device::cpu());
+  kernels::ElementwiseArgs args;
+  args.layout = kernels::make_layout(shape, {made.strides(), made.strides()});
+  args.operands[0] = raw(made);
+  args.operands[1] = const_cast<void*>(source);
+  backend(made).elementwise.convert(dtype, dtype, args, {});
+  return made.to(device);
+}
+
+Tensor& Tensor::copy_(const Tensor& source) {
+  check_defined("copy_", source);
+  check(broadcast_shapes("copy_", shape(), source.shape()) == shape(), "copy_: ", source.shape(),
+        " does not broadcast to ", shape());
+  const InPlace write("copy_", *this, {source});
+  copy_elements(*this, source.detach().to(device()));
+  if (write.finish())
+    record("copy_", *this, {*this, source}, [shape = source.shape(), dtype = source.dtype()](Backward& b) {
+      if (b.needs(0)) b.set(0, zeros_like(b.grad()));
+      if (b.needs(1)) b.set(1, sum_to(b.grad(), shape).to(dtype));
+    });
+  return *this;
+}
+
+namespace {
+
+/// The value as one element of `dtype`, in host memory.
+struct Element {
+  alignas(8) std::byte bytes[8];
+
+  Element(Scalar value, DType dtype) {
+    const bool integral = value.kind() != Scalar::Kind::floating;
+    const double floating = value.as_double();
+    const std::int64_t integer = value.as_int64();
+    kernels::ElementwiseArgs args;
+    args.operands[0] = bytes;
+    args.operands[1] = integral ? const_cast<void*>(static_cast<const void*>(&integer))
+                                : const_cast<void*>(static_cast<const void*>(&floating));
+    kernels::cpu_backend().elementwise.convert(integral ? int64 : float64, dtype, args, {});
+  }
+};
+
+void fill_elements(const Tensor& target, Scalar value) {
+  kernels::ElementwiseArgs args;
+  args.layout = kernels::make_layout(target.shape(), {target.strides()});
+  args.operands[0] = raw(target);
+  backend(target).elementwise.fill(target.dtype(), args, Element(value, target.dtype()).bytes,
+                                   stream(target));
+}
+
+}  // namespace
+
+Tensor& Tensor::fill_(Scalar value) {
+  const InPlace write("fill_", *this);
+  fill_elements(*this, value);
+  if (write.finish()) record("fill_", *this, {*this}, [](Backward& b) { b.set(0, zeros_like(b.grad())); });
+  return *this;
+}
+
+Tensor full(const Shape& shape, Scalar value, const TensorOptions& options) {
+  const DType natural = value.kind() == Scalar::Kind::floating  ? default_dtype()
+                        : value.kind() == Scalar::Kind::integer ? int64
+                                                                : boolean;
+  Tensor made = make_tensor(shape, options.dtype.value_or(natural), options.device);
+  fill_elements(made, value);
+  return options.requires_grad ? made.requires_grad_() : made;
+}
+
+}  // namespace miniparallel

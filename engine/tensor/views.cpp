@@ -1,0 +1,262 @@
+#include <algorithm>
+
+#include "engine/ops/common.h"
+
+// Views: aliases of the same storage. Each states its new geometry and, beside it, how a gradient finds its
+// way back.
+
+namespace miniparallel {
+namespace {
+
+/// The alias, recorded with `backward(g)` giving the gradient of the base.
+template <class F>
+Tensor record_view(const char* name, const Tensor& base, const Shape& shape, const Shape& strides,
+                   std::int64_t offset, F backward) {
+  Tensor view = make_alias(base, shape, strides, offset);
+  view.impl()->is_view = true;
+  view.impl()->view_version = base.version();
+  if (recording(base))
+    record(name, view, {base},
+           [backward = std::move(backward)](Backward& b) { b.set(0, backward(b.take_grad())); });
+  return view;
+}
+
+std::int64_t offset_of(const Tensor& x) { return x.impl()->offset; }
+
+/// `shape` with its -1 replaced by what `numel` leaves for it.
+Shape infer_size(const char* op, const Shape& shape, const Shape& from) {
+  const std::int64_t numel = from.numel();
+  Shape result = shape;
+  int unknown = -1;
+  std::int64_t known = 1;
+  for (int d = 0; d < shape.rank(); ++d) {
+    if (shape[d] == -1) {
+      check(unknown < 0, op, ": ", shape, " has more than one -1");
+      unknown = d;
+    } else {
+      check(shape[d] >= 0, op, ": ", shape, " has a negative size");
+      known *= shape[d];
+    }
+  }
+  if (unknown >= 0) {
+    check(known > 0 && numel % known == 0, op, ": ", from, " with ", numel, " elements cannot take shape ",
+          shape);
+    result[unknown] = numel / known;
+  }
+  check(result.numel() == numel, op, ": ", from, " with ", numel, " elements cannot take shape ", shape);
+  return result;
+}
+
+/// Strides that show `x` with `shape` without a copy. Groups of old dimensions that lie in one run of memory
+/// can be cut anew; a new dimension must not reach across two runs.
+bool view_strides(const Tensor& x, const Shape& shape, Shape& result) {
+  if (x.is_contiguous()) {
+    result = shape.row_major_strides();
+    return true;
+  }
+  result = shape;
+  int to = shape.rank() - 1;
+  std::int64_t run = 1, base = 1;
+  for (int d = x.dim() - 1; d >= 0; --d) {
+    if (run == 1) base = x.strides()[d];
+    run *= x.shape()[d];
+    const bool joins = d > 0 && (x.shape()[d - 1] == 1 || x.strides()[d - 1] == run * base);
+    if (joins) continue;
+    std::int64_t covered = 1;
+    while (to >= 0 && (covered < run || shape[to] == 1)) {
+      result[to] = covered * base;
+      covered *= shape[to--];
+    }
+    if (covered != run) return false;
+    run = 1;
+  }
+  return to < 0;
+}
+
+Tensor slice_backward(const Tensor& g, const Shape& shape, int dim, std::int64_t start, std::int64_t stop,
+                      std::int64_t step) {
+  Tensor dx = zeros(shape, {.dtype = g.dtype(), .device = g.device()});
+  {
+    const NoGradGuard no_grad;
+    dx.slice(dim, start, stop, step).copy_(g);
+  }
+  if (recording(g))
+    record("slice_backward", dx, {g}, [=](Backward& b) { b.set(0, b.grad().slice(dim, start, stop, step)); });
+  return dx;
+}
+
+}  // namespace
+
+Tensor Tensor::view(const Shape& shape) const {
+  const Shape sizes = infer_size("view", shape, this->shape());
+  Shape strides;
+  check(view_strides(*this, sizes, strides), "view: ", this->shape(), " with strides ", this->strides(),
+        " cannot be seen as ", sizes, " without a copy; use reshape");
+  return record_view("view", *this, sizes, strides, offset_of(*this),
+                     [from = this->shape()](const Tensor& g) { return g.reshape(from); });
+}
+
+Tensor Tensor::reshape(const Shape& shape) const {
+  const Shape sizes = infer_size("reshape", shape, this->shape());
+  if (sizes == this->shape()) return *this;
+  Shape strides;
+  return view_strides(*this, sizes, strides) ? view(sizes) : clone().view(sizes);
+}
+
+Tensor Tensor::flatten(int start_dim, int end_dim) const {
+  if (dim() == 0) return reshape({1});
+  const int first = normalize_dim("flatten", start_dim, dim()),
+            last = normalize_dim("flatten", end_dim, dim());
+  check(first <= last, "flatten: start_dim ", start_dim, " comes after end_dim ", end_dim);
+  Shape sizes;
+  for (int d = 0; d < dim(); ++d) {
+    if (d > first && d <= last)
+      sizes[sizes.rank() - 1] *= shape()[d];
+    else
+      sizes.push_back(shape()[d]);
+  }
+  return reshape(sizes);
+}
+
+Tensor Tensor::permute(const Shape& dims) const {
+  check(dims.rank() == dim(), "permute: got ", dims.rank(), " dimensions for a tensor with ", dim());
+  Shape order, inverse = dims, sizes, new_strides;
+  bool used[kMaxRank] = {};
+  for (int i = 0; i < dim(); ++i) {
+    const int d = normalize_dim("permute", static_cast<int>(dims[i]), dim());
+    check(!used[d], "permute: dimension ", d, " is named twice in ", dims);
+    used[d] = true;
+    inverse[d] = i;
+    sizes.push_back(shape()[d]);
+    new_strides.push_back(strides()[d]);
+  }
+  return record_view("permute", *this, sizes, new_strides, offset_of(*this),
+                     [inverse](const Tensor& g) { return g.permute(inverse); });
+}
+
+Tensor Tensor::transpose(int dim0, int dim1) const {
+  const int a = normalize_dim("transpose", dim0, dim()), b = normalize_dim("transpose", dim1, dim());
+  if (dim() == 0) return *this;
+  Shape sizes = shape(), new_strides = strides();
+  std::swap(sizes[a], sizes[b]);
+  std::swap(new_strides[a], new_strides[b]);
+  return record_view("transpose", *this, sizes, new_strides, offset_of(*this),
+                     [a, b](const Tensor& g) { return g.transpose(a, b); });
+}
+
+Tensor Tensor::t() const {
+  check(dim() <= 2, "t: expected at most 2 dimensions, got ", shape(), "; use transpose(dim0, dim1)");
+  return dim() < 2 ? *this : transpose(0, 1);
+}
+
+Tensor Tensor::slice(int dim, std::int64_t start, std::int64_t stop, std::int64_t step) const {
+  check(this->dim() > 0, "slice: the tensor has no dimensions");
+  const int d = normalize_dim("slice", dim, this->dim());
+  check(step >= 1, "slice: the step is ", step, "; it must be at least 1");
+  const std::int64_t size = shape()[d];
+  const auto clip = [size](std::int64_t at) {
+    return std::clamp<std::int64_t>(at < 0 ? at + size : at, 0, size);
+  };
+  const std::int64_t first = clip(start), last = std::max(first, clip(stop));
+  Shape sizes = shape(), new_strides = strides();
+  sizes[d] = (last - first + step - 1) / step;
+  new_strides[d] *= step;
+  return record_view("slice", *this, sizes, new_strides, offset_of(*this) + first * strides()[d],
+                     [from = shape(), d, first, last, step](const Tensor& g) {
+                       return slice_backward(g, from, d, first, last, step);
+                     });
+}
+
+Tensor Tensor::narrow(int dim, std::int64_t start, std::int64_t length) const {
+  const std::int64_t size = this->size(dim);
+  check(start >= 0 && length >= 0 && start + length <= size, "narrow: ", length, " elements from ", start,
+        " exceed dimension ", dim, " of size ", size);
+  return slice(dim, start, start + length);
+}
+
+Tensor Tensor::select(int dim, std::int64_t index) const {
+  check(this->dim() > 0, "select: the tensor has no dimensions");
+  const int d = normalize_dim("select", dim, this->dim());
+  const std::int64_t size = shape()[d];
+  check(index >= -size && index < size, "select: index ", index, " is out of range for dimension ", d,
+        " of size ", size);
+  const std::int64_t at = index < 0 ? index + size : index;
+  return slice(d, at, at + 1).squeeze(d);
+}
+
+Tensor Tensor::expand(const Shape& shape) const {
+  const int added = shape.rank() - dim();
+  check(added >= 0, "expand: ", this->shape(), " has more dimensions than ", shape);
+  Shape sizes = shape, new_strides = Shape::filled(shape.rank(), 0);
+  for (int d = 0; d < shape.rank(); ++d) {
+    const std::int64_t from = d < added ? 1 : this->shape()[d - added];
+    check(sizes[d] >= 0 || (sizes[d] == -1 && d >= added), "expand: ", shape, " has a size that is negative");
+    if (sizes[d] == -1) sizes[d] = from;
+    check(from == sizes[d] || from == 1, "expand: ", this->shape(), " cannot be expanded to ", shape,
+          ": dimension ", d, " has size ", from);
+    if (d >= added && from == sizes[d]) new_strides[d] = strides()[d - added];
+  }
+  if (sizes == this->shape()) return *this;
+  return record_view("expand", *this, sizes, new_strides, offset_of(*this),
+                     [from = this->shape()](const Tensor& g) { return sum_to(g, from); });
+}
+
+Tensor Tensor::squeeze() const {
+  Shape sizes, new_strides;
+  for (int d = 0; d < dim(); ++d) {
+    if (shape()[d] == 1) continue;
+    sizes.push_back(shape()[d]);
+    new_strides.push_back(strides()[d]);
+  }
+  return record_view("squeeze", *this, sizes, new_strides, offset_of(*this),
+                     [from = shape()](const Tensor& g) { return g.reshape(from); });
+}
+
+Tensor Tensor::squeeze(int dim) const {
+  const int d = normalize_dim("squeeze", dim, this->dim());
+  if (this->dim() == 0 || shape()[d] != 1) return *this;
+  Shape sizes = shape(), new_strides = strides();
+  sizes.erase(d);
+  new_strides.erase(d);
+  return record_view("squeeze", *this, sizes, new_strides, offset_of(*this),
+                     [from = shape()](const Tensor& g) { return g.reshape(from); });
+}
+
+Tensor Tensor::unsqueeze(int dim) const {
+  const int d = normalize_dim("unsqueeze", dim, this->dim() + 1);
+  Shape sizes = shape(), new_strides = strides();
+  new_strides.insert(d, d < this->dim() ? sizes[d] * new_strides[d] : 1);
+  sizes.insert(d, 1);
+  return record_view("unsqueeze", *this, sizes, new_strides, offset_of(*this),
+                     [from = shape()](const Tensor& g) { return g.reshape(from); });
+}
+
+std::vector<Tensor> Tensor::split(const Shape& sizes, int dim) const {
+  std::int64_t sum = 0;
+  for (const std::int64_t size : sizes) sum += size;
+  check(sum == size(dim), "split: the sizes ", sizes, " do not sum to ", size(dim),
+        ", the size of dimension ", dim);
+  std::vector<Tensor> parts;
+  std::int64_t start = 0;
+  for (const std::int64_t size : sizes) {
+    parts.push_back(narrow(dim, start, size));
+    start += size;
+  }
+  return parts;
+}
+
+std::vector<Tensor> Tensor::split(std::int64_t size, int dim) const {
+  check(size >= 1, "split: the size of a part is ", size, "; it must be at least 1");
+  const std::int64_t n = this->size(dim);
+  std::vector<Tensor> parts;
+  for (std::int64_t start = 0; start < n || start == 0; start += size)
+    parts.push_back(narrow(dim, start, std::min(size, n - start)));
+  return parts;
+}
+
+std::vector<Tensor> Tensor::chunk(std::int64_t chunks, int dim) const {
+  check(chunks >= 1, "chunk: the number of chunks is ", chunks, "; it must be at least 1");
+  return split(std::max<std::int64_t>(1, (size(dim) + chunks - 1) / chunks), dim);
+}
+
+}  // namespace miniparallel

@@ -1,0 +1,59 @@
+#include <miniparallel/shape.h>
+
+#include <algorithm>
+
+#include "engine/error.h"
+
+namespace miniparallel {
+
+Shape Shape::filled(int rank, std::int64_t value) {
+  Shape shape;
+  for (int d = 0; d < rank; ++d) shape.push_back(value);
+  return shape;
+}
+
+void Shape::push_back(std::int64_t value) {
+  check(rank_ < kMaxRank, "shape: more than ", kMaxRank, " dimensions; merge some with reshape");
+  values_[rank_++] = value;
+}
+
+void Shape::insert(int position, std::int64_t value) {
+  push_back(value);
+  std::rotate(begin() + position, end() - 1, end());
+}
+
+void Shape::erase(int position) {
+  std::copy(begin() + position + 1, end(), begin() + position);
+  --rank_;
+}
+
+std::int64_t Shape::numel() const {
+  std::int64_t n = 1;
+  bool overflow = false;
+  for (const std::int64_t size : *this) {
+    if (size == 0) return 0;
+    overflow |= __builtin_mul_overflow(n, size, &n);
+  }
+  check(!overflow, "shape ", *this, ": the number of elements does not fit 63 bits");
+  return n;
+}
+
+Shape Shape::row_major_strides() const {
+  Shape strides = *this;
+  std::int64_t stride = 1;
+  for (int d = rank_ - 1; d >= 0; --d) {
+    strides[d] = stride;
+    stride *= std::max<std::int64_t>(values_[d], 1);
+  }
+  return strides;
+}
+
+bool operator==(const Shape& a, const Shape& b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
+
+std::string to_string(const Shape& shape) {
+  std::string text = "[";
+  for (int d = 0; d < shape.rank(); ++d) text += (d > 0 ? ", " : "") + std::to_string(shape[d]);
+  return text + "]";
+}
+
+}  // namespace miniparallel
