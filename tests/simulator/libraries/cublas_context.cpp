@@ -2,57 +2,18 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <unordered_map>
+
+#include "handles.h"
 
 using namespace miniparallel::simulator;
 
 namespace {
 
-/// All living handles. Programs may hold dead ones, so a handle is looked up before it is touched.
-class Handles {
- public:
-  static Handles& instance() {
-    static Handles handles;
-    return handles;
-  }
-
-  cublasHandle_t create(int device) {
-    auto context = std::make_unique<cublasContext>(cublasContext{device});
-    const std::lock_guard lock(mutex_);
-    const auto handle = context.get();
-    handles_.emplace(handle, std::move(context));
-    return handle;
-  }
-
-  std::unique_ptr<cublasContext> remove(cublasHandle_t handle) {
-    const std::lock_guard lock(mutex_);
-    const auto node = handles_.extract(handle);
-    return node ? std::move(node.mapped()) : nullptr;
-  }
-
-  bool alive(cublasHandle_t handle) {
-    const std::lock_guard lock(mutex_);
-    return handles_.contains(handle);
-  }
-
- private:
-  Handles() {
-    on_reset([this] {
-      const std::lock_guard lock(mutex_);
-      handles_.clear();
-    });
-  }
-
-  std::mutex mutex_;
-  std::unordered_map<cublasHandle_t, std::unique_ptr<cublasContext>> handles_;
-};
-
 /// A setter or getter of the handle's state: `valid` says whether its argument is acceptable.
 template <class F>
 cublasStatus_t with_handle(cublasHandle_t handle, bool valid, F&& f) {
-  if (!Handles::instance().alive(handle)) return CUBLAS_STATUS_NOT_INITIALIZED;
+  if (!Handles<cublasContext>::instance().alive(handle)) return CUBLAS_STATUS_NOT_INITIALIZED;
   if (!valid) return CUBLAS_STATUS_INVALID_VALUE;
   f(*handle);
   return CUBLAS_STATUS_SUCCESS;
@@ -63,7 +24,7 @@ cublasStatus_t with_handle(cublasHandle_t handle, bool valid, F&& f) {
 namespace miniparallel::simulator {
 
 cublasStatus_t begin(cublasHandle_t handle, const char* function) {
-  if (!Handles::instance().alive(handle)) return CUBLAS_STATUS_NOT_INITIALIZED;
+  if (!Handles<cublasContext>::instance().alive(handle)) return CUBLAS_STATUS_NOT_INITIALIZED;
   if (current_device() != handle->device) {
     report(Finding::library, std::string(function) + ": the handle belongs to device " +
                                  std::to_string(handle->device) + ", but the thread's current device is " +
@@ -71,11 +32,17 @@ cublasStatus_t begin(cublasHandle_t handle, const char* function) {
                                  std::to_string(handle->device) + ") before, or use a handle per device");
     return CUBLAS_STATUS_EXECUTION_FAILED;
   }
-  count_library_call(handle->device);
-  if (library_call_fails(function) || sticky_error(handle->device) != cudaSuccess)
+  return begin_on(handle->device, function);
+}
+
+cublasStatus_t begin_on(int device, const char* function) {
+  count_library_call(device);
+  if (library_call_fails(function) || sticky_error(device) != cudaSuccess)
     return CUBLAS_STATUS_EXECUTION_FAILED;
   return CUBLAS_STATUS_SUCCESS;
 }
+
+bool is_alive(cublasHandle_t handle) { return Handles<cublasContext>::instance().alive(handle); }
 
 cublasStatus_t status_of(cudaError_t error) {
   return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
@@ -91,13 +58,14 @@ cublasStatus_t cublasCreate_v2(cublasHandle_t* handle) {
   if (device_count() == 0 || sticky_error(current_device()) != cudaSuccess)
     return CUBLAS_STATUS_NOT_INITIALIZED;
   if (library_call_fails("cublasCreate")) return CUBLAS_STATUS_ALLOC_FAILED;
-  *handle = Handles::instance().create(current_device());
+  *handle = Handles<cublasContext>::instance().add(
+      std::make_unique<cublasContext>(cublasContext{current_device()}));
   return CUBLAS_STATUS_SUCCESS;
 }
 
 /// Waits for the device, as documented.
 cublasStatus_t cublasDestroy_v2(cublasHandle_t handle) {
-  const auto context = Handles::instance().remove(handle);
+  const auto context = Handles<cublasContext>::instance().remove(handle);
   if (context == nullptr) return CUBLAS_STATUS_NOT_INITIALIZED;
   return status_of(cudaDeviceSynchronize());
 }

@@ -22,6 +22,11 @@ namespace miniparallel::simulator {
 /// thread's current one.
 cublasStatus_t begin(cublasHandle_t handle, const char* function);
 
+/// The part of begin() that does not need a handle.
+cublasStatus_t begin_on(int device, const char* function);
+
+bool is_alive(cublasHandle_t handle);
+
 /// The cuBLAS status for the outcome of enqueue() or wait_for().
 cublasStatus_t status_of(cudaError_t error);
 

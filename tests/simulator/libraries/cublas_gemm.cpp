@@ -51,7 +51,7 @@ struct Batch {
   Matrix operand(const GemmOperand& operand, cublasOperation_t op, std::int64_t rows, std::int64_t cols,
                  std::int64_t index) const {
     void* data = gemm.pointer_arrays ? static_cast<void* const*>(operand.data)[index]
-                                     : advanced(operand.data, operand.type, index * operand.stride);
+                                     : advanced(operand.data, size_of(operand.type), index * operand.stride);
     if (op == CUBLAS_OP_N) return {data, operand.type, rows, cols, 1, operand.ld};
     return Matrix{data, operand.type, cols, rows, 1, operand.ld}.transposed();
   }

@@ -1,5 +1,8 @@
 #pragma once
 // Which bytes of device memory a library call touches.
+#include <cstdint>
+#include <vector>
+
 #include "../runtime.h"
 #include "matmul.h"
 #include "number.h"
@@ -16,10 +19,11 @@ inline Access access(Use use, const Matrix& matrix) {
   return {use, matrix.data, run * size, pitch * size, runs};
 }
 
-/// The address of element `offset`.
-inline void* advanced(const void* data, cudaDataType_t type, std::int64_t offset) {
-  return const_cast<char*>(static_cast<const char*>(data)) +
-         offset * static_cast<std::int64_t>(size_of(type));
+/// The address of element `offset` of an array of elements of `size` bytes; an array at NULL stays there or
+/// near it.
+inline void* advanced(const void* array, std::size_t size, std::int64_t offset) {
+  return reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(array) +
+                                 static_cast<std::uintptr_t>(offset) * size);
 }
 
 /// alpha or beta: read at once from host memory, or from device memory when the work runs.
@@ -29,6 +33,9 @@ class Scalar {
       : address_(address), type_(type), on_device_(on_device), value_(on_device ? 0 : read()) {}
 
   double value() const { return on_device_ ? read() : value_; }
+
+  /// True if the host can tell now that it is not 0.
+  bool known_nonzero() const { return !on_device_ && value_ != 0; }
 
   void add_to(std::vector<Access>& accesses) const {
     if (on_device_) accesses.push_back({Use::read, address_, size_of(type_)});
