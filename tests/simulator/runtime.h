@@ -34,6 +34,7 @@ using OperationRef = std::shared_ptr<Operation>;
 struct Gate {
   std::function<std::string()> explain;
   bool open = false;
+  std::vector<OperationRef> after;  ///< what the work behind the open gate waits for besides its own `after`
 };
 
 enum class WorkKind { kernel, copy, library, host_function, marker };
@@ -56,9 +57,8 @@ struct Work {
 /// the error, sets the thread's last error and leaves `*queued` alone.
 cudaError_t enqueue(cudaStream_t stream, Work work, OperationRef* queued = nullptr);
 
-/// Opens a gate: work behind it may run. What the opener did before, be it the host or running work, happens
-/// before the work behind the gate.
-void open_gate(const std::shared_ptr<Gate>& gate);
+/// Opens a gate: the work behind it may run once `after` has finished. An open gate stays as it is.
+void open_gate(const std::shared_ptr<Gate>& gate, std::vector<OperationRef> after = {});
 
 /// Waits in the host for the stream, as cudaStreamSynchronize does, without counting it as the program's own
 /// wait.
@@ -77,6 +77,8 @@ bool peers_enabled(int device, int owner);
 /// True once for the call that `fail_library_call` chose.
 bool library_call_fails(const std::string& name);
 void count_library_call(int device);
+/// A rank's part in a collective, send or receive; `bytes` are those that it puts on links.
+void count_collective(int device, std::int64_t bytes);
 
 /// Makes `error` the error that every later call returns, as after a fault in a kernel.
 void set_sticky_error(cudaError_t error);
