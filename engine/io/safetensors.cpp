@@ -125,7 +125,12 @@ std::string format_safetensors_header(const SafetensorsHeader& header) {
     fields["shape"] = entry.shape;
     fields["data_offsets"] = {entry.begin, entry.end};
   }
-  std::string text = json.dump();
+  std::string text;
+  try {
+    text = json.dump();
+  } catch (const Json::exception& error) {
+    throw Error(std::string("safetensors: a name or a note is not UTF-8 text (") + error.what() + ")");
+  }
   text.resize((text.size() + 7) / 8 * 8, ' ');
   std::string prefix(kSafetensorsPrefix, '\0');
   for (std::size_t i = 0; i < prefix.size(); ++i)

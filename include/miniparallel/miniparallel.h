@@ -3,9 +3,11 @@
 /// Everything that a program needs.
 
 #include <miniparallel/autograd.h>
+#include <miniparallel/data.h>
 #include <miniparallel/device.h>
 #include <miniparallel/dtype.h>
 #include <miniparallel/error.h>
+#include <miniparallel/io.h>
 #include <miniparallel/log.h>
 #include <miniparallel/memory.h>
 #include <miniparallel/ops.h>

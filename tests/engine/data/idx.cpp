@@ -5,29 +5,17 @@
 
 #include <cstring>
 
-#include "tests/support/gzip.h"
-#include "tests/support/temporary_folder.h"
+#include "tests/support/idx_files.h"
 
 namespace miniparallel::data {
 namespace {
 
 using testing::as_bytes;
 using testing::gzip;
+using testing::idx_file;
 using namespace std::string_literals;
 
 IdxArray parse(const std::string& bytes) { return parse_idx(as_bytes(bytes), "digits.idx"); }
-
-std::string big_endian(std::uint32_t value) {
-  std::string bytes;
-  for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>(value >> shift);
-  return bytes;
-}
-
-std::string idx(char type, const std::vector<std::uint32_t>& shape, const std::string& elements) {
-  std::string bytes = {0, 0, type, static_cast<char>(shape.size())};
-  for (const std::uint32_t size : shape) bytes += big_endian(size);
-  return bytes + elements;
-}
 
 template <class T>
 std::vector<T> values(const IdxArray& array) {
@@ -37,23 +25,23 @@ std::vector<T> values(const IdxArray& array) {
 }
 
 TEST_CASE("idx: every element type, plain and gzip") {
-  const std::string bytes = idx(8, {2, 3}, "abcdef");
+  const std::string bytes = idx_file(8, {2, 3}, "abcdef");
   for (const auto& file : {bytes, gzip(bytes)}) {
     const IdxArray array = parse(file);
     CHECK(array.dtype == uint8);
     CHECK(array.shape == std::vector<std::int64_t>{2, 3});
     CHECK(values<char>(array) == std::vector<char>{'a', 'b', 'c', 'd', 'e', 'f'});
   }
-  CHECK(values<std::int32_t>(parse(idx(0x0c, {2}, "\x00\x00\x01\x02\xff\xff\xff\xfe"s))) ==
+  CHECK(values<std::int32_t>(parse(idx_file(0x0c, {2}, "\x00\x00\x01\x02\xff\xff\xff\xfe"s))) ==
         std::vector<std::int32_t>{258, -2});
-  CHECK(values<float>(parse(idx(0x0d, {1, 1}, "\x40\x20\x00\x00"s))) == std::vector<float>{2.5F});
-  CHECK(values<double>(parse(idx(0x0e, {1}, "\xbf\xf0\x00\x00\x00\x00\x00\x00"s))) ==
+  CHECK(values<float>(parse(idx_file(0x0d, {1, 1}, "\x40\x20\x00\x00"s))) == std::vector<float>{2.5F});
+  CHECK(values<double>(parse(idx_file(0x0e, {1}, "\xbf\xf0\x00\x00\x00\x00\x00\x00"s))) ==
         std::vector<double>{-1});
-  CHECK(parse(idx(8, {0, 28}, "")).bytes.empty());
+  CHECK(parse(idx_file(8, {0, 28}, "")).bytes.empty());
 }
 
 TEST_CASE("idx: a file cut off at any byte is an error") {
-  const std::string bytes = idx(8, {2, 3}, "abcdef"), packed = gzip(bytes);
+  const std::string bytes = idx_file(8, {2, 3}, "abcdef"), packed = gzip(bytes);
   for (std::size_t size = 0; size < bytes.size(); ++size)
     CHECK_THROWS_AS(parse(bytes.substr(0, size)), Error);
   for (std::size_t size = 0; size < packed.size(); ++size)
@@ -63,17 +51,18 @@ TEST_CASE("idx: a file cut off at any byte is an error") {
 TEST_CASE("idx: errors name the file, what was found and what was expected") {
   CHECK_THROWS_WITH_AS(parse("PK\x03\x04"),
                        "digits.idx: not an IDX file: it starts with 0x50 0x4b, expected 0x0 0x0", Error);
-  CHECK_THROWS_WITH_AS(parse(idx(9, {1}, "a")), doctest::Contains("element type 0x9 is not supported"),
+  CHECK_THROWS_WITH_AS(parse(idx_file(9, {1}, "a")), doctest::Contains("element type 0x9 is not supported"),
                        Error);
-  CHECK_THROWS_WITH_AS(parse(idx(8, {}, "")), doctest::Contains("names no dimension"), Error);
-  CHECK_THROWS_WITH_AS(parse(idx(8, {1}, "ab")), doctest::Contains("more bytes than"), Error);
+  CHECK_THROWS_WITH_AS(parse(idx_file(8, {}, "")), doctest::Contains("names no dimension"), Error);
+  CHECK_THROWS_WITH_AS(parse(idx_file(8, {1}, "ab")), doctest::Contains("more bytes than"), Error);
 }
 
 TEST_CASE("idx: a header cannot ask for more than the file can hold") {
-  CHECK_THROWS_WITH_AS(parse(idx(8, {0xffffffff}, "a")), doctest::Contains("announces 4294967295 bytes"),
+  CHECK_THROWS_WITH_AS(parse(idx_file(8, {0xffffffff}, "a")), doctest::Contains("announces 4294967295 bytes"),
                        Error);
-  CHECK_THROWS_WITH_AS(parse(gzip(idx(8, {0xffffffff, 0xffff}, "a"))), doctest::Contains("announces"), Error);
-  CHECK_THROWS_WITH_AS(parse(idx(0x0e, {0xffffffff, 0xffffffff, 0xffffffff}, "a")),
+  CHECK_THROWS_WITH_AS(parse(gzip(idx_file(8, {0xffffffff, 0xffff}, "a"))), doctest::Contains("announces"),
+                       Error);
+  CHECK_THROWS_WITH_AS(parse(idx_file(0x0e, {0xffffffff, 0xffffffff, 0xffffffff}, "a")),
                        doctest::Contains("too large"), Error);
 }
 

@@ -1,0 +1,40 @@
+#include <miniparallel/data/data_loader.h>
+#include <miniparallel/random.h>
+
+#include "engine/error.h"
+#include "kernels/philox.h"
+
+namespace miniparallel::data::detail {
+
+void check_options(const DataLoaderOptions& options, std::int64_t size) {
+  check(size >= 0, "DataLoader: the dataset's size is ", size);
+  check(options.batch_size > 0, "DataLoader: batch_size is ", options.batch_size, ", expected at least 1");
+  check(options.num_workers >= 0, "DataLoader: num_workers is ", options.num_workers, ", expected 0 or more");
+  check(options.prefetch > 0, "DataLoader: prefetch is ", options.prefetch, ", expected at least 1");
+  check(!(options.shuffle && options.sampler), "DataLoader: shuffle and sampler exclude each other");
+}
+
+std::uint64_t draw_seed() {
+  RandomState state = random_state();
+  const auto block =
+      kernels::philox(state.seed, state.ordinal, ~std::uint64_t{0});  // a counter that no op uses
+  ++state.ordinal;
+  set_random_state(state);
+  return static_cast<std::uint64_t>(block.word[0]) << 32 | block.word[1];
+}
+
+RandomStream example_stream(const LoaderPosition& epoch, std::int64_t place) {
+  // The streams below 2^36 are those of the epochs' orders.
+  return {epoch.seed,
+          (static_cast<std::uint64_t>(epoch.epoch) + 1) << 36 | static_cast<std::uint64_t>(place)};
+}
+
+void check_first_sizes(std::span<const Tensor> tensors) {
+  for (const Tensor& tensor : tensors) {
+    check(tensor.dim() > 0, "TensorDataset: a tensor has no dimensions");
+    check(tensor.size(0) == tensors[0].size(0), "TensorDataset: first sizes differ: ", tensors[0].shape(),
+          " and ", tensor.shape());
+  }
+}
+
+}  // namespace miniparallel::data::detail

@@ -1,0 +1,45 @@
+#include <miniparallel/data/mnist.h>
+
+#include <cstdlib>
+
+#include "engine/error.h"
+
+namespace miniparallel::data {
+namespace {
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? value : "";
+}
+
+}  // namespace
+
+std::string mnist_cache_dir() {
+  std::string cache = environment("XDG_CACHE_HOME");
+  if (cache.empty()) cache = environment("HOME") + "/.cache";
+  return cache + "/miniparallel/mnist";
+}
+
+std::string fashion_mnist_dir() { return "/usr/share/datasets/fashion-mnist"; }
+
+std::vector<std::string> mnist_search_path() {
+  std::vector<std::string> folders = {"data/mnist", "data/MNIST/raw", mnist_cache_dir(),
+                                      "/usr/share/datasets/mnist"};
+  const std::string chosen = environment("MNIST_DIR");
+  if (!chosen.empty()) folders.insert(folders.begin(), chosen);
+  return folders;
+}
+
+std::string default_mnist_dir() {
+  std::vector<std::string> folders = mnist_search_path();
+  folders.push_back(fashion_mnist_dir());
+  std::string looked_at;
+  for (const std::string& folder : folders) {
+    if (is_mnist_dir(folder)) return folder;
+    looked_at += "\n  " + folder;
+  }
+  fail("default_mnist_dir: no MNIST files found; looked into", looked_at,
+       "\nset MNIST_DIR, or install Debian's package dataset-fashion-mnist");
+}
+
+}  // namespace miniparallel::data

@@ -1,0 +1,94 @@
+#include <miniparallel/data/prefetcher.h>
+#include <miniparallel/dtype.h>
+
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "kernels/cpu/parallel.h"
+
+namespace miniparallel::data {
+
+/// A ring of `slots.size()` items in front of the reader. A worker claims the next number, makes the item
+/// without the lock, and stores it in the slot of its number.
+struct Prefetcher::Workers {
+  struct Slot {
+    Item item;
+    std::exception_ptr error;
+    bool ready = false;
+  };
+
+  Workers(std::int64_t first, std::int64_t last, int count, int ahead, const Make& make_item)
+      : claimed(first), taken(first), end(last), make(make_item), slots(static_cast<std::size_t>(ahead)) {
+    threads.reserve(static_cast<std::size_t>(count));
+    for (int i = 0; i < count; ++i) threads.emplace_back([this, dtype = default_dtype()] { work(dtype); });
+  }
+
+  ~Workers() {
+    {
+      const std::lock_guard lock(mutex);
+      end = claimed;
+    }
+    may_claim.notify_all();
+    for (std::thread& thread : threads) thread.join();
+  }
+
+  void work(DType dtype) {
+    const kernels::cpu::SerialScope one_thread;  // the cores belong to the other workers and to training
+    set_default_dtype(dtype);
+    std::unique_lock lock(mutex);
+    for (;;) {
+      may_claim.wait(lock, [&] { return claimed >= end || claimed < taken + std::ssize(slots); });
+      if (claimed >= end) return;
+      const std::int64_t number = claimed++;
+      lock.unlock();
+      Slot made{.item = nullptr, .error = nullptr, .ready = true};
+      try {
+        made.item = make(number);
+      } catch (...) {
+        made.error = std::current_exception();
+      }
+      lock.lock();
+      slot(number) = std::move(made);
+      if (number == taken) is_ready.notify_one();
+    }
+  }
+
+  Item take() {
+    std::unique_lock lock(mutex);
+    is_ready.wait(lock, [&] { return slot(taken).ready; });
+    const Slot made = std::exchange(slot(taken), {});
+    ++taken;
+    lock.unlock();
+    may_claim.notify_one();
+    if (made.error) std::rethrow_exception(made.error);
+    return made.item;
+  }
+
+  Slot& slot(std::int64_t number) { return slots[static_cast<std::size_t>(number) % slots.size()]; }
+
+  std::mutex mutex;
+  std::condition_variable may_claim, is_ready;
+  std::int64_t claimed, taken, end;
+  const Make& make;
+  std::vector<Slot> slots;
+  std::vector<std::thread> threads;
+};
+
+Prefetcher::Prefetcher(std::int64_t first, std::int64_t end, int workers, int ahead, Make make)
+    : next_(first), end_(end), make_(std::move(make)) {
+  if (workers > 0) workers_ = std::make_unique<Workers>(first, end, workers, ahead, make_);
+}
+
+Prefetcher::~Prefetcher() = default;
+
+Prefetcher::Item Prefetcher::next() {
+  if (next_ >= end_) return nullptr;
+  const std::int64_t number = next_++;
+  return workers_ ? workers_->take() : make_(number);
+}
+
+}  // namespace miniparallel::data

@@ -1,0 +1,11 @@
+#pragma once
+
+/// Reading data: datasets, batches made ahead by worker threads, MNIST.
+
+#include <miniparallel/data/collate.h>
+#include <miniparallel/data/data_loader.h>
+#include <miniparallel/data/dataset.h>
+#include <miniparallel/data/mnist.h>
+#include <miniparallel/data/random_stream.h>
+#include <miniparallel/data/sampler.h>
+#include <miniparallel/data/workers.h>

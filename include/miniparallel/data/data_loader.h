@@ -1,0 +1,180 @@
+#pragma once
+
+#include <miniparallel/data/collate.h>
+#include <miniparallel/data/dataset.h>
+#include <miniparallel/data/prefetcher.h>
+#include <miniparallel/data/sampler.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace miniparallel::data {
+
+struct DataLoaderOptions {
+  std::int64_t batch_size = 1;
+  bool shuffle = false;    ///< a new order each epoch
+  bool drop_last = false;  ///< leave out the last batch where it is smaller
+  int num_workers = 0;     ///< threads that make batches ahead; 0: made when asked for
+  int prefetch = 2;        ///< batches that each worker may be ahead
+  std::optional<std::uint64_t> seed =
+      {};                ///< of the order and of augmentation; else drawn after `manual_seed`
+  Sampler sampler = {};  ///< instead of `shuffle`: which examples, in which order
+};
+
+/// Where a loader stands: enough to go on in the middle of an epoch with the same batches.
+struct LoaderPosition {
+  std::uint64_t seed = 0;
+  std::int64_t epoch = 0;
+  std::int64_t batch = 0;  ///< batches of this epoch handed out so far
+  friend bool operator==(const LoaderPosition&, const LoaderPosition&) = default;
+};
+
+namespace detail {
+/// Throws `Error` where an option makes no sense.
+void check_options(const DataLoaderOptions& options, std::int64_t size);
+/// A seed from the process's random state, so that `manual_seed` decides it.
+std::uint64_t draw_seed();
+/// The stream of random numbers for the example at `place` of an epoch's order.
+RandomStream example_stream(const LoaderPosition& epoch, std::int64_t place);
+
+/// One batch, by the best of the ways that the dataset offers.
+template <Dataset D>
+auto make_batch(const D& dataset, std::span<const std::int64_t> indices, const LoaderPosition& epoch,
+                std::int64_t first_place) {
+  if constexpr (HasGetBatch<D>) {
+    return dataset.get_batch(indices);
+  } else {
+    const auto get = [&](std::size_t i) {
+      if constexpr (HasRandomGet<D>) {
+        RandomStream random = example_stream(epoch, first_place + static_cast<std::int64_t>(i));
+        return dataset.get(indices[i], random);
+      } else {
+        return dataset.get(indices[i]);
+      }
+    };
+    std::vector<decltype(get(0))> examples;
+    examples.reserve(indices.size());
+    for (std::size_t i = 0; i < indices.size(); ++i) examples.push_back(get(i));
+    return collate(std::move(examples));
+  }
+}
+}  // namespace detail
+
+/// Batches of a dataset, one epoch per loop:
+///
+///   for (auto& [images, labels] : loader) ...
+///
+/// The batches depend on the seed and the epoch alone, not on the number of workers. The batch itself is
+/// valid until the next step of the loop; its tensors may be kept. What a dataset throws on a worker is
+/// thrown by the loop when it comes to that batch. Leaving the loop early stops the workers. One loop at a
+/// time.
+template <Dataset D>
+class DataLoader {
+ public:
+  using Batch = decltype(detail::make_batch(std::declval<const D&>(), {}, {}, 0));
+
+  explicit DataLoader(D dataset, DataLoaderOptions options = {})
+      : dataset_(std::move(dataset)), options_(std::move(options)) {
+    detail::check_options(options_, dataset_.size());
+    position_.seed = options_.seed ? *options_.seed : detail::draw_seed();
+    if (!options_.sampler) options_.sampler = options_.shuffle ? shuffled() : in_order();
+  }
+  DataLoader(const DataLoader&) = delete;  // workers read the dataset where it is
+  DataLoader& operator=(const DataLoader&) = delete;
+
+  class Iterator {
+   public:
+    using value_type = Batch;
+    using difference_type = std::ptrdiff_t;
+
+    explicit Iterator(DataLoader& loader) : loader_(&loader), prefetcher_(loader.start()) { advance(); }
+    Batch& operator*() const { return *batch_; }
+    Batch* operator->() const { return batch_.get(); }
+    Iterator& operator++() {
+      advance();
+      return *this;
+    }
+    void operator++(int) { advance(); }
+    friend bool operator==(const Iterator& at, std::default_sentinel_t) { return at.batch_ == nullptr; }
+
+   private:
+    void advance() {
+      batch_ = nullptr;  // its memory can serve the batch after the next
+      batch_ = std::static_pointer_cast<Batch>(prefetcher_->next());
+      loader_->count(batch_ != nullptr);
+    }
+
+    DataLoader* loader_;
+    std::unique_ptr<Prefetcher> prefetcher_;
+    std::shared_ptr<Batch> batch_;
+  };
+
+  /// Starts an epoch: from its first batch, or from where `resume` said.
+  Iterator begin() { return Iterator(*this); }
+  std::default_sentinel_t end() const { return {}; }
+
+  /// Batches per epoch.
+  std::int64_t size() const { return batch_count(static_cast<std::int64_t>(order(position_).size())); }
+  const D& dataset() const { return dataset_; }
+  const DataLoaderOptions& options() const { return options_; }
+
+  /// Where the loop stands; in its body the batch at hand counts as handed out.
+  const LoaderPosition& position() const { return position_; }
+  /// The next loop hands out the batches that follow `position`.
+  void resume(const LoaderPosition& position) {
+    position_ = position;
+    resumed_ = true;
+  }
+
+ private:
+  std::vector<std::int64_t> order(const LoaderPosition& at) const {
+    RandomStream random(at.seed, static_cast<std::uint64_t>(at.epoch));
+    return options_.sampler(dataset_.size(), random);
+  }
+  std::int64_t batch_count(std::int64_t examples) const {
+    return options_.drop_last ? examples / options_.batch_size
+                              : (examples + options_.batch_size - 1) / options_.batch_size;
+  }
+
+  std::unique_ptr<Prefetcher> start() {
+    if (!std::exchange(resumed_, false) && position_.batch > 0) {  // the loop before was left early
+      ++position_.epoch;
+      position_.batch = 0;
+    }
+    auto indices = order(position_);
+    const std::int64_t batches = batch_count(static_cast<std::int64_t>(indices.size()));
+    auto make = [this, epoch = position_, indices = std::move(indices)](std::int64_t number) {
+      const std::int64_t first = number * options_.batch_size;
+      const std::int64_t count =
+          std::min(options_.batch_size, static_cast<std::int64_t>(indices.size()) - first);
+      const auto chosen =
+          std::span(indices).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+      return std::make_shared<Batch>(detail::make_batch(dataset_, chosen, epoch, first));
+    };
+    return std::make_unique<Prefetcher>(position_.batch, batches, options_.num_workers,
+                                        options_.num_workers * options_.prefetch, std::move(make));
+  }
+
+  void count(bool handed_out) {
+    if (handed_out) {
+      ++position_.batch;
+    } else {
+      ++position_.epoch;
+      position_.batch = 0;
+    }
+  }
+
+  D dataset_;
+  DataLoaderOptions options_;
+  LoaderPosition position_;
+  bool resumed_ = false;
+};
+
+}  // namespace miniparallel::data

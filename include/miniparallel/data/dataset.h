@@ -1,0 +1,141 @@
+#pragma once
+
+#include <miniparallel/data/random_stream.h>
+#include <miniparallel/ops.h>
+#include <miniparallel/tensor.h>
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace miniparallel::data {
+
+template <class D>
+concept HasGet = requires(const D& dataset, std::int64_t index) {
+  dataset.get(index);
+};
+template <class D>
+concept HasRandomGet = requires(const D& dataset, std::int64_t index, RandomStream& random) {
+  dataset.get(index, random);
+};
+template <class D>
+concept HasGetBatch = requires(const D& dataset, std::span<const std::int64_t> indices) {
+  dataset.get_batch(indices);
+};
+
+/// What a DataLoader reads: any type with `size()` and one of
+///
+///   Example get(index) const                    one example: a tensor, a number, a struct or tuple of these
+///   Example get(index, RandomStream&) const     the same with random numbers, for augmentation
+///   Batch get_batch(indices) const              a whole batch at once, where that is faster
+///
+/// `get` and `get_batch` are called by several workers at the same time, each with its own index. The first
+/// that the type has, from the last line up, is used.
+template <class D>
+concept Dataset = (HasGet<D> || HasRandomGet<D> || HasGetBatch<D>)&&requires(const D& dataset) {
+  { dataset.size() } -> std::convertible_to<std::int64_t>;
+};
+
+namespace detail {
+/// Throws `Error` unless all tensors have dimensions and the same first size.
+void check_first_sizes(std::span<const Tensor> tensors);
+}  // namespace detail
+
+/// The rows of tensors that agree in their first size: `TensorDataset(images, labels)` gives
+/// `auto& [image, label]`.
+template <std::size_t count>
+class TensorDataset {
+ public:
+  using Batch = std::array<Tensor, count>;
+
+  template <std::same_as<Tensor>... Tensors>
+  explicit TensorDataset(Tensors... tensors) : tensors_{std::move(tensors)...} {
+    detail::check_first_sizes(tensors_);
+  }
+
+  std::int64_t size() const { return tensors_[0].size(0); }
+  Batch get(std::int64_t index) const {
+    return map([&](const Tensor& tensor) { return tensor.select(0, index); });
+  }
+  Batch get_batch(std::span<const std::int64_t> indices) const {
+    const Tensor rows = from_data(indices.data(), {static_cast<std::int64_t>(indices.size())}, int64);
+    return map([&](const Tensor& tensor) { return index_select(tensor, 0, rows); });
+  }
+  const Batch& tensors() const { return tensors_; }
+
+ private:
+  template <class F>
+  Batch map(F&& f) const {
+    Batch result;
+    for (std::size_t i = 0; i < count; ++i) result[i] = f(tensors_[i]);
+    return result;
+  }
+
+  Batch tensors_;
+};
+
+template <std::same_as<Tensor>... Tensors>
+TensorDataset(Tensors...) -> TensorDataset<sizeof...(Tensors)>;
+
+/// A dataset whose examples went through `transform`, on the loader's workers: `transform(example)`, or
+/// `transform(example, random)` where it takes a RandomStream&.
+template <class D, class Transform>
+class Transformed {
+ public:
+  Transformed(D dataset, Transform transform)
+      : dataset_(std::move(dataset)), transform_(std::move(transform)) {}
+
+  std::int64_t size() const { return dataset_.size(); }
+  auto get(std::int64_t index, RandomStream& random) const {
+    if constexpr (HasRandomGet<D>) {
+      return apply(dataset_.get(index, random), random);
+    } else {
+      return apply(dataset_.get(index), random);
+    }
+  }
+
+ private:
+  template <class Example>
+  auto apply(Example example, RandomStream& random) const {
+    if constexpr (std::invocable<const Transform&, Example, RandomStream&>) {
+      return transform_(std::move(example), random);
+    } else {
+      return transform_(std::move(example));
+    }
+  }
+
+  D dataset_;
+  Transform transform_;
+};
+
+/// The examples of `dataset` at `indices`, in that order: a part of it, or some of them several times.
+template <class D>
+class Subset {
+ public:
+  Subset(D dataset, std::vector<std::int64_t> indices)
+      : dataset_(std::move(dataset)), indices_(std::move(indices)) {}
+
+  std::int64_t size() const { return static_cast<std::int64_t>(indices_.size()); }
+  auto get(std::int64_t index) const requires HasGet<D> { return dataset_.get(at(index)); }
+  auto get(std::int64_t index, RandomStream& random) const requires HasRandomGet<D> {
+    return dataset_.get(at(index), random);
+  }
+  auto get_batch(std::span<const std::int64_t> indices) const requires HasGetBatch<D> {
+    std::vector<std::int64_t> chosen;
+    chosen.reserve(indices.size());
+    for (const std::int64_t index : indices) chosen.push_back(at(index));
+    return dataset_.get_batch(chosen);
+  }
+
+ private:
+  std::int64_t at(std::int64_t index) const { return indices_.at(static_cast<std::size_t>(index)); }
+
+  D dataset_;
+  std::vector<std::int64_t> indices_;
+};
+
+}  // namespace miniparallel::data

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <miniparallel/data/random_stream.h>
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+namespace miniparallel::data {
+
+/// Which of `size` examples an epoch visits, in which order. `random` is the epoch's own.
+using Sampler = std::function<std::vector<std::int64_t>(std::int64_t size, RandomStream& random)>;
+
+/// 0, 1, 2, ...
+Sampler in_order();
+
+/// Every example once, all orders equally likely.
+Sampler shuffled();
+
+/// `count` examples, drawn with replacement; example i with a probability in proportion to `weights[i]`. For
+/// classes of different size: 1 / (size of its class) for each example.
+Sampler weighted(std::vector<double> weights, std::int64_t count);
+
+}  // namespace miniparallel::data

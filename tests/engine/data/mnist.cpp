@@ -1,0 +1,84 @@
+#include <doctest/doctest.h>
+#include <miniparallel/data/mnist.h>
+#include <miniparallel/error.h>
+
+#include <cstdlib>
+
+#include "tests/support/idx_files.h"
+
+namespace miniparallel::data {
+namespace {
+
+using testing::idx_file;
+using testing::TemporaryFolder;
+using testing::write_mnist_split;
+using testing::write_text;
+
+TEST_CASE("mnist: plain and gzip files, pixels normalised, labels int64") {
+  for (const bool packed : {false, true}) {
+    const TemporaryFolder folder;
+    write_mnist_split(folder.path(), "train", 12, packed);
+    write_mnist_split(folder.path(), "t10k", 3, !packed);
+    CHECK(is_mnist_dir(folder.path()));
+    CHECK(Mnist(folder.path(), Split::test).size() == 3);
+
+    const Mnist train(folder.path(), Split::train, {.mean = 0.5, .stddev = 0.25});
+    CHECK(train.size() == 12);
+    CHECK(train.pixels().shape() == Shape{12, 1, 28, 28});
+    const std::int64_t indices[] = {11, 0};
+    const auto [images, labels] = train.get_batch(indices);
+    CHECK(images.shape() == Shape{2, 1, 28, 28});
+    CHECK(images.dtype() == float32);
+    const auto values = images.to_vector<double>();
+    for (int i = 0; i < 784; ++i) {
+      CHECK(values.at(i) == doctest::Approx((110.0 / 255 - 0.5) / 0.25));
+      CHECK(values.at(784 + i) == -2);
+    }
+    CHECK(labels.dtype() == int64);
+    CHECK(labels.to_vector<int>() == std::vector<int>{1, 0});
+    CHECK(train.get(11).image.shape() == Shape{1, 28, 28});
+    CHECK(train.get(11).label.item<int>() == 1);
+    const std::int64_t beyond[] = {12};
+    CHECK_THROWS_WITH_AS(train.get_batch(beyond), doctest::Contains("index 12 of 12"), Error);
+  }
+}
+
+TEST_CASE("mnist: what is missing or does not fit is named") {
+  const TemporaryFolder folder;
+  CHECK_FALSE(is_mnist_dir(folder.path()));
+  CHECK_THROWS_WITH_AS(Mnist(folder.path(), Split::train),
+                       doctest::Contains("neither train-images-idx3-ubyte nor train-images-idx3-ubyte.gz"),
+                       Error);
+  write_mnist_split(folder.path(), "train", 4, false);
+  write_text(folder / "train-labels-idx1-ubyte", idx_file(8, {3}, "abc"));
+  CHECK_THROWS_WITH_AS(Mnist(folder.path(), Split::train), doctest::Contains("4 train images but 3 labels"),
+                       Error);
+  write_text(folder / "train-labels-idx1-ubyte", idx_file(8, {2, 2}, "abcd"));
+  CHECK_THROWS_WITH_AS(Mnist(folder.path(), Split::train),
+                       doctest::Contains("expected uint8 with 1 dimensions"), Error);
+}
+
+TEST_CASE("read_idx: a tensor of the file's type") {
+  using namespace std::string_literals;
+  const TemporaryFolder folder;
+  write_text(folder / "values", idx_file(0x0d, {2, 1}, "\x40\x20\x00\x00\xbf\x80\x00\x00"s));
+  const Tensor values = read_idx(folder / "values");
+  CHECK(values.shape() == Shape{2, 1});
+  CHECK(values.to_vector<float>() == std::vector<float>{2.5F, -1});
+  write_text(folder / "deep", idx_file(8, {1, 1, 1, 1, 1, 1, 1, 1, 1}, "a"));
+  CHECK_THROWS_WITH_AS(read_idx(folder / "deep"), doctest::Contains("has 9 dimensions"), Error);
+}
+
+TEST_CASE("default_mnist_dir: MNIST_DIR comes first") {
+  const TemporaryFolder folder;
+  write_mnist_split(folder.path(), "train", 1, true);
+  write_mnist_split(folder.path(), "t10k", 1, true);
+  ::setenv("MNIST_DIR", folder.path().c_str(), 1);
+  CHECK(default_mnist_dir() == folder.path());
+  CHECK(mnist_search_path().front() == folder.path());
+  ::unsetenv("MNIST_DIR");
+  CHECK(mnist_search_path().front() == "data/mnist");
+}
+
+}  // namespace
+}  // namespace miniparallel::data

@@ -1,0 +1,42 @@
+#include <doctest/doctest.h>
+#include <miniparallel/data/workers.h>
+#include <miniparallel/error.h>
+
+#include "engine/data/cpu_limit.h"
+#include "tests/support/temporary_folder.h"
+
+namespace miniparallel {
+namespace {
+
+TEST_CASE("recommended_num_workers: cores over GPUs, at least 1") {
+  CHECK(recommended_num_workers(16, 3) == 5);
+  CHECK(recommended_num_workers(32, 3) == 10);
+  CHECK(recommended_num_workers(64, 3) == 21);
+  CHECK(recommended_num_workers(2, 8) == 1);
+  CHECK(recommended_num_workers(64, 0) == 1);
+  CHECK(recommended_num_workers() >= 1);
+  CHECK(usable_cpu_cores() >= 1);
+  CHECK_THROWS_AS(recommended_num_workers(0, 1), Error);
+  CHECK_THROWS_AS(recommended_num_workers(1, -1), Error);
+}
+
+TEST_CASE("control group: the tightest limit above the process counts") {
+  const testing::TemporaryFolder mount;
+  std::filesystem::create_directories(mount / "work/job");
+  const auto cores = [&](const std::string& membership) {
+    return data::control_group_cores(mount.path(), membership);
+  };
+  CHECK_FALSE(cores("0::/work/job\n").has_value());
+  testing::write_text(mount / "work/cpu.max", "150000 100000\n");
+  testing::write_text(mount / "work/job/cpu.max", "max 100000\n");
+  CHECK(cores("0::/work/job\n") == 1.5);
+  testing::write_text(mount / "work/job/cpu.max", "50000 100000\n");
+  CHECK(cores("0::/work/job\n") == 0.5);
+  CHECK_FALSE(cores("0::/\n").has_value());
+  testing::write_text(mount / "cpu.max", "400000 100000\n");
+  CHECK(cores("0::/\n") == 4);
+  CHECK_FALSE(cores("4:cpu:/work\n").has_value());
+}
+
+}  // namespace
+}  // namespace miniparallel
