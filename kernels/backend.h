@@ -1,12 +1,14 @@
 #pragma once
 
 #include "kernels/elementwise.h"
+#include "kernels/reduce.h"
 
 namespace miniparallel::kernels {
 
 /// The launchers of one kind of device, by family.
 struct Backend {
   const Elementwise& elementwise;
+  const Reduce& reduce;
 };
 
 const Backend& cpu_backend();

@@ -3,7 +3,7 @@
 namespace miniparallel::kernels {
 
 const Backend& cpu_backend() {
-  static const Backend backend{.elementwise = cpu::elementwise()};
+  static const Backend backend{.elementwise = cpu::elementwise(), .reduce = cpu::reduce()};
   return backend;
 }
 

@@ -5,5 +5,6 @@
 namespace miniparallel::kernels::cpu {
 
 const Elementwise& elementwise();
+const Reduce& reduce();
 
 }  // namespace miniparallel::kernels::cpu

@@ -1,0 +1,145 @@
+#include "engine/ops/common.h"
+
+#include <algorithm>
+
+namespace miniparallel {
+namespace {
+
+/// Which dimensions of a tensor a reduction keeps and which it folds.
+struct Split {
+  Shape kept, kept_strides, reduced, reduced_strides;
+  Shape result;  ///< with keepdim applied
+  Shape ones;    ///< with keepdim: broadcasts against the input
+
+  Split(const char* op, const Tensor& x, const Shape& dims, bool keepdim) {
+    const int rank = x.dim();
+    bool fold[kMaxRank] = {};
+    for (const std::int64_t dim : dims) {
+      const int d = normalize_dim(op, static_cast<int>(dim), rank);
+      check(!fold[d], op, ": dim ", d, " appears twice in dims ", dims, "; name every dimension once");
+      fold[d] = true;
+    }
+    for (int d = 0; d < rank; ++d) {
+      const bool folded = dims.empty() || fold[d];
+      (folded ? reduced : kept).push_back(x.shape()[d]);
+      (folded ? reduced_strides : kept_strides).push_back(x.strides()[d]);
+      ones.push_back(folded ? 1 : x.shape()[d]);
+    }
+    result = keepdim ? ones : kept;
+  }
+
+  std::int64_t count() const { return reduced.numel(); }
+
+  kernels::ReduceArgs args(const Tensor& x, const Tensor& out) const {
+    kernels::ReduceArgs args;
+    args.kept = kernels::make_layout(kept, {kept_strides});
+    args.reduced = kernels::make_layout(reduced, {reduced_strides});
+    args.in = raw(x);
+    args.out = raw(out);
+    return args;
+  }
+};
+
+void check_reducible(const char* op, const Tensor& x) {
+  check_defined(op, x);
+  check(x.dtype() != float16 && x.dtype() != bfloat16, op, ": ", x.dtype(),
+        " is a storage type; convert first with x.to(float32)");
+}
+
+Tensor sum_scaled(const Tensor& x, const Split& split, double scale) {
+  Tensor y = make_tensor(split.result, is_floating(x.dtype()) ? x.dtype() : int64, x.device());
+  kernels::ReduceArgs args = split.args(x, y);
+  args.scale = scale;
+  backend(x).reduce.sum(x.dtype(), args, stream(x));
+  return y;
+}
+
+/// The gradient of a sum: every element of `shape` gets g.
+Tensor spread(const Tensor& g, const Shape& ones, const Shape& shape) {
+  return g.reshape(ones).expand(shape);
+}
+
+using Launcher = void (*kernels::Reduce::*)(DType, const kernels::ReduceArgs&, kernels::Stream);
+
+Tensor extremum(const char* op, Launcher launcher, const Tensor& x, const Shape& dims, bool keepdim) {
+  check_reducible(op, x);
+  const Split split(op, x, dims, keepdim);
+  check(split.count() > 0 || split.kept.numel() == 0, op, ": nothing to compare in a tensor of shape ",
+        x.shape(), " over dims ", dims, "; the reduced dimensions must not be empty");
+  Tensor y = make_tensor(split.result, x.dtype(), x.device());
+  (backend(x).reduce.*launcher)(x.dtype(), split.args(x, y), stream(x));
+  if (recording(x))
+    record(op, y, {x}, [x = save(x), y = save_output(y), ones = split.ones, dims](Backward& b) {
+      const Tensor input = x.get(b);
+      const Tensor hit = input == y.get(b).reshape(ones);
+      const Tensor share = b.grad().reshape(ones) / sum(hit, dims, true).to(input.dtype());
+      b.set(0, where(hit, share, zeros_like(share)));
+    });
+  return y;
+}
+
+}  // namespace
+
+Tensor sum(const Tensor& x, const Shape& dims, bool keepdim) {
+  check_reducible("sum", x);
+  const Split split("sum", x, dims, keepdim);
+  Tensor y = sum_scaled(x, split, 1);
+  if (recording(x))
+    record("sum", y, {x},
+           [shape = x.shape(), ones = split.ones](Backward& b) { b.set(0, spread(b.grad(), ones, shape)); });
+  return y;
+}
+
+Tensor mean(const Tensor& input, const Shape& dims, bool keepdim) {
+  check_reducible("mean", input);
+  const Tensor x = to_floating(input);
+  const Split split("mean", x, dims, keepdim);
+  const double scale = 1.0 / static_cast<double>(split.count());
+  // 0 * infinity is the NaN of a mean over nothing.
+  Tensor y = sum_scaled(x, split, scale);
+  if (recording(x))
+    record("mean", y, {x}, [shape = x.shape(), ones = split.ones, scale](Backward& b) {
+      b.set(0, spread(b.grad() * scale, ones, shape));
+    });
+  return y;
+}
+
+Tensor var(const Tensor& x, const Shape& dims, bool unbiased, bool keepdim) {
+  check_reducible("var", x);
+  check_floating("var", x);
+  const Split split("var", x, dims, keepdim);
+  const double scale =
+      1.0 / static_cast<double>(std::max<std::int64_t>(split.count() - (unbiased ? 1 : 0), 0));
+  const Tensor center = sum_scaled(x, split, 1.0 / static_cast<double>(split.count()));
+  Tensor y = make_tensor(split.result, x.dtype(), x.device());
+  kernels::ReduceArgs args = split.args(x, y);
+  args.center = raw(center);
+  args.scale = scale;
+  backend(x).reduce.sum_squares(x.dtype(), args, stream(x));
+  if (recording(x))
+    record("var", y, {x}, [x = save(x), dims, ones = split.ones, scale](Backward& b) {
+      const Tensor input = x.get(b);
+      b.set(0, (input - mean(input, dims, true)) * (b.grad().reshape(ones) * (2 * scale)));
+    });
+  return y;
+}
+
+Tensor amax(const Tensor& x, const Shape& dims, bool keepdim) {
+  return extremum("amax", &kernels::Reduce::amax, x, dims, keepdim);
+}
+
+Tensor amin(const Tensor& x, const Shape& dims, bool keepdim) {
+  return extremum("amin", &kernels::Reduce::amin, x, dims, keepdim);
+}
+
+Tensor argmax(const Tensor& x, std::optional<int> dim, bool keepdim) {
+  check_reducible("argmax", x);
+  const Split split("argmax", x, dim ? Shape{*dim} : Shape{}, keepdim);
+  check(split.count() > 0 || split.kept.numel() == 0, "argmax: nothing to compare in a tensor of shape ",
+        x.shape(), "; the reduced dimension must not be empty");
+  Tensor y = make_tensor(split.result, int64, x.device());
+  backend(x).reduce.argmax(x.dtype(), split.args(x, y), stream(x));
+  return y;
+}
+
+}  // namespace miniparallel

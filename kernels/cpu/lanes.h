@@ -1,0 +1,112 @@
+#pragma once
+
+#include "kernels/macros.h"
+
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+/// Reductions of a row in a fixed number of lanes, which gives the same result on every instruction set.
+/// Forced inline: they become part of a loop that is compiled per instruction set.
+
+namespace miniparallel::kernels::cpu {
+
+inline constexpr int kLanes = 16, kBlockLanes = 64;
+
+/// What sums are accumulated in.
+template <class T>
+using Wide = std::conditional_t<std::is_floating_point_v<T>, double, std::int64_t>;
+
+/// A reduction: `load` turns an element into an accumulator, `combine` is associative up to rounding.
+template <class T>
+struct SumOf {
+  using Input = T;
+  using Accumulator = Wide<T>;
+  static constexpr Accumulator initial = 0;
+  static constexpr bool in_blocks = false;
+  MP_INLINE static Accumulator load(T x, T) { return static_cast<Accumulator>(x); }
+  MP_INLINE static Accumulator combine(Accumulator a, Accumulator b) { return a + b; }
+};
+
+template <class T>
+struct SumOfSquares : SumOf<T> {
+  MP_INLINE static double load(T x, T center) {
+    const double difference = static_cast<double>(x) - static_cast<double>(center);
+    return difference * difference;
+  }
+};
+
+template <class T>
+struct MaxOf {
+  using Input = T;
+  using Accumulator = T;
+  static constexpr T initial =
+      std::is_floating_point_v<T> ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::lowest();
+  static constexpr bool in_blocks = true;
+  MP_INLINE static T load(T x, T) { return x; }
+  MP_INLINE static T combine(T a, T b) {
+    const T larger = b > a ? b : a;  // a when a is NaN
+    return b != b ? b : larger;
+  }
+};
+
+template <class T>
+struct MinOf {
+  using Input = T;
+  using Accumulator = T;
+  static constexpr T initial =
+      std::is_floating_point_v<T> ? std::numeric_limits<T>::infinity() : std::numeric_limits<T>::max();
+  static constexpr bool in_blocks = true;
+  MP_INLINE static T load(T x, T) { return x; }
+  MP_INLINE static T combine(T a, T b) {
+    const T smaller = b < a ? b : a;
+    return b != b ? b : smaller;
+  }
+};
+
+/// Halves `lanes` until one is left.
+template <class F, int count>
+MP_INLINE typename F::Accumulator join_lanes(typename F::Accumulator* lanes) {
+  for (int width = count / 2; width > 0; width /= 2)
+    for (int l = 0; l < width; ++l) lanes[l] = F::combine(lanes[l], lanes[l + width]);
+  return lanes[0];
+}
+
+/// Combines n values of element(i): element i goes to lane i % kLanes. A function that compares goes through
+/// blocks of four times kBlockLanes first: GCC vectorises a comparison only in a loop that it does not
+/// unroll.
+template <class F, class Element>
+MP_INLINE typename F::Accumulator fold_lanes(std::int64_t n, Element element) {
+  using Accumulator = typename F::Accumulator;
+  Accumulator lanes[kLanes];
+  for (int l = 0; l < kLanes; ++l) lanes[l] = F::initial;
+  std::int64_t i = 0;
+  if (F::in_blocks && n >= 4 * kBlockLanes) {
+    Accumulator block[kBlockLanes];
+    for (int l = 0; l < kBlockLanes; ++l) block[l] = F::initial;
+    for (; i + 4 * kBlockLanes <= n; i += 4 * kBlockLanes)
+      for (int l = 0; l < kBlockLanes; ++l) {
+        const Accumulator low = F::combine(element(i + l), element(i + kBlockLanes + l));
+        const Accumulator high =
+            F::combine(element(i + 2 * kBlockLanes + l), element(i + 3 * kBlockLanes + l));
+        block[l] = F::combine(block[l], F::combine(low, high));
+      }
+    lanes[0] = join_lanes<F, kBlockLanes>(block);
+  }
+  for (; i + kLanes <= n; i += kLanes)
+    for (int l = 0; l < kLanes; ++l) lanes[l] = F::combine(lanes[l], element(i + l));
+  for (int l = 0; i + l < n; ++l) lanes[l] = F::combine(lanes[l], element(i + l));
+  return join_lanes<F, kLanes>(lanes);
+}
+
+template <class F>
+MP_INLINE typename F::Accumulator fold_row(const typename F::Input* x, std::int64_t stride, std::int64_t n,
+                                           typename F::Input center = {}) {
+  if (stride == 1)
+    return fold_lanes<F>(
+        n, [=](std::int64_t i) __attribute__((always_inline)) { return F::load(x[i], center); });
+  return fold_lanes<F>(
+      n, [=](std::int64_t i) __attribute__((always_inline)) { return F::load(x[i * stride], center); });
+}
+
+}  // namespace miniparallel::kernels::cpu
