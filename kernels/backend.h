@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/elementwise.h"
+#include "kernels/matmul.h"
 #include "kernels/reduce.h"
 
 namespace miniparallel::kernels {
@@ -8,6 +9,7 @@ namespace miniparallel::kernels {
 /// The launchers of one kind of device, by family.
 struct Backend {
   const Elementwise& elementwise;
+  const Matmul& matmul;
   const Reduce& reduce;
 };
 

@@ -3,7 +3,8 @@
 namespace miniparallel::kernels {
 
 const Backend& cpu_backend() {
-  static const Backend backend{.elementwise = cpu::elementwise(), .reduce = cpu::reduce()};
+  static const Backend backend{
+      .elementwise = cpu::elementwise(), .matmul = cpu::matmul(), .reduce = cpu::reduce()};
   return backend;
 }
 

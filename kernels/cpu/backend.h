@@ -5,6 +5,7 @@
 namespace miniparallel::kernels::cpu {
 
 const Elementwise& elementwise();
+const Matmul& matmul();
 const Reduce& reduce();
 
 }  // namespace miniparallel::kernels::cpu

@@ -1,0 +1,20 @@
+#pragma once
+
+#include "engine/ops/common.h"
+
+/// How tensors become operands of matrix products.
+
+namespace miniparallel {
+
+/// A tensor as a stack of matrices whose strides a BLAS accepts; a copy of it where the strides do not fit.
+struct MatrixOperand {
+  Tensor tensor;
+  kernels::Matrix matrix;
+};
+MatrixOperand matrix_operand(const Tensor& x);
+
+/// c = a b + beta c for a (..., n, k), b (..., k, m) and c (..., n, m), which is contiguous and whose leading
+/// dimensions a's and b's broadcast to. `bias`: m elements added to every row, with beta 0. Records nothing.
+void multiply_into(const Tensor& c, const Tensor& a, const Tensor& b, int beta, const Tensor& bias = {});
+
+}  // namespace miniparallel

@@ -1,0 +1,107 @@
+#include "kernels/cpu/blas.h"
+
+#include <miniparallel/error.h>
+
+#include "kernels/cpu/parallel.h"
+
+#include <cblas.h>
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <tuple>
+
+#if !defined(MINIPARALLEL_STD_THREADS)
+#include <omp.h>
+#endif
+
+namespace miniparallel::kernels::cpu {
+namespace {
+
+/// While it lives, the BLAS uses the threads that parallel_for would. OpenBLAS's OpenMP flavour asks
+/// omp_get_max_threads, which is a setting of the calling thread, and runs serially in a parallel region.
+class BlasThreads {
+ public:
+#if defined(MINIPARALLEL_STD_THREADS)
+  BlasThreads() { openblas_set_num_threads(1); }
+#else
+  BlasThreads() : previous_(omp_get_max_threads()) {
+    changed_ = !omp_in_parallel() && previous_ != available_threads();
+    if (changed_) omp_set_num_threads(available_threads());
+  }
+  ~BlasThreads() {
+    if (changed_) omp_set_num_threads(previous_);
+  }
+
+ private:
+  int previous_;
+  bool changed_;
+#endif
+};
+
+blasint to_blas(std::int64_t size) {
+  if (size > std::numeric_limits<blasint>::max())
+    throw Error("matmul: a size or stride of " + std::to_string(size) +
+                " is more than the BLAS takes (2^31 - 1); split the operand");
+  return static_cast<blasint>(size);
+}
+
+constexpr CBLAS_TRANSPOSE transpose(bool yes) { return yes ? CblasTrans : CblasNoTrans; }
+
+template <class T>
+constexpr auto gemm = nullptr;
+template <>
+constexpr auto gemm<float> = cblas_sgemm;
+template <>
+constexpr auto gemm<double> = cblas_dgemm;
+template <class T>
+constexpr auto gemv = nullptr;
+template <>
+constexpr auto gemv<float> = cblas_sgemv;
+template <>
+constexpr auto gemv<double> = cblas_dgemv;
+
+/// y += op(m) x for op(m) of (rows, columns). Some BLAS multiply y by beta even when it is 0, which would
+/// keep a NaN of memory that was never written: y is cleared here instead.
+template <class T>
+void matrix_vector(const Matrix& m, bool transposed, std::int64_t rows, std::int64_t columns, const void* x,
+                   std::int64_t x_stride, T* y, std::int64_t y_stride, int beta) {
+  if (beta == 0)
+    for (std::int64_t i = 0; i < rows; ++i) y[i * y_stride] = T(0);
+  const std::int64_t stored_rows = transposed ? columns : rows, stored_columns = transposed ? rows : columns;
+  gemv<T>(CblasRowMajor, transpose(transposed), to_blas(stored_rows), to_blas(stored_columns), T(1),
+          static_cast<const T*>(m.data), to_blas(std::max(m.stride, stored_columns)),
+          static_cast<const T*>(x), to_blas(x_stride), T(1), y, to_blas(y_stride));
+}
+
+}  // namespace
+
+template <class T>
+void blas_multiply(const MatmulArgs& args) {
+  const auto [rows, columns, inner] = std::tuple(args.rows, args.columns, args.inner);
+  if (rows == 0 || columns == 0) return;
+  T* c = static_cast<T*>(args.c);
+  if (inner == 0) {
+    if (args.beta == 0)
+      for (std::int64_t i = 0; i < rows; ++i) std::fill_n(c + i * args.c_stride, columns, T(0));
+    return;
+  }
+  const BlasThreads threads;
+  if (columns == 1)
+    return matrix_vector(args.a, args.a.transposed, rows, inner, args.b.data,
+                         args.b.transposed ? 1 : args.b.stride, c, args.c_stride, args.beta);
+  if (rows == 1)
+    return matrix_vector(args.b, !args.b.transposed, columns, inner, args.a.data,
+                         args.a.transposed ? args.a.stride : 1, c, 1, args.beta);
+  const std::int64_t a_columns = args.a.transposed ? rows : inner;
+  const std::int64_t b_columns = args.b.transposed ? inner : columns;
+  gemm<T>(CblasRowMajor, transpose(args.a.transposed), transpose(args.b.transposed), to_blas(rows),
+          to_blas(columns), to_blas(inner), T(1), static_cast<const T*>(args.a.data),
+          to_blas(std::max(args.a.stride, a_columns)), static_cast<const T*>(args.b.data),
+          to_blas(std::max(args.b.stride, b_columns)), static_cast<T>(args.beta), c,
+          to_blas(std::max(args.c_stride, columns)));
+}
+
+template void blas_multiply<float>(const MatmulArgs&);
+template void blas_multiply<double>(const MatmulArgs&);
+
+}  // namespace miniparallel::kernels::cpu

@@ -1,0 +1,76 @@
+#include "kernels/matmul.h"
+
+#include "kernels/cpu/backend.h"
+#include "kernels/cpu/blas.h"
+#include "kernels/cpu/parallel.h"
+
+#include <algorithm>
+
+namespace miniparallel::kernels::cpu {
+namespace {
+
+constexpr std::int64_t kGrain = 1 << 18;      // multiplications per thread at least: some 5 us
+constexpr std::int64_t kSmall = 1 << 20;      // below, the BLAS gains little from several threads
+constexpr std::int64_t kFillGrain = 1 << 15;  // elements per thread at least
+
+/// The arguments of matrix `index` of the batch.
+template <class T>
+MatmulArgs matrix_of_batch(const MatmulArgs& args, std::int64_t index) {
+  MatmulArgs one = args;
+  std::int64_t offsets[3] = {};
+  for (int d = args.batch.rank - 1; d >= 0; --d) {
+    const std::int64_t i = index % args.batch.sizes[d];
+    index /= args.batch.sizes[d];
+    for (int k = 0; k < 3; ++k) offsets[k] += i * args.batch.strides[k][d];
+  }
+  one.c = static_cast<T*>(args.c) + offsets[0];
+  one.a.data = static_cast<const T*>(args.a.data) + offsets[1];
+  one.b.data = static_cast<const T*>(args.b.data) + offsets[2];
+  return one;
+}
+
+/// Starts c with the bias: the product is then added, and the BLAS saves its own pass that clears c.
+template <class T>
+void start_with_bias(MatmulArgs& args) {
+  const T* bias = static_cast<const T*>(args.bias);
+  parallel_for(args.rows, std::max<std::int64_t>(kFillGrain / std::max<std::int64_t>(args.columns, 1), 1),
+               [&](std::int64_t begin, std::int64_t end) {
+                 T* c = static_cast<T*>(args.c) + begin * args.c_stride;
+                 for (std::int64_t row = begin; row < end; ++row, c += args.c_stride)
+                   std::copy_n(bias, args.columns, c);
+               });
+  args.beta = 1;
+}
+
+template <class T>
+void multiply_one(MatmulArgs args) {
+  if (args.bias) start_with_bias<T>(args);
+  blas_multiply<T>(args);
+}
+
+template <class T>
+void multiply_batch(const MatmulArgs& args) {
+  const std::int64_t batch = args.batch.numel();
+  const std::int64_t work = std::max<std::int64_t>(args.rows * args.columns * args.inner, 1);
+  const auto run = [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) multiply_one<T>(matrix_of_batch<T>(args, i));
+  };
+  // Several small matrices, or many of any size: one thread for each; else all threads for one after another.
+  if (batch > 1 && (work < kSmall || batch >= 4 * available_threads()))
+    parallel_for(batch, std::max<std::int64_t>(kGrain / work, 1), run);
+  else
+    run(0, batch);
+}
+
+void multiply(DType dtype, const MatmulArgs& args, Stream) {
+  dtype == float32 ? multiply_batch<float>(args) : multiply_batch<double>(args);
+}
+
+}  // namespace
+
+const Matmul& matmul() {
+  static constexpr Matmul launchers{.multiply = multiply};
+  return launchers;
+}
+
+}  // namespace miniparallel::kernels::cpu

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <miniparallel/dtype.h>
+
+#include "kernels/layout.h"
+#include "kernels/stream.h"
+
+namespace miniparallel::kernels {
+
+/// A matrix whose rows (or, when transposed, columns) are plain arrays `stride` elements apart.
+struct Matrix {
+  const void* data = nullptr;
+  std::int64_t stride = 1;
+  bool transposed = false;
+};
+
+/// c = a b + beta c, or rows of a b plus the bias: a is (rows, inner), b (inner, columns), c (rows, columns)
+/// with rows `c_stride` apart.
+struct MatmulArgs {
+  std::int64_t rows = 0, columns = 0, inner = 0;
+  Matrix a, b;
+  void* c = nullptr;
+  std::int64_t c_stride = 1;
+  int beta = 0;                ///< 0 (c is not read) or 1
+  const void* bias = nullptr;  ///< `columns` elements added to every row; only with beta 0
+  Layout batch;                ///< steps from one matrix to the next, of c, a and b
+};
+
+struct Matmul {
+  /// float32 and float64; c overlaps neither a nor b.
+  void (*multiply)(DType dtype, const MatmulArgs& args, Stream stream);
+};
+
+}  // namespace miniparallel::kernels
