@@ -5,7 +5,9 @@
 #include <miniparallel/data/collate.h>
 #include <miniparallel/data/data_loader.h>
 #include <miniparallel/data/dataset.h>
+#include <miniparallel/data/images.h>
 #include <miniparallel/data/mnist.h>
 #include <miniparallel/data/random_stream.h>
 #include <miniparallel/data/sampler.h>
+#include <miniparallel/data/transforms.h>
 #include <miniparallel/data/workers.h>

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <miniparallel/data/random_stream.h>
+#include <miniparallel/data/transforms.h>
 #include <miniparallel/ops.h>
 #include <miniparallel/tensor.h>
 
@@ -92,22 +93,13 @@ class Transformed {
   std::int64_t size() const { return dataset_.size(); }
   auto get(std::int64_t index, RandomStream& random) const {
     if constexpr (HasRandomGet<D>) {
-      return apply(dataset_.get(index, random), random);
+      return apply_transform(transform_, dataset_.get(index, random), random);
     } else {
-      return apply(dataset_.get(index), random);
+      return apply_transform(transform_, dataset_.get(index), random);
     }
   }
 
  private:
-  template <class Example>
-  auto apply(Example example, RandomStream& random) const {
-    if constexpr (std::invocable<const Transform&, Example, RandomStream&>) {
-      return transform_(std::move(example), random);
-    } else {
-      return transform_(std::move(example));
-    }
-  }
-
   D dataset_;
   Transform transform_;
 };

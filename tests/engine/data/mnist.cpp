@@ -22,7 +22,7 @@ TEST_CASE("mnist: plain and gzip files, pixels normalised, labels int64") {
     CHECK(is_mnist_dir(folder.path()));
     CHECK(Mnist(folder.path(), Split::test).size() == 3);
 
-    const Mnist train(folder.path(), Split::train, {.mean = 0.5, .stddev = 0.25});
+    const Mnist train(folder.path(), Split::train, {.mean = {0.5}, .stddev = {0.25}});
     CHECK(train.size() == 12);
     CHECK(train.pixels().shape() == Shape{12, 1, 28, 28});
     const std::int64_t indices[] = {11, 0};
@@ -51,8 +51,8 @@ TEST_CASE("mnist: what is missing or does not fit is named") {
                        Error);
   write_mnist_split(folder.path(), "train", 4, false);
   write_text(folder / "train-labels-idx1-ubyte", idx_file(8, {3}, "abc"));
-  CHECK_THROWS_WITH_AS(Mnist(folder.path(), Split::train), doctest::Contains("4 train images but 3 labels"),
-                       Error);
+  CHECK_THROWS_WITH_AS(Mnist(folder.path(), Split::train),
+                       doctest::Contains("4 images, but labels of shape [3]"), Error);
   write_text(folder / "train-labels-idx1-ubyte", idx_file(8, {2, 2}, "abcd"));
   CHECK_THROWS_WITH_AS(Mnist(folder.path(), Split::train),
                        doctest::Contains("expected uint8 with 1 dimensions"), Error);

@@ -1,0 +1,95 @@
+#include <miniparallel/data/transforms.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "engine/error.h"
+#include "engine/tensor/tensor_impl.h"
+
+namespace miniparallel::data {
+namespace {
+
+void check_image(const char* name, const Tensor& image) {
+  check(image.dim() == 3, name, ": expected an image [channels, rows, columns], got shape ", image.shape());
+  check(image.device().is_cpu(), name, ": expected an image on the CPU, got one on ", image.device());
+}
+
+double for_channel(const std::vector<double>& values, std::int64_t channel) {
+  return values[values.size() == 1 ? 0 : static_cast<std::size_t>(channel)];
+}
+
+template <class T>
+void normalize(const Tensor& image, const Tensor& result, const Normalize& by) {
+  const std::int64_t area = image.size(1) * image.size(2);
+  const T* in = image.data<T>();
+  T* out = result.data<T>();
+  for (std::int64_t channel = 0; channel < image.size(0); ++channel, in += area, out += area) {
+    const auto mean = static_cast<T>(for_channel(by.mean, channel));
+    const auto scale = static_cast<T>(1 / for_channel(by.stddev, channel));
+    for (std::int64_t i = 0; i < area; ++i) out[i] = (in[i] - mean) * scale;
+  }
+}
+
+/// The elements of a row in reverse order; elements are `size` bytes.
+void mirror_row(const std::byte* in, std::byte* out, std::int64_t count, std::size_t size) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    std::memcpy(out + static_cast<std::size_t>(count - 1 - i) * size, in + static_cast<std::size_t>(i) * size,
+                size);
+  }
+}
+
+}  // namespace
+
+Tensor Normalize::operator()(const Tensor& image) const {
+  check_image("Normalize", image);
+  check(image.dtype() == float32 || image.dtype() == float64, "Normalize: expected float32 or float64, got ",
+        image.dtype());
+  for (const auto* values : {&mean, &stddev}) {
+    check(values->size() == 1 || std::ssize(*values) == image.size(0), "Normalize: ", std::ssize(*values),
+          " numbers for an image of ", image.size(0), " channels");
+  }
+  const Tensor source = image.contiguous(), result = empty(image.shape(), {.dtype = image.dtype()});
+  if (image.dtype() == float32) {
+    normalize<float>(source, result, *this);
+  } else {
+    normalize<double>(source, result, *this);
+  }
+  return result;
+}
+
+Tensor RandomCrop::operator()(const Tensor& image, RandomStream& random) const {
+  check_image("RandomCrop", image);
+  const std::int64_t rows = image.size(1), columns = image.size(2);
+  const std::int64_t free_rows = rows + 2 * padding - size, free_columns = columns + 2 * padding - size;
+  check(free_rows >= 0 && free_columns >= 0, "RandomCrop: a square of ", size, " does not fit shape ",
+        image.shape(), " with padding ", padding);
+  // Where the crop starts, seen from the image's first pixel.
+  const std::int64_t top = random.below(free_rows + 1) - padding,
+                     left = random.below(free_columns + 1) - padding;
+  const std::int64_t first_row = std::max<std::int64_t>(top, 0), last_row = std::min(top + size, rows);
+  const std::int64_t first = std::max<std::int64_t>(left, 0), last = std::min(left + size, columns);
+
+  Tensor result = zeros({image.size(0), size, size}, {.dtype = image.dtype()});
+  if (first_row < last_row && first < last) {
+    result.narrow(1, first_row - top, last_row - first_row)
+        .narrow(2, first - left, last - first)
+        .copy_(image.narrow(1, first_row, last_row - first_row).narrow(2, first, last - first));
+  }
+  return result;
+}
+
+Tensor RandomHorizontalFlip::operator()(const Tensor& image, RandomStream& random) const {
+  check_image("RandomHorizontalFlip", image);
+  if (!random.chance(probability)) return image;
+  const Tensor source = image.contiguous(), result = empty(image.shape(), {.dtype = image.dtype()});
+  const std::int64_t columns = image.size(2);
+  const std::size_t element = size_of(image.dtype());
+  const std::size_t row_bytes = static_cast<std::size_t>(columns) * element;
+  for (std::int64_t row = 0; row < image.size(0) * image.size(1); ++row) {
+    const std::size_t at = static_cast<std::size_t>(row) * row_bytes;
+    mirror_row(raw(source) + at, raw(result) + at, columns, element);
+  }
+  return result;
+}
+
+}  // namespace miniparallel::data
