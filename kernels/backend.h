@@ -2,6 +2,7 @@
 
 #include "kernels/elementwise.h"
 #include "kernels/matmul.h"
+#include "kernels/optimizer.h"
 #include "kernels/reduce.h"
 
 namespace miniparallel::kernels {
@@ -10,6 +11,7 @@ namespace miniparallel::kernels {
 struct Backend {
   const Elementwise& elementwise;
   const Matmul& matmul;
+  const Optimizer& optimizer;
   const Reduce& reduce;
 };
 

@@ -11,6 +11,7 @@
 #include <miniparallel/log.h>
 #include <miniparallel/memory.h>
 #include <miniparallel/ops.h>
+#include <miniparallel/optim.h>
 #include <miniparallel/random.h>
 #include <miniparallel/shape.h>
 #include <miniparallel/tensor.h>

@@ -4,7 +4,11 @@ namespace miniparallel::kernels {
 
 const Backend& cpu_backend() {
   static const Backend backend{
-      .elementwise = cpu::elementwise(), .matmul = cpu::matmul(), .reduce = cpu::reduce()};
+      .elementwise = cpu::elementwise(),
+      .matmul = cpu::matmul(),
+      .optimizer = cpu::optimizer(),
+      .reduce = cpu::reduce(),
+  };
   return backend;
 }
 

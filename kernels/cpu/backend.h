@@ -6,6 +6,7 @@ namespace miniparallel::kernels::cpu {
 
 const Elementwise& elementwise();
 const Matmul& matmul();
+const Optimizer& optimizer();
 const Reduce& reduce();
 
 }  // namespace miniparallel::kernels::cpu

@@ -1,0 +1,70 @@
+#include <miniparallel/optim/clip_grad.h>
+
+#include "engine/ops/common.h"
+#include "engine/optim/gradient.h"
+
+#include <limits>
+
+namespace miniparallel::nn::utils {
+
+namespace {
+
+struct Gradients {
+  std::vector<Tensor> tensors;
+  std::vector<kernels::GradientRow> rows;
+};
+
+Gradients collect(const char* op, const std::vector<Tensor>& parameters) {
+  Gradients gradients;
+  for (const Tensor& parameter : parameters) {
+    const Tensor gradient = optim::dense_gradient(op, parameter);
+    if (!gradient.defined()) continue;
+    if (!gradients.tensors.empty()) {
+      const Tensor& first = gradients.tensors.front();
+      check(gradient.dtype() == first.dtype() && gradient.device() == first.device(), op,
+            ": gradients must share dtype and device; got ", first.dtype(), " on ", first.device(), " and ",
+            gradient.dtype(), " on ", gradient.device(), "; clip them apart");
+    }
+    gradients.tensors.push_back(gradient);
+    gradients.rows.push_back({raw(gradient), gradient.numel()});
+  }
+  return gradients;
+}
+
+kernels::NormKind norm_kind(double norm_type) {
+  if (norm_type == 1) return kernels::NormKind::one;
+  if (norm_type == 2) return kernels::NormKind::two;
+  check(norm_type == std::numeric_limits<double>::infinity(), "clip_grad_norm_: norm_type is ", norm_type,
+        "; it must be 1, 2 or infinity");
+  return kernels::NormKind::infinity;
+}
+
+}  // namespace
+
+Tensor clip_grad_norm_(const std::vector<Tensor>& parameters, double max_norm, double norm_type) {
+  check(max_norm >= 0, "clip_grad_norm_: max_norm is ", max_norm, "; it must be at least 0");
+  const kernels::NormKind kind = norm_kind(norm_type);
+  const auto [gradients, rows] = collect("clip_grad_norm_", parameters);
+  if (gradients.empty()) return scalar_tensor(0.0);
+  const DType dtype = gradients.front().dtype();
+  const Device device = gradients.front().device();
+  const auto partials = make_tensor({kernels::norm_partials(rows)}, float64, device);
+  const auto norm = make_tensor({}, float64, device);
+  const kernels::Optimizer& launchers = backend(device).optimizer;
+  auto* total = reinterpret_cast<double*>(raw(norm));
+  launchers.norm(dtype, kind, rows, reinterpret_cast<double*>(raw(partials)), total, stream(device));
+  launchers.clip_norm(dtype, rows, total, max_norm, stream(device));
+  for (const Tensor& gradient : gradients) bump_version(gradient);
+  return norm.to(dtype);
+}
+
+void clip_grad_value_(const std::vector<Tensor>& parameters, double clip_value) {
+  check(clip_value >= 0, "clip_grad_value_: clip_value is ", clip_value, "; it must be at least 0");
+  const auto [gradients, rows] = collect("clip_grad_value_", parameters);
+  if (gradients.empty()) return;
+  const Device device = gradients.front().device();
+  backend(device).optimizer.clip_value(gradients.front().dtype(), rows, clip_value, stream(device));
+  for (const Tensor& gradient : gradients) bump_version(gradient);
+}
+
+}  // namespace miniparallel::nn::utils

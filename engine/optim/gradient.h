@@ -1,0 +1,11 @@
+#pragma once
+
+#include <miniparallel/tensor.h>
+
+namespace miniparallel::optim {
+
+/// The gradient of `parameter`, made contiguous (and kept so) where it is not; undefined when there is none.
+/// Throws, naming `op`, unless it has the parameter's shape, dtype and device and is float32 or float64.
+Tensor dense_gradient(const char* op, const Tensor& parameter);
+
+}  // namespace miniparallel::optim

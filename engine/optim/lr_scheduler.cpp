@@ -1,0 +1,77 @@
+#include <miniparallel/optim/lr_scheduler.h>
+
+#include "engine/error.h"
+
+#include <cmath>
+#include <numbers>
+
+namespace miniparallel::optim {
+
+LRScheduler::LRScheduler(Optimizer& optimizer, Rule rule) : optimizer_(optimizer), rule_(std::move(rule)) {
+  for (int group = 0; group < optimizer.num_groups(); ++group) base_.push_back(optimizer.lr(group));
+  apply();
+}
+
+void LRScheduler::step() {
+  ++count_;
+  apply();
+}
+
+void LRScheduler::apply() {
+  for (int group = 0; group < optimizer_.num_groups(); ++group)
+    optimizer_.set_lr(group, rule_(optimizer_.lr(group), base_[group], count_));
+}
+
+std::map<std::string, Tensor> LRScheduler::state_dict() const {
+  return {{"count", scalar_tensor(count_)},
+          {"base_lrs", tensor(base_, {static_cast<std::int64_t>(base_.size())}, {.dtype = float64})}};
+}
+
+void LRScheduler::load_state_dict(const std::map<std::string, Tensor>& state) {
+  check(state.size() == 2 && state.contains("count") && state.contains("base_lrs"),
+        "LRScheduler::load_state_dict: the state must hold count and base_lrs; pass that of a scheduler");
+  const std::vector<double> base = state.at("base_lrs").to_vector<double>();
+  check(base.size() == base_.size(), "LRScheduler::load_state_dict: the state is of ", base.size(),
+        " parameter groups, the optimizer has ", base_.size());
+  count_ = state.at("count").item<std::int64_t>();
+  base_ = base;
+}
+
+StepLR::StepLR(Optimizer& optimizer, const StepLROptions& options)
+    : LRScheduler(optimizer, [options](double rate, double, std::int64_t count) {
+        return count > 0 && count % options.step_size == 0 ? rate * options.gamma : rate;
+      }) {
+  check(options.step_size >= 1, "StepLR: step_size is ", options.step_size, "; it must be at least 1");
+}
+
+CosineAnnealingLR::CosineAnnealingLR(Optimizer& optimizer, const CosineAnnealingLROptions& options)
+    : LRScheduler(optimizer, [options](double rate, double base, std::int64_t count) {
+        const auto height = [&](std::int64_t n) {  // of the cosine above its lowest point
+          return 1 + std::cos(std::numbers::pi * static_cast<double>(n) / static_cast<double>(options.t_max));
+        };
+        if (count == 0) return rate;
+        if ((count - 1) % (2 * options.t_max) == options.t_max)  // from eta_min on there is no ratio to go by
+          return rate + (base - options.eta_min) * height(count) / 2;
+        return options.eta_min + (rate - options.eta_min) * height(count) / height(count - 1);
+      }) {
+  check(options.t_max >= 1, "CosineAnnealingLR: t_max is ", options.t_max, "; it must be at least 1");
+}
+
+LinearLR::LinearLR(Optimizer& optimizer, const LinearLROptions& options)
+    : LRScheduler(optimizer, [options](double rate, double, std::int64_t count) {
+        const auto [start, end, total] = options;
+        if (count == 0) return rate * start;
+        if (count > total) return rate;
+        const double before =
+            static_cast<double>(total) * start + static_cast<double>(count - 1) * (end - start);
+        return rate * (1 + (end - start) / before);
+      }) {
+  check(options.total_iters >= 1, "LinearLR: total_iters is ", options.total_iters,
+        "; it must be at least 1");
+  check(options.start_factor > 0 && options.start_factor <= 1, "LinearLR: start_factor is ",
+        options.start_factor, "; it must be above 0 and at most 1");
+  check(options.end_factor >= 0 && options.end_factor <= 1, "LinearLR: end_factor is ", options.end_factor,
+        "; it must be from 0 to 1");
+}
+
+}  // namespace miniparallel::optim

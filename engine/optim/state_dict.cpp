@@ -1,0 +1,94 @@
+#include <miniparallel/optim/optimizer.h>
+
+#include "engine/error.h"
+
+#include <set>
+
+namespace miniparallel::optim {
+
+namespace {
+
+std::string group_key(int group, const char* option) { return message("groups.", group, ".", option); }
+std::string state_key(std::size_t slot, const char* name) { return message("state.", slot, ".", name); }
+
+/// What is wrong with a state, item by item.
+class Faults {
+ public:
+  explicit Faults(const std::map<std::string, Tensor>& state) : state_(state) {
+    for (const auto& [key, tensor] : state) unexpected_.insert(key);
+  }
+
+  void expect(const std::string& key, const Shape& shape) {
+    unexpected_.erase(key);
+    const auto found = state_.find(key);
+    if (found == state_.end())
+      text_ += "\n  missing: " + key;
+    else if (found->second.shape() != shape)
+      text_ += message("\n  ", key, ": shape ", found->second.shape(), " in the state, ", shape, " here");
+  }
+
+  std::string text() const {
+    std::string text = text_;
+    for (const std::string& key : unexpected_) text += "\n  unexpected: " + key;
+    return text;
+  }
+
+ private:
+  const std::map<std::string, Tensor>& state_;
+  std::set<std::string> unexpected_;
+  std::string text_;
+};
+
+}  // namespace
+
+std::map<std::string, Tensor> Optimizer::state_dict() {
+  std::map<std::string, Tensor> state;
+  for (int group = 0; group < num_groups_; ++group)
+    visit_options(group, [&](const char* option, double& value) {
+      state[group_key(group, option)] = scalar_tensor(value, {.dtype = float64});
+    });
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    const Slot& slot = slots_[i];
+    if (slot.step == 0) continue;
+    state[state_key(i, "step")] = scalar_tensor(slot.step);
+    const auto names = state_names(slot.group);
+    for (std::size_t k = 0; k < names.size(); ++k)
+      if (slot.state[k].defined()) state[state_key(i, names[k])] = slot.state[k];
+  }
+  return state;
+}
+
+void Optimizer::load_state_dict(const std::map<std::string, Tensor>& state) {
+  Faults faults(state);
+  for (int group = 0; group < num_groups_; ++group)
+    visit_options(group, [&](const char* option, double&) { faults.expect(group_key(group, option), {}); });
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    if (!state.contains(state_key(i, "step"))) continue;
+    faults.expect(state_key(i, "step"), {});
+    for (const char* name : state_names(slots_[i].group))
+      faults.expect(state_key(i, name), slots_[i].parameter.shape());
+  }
+  check(faults.text().empty(), name_,
+        "::load_state_dict: the state does not fit; pass that of an optimizer with the same groups and "
+        "parameters:",
+        faults.text());
+
+  for (int group = 0; group < num_groups_; ++group)
+    visit_options(group, [&](const char* option, double& value) {
+      value = state.at(group_key(group, option)).item<double>();
+    });
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    Slot& slot = slots_[i];
+    const auto step = state.find(state_key(i, "step"));
+    slot.step = step == state.end() ? 0 : step->second.item<std::int64_t>();
+    slot.state = {};
+    if (slot.step == 0) continue;
+    const auto names = state_names(slot.group);
+    for (std::size_t k = 0; k < names.size(); ++k) {
+      slot.state[k] = empty_like(slot.parameter);
+      slot.state[k].copy_(state.at(state_key(i, names[k])).detach());
+    }
+  }
+}
+
+}  // namespace miniparallel::optim

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <miniparallel/optim/optimizer.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace miniparallel::optim {
+
+/// Changes the learning rates of an optimizer, group by group, as training goes on: call `step` after
+/// `Optimizer::step`, once per epoch or once per batch. A rule computes the new rate from the present one, so
+/// several schedulers of one optimizer work together, as in PyTorch. The optimizer must outlive it.
+class LRScheduler {
+ public:
+  /// The rate after `count` calls of `step`; `rate`: the present one, `base`: the one at the start. Applied
+  /// with count 0 by the constructor.
+  using Rule = std::function<double(double rate, double base, std::int64_t count)>;
+  LRScheduler(Optimizer& optimizer, Rule rule);
+
+  void step();
+
+  /// `count` and `base_lrs`. The present rates are part of the optimizer's state: load both.
+  std::map<std::string, Tensor> state_dict() const;
+  void load_state_dict(const std::map<std::string, Tensor>& state);
+
+ private:
+  void apply();
+
+  Optimizer& optimizer_;
+  Rule rule_;
+  std::int64_t count_ = 0;
+  std::vector<double> base_;
+};
+
+struct StepLROptions {
+  std::int64_t step_size = 30;
+  double gamma = 0.1;
+};
+/// Every `step_size` steps the rate is multiplied by `gamma`.
+class StepLR : public LRScheduler {
+ public:
+  StepLR(Optimizer& optimizer, const StepLROptions& options = {});
+};
+
+struct CosineAnnealingLROptions {
+  std::int64_t t_max = 1;  ///< steps from the base rate to `eta_min`
+  double eta_min = 0;
+};
+/// eta_min + (base - eta_min) (1 + cos(pi count / t_max)) / 2. (Loshchilov, Hutter: "SGDR", 2016, without
+/// restarts.)
+class CosineAnnealingLR : public LRScheduler {
+ public:
+  CosineAnnealingLR(Optimizer& optimizer, const CosineAnnealingLROptions& options);
+};
+
+struct LinearLROptions {
+  double start_factor = 1.0 / 3;
+  double end_factor = 1;
+  std::int64_t total_iters = 5;
+};
+/// Linear warm-up: the rate times a factor that goes from `start_factor` to `end_factor` in `total_iters`
+/// steps and stays there.
+class LinearLR : public LRScheduler {
+ public:
+  LinearLR(Optimizer& optimizer, const LinearLROptions& options = {});
+};
+
+}  // namespace miniparallel::optim

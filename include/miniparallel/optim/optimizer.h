@@ -1,0 +1,99 @@
+#pragma once
+
+#include <miniparallel/tensor.h>
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace miniparallel::optim {
+
+/// Parameters that share their options: `Adam optimizer({{encoder, {.lr = 1e-4}}, {head, {.lr = 1e-3}}})`.
+template <class Options>
+struct ParamGroup {
+  std::vector<Tensor> parameters;
+  Options options = {};
+};
+
+/// What the optimizers have in common. An optimizer holds handles of its parameters and, for each, the state
+/// that it needs (momentum, moments), on the parameter's device and in its dtype: a parameter that is moved,
+/// converted or loaded takes its state along. float32 and float64.
+class Optimizer {
+ public:
+  virtual ~Optimizer() = default;
+  Optimizer(const Optimizer&) = delete;
+  Optimizer& operator=(const Optimizer&) = delete;
+
+  /// Updates every parameter that has a gradient, all in one pass; the others keep their state.
+  void step();
+
+  /// Drops the gradients or, with `set_to_none = false`, fills them with zeros.
+  void zero_grad(bool set_to_none = true);
+
+  int num_groups() const { return num_groups_; }
+  double lr(int group = 0);
+  void set_lr(double lr);  ///< of every group
+  void set_lr(int group, double lr);
+
+  /// `groups.0.lr`, ... and, for parameters updated at least once, `state.0.step`, `state.0.exp_avg`, ...,
+  /// numbered in the order in which groups and parameters were given. The tensors are the optimizer's own,
+  /// not copies.
+  std::map<std::string, Tensor> state_dict();
+
+  /// Copies options and state in. Throws `Error`, changing nothing, with a list of what is missing,
+  /// unexpected or of another shape.
+  void load_state_dict(const std::map<std::string, Tensor>& state);
+
+ protected:
+  static constexpr int kMostStates = 2;
+
+  /// A parameter and what the optimizer remembers of it.
+  struct Slot {
+    Tensor parameter;
+    int group = 0;
+    std::int64_t step = 0;  ///< updates so far, the one under way included
+    std::array<Tensor, kMostStates> state;
+    bool fresh = false;  ///< the state was made for this update; zeros
+  };
+
+  /// `name`: the optimizer's, for messages.
+  explicit Optimizer(const char* name) : name_(name) {}
+
+  /// Takes a group's parameters; called once per group, in order. Throws for what cannot be optimised.
+  void add_group(const std::vector<Tensor>& parameters);
+  /// Throws when there is nothing to optimise; called after the last group.
+  void check_groups();
+  /// Throws unless `value` is at least 0, and below `limit` if that is not 0.
+  void check_option(const char* option, double value, double limit = 0) const;
+
+  /// Calls `f` with the name of and a reference to each number among the options of a group, "lr" first.
+  using OptionVisitor = std::function<void(const char* name, double& value)>;
+  virtual void visit_options(int group, const OptionVisitor& f) = 0;
+
+  /// The names of the state that parameters of this group need.
+  virtual std::span<const char* const> state_names(int group) const = 0;
+
+  /// Updates parameters of one dtype on one device, whose gradients and states are contiguous and fit.
+  virtual void update(DType dtype, Device device, const std::vector<Slot*>& slots) = 0;
+
+ private:
+  struct Batch {
+    DType dtype;
+    Device device;
+    std::vector<Slot*> slots;
+  };
+
+  void prepare(Slot& slot);
+  void enlist(Slot& slot);
+
+  const char* name_;
+  int num_groups_ = 0;
+  std::vector<Slot> slots_;
+  std::vector<Batch> batches_;  // kept from step to step for their memory
+};
+
+}  // namespace miniparallel::optim

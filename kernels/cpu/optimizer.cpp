@@ -1,0 +1,243 @@
+#include "kernels/optimizer.h"
+
+#include "kernels/cpu/backend.h"
+#include "kernels/cpu/parallel.h"
+
+#include <algorithm>
+#include <cmath>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/optimizer.cpp"
+#include "kernels/cpu/targets.h"
+
+#ifndef MINIPARALLEL_KERNELS_CPU_OPTIMIZER  // once, not per instruction set
+#define MINIPARALLEL_KERNELS_CPU_OPTIMIZER
+
+namespace miniparallel::kernels::cpu {
+
+/// Loops over elements [begin, end) of one row.
+template <class Row>
+using RowLoop = void (*)(const Row& row, std::int64_t begin, std::int64_t end);
+
+/// Coefficients that all rows of a clipping share.
+struct ClipLoops {
+  void (*scale)(void* gradient, double factor, std::int64_t begin, std::int64_t end);
+  void (*clamp)(void* gradient, double limit, std::int64_t begin, std::int64_t end);
+  /// Sum of |g| or g^2, or the maximum of |g|, in float64.
+  double (*norm[3])(const void* gradient, std::int64_t begin, std::int64_t end);
+};
+
+/// By dtype: float32, float64.
+struct OptimizerLoops {
+  RowLoop<SgdRow> sgd[2];
+  RowLoop<AdamRow> adam[2];
+  ClipLoops clip[2];
+};
+
+}  // namespace miniparallel::kernels::cpu
+
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace miniparallel::kernels::cpu::HWY_NAMESPACE {
+namespace {
+
+template <class T, bool with_momentum, bool nesterov>
+void sgd_loop(const SgdRow& row, std::int64_t begin, std::int64_t end) {
+  T* p = static_cast<T*>(row.parameter);
+  const T* gradient = static_cast<const T*>(row.gradient);
+  T* buffer = static_cast<T*>(row.momentum_buffer);
+  const T lr = static_cast<T>(row.lr), momentum = static_cast<T>(row.momentum);
+  const T gradient_scale = static_cast<T>(row.gradient_scale),
+          weight_decay = static_cast<T>(row.weight_decay);
+  MP_IVDEP
+  for (std::int64_t i = begin; i < end; ++i) {
+    T g = gradient[i] + weight_decay * p[i];
+    if constexpr (with_momentum) {
+      buffer[i] = momentum * buffer[i] + gradient_scale * g;
+      g = nesterov ? g + momentum * buffer[i] : buffer[i];
+    }
+    p[i] -= lr * g;
+  }
+}
+
+template <class T>
+void sgd(const SgdRow& row, std::int64_t begin, std::int64_t end) {
+  if (row.momentum_buffer == nullptr) return sgd_loop<T, false, false>(row, begin, end);
+  if (row.nesterov) return sgd_loop<T, true, true>(row, begin, end);
+  sgd_loop<T, true, false>(row, begin, end);
+}
+
+template <class T>
+void adam(const AdamRow& row, std::int64_t begin, std::int64_t end) {
+  T* p = static_cast<T*>(row.parameter);
+  const T* gradient = static_cast<const T*>(row.gradient);
+  T* exp_avg = static_cast<T*>(row.exp_avg);
+  T* exp_avg_sq = static_cast<T*>(row.exp_avg_sq);
+  const T rest1 = static_cast<T>(1 - row.beta1);
+  const T beta2 = static_cast<T>(row.beta2), rest2 = static_cast<T>(1 - row.beta2);
+  const T eps = static_cast<T>(row.eps), weight_decay = static_cast<T>(row.weight_decay);
+  const T decay = static_cast<T>(row.decay), step_size = static_cast<T>(row.step_size);
+  const T correction = static_cast<T>(1 / row.correction);
+  MP_IVDEP
+  for (std::int64_t i = begin; i < end; ++i) {
+    const T value = p[i] * decay;
+    const T g = gradient[i] + weight_decay * value;
+    exp_avg[i] += rest1 * (g - exp_avg[i]);
+    exp_avg_sq[i] = beta2 * exp_avg_sq[i] + rest2 * g * g;
+    p[i] = value - step_size * exp_avg[i] / (std::sqrt(exp_avg_sq[i]) * correction + eps);
+  }
+}
+
+template <class T>
+void scale(void* gradient, double factor, std::int64_t begin, std::int64_t end) {
+  T* g = static_cast<T*>(gradient);
+  const T by = static_cast<T>(factor);
+  for (std::int64_t i = begin; i < end; ++i) g[i] *= by;
+}
+
+template <class T>
+void clamp(void* gradient, double limit, std::int64_t begin, std::int64_t end) {
+  T* g = static_cast<T*>(gradient);
+  const T high = static_cast<T>(limit), low = -high;
+  for (std::int64_t i = begin; i < end; ++i) {
+    const T raised = g[i] < low ? low : g[i];
+    g[i] = raised > high ? high : raised;
+  }
+}
+
+/// What one element adds to a norm, and how two parts of one join.
+template <NormKind kind>
+MP_INLINE double element_norm(double g) {
+  return kind == NormKind::two ? g * g : g < 0 ? -g : g;
+}
+template <NormKind kind>
+MP_INLINE double join_norms(double a, double b) {
+  if constexpr (kind != NormKind::infinity) return a + b;
+  return a > b || a != a ? a : b;  // a NaN of either side stays
+}
+
+template <class T, NormKind kind>
+double norm(const void* gradient, std::int64_t begin, std::int64_t end) {
+  constexpr int kLanes = 16;
+  const T* g = static_cast<const T*>(gradient);
+  double lanes[kLanes] = {};
+  std::int64_t i = begin;
+  for (; i + kLanes <= end; i += kLanes)
+    for (int lane = 0; lane < kLanes; ++lane)
+      lanes[lane] = join_norms<kind>(lanes[lane], element_norm<kind>(static_cast<double>(g[i + lane])));
+  for (; i < end; ++i) lanes[0] = join_norms<kind>(lanes[0], element_norm<kind>(static_cast<double>(g[i])));
+  double total = 0;
+  for (const double lane : lanes) total = join_norms<kind>(total, lane);
+  return total;
+}
+
+template <class T>
+constexpr ClipLoops kClip{
+    scale<T>, clamp<T>, {norm<T, NormKind::one>, norm<T, NormKind::two>, norm<T, NormKind::infinity>}};
+
+}  // namespace
+
+const OptimizerLoops& optimizer_loops() {
+  static constexpr OptimizerLoops table{.sgd = {sgd<float>, sgd<double>},
+                                        .adam = {adam<float>, adam<double>},
+                                        .clip = {kClip<float>, kClip<double>}};
+  return table;
+}
+
+}  // namespace miniparallel::kernels::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace miniparallel::kernels::cpu {
+namespace {
+
+HWY_EXPORT(optimizer_loops);
+
+const OptimizerLoops& optimizer_table() {
+  static const OptimizerLoops& chosen = HWY_DYNAMIC_DISPATCH(optimizer_loops)();
+  return chosen;
+}
+
+constexpr std::int64_t kElementGrain = 1 << 14;
+
+std::int64_t chunks_of(const GradientRow& row) { return norm_partials({&row, 1}); }
+
+int index_of(DType dtype) { return dtype == float32 ? 0 : 1; }
+
+/// Splits `items(row)` of all rows, as if they stood one after the other, over the threads.
+template <class Row, class Items, class Body>
+void for_each_row_part(std::span<const Row> rows, std::int64_t grain, const Items& items, const Body& body) {
+  std::int64_t total = 0;
+  for (const Row& row : rows) total += items(row);
+  parallel_for(total, grain, [&](std::int64_t begin, std::int64_t end) {
+    std::int64_t start = 0;  // of the row, among all items
+    for (const Row& row : rows) {
+      const std::int64_t count = items(row);
+      const std::int64_t first = std::max(begin - start, std::int64_t{0}),
+                         last = std::min(end - start, count);
+      if (first < last) body(row, first, last, start);
+      start += count;
+      if (start >= end) return;
+    }
+  });
+}
+
+template <class Row, class Body>
+void for_each_element_range(std::span<const Row> rows, const Body& body) {
+  for_each_row_part(
+      rows, kElementGrain, [](const Row& row) { return row.n; },
+      [&](const Row& row, std::int64_t begin, std::int64_t end, std::int64_t) { body(row, begin, end); });
+}
+
+void sgd(DType dtype, std::span<const SgdRow> rows, Stream) {
+  for_each_element_range(rows, optimizer_table().sgd[index_of(dtype)]);
+}
+
+void adam(DType dtype, std::span<const AdamRow> rows, Stream) {
+  for_each_element_range(rows, optimizer_table().adam[index_of(dtype)]);
+}
+
+void norm(DType dtype, NormKind kind, std::span<const GradientRow> rows, double* partials, double* result,
+          Stream) {
+  const auto loop = optimizer_table().clip[index_of(dtype)].norm[static_cast<int>(kind)];
+  for_each_row_part(rows, kElementGrain / kNormChunk, chunks_of,
+                    [&](const GradientRow& row, std::int64_t begin, std::int64_t end, std::int64_t start) {
+                      for (std::int64_t chunk = begin; chunk < end; ++chunk)
+                        partials[start + chunk] =
+                            loop(row.gradient, chunk * kNormChunk, std::min(row.n, (chunk + 1) * kNormChunk));
+                    });
+  double total = 0;
+  for (std::int64_t i = 0, count = norm_partials(rows); i < count; ++i)
+    total = kind != NormKind::infinity                 ? total + partials[i]
+            : total > partials[i] || std::isnan(total) ? total
+                                                       : partials[i];
+  *result = kind == NormKind::two ? std::sqrt(total) : total;
+}
+
+void clip_norm(DType dtype, std::span<const GradientRow> rows, const double* norm, double max_norm, Stream) {
+  const double factor = max_norm / (*norm + 1e-6);
+  if (factor >= 1) return;
+  const auto loop = optimizer_table().clip[index_of(dtype)].scale;
+  for_each_element_range(rows, [&](const GradientRow& row, std::int64_t begin, std::int64_t end) {
+    loop(row.gradient, factor, begin, end);
+  });
+}
+
+void clip_value(DType dtype, std::span<const GradientRow> rows, double limit, Stream) {
+  const auto loop = optimizer_table().clip[index_of(dtype)].clamp;
+  for_each_element_range(rows, [&](const GradientRow& row, std::int64_t begin, std::int64_t end) {
+    loop(row.gradient, limit, begin, end);
+  });
+}
+
+}  // namespace
+
+const Optimizer& optimizer() {
+  static constexpr Optimizer launchers{
+      .sgd = sgd, .adam = adam, .norm = norm, .clip_norm = clip_norm, .clip_value = clip_value};
+  return launchers;
+}
+
+}  // namespace miniparallel::kernels::cpu
+#endif

@@ -1,0 +1,73 @@
+#include "tests/support/golden.h"
+
+#include <miniparallel/error.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "engine/io/safetensors.h"
+#include "tests/support/temporary_folder.h"
+
+namespace miniparallel::testing {
+
+namespace {
+
+std::map<std::string, Tensor> read(const std::string& name) {
+  const std::string file = read_text(std::filesystem::path(MINIPARALLEL_TEST_DATA) / name);
+  if (file.size() < io::kSafetensorsPrefix) throw Error("golden: " + name + " is missing under tests/data");
+  const auto length =
+      io::parse_safetensors_prefix(file.substr(0, io::kSafetensorsPrefix), file.size(), name);
+  const std::size_t start = io::kSafetensorsPrefix + length;
+  const auto header = io::parse_safetensors_header(file.substr(io::kSafetensorsPrefix, length),
+                                                   file.size() - start, name);
+  std::map<std::string, Tensor> tensors;
+  for (const io::SafetensorsEntry& entry : header.entries)
+    tensors[entry.name] = from_data(file.data() + start + entry.begin, entry.shape, entry.dtype);
+  return tensors;
+}
+
+}  // namespace
+
+const std::map<std::string, Tensor>& goldens(const std::string& file) {
+  static std::map<std::string, std::map<std::string, Tensor>> files;
+  auto found = files.find(file);
+  if (found == files.end()) found = files.emplace(file, read(file)).first;
+  return found->second;
+}
+
+const Tensor& golden(const std::string& file, const std::string& name) {
+  const auto& tensors = goldens(file);
+  const auto found = tensors.find(name);
+  if (found == tensors.end())
+    throw Error("golden: " + file + " has no " + name + "; write it again with its script in tests/data");
+  return found->second;
+}
+
+double largest_difference(const Tensor& a, const Tensor& b) {
+  if (a.shape() != b.shape()) return std::numeric_limits<double>::infinity();
+  const auto left = a.to_vector<double>(), right = b.to_vector<double>();
+  double largest = 0;
+  for (std::size_t i = 0; i < left.size(); ++i) {
+    if (left[i] == right[i] || (std::isnan(left[i]) && std::isnan(right[i]))) continue;
+    const double difference = std::abs(left[i] - right[i]);
+    largest = std::isnan(difference) ? std::numeric_limits<double>::infinity() : std::max(largest, difference);
+  }
+  return largest;
+}
+
+double largest_magnitude(const Tensor& x) {
+  double largest = 0;
+  for (const double value : x.to_vector<double>()) largest = std::max(largest, std::abs(value));
+  return largest;
+}
+
+bool identical(const Tensor& a, const Tensor& b) {
+  if (a.shape() != b.shape() || a.dtype() != b.dtype()) return false;
+  std::string left(static_cast<std::size_t>(a.numel()) * size_of(a.dtype()), '\0'), right = left;
+  a.copy_to_host(left.data(), a.dtype());
+  b.copy_to_host(right.data(), b.dtype());
+  return left == right;
+}
+
+}  // namespace miniparallel::testing

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <miniparallel/tensor.h>
+
+#include <map>
+#include <string>
+
+namespace miniparallel::testing {
+
+/// The tensors of a safetensors file under tests/data, read once and kept.
+const std::map<std::string, Tensor>& goldens(const std::string& file);
+
+/// One of them; throws, naming file and tensor, when there is none.
+const Tensor& golden(const std::string& file, const std::string& name);
+
+/// The largest |a - b| over all elements, in float64; infinity where shapes differ or only one is NaN.
+double largest_difference(const Tensor& a, const Tensor& b);
+/// The largest |x|, 0 for an empty tensor.
+double largest_magnitude(const Tensor& x);
+
+/// Whether every bit agrees, and shape and dtype.
+bool identical(const Tensor& a, const Tensor& b);
+
+}  // namespace miniparallel::testing
