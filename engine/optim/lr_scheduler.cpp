@@ -22,12 +22,12 @@ void LRScheduler::apply() {
     optimizer_.set_lr(group, rule_(optimizer_.lr(group), base_[group], count_));
 }
 
-std::map<std::string, Tensor> LRScheduler::state_dict() const {
+StateDict LRScheduler::state_dict() const {
   return {{"count", scalar_tensor(count_)},
           {"base_lrs", tensor(base_, {static_cast<std::int64_t>(base_.size())}, {.dtype = float64})}};
 }
 
-void LRScheduler::load_state_dict(const std::map<std::string, Tensor>& state) {
+void LRScheduler::load_state_dict(const StateDict& state) {
   check(state.size() == 2 && state.contains("count") && state.contains("base_lrs"),
         "LRScheduler::load_state_dict: the state must hold count and base_lrs; pass that of a scheduler");
   const std::vector<double> base = state.at("base_lrs").to_vector<double>();

@@ -14,7 +14,7 @@ std::string state_key(std::size_t slot, const char* name) { return message("stat
 /// What is wrong with a state, item by item.
 class Faults {
  public:
-  explicit Faults(const std::map<std::string, Tensor>& state) : state_(state) {
+  explicit Faults(const StateDict& state) : state_(state) {
     for (const auto& [key, tensor] : state) unexpected_.insert(key);
   }
 
@@ -34,15 +34,15 @@ class Faults {
   }
 
  private:
-  const std::map<std::string, Tensor>& state_;
+  const StateDict& state_;
   std::set<std::string> unexpected_;
   std::string text_;
 };
 
 }  // namespace
 
-std::map<std::string, Tensor> Optimizer::state_dict() {
-  std::map<std::string, Tensor> state;
+StateDict Optimizer::state_dict() {
+  StateDict state;
   for (int group = 0; group < num_groups_; ++group)
     visit_options(group, [&](const char* option, double& value) {
       state[group_key(group, option)] = scalar_tensor(value, {.dtype = float64});
@@ -58,7 +58,7 @@ std::map<std::string, Tensor> Optimizer::state_dict() {
   return state;
 }
 
-void Optimizer::load_state_dict(const std::map<std::string, Tensor>& state) {
+void Optimizer::load_state_dict(const StateDict& state) {
   Faults faults(state);
   for (int group = 0; group < num_groups_; ++group)
     visit_options(group, [&](const char* option, double&) { faults.expect(group_key(group, option), {}); });

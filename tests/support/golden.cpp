@@ -1,38 +1,18 @@
 #include "tests/support/golden.h"
 
 #include <miniparallel/error.h>
+#include <miniparallel/io.h>
 
 #include <cmath>
-#include <cstring>
 #include <limits>
-
-#include "engine/io/safetensors.h"
-#include "tests/support/temporary_folder.h"
 
 namespace miniparallel::testing {
 
-namespace {
-
-std::map<std::string, Tensor> read(const std::string& name) {
-  const std::string file = read_text(std::filesystem::path(MINIPARALLEL_TEST_DATA) / name);
-  if (file.size() < io::kSafetensorsPrefix) throw Error("golden: " + name + " is missing under tests/data");
-  const auto length =
-      io::parse_safetensors_prefix(file.substr(0, io::kSafetensorsPrefix), file.size(), name);
-  const std::size_t start = io::kSafetensorsPrefix + length;
-  const auto header = io::parse_safetensors_header(file.substr(io::kSafetensorsPrefix, length),
-                                                   file.size() - start, name);
-  std::map<std::string, Tensor> tensors;
-  for (const io::SafetensorsEntry& entry : header.entries)
-    tensors[entry.name] = from_data(file.data() + start + entry.begin, entry.shape, entry.dtype);
-  return tensors;
-}
-
-}  // namespace
-
-const std::map<std::string, Tensor>& goldens(const std::string& file) {
-  static std::map<std::string, std::map<std::string, Tensor>> files;
+const StateDict& goldens(const std::string& file) {
+  static std::map<std::string, StateDict> files;
   auto found = files.find(file);
-  if (found == files.end()) found = files.emplace(file, read(file)).first;
+  if (found == files.end())
+    found = files.emplace(file, load(std::string(MINIPARALLEL_TEST_DATA "/") + file)).first;
   return found->second;
 }
 
@@ -51,7 +31,8 @@ double largest_difference(const Tensor& a, const Tensor& b) {
   for (std::size_t i = 0; i < left.size(); ++i) {
     if (left[i] == right[i] || (std::isnan(left[i]) && std::isnan(right[i]))) continue;
     const double difference = std::abs(left[i] - right[i]);
-    largest = std::isnan(difference) ? std::numeric_limits<double>::infinity() : std::max(largest, difference);
+    largest =
+        std::isnan(difference) ? std::numeric_limits<double>::infinity() : std::max(largest, difference);
   }
   return largest;
 }

@@ -1,14 +1,13 @@
 #pragma once
 
-#include <miniparallel/tensor.h>
+#include <miniparallel/state_dict.h>
 
-#include <map>
 #include <string>
 
 namespace miniparallel::testing {
 
 /// The tensors of a safetensors file under tests/data, read once and kept.
-const std::map<std::string, Tensor>& goldens(const std::string& file);
+const StateDict& goldens(const std::string& file);
 
 /// One of them; throws, naming file and tensor, when there is none.
 const Tensor& golden(const std::string& file, const std::string& name);

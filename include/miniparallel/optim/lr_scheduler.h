@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -23,8 +22,8 @@ class LRScheduler {
   void step();
 
   /// `count` and `base_lrs`. The present rates are part of the optimizer's state: load both.
-  std::map<std::string, Tensor> state_dict() const;
-  void load_state_dict(const std::map<std::string, Tensor>& state);
+  StateDict state_dict() const;
+  void load_state_dict(const StateDict& state);
 
  private:
   void apply();

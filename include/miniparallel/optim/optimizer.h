@@ -1,11 +1,11 @@
 #pragma once
 
+#include <miniparallel/state_dict.h>
 #include <miniparallel/tensor.h>
 
 #include <array>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -42,11 +42,11 @@ class Optimizer {
   /// `groups.0.lr`, ... and, for parameters updated at least once, `state.0.step`, `state.0.exp_avg`, ...,
   /// numbered in the order in which groups and parameters were given. The tensors are the optimizer's own,
   /// not copies.
-  std::map<std::string, Tensor> state_dict();
+  StateDict state_dict();
 
   /// Copies options and state in. Throws `Error`, changing nothing, with a list of what is missing,
   /// unexpected or of another shape.
-  void load_state_dict(const std::map<std::string, Tensor>& state);
+  void load_state_dict(const StateDict& state);
 
  protected:
   static constexpr int kMostStates = 2;
