@@ -2,7 +2,9 @@
 
 /// Reading data: datasets, batches made ahead by worker threads, MNIST.
 
+#include <miniparallel/data/cifar10.h>
 #include <miniparallel/data/collate.h>
+#include <miniparallel/data/csv.h>
 #include <miniparallel/data/data_loader.h>
 #include <miniparallel/data/dataset.h>
 #include <miniparallel/data/images.h>

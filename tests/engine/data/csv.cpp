@@ -1,0 +1,56 @@
+#include <doctest/doctest.h>
+#include <miniparallel/data/csv.h>
+#include <miniparallel/error.h>
+
+#include "tests/support/temporary_folder.h"
+
+namespace miniparallel::data {
+namespace {
+
+using Texts = std::vector<std::string>;
+
+CsvTable parse(const std::string& text, const CsvOptions& options = {}) { return {text, options, "t.csv"}; }
+
+Texts row(const CsvTable& table, std::int64_t index) {
+  Texts fields;
+  for (std::int64_t i = 0; i < table.columns(); ++i) fields.push_back(table.at(index, i));
+  return fields;
+}
+
+TEST_CASE("csv: fields, quotes, line ends") {
+  const CsvTable table = parse("\xef\xbb\xbfx,name,y\r\n1,\"a, \"\"b\"\"\",2\n\n\"\",\"two\nlines\",-1e3");
+  CHECK(table.names() == Texts{"x", "name", "y"});
+  CHECK(table.rows() == 2);
+  CHECK(row(table, 0) == Texts{"1", "a, \"b\"", "2"});
+  CHECK(row(table, 1) == Texts{"", "two\nlines", "-1e3"});
+  CHECK(table.column("y") == 2);
+  CHECK(parse("a;b\n1;2\n", {.delimiter = ';'}).columns() == 2);
+  CHECK(row(parse("1,\n,2\n", {.header = false}), 1) == Texts{"", "2"});
+  CHECK(parse("1,2\n", {.header = false}).names() == Texts{"0", "1"});
+  CHECK(parse("").rows() == 0);
+  CHECK(parse("a,b").rows() == 0);
+}
+
+TEST_CASE("csv: numbers as a tensor") {
+  const CsvTable table = parse("x,y,z\n1, 2.5 ,3\n-4e1,.5,nan\n");
+  CHECK(table.numbers({"y", "x"}).to_vector<double>() == std::vector<double>{2.5, 1, 0.5, -40});
+  CHECK(table.numbers().shape() == Shape{2, 3});
+  CHECK(parse("x\n").numbers().shape() == Shape{0, 1});
+}
+
+TEST_CASE("csv: errors name the line and the column") {
+  CHECK_THROWS_WITH_AS(parse("a,b\n1,2\n\n3\n"), "t.csv: line 4: has 1 fields, the first line has 2", Error);
+  CHECK_THROWS_WITH_AS(parse("a\n\"x\ny\n"), "t.csv: line 2: a quoted field has no end", Error);
+  CHECK_THROWS_WITH_AS(parse("a\n\"x\"y\n"), "t.csv: line 2: text after a closing quote", Error);
+  CHECK_THROWS_WITH_AS(parse("a\n\"1\n\"\nx\n").numbers(), doctest::Contains("line 2, column 'a'"), Error);
+  CHECK_THROWS_WITH_AS(parse("a,b\n1,2\n1,two").numbers(), "t.csv: line 3, column 'b': 'two' is not a number",
+                       Error);
+  CHECK_THROWS_WITH_AS(parse("a\n1x").numbers(), doctest::Contains("'1x' is not a number"), Error);
+  CHECK_THROWS_WITH_AS(parse("a,b\n,1").numbers(), doctest::Contains("'' is not a number"), Error);
+  CHECK_THROWS_WITH_AS(parse("a,b\n").column("c"), "t.csv: no column 'c'; the columns are 'a', 'b'", Error);
+  CHECK_THROWS_WITH_AS(parse("a\n1\n").at(1, 0), doctest::Contains("no field at row 1"), Error);
+  CHECK_THROWS_WITH_AS(read_csv("/nowhere.csv"), doctest::Contains("No such file"), Error);
+}
+
+}  // namespace
+}  // namespace miniparallel::data
