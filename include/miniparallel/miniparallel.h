@@ -10,10 +10,13 @@
 #include <miniparallel/io.h>
 #include <miniparallel/log.h>
 #include <miniparallel/memory.h>
+#include <miniparallel/model.h>
+#include <miniparallel/nn.h>
 #include <miniparallel/ops.h>
 #include <miniparallel/optim.h>
 #include <miniparallel/random.h>
 #include <miniparallel/shape.h>
+#include <miniparallel/state_dict.h>
 #include <miniparallel/tensor.h>
 #include <miniparallel/threads.h>
 #include <miniparallel/version.h>

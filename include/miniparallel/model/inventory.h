@@ -3,12 +3,24 @@
 #include <miniparallel/model/reflect.h>
 #include <miniparallel/nn/parameter.h>
 #include <miniparallel/nn/training.h>
+#include <miniparallel/ops.h>
 
 #include <string>
 #include <string_view>
 #include <vector>
 
-namespace miniparallel::reflect {
+namespace miniparallel {
+
+template <>
+inline constexpr bool is_plain<Shape> = true;
+template <>
+inline constexpr bool is_plain<Scalar> = true;
+template <>
+inline constexpr bool is_plain<Size2> = true;
+template <>
+inline constexpr bool is_plain<Pool2dOptions> = true;
+
+namespace reflect {
 
 /// All that a model consists of, in order of declaration: what the functions on models work with, so that
 /// they need no template. Valid while the model lives and keeps its layers.
@@ -61,4 +73,5 @@ Inventory inventory(const Model& model) {
   return made;
 }
 
-}  // namespace miniparallel::reflect
+}  // namespace reflect
+}  // namespace miniparallel

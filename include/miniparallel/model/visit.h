@@ -2,6 +2,7 @@
 
 #include <miniparallel/model/containers.h>
 #include <miniparallel/model/members.h>
+#include <miniparallel/model/plain.h>
 
 #include <concepts>
 #include <string>
@@ -9,17 +10,6 @@
 #include <type_traits>
 
 namespace miniparallel {
-
-/// Types without layers and tensors, which reflection leaves alone: arithmetic types, enums and strings.
-/// Declare your own with `template <> inline constexpr bool miniparallel::is_plain<T> = true;`.
-template <class T>
-inline constexpr bool is_plain = std::is_arithmetic_v<T> || std::is_enum_v<T>;
-template <>
-inline constexpr bool is_plain<std::string> = true;
-template <>
-inline constexpr bool is_plain<std::string_view> = true;
-template <class T>
-inline constexpr bool is_plain<std::vector<T>> = is_plain<T>;
 
 namespace reflect {
 

@@ -22,8 +22,8 @@ class Parameter : public Tensor {
     static_assert(
         !std::derived_from<T, Tensor>,
         "miniparallel: assigning a Tensor to a Parameter would part it from its optimizers, ties and "
-        "copies; write its elements with `NoGradGuard guard; parameter.copy_(tensor);`, or make a new "
-        "one with `parameter = nn::Parameter(tensor);`");
+        "copies; write its elements with NoGradGuard guard; parameter.copy_(tensor);, or make a new "
+        "one with parameter = nn::Parameter(tensor);");
     return *this;
   }
 };
@@ -32,7 +32,7 @@ class Parameter : public Tensor {
 class Buffer : public Tensor {
  public:
   Buffer() = default;
-  /// The elements of `value`, outside the graph.
+  /// The elements of value, outside the graph.
   explicit Buffer(const Tensor& value);
 
   template <std::derived_from<Tensor> T>
@@ -40,8 +40,8 @@ class Buffer : public Tensor {
     static_assert(
         !std::derived_from<T, Tensor>,
         "miniparallel: assigning a Tensor to a Buffer would part it from the copies of its model; write "
-        "its elements with `buffer.copy_(tensor);`, or make a new one with `buffer = "
-        "nn::Buffer(tensor);`");
+        "its elements with buffer.copy_(tensor);, or make a new one with buffer = "
+        "nn::Buffer(tensor);");
     return *this;
   }
 };

@@ -9,7 +9,9 @@
 // expect: the keys of a map of layers must be strings, integers or enums
 // expect: MINIPARALLEL_MEMBERS(conv1, fc) inside the struct
 // expect: template <> inline constexpr bool miniparallel::is_plain<T> = true;
-#include <miniparallel/model/reflect.h>
+// expect: write its elements with NoGradGuard guard; parameter.copy_(tensor);
+// expect: write its elements with buffer.copy_(tensor);
+#include <miniparallel/nn.h>
 
 struct Layer {
   Layer(int, int) {}
@@ -82,3 +84,17 @@ template void check(HasConstReference&);
 template void check(HasReference&);
 template void check(HasConst&);
 template void check(HasOddMap&);
+
+using miniparallel::Tensor;
+void assign(miniparallel::nn::Parameter& parameter, miniparallel::nn::Buffer& buffer, const Tensor& tensor) {
+  parameter = tensor;
+  buffer = tensor;
+}
+
+class Hidden {
+  miniparallel::nn::Linear layer_{1, 2};
+
+ public:
+  Tensor operator()(const Tensor& x) { return layer_(x); }
+};
+miniparallel::nn::Sequential of_hidden() { return miniparallel::nn::Sequential{Hidden()}; }

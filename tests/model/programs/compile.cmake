@@ -1,5 +1,5 @@
 # cmake -D COMPILER= -D SOURCE= -D INCLUDE= -D PROGRAM= -P compile.cmake
-# Compiles and runs SOURCE without a warning; or, where it has "// expect: TEXT" lines, checks that it does not
+# Compiles and runs SOURCE without a warning (only compiles it where a line "// compile only" says so); or, where it has "// expect: TEXT" lines, checks that it does not
 # compile and that the compiler says each TEXT.
 set(flags -std=c++20 -I${INCLUDE})
 if(COMPILER MATCHES "nvcc")
@@ -8,13 +8,19 @@ else()
   list(APPEND flags -Wall -Wextra -Wpedantic -Wshadow -Werror)
 endif()
 file(STRINGS ${SOURCE} expected REGEX "^// expect: ")
+file(STRINGS ${SOURCE} compile_only REGEX "^// compile only$")
+if(compile_only)
+  list(APPEND flags -c)
+endif()
 
 execute_process(COMMAND ${COMPILER} ${flags} ${SOURCE} -o ${PROGRAM} RESULT_VARIABLE failed OUTPUT_VARIABLE said ERROR_VARIABLE said)
 if(NOT expected)
   if(failed)
     message(FATAL_ERROR "${said}")
   endif()
-  execute_process(COMMAND ${PROGRAM} RESULT_VARIABLE failed)
+  if(NOT compile_only)
+    execute_process(COMMAND ${PROGRAM} RESULT_VARIABLE failed)
+  endif()
   file(REMOVE ${PROGRAM})
   if(failed)
     message(FATAL_ERROR "${PROGRAM} returned ${failed}: a member has another name than it should")

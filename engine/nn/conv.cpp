@@ -1,0 +1,33 @@
+#include <miniparallel/nn/conv.h>
+#include <miniparallel/nn/init.h>
+
+#include <cmath>
+
+#include "engine/error.h"
+#include "engine/nn/observer.h"
+
+namespace miniparallel::nn {
+
+Conv2d::Conv2d(std::int64_t in_channels, std::int64_t out_channels, Size2 kernel, const Conv2dOptions& chosen)
+    : options(chosen) {
+  const std::int64_t groups = options.groups;
+  check(in_channels > 0 && out_channels > 0 && kernel.height > 0 && kernel.width > 0,
+        "Conv2d: needs at least one channel on each side and a kernel of at least 1, got ", in_channels, ", ",
+        out_channels, " and (", kernel.height, ", ", kernel.width, ")");
+  check(groups > 0 && in_channels % groups == 0 && out_channels % groups == 0, "Conv2d: ", groups,
+        " groups must divide both ", in_channels, " channels in and ", out_channels, " out");
+  weight = Parameter(empty({out_channels, in_channels / groups, kernel.height, kernel.width}));
+  const double bound = 1 / std::sqrt(init::fans(weight).in);
+  init::uniform_(weight, -bound, bound);
+  if (options.bias) bias = Parameter(init::uniform_(empty({out_channels}), -bound, bound));
+}
+
+Tensor Conv2d::operator()(const Tensor& x) const {
+  return observed(*this, conv2d(x, weight, bias,
+                                {.stride = options.stride,
+                                 .padding = options.padding,
+                                 .dilation = options.dilation,
+                                 .groups = options.groups}));
+}
+
+}  // namespace miniparallel::nn

@@ -1,0 +1,10 @@
+#include <miniparallel/nn/dropout.h>
+#include <miniparallel/ops.h>
+
+#include "engine/nn/observer.h"
+
+namespace miniparallel::nn {
+
+Tensor Dropout::operator()(const Tensor& x) const { return observed(*this, dropout(x, p, training)); }
+
+}  // namespace miniparallel::nn

@@ -1,0 +1,22 @@
+#include <miniparallel/nn/init.h>
+#include <miniparallel/nn/linear.h>
+#include <miniparallel/ops.h>
+
+#include <cmath>
+
+#include "engine/error.h"
+#include "engine/nn/observer.h"
+
+namespace miniparallel::nn {
+
+Linear::Linear(std::int64_t in_features, std::int64_t out_features, const LinearOptions& options) {
+  check(in_features > 0 && out_features > 0, "Linear: needs at least one feature on each side, got ",
+        in_features, " and ", out_features);
+  const double bound = 1 / std::sqrt(static_cast<double>(in_features));
+  weight = Parameter(init::uniform_(empty({out_features, in_features}), -bound, bound));
+  if (options.bias) bias = Parameter(init::uniform_(empty({out_features}), -bound, bound));
+}
+
+Tensor Linear::operator()(const Tensor& x) const { return observed(*this, linear(x, weight, bias)); }
+
+}  // namespace miniparallel::nn

@@ -1,0 +1,58 @@
+#include <miniparallel/autograd.h>
+#include <miniparallel/nn/norm.h>
+#include <miniparallel/ops.h>
+
+#include "engine/error.h"
+#include "engine/nn/observer.h"
+
+namespace miniparallel::nn {
+
+BatchNorm::BatchNorm(std::int64_t channels, const BatchNormOptions& chosen) : options(chosen) {
+  check(channels > 0, "BatchNorm: needs at least one channel, got ", channels);
+  if (options.affine) {
+    weight = Parameter(ones({channels}));
+    bias = Parameter(zeros({channels}));
+  }
+  if (options.track_running_stats) {
+    running_mean = Buffer(zeros({channels}));
+    running_var = Buffer(ones({channels}));
+    num_batches_tracked = Buffer(zeros({}, {.dtype = int64}));
+  }
+}
+
+Tensor BatchNorm::normalize(const Tensor& x) const {
+  double momentum = options.momentum.value_or(0);
+  if (training && num_batches_tracked.defined()) {
+    Tensor count = num_batches_tracked;
+    count.add_(1);
+    if (!options.momentum) momentum = 1 / count.item();
+  }
+  return batch_norm(
+      x, weight, bias, running_mean, running_var,
+      {.training = training || !running_mean.defined(), .momentum = momentum, .eps = options.eps});
+}
+
+Tensor BatchNorm1d::operator()(const Tensor& x) const {
+  check(x.dim() == 2 || x.dim() == 3,
+        "BatchNorm1d: expects (n, channels) or (n, channels, length), got shape ", x.shape());
+  return observed(*this, normalize(x));
+}
+
+Tensor BatchNorm2d::operator()(const Tensor& x) const {
+  check(x.dim() == 4, "BatchNorm2d: expects (n, channels, height, width), got shape ", x.shape());
+  return observed(*this, normalize(x));
+}
+
+LayerNorm::LayerNorm(const Shape& shape, const LayerNormOptions& options)
+    : normalized_shape(shape), eps(options.eps) {
+  check(!shape.empty(), "LayerNorm: the normalized shape needs at least one dimension");
+  if (!options.elementwise_affine) return;
+  weight = Parameter(ones(shape));
+  if (options.bias) bias = Parameter(zeros(shape));
+}
+
+Tensor LayerNorm::operator()(const Tensor& x) const {
+  return observed(*this, layer_norm(x, normalized_shape, weight, bias, eps));
+}
+
+}  // namespace miniparallel::nn

@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Writes layers.safetensors: what PyTorch's layers compute, in float64.
+
+Every case is a layer with random parameters, called on inputs; the loss is the sum of output times cotangent.
+Names: {case}.state.{key} before the call, {case}.after.{key} for buffers that it changes, {case}.input.{i},
+{case}.output, {case}.cotangent, {case}.grad.{key} of parameters and {case}.input_grad.{i} of floating inputs.
+"""
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+torch.manual_seed(0)
+goldens = {}
+
+
+def case(name, layer, *inputs, train=True, call=lambda layer, *x: layer(*x)):
+    layer = layer.double().train(train)
+    with torch.no_grad():
+        for key, tensor in layer.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.copy_(torch.rand_like(tensor) + 0.5 if key.endswith("running_var") else torch.randn_like(tensor))
+    state = {key: tensor.clone() for key, tensor in layer.state_dict().items()}
+    inputs = [x.double().requires_grad_() if x.is_floating_point() else x for x in inputs]
+    output = call(layer, *inputs)
+    cotangent = torch.randn_like(output)
+    (output * cotangent).sum().backward()
+
+    for key, tensor in state.items():
+        goldens[f"{name}.state.{key}"] = tensor
+    for key, tensor in layer.named_buffers():
+        goldens[f"{name}.after.{key}"] = tensor.clone()
+    for key, parameter in layer.named_parameters():
+        goldens[f"{name}.grad.{key}"] = parameter.grad
+    for i, x in enumerate(inputs):
+        goldens[f"{name}.input.{i}"] = x.detach()
+        if x.grad is not None:
+            goldens[f"{name}.input_grad.{i}"] = x.grad
+    goldens[f"{name}.output"] = output.detach()
+    goldens[f"{name}.cotangent"] = cotangent
+
+
+case("linear", nn.Linear(5, 3), torch.randn(2, 4, 5))
+case("linear_no_bias", nn.Linear(5, 3, bias=False), torch.randn(4, 5))
+case("conv2d", nn.Conv2d(2, 4, 3), torch.randn(2, 2, 6, 7))
+case("conv2d_options", nn.Conv2d(4, 6, (3, 2), stride=(2, 1), padding=(1, 2), dilation=(1, 2), groups=2, bias=False),
+     torch.randn(2, 4, 7, 6))
+case("batch_norm2d", nn.BatchNorm2d(3), torch.randn(4, 3, 2, 5))
+case("batch_norm2d_eval", nn.BatchNorm2d(3), torch.randn(4, 3, 2, 5), train=False)
+case("batch_norm2d_plain", nn.BatchNorm2d(3, affine=False, track_running_stats=False), torch.randn(4, 3, 2, 5),
+     train=False)
+case("batch_norm1d", nn.BatchNorm1d(3, eps=1e-3, momentum=0.3), torch.randn(5, 3))
+case("batch_norm1d_average", nn.BatchNorm1d(3, momentum=None), torch.randn(5, 3, 4),
+     call=lambda layer, x: layer(2 * x) + layer(x))
+case("layer_norm", nn.LayerNorm(6), torch.randn(3, 4, 6))
+case("layer_norm2d", nn.LayerNorm((4, 6), eps=1e-3, bias=False), torch.randn(3, 4, 6))
+case("embedding", nn.Embedding(7, 4), torch.tensor([[0, 6, 2], [2, 2, 5]]))
+case("embedding_padding", nn.Embedding(7, 4, padding_idx=-2), torch.tensor([[0, 5, 2], [5, 2, 6]]))
+
+causal = nn.Transformer.generate_square_subsequent_mask(5, dtype=torch.float64)
+case("attention", nn.MultiheadAttention(8, 2, batch_first=True), torch.randn(3, 5, 8),
+     call=lambda layer, x: layer(x, x, x)[0])
+case("attention_causal", nn.MultiheadAttention(8, 2, batch_first=True, bias=False), torch.randn(3, 5, 8),
+     call=lambda layer, x: layer(x, x, x, attn_mask=causal)[0])
+keep = torch.tensor([[1, 1, 0, 1], [0, 1, 1, 0], [1, 0, 0, 0]], dtype=torch.bool)
+case("attention_mask", nn.MultiheadAttention(8, 4, batch_first=True), torch.randn(2, 3, 8), torch.randn(2, 4, 8),
+     torch.randn(2, 4, 8), call=lambda layer, q, k, v: layer(q, k, v, attn_mask=~keep)[0])
+goldens["attention_mask.keep"] = keep
+case("sequential", nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2),
+                                 nn.Flatten(), nn.Linear(12, 4), nn.Tanh()), torch.randn(3, 1, 4, 4))
+
+save_file({key: tensor.contiguous() for key, tensor in goldens.items()}, Path(__file__).parent / "layers.safetensors")
