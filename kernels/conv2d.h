@@ -1,0 +1,37 @@
+#pragma once
+
+#include <miniparallel/dtype.h>
+
+#include "kernels/stream.h"
+
+#include <cstdint>
+
+namespace miniparallel::kernels {
+
+/// Sizes of one convolution. x (n, in_channels, in_h, in_w), weight (out_channels, in_channels / groups,
+/// kernel_h, kernel_w), y (n, out_channels, out_h, out_w), all row-major; group i takes the i-th part of the
+/// channels on both sides.
+struct Conv2dGeometry {
+  std::int64_t n, in_channels, in_h, in_w;
+  std::int64_t out_channels, out_h, out_w;
+  std::int64_t kernel_h, kernel_w;
+  std::int64_t stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w;
+  std::int64_t groups;
+};
+
+/// dtype: float32 or float64. beta is 0 (the result need not be initialised) or 1 (it is added to). Nothing
+/// may alias.
+struct Conv2d {
+  /// y = x * weight + bias; bias (out_channels) or null.
+  void (*forward)(DType dtype, const Conv2dGeometry& geometry, const void* x, const void* weight,
+                  const void* bias, void* y, Stream stream);
+  /// dx = beta dx + the gradient of x for the gradient g of y.
+  void (*data_gradient)(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* weight,
+                        void* dx, int beta, Stream stream);
+  /// dweight = beta dweight + gradient of the weight; dbias likewise, in the same pass over g. Null: not
+  /// wanted.
+  void (*weight_gradient)(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* x,
+                          void* dweight, int beta, void* dbias, int bias_beta, Stream stream);
+};
+
+}  // namespace miniparallel::kernels

@@ -1,0 +1,275 @@
+#include "kernels/conv2d.h"
+
+#include "kernels/cpu/backend.h"
+#include "kernels/cpu/conv2d_depthwise.h"
+#include "kernels/cpu/conv2d_plan.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/scratch.h"
+#include "kernels/macros.h"
+
+#include <algorithm>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/conv2d.cpp"
+#include "kernels/cpu/targets.h"
+// After targets.h, once per instruction set:
+#include "kernels/cpu/conv2d_tile.h"
+
+// Direct convolution as a matrix product whose left side is never built: a row of it is a pointer into the
+// image, a column an offset added to it. The vectors run across output channels (forward), input channels
+// (gradient of the data) or output channels (gradient of the weight), so any stride and dilation runs at the
+// same speed.
+
+HWY_BEFORE_NAMESPACE();
+namespace miniparallel::kernels::cpu::HWY_NAMESPACE {
+namespace {
+
+constexpr std::int64_t kBand = 96;           // pixels whose results wait in the L1 cache to be transposed
+constexpr std::int64_t kGradientBand = 192;  // pixels whose gradients fill half of the L1 cache
+constexpr std::int64_t kGrainProducts = 1 << 18;
+constexpr std::int64_t kMaxChunks = 16;              // parts of a batch with sums of their own
+constexpr std::int64_t kMaxPartialValues = 1 << 22;  // of all parts together
+
+struct PackedWeights;
+struct PaddedImage;
+struct Results;
+struct Partials;
+
+std::int64_t grain(std::int64_t products_per_unit) {
+  return std::max<std::int64_t>(1, kGrainProducts / std::max<std::int64_t>(1, products_per_unit));
+}
+
+/// The group's channels of one image with the plan's border of zeros; the source itself where there is none.
+template <class T>
+HWY_ATTR const T* padded(const ConvPlan& plan, const T* source) {
+  if (plan.direct()) return source;
+  const std::int64_t area = plan.padded_h * plan.padded_w;
+  T* image = scratch<PaddedImage, T>(plan.source_channels * area);
+  std::fill_n(image, plan.source_channels * area, T(0));
+  const std::int64_t h = std::min(plan.source_h, plan.padded_h - plan.top);
+  const std::int64_t w = std::min(plan.source_w, plan.padded_w - plan.left);
+  for (std::int64_t c = 0; c < plan.source_channels; ++c)
+    for (std::int64_t row = 0; row < h; ++row)
+      std::copy_n(source + (c * plan.source_h + row) * plan.source_w, w,
+                  image + c * area + (row + plan.top) * plan.padded_w + plan.left);
+  return image;
+}
+
+/// Weights as [phase][group][block][tap][column]: a block is kTileColumns destination channels.
+template <class T>
+const T* pack_weights(const ConvPlan& plan, std::int64_t blocks, const T* weight) {
+  constexpr std::int64_t width = kTileColumns<T>;
+  std::int64_t taps = 0;
+  for (const ConvPhase& phase : plan.phases) taps += static_cast<std::int64_t>(phase.taps.size());
+  T* const packed = scratch<PackedWeights, T>(taps * plan.groups * blocks * width);
+  T* target = packed;
+  for (const ConvPhase& phase : plan.phases) {
+    const std::int64_t k = static_cast<std::int64_t>(phase.taps.size());
+    parallel_for(plan.groups * blocks, grain(k * width * 4), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t unit = begin; unit < end; ++unit) {
+        const std::int64_t group = unit / blocks, channel = unit % blocks * width;
+        const std::int64_t columns = std::min(width, plan.channels - channel);
+        const T* source = weight + group * plan.group_stride + channel * plan.channel_stride;
+        T* to = target + unit * k * width;
+        for (std::int64_t t = 0; t < k; ++t, to += width)
+          for (std::int64_t c = 0; c < width; ++c)
+            to[c] = c < columns ? source[c * plan.channel_stride + phase.weights[t]] : T(0);
+      }
+    });
+    target += plan.groups * blocks * k * width;
+  }
+  return packed;
+}
+
+/// Destination channels [0, columns) of one phase: y is the first one's plane.
+template <class T>
+HWY_ATTR void run_phase(const ConvPhase& phase, const T* image, const T* weights, T* y, std::int64_t plane,
+                        int columns, const T* bias, int beta) {
+  alignas(64) T band[kBand * kTileColumns<T>];
+  const std::int64_t count = static_cast<std::int64_t>(phase.pixels.size());
+  for (std::int64_t done = 0; done < count; done += kBand) {
+    const std::int64_t length = std::min(kBand, count - done);
+    tiles(image, phase.pixels.data() + done, length, phase.taps.data(),
+          static_cast<std::int64_t>(phase.taps.size()), weights, band, false);
+    if (phase.out.empty()) {
+      transpose_out(band, length, columns, y + done, plane, bias, beta);
+      continue;
+    }
+    for (int c = 0; c < columns; ++c)
+      for (std::int64_t i = 0; i < length; ++i) {
+        T& target = y[c * plane + phase.out[done + i]];
+        target = band[i * kTileColumns<T> + c] + (beta == 0 ? T(0) : target);
+      }
+  }
+}
+
+template <class T>
+void run_plan(const ConvPlan& plan, const T* source, const T* weight, const T* bias, T* y, int beta) {
+  constexpr std::int64_t width = kTileColumns<T>;
+  const std::int64_t blocks = (plan.channels + width - 1) / width;
+  const T* const packed = pack_weights(plan, blocks, weight);
+  std::int64_t taps = 0;
+  for (const ConvPhase& phase : plan.phases) taps = std::max<std::int64_t>(taps, phase.taps.size());
+  const std::int64_t source_size = plan.source_channels * plan.source_h * plan.source_w;
+  parallel_for(plan.images * plan.groups * blocks, grain(taps * plan.plane * width),
+               [&](std::int64_t begin, std::int64_t end) {
+                 const T* image = nullptr;
+                 for (std::int64_t unit = begin; unit < end; ++unit) {
+                   const std::int64_t part = unit / blocks, group = part % plan.groups;  // part: image, group
+                   const std::int64_t block = unit % blocks, channel = block * width;
+                   if (unit == begin || block == 0) image = padded(plan, source + part * source_size);
+                   const T* weights = packed;
+                   for (const ConvPhase& phase : plan.phases) {
+                     const std::int64_t size = static_cast<std::int64_t>(phase.taps.size()) * width;
+                     run_phase(phase, image, weights + (group * blocks + block) * size,
+                               y + (part * plan.channels + channel) * plan.plane, plan.plane,
+                               static_cast<int>(std::min(width, plan.channels - channel)),
+                               bias == nullptr ? nullptr : bias + group * plan.channels + channel, beta);
+                     weights += plan.groups * blocks * size;
+                   }
+                 }
+               });
+}
+
+/// One block of output channels over some images: sums[tap][column], bias_sums[column].
+template <class T>
+HWY_ATTR void sum_weight_gradient(const ConvPlan& plan, const T* g, const T* x, std::int64_t g_step,
+                                  std::int64_t x_step, std::int64_t images, int columns, T* sums,
+                                  T* bias_sums) {
+  constexpr int width = kTileColumns<T>;
+  const ConvPhase& phase = plan.phases.front();
+  const std::int64_t taps = static_cast<std::int64_t>(phase.taps.size());
+  alignas(64) T band[kGradientBand * width];
+  std::fill_n(bias_sums, width, T(0));
+  if (images == 0) std::fill_n(sums, taps * width, T(0));
+  for (std::int64_t image = 0; image < images; ++image) {
+    const T* source = padded(plan, x + image * x_step);
+    for (std::int64_t done = 0; done < plan.plane; done += kGradientBand) {
+      const std::int64_t length = std::min(kGradientBand, plan.plane - done);
+      transpose_in(g + image * g_step + done, plan.plane, columns, length, band);
+      tiles(source, phase.taps.data(), taps, phase.pixels.data() + done, length, band, sums,
+            image > 0 || done > 0);
+      T total[width] = {};
+      for (std::int64_t i = 0; i < length; ++i)
+        for (int c = 0; c < width; ++c) total[c] += band[i * width + c];
+      for (int c = 0; c < width; ++c) bias_sums[c] += total[c];
+    }
+  }
+}
+
+template <class T>
+void weight_gradient_typed(const Conv2dGeometry& geometry, const T* g, const T* x, T* dweight, int beta,
+                           T* dbias, int bias_beta) {
+  constexpr std::int64_t width = kTileColumns<T>;
+  const ConvPlan plan = plan_forward(geometry);
+  const std::int64_t taps = static_cast<std::int64_t>(plan.phases.front().taps.size());
+  const std::int64_t blocks = (plan.channels + width - 1) / width, units = plan.groups * blocks;
+  const std::int64_t partial = (taps + 1) * width;  // and a row for the bias
+  const std::int64_t chunks = std::clamp<std::int64_t>(kMaxPartialValues / (units * partial), 1,
+                                                       std::clamp<std::int64_t>(plan.images, 1, kMaxChunks));
+  T* const partials = scratch<Partials, T>(chunks * units * partial);
+  const std::int64_t x_size = plan.source_channels * plan.source_h * plan.source_w;
+  const std::int64_t products = plan.images / chunks * taps * plan.plane * width;
+  parallel_for(chunks * units, grain(products), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t chunk = i / units, group = i % units / blocks, channel = i % blocks * width;
+      const std::int64_t first = plan.images * chunk / chunks, last = plan.images * (chunk + 1) / chunks;
+      T* sums = partials + i * partial;
+      sum_weight_gradient(plan, g + ((first * plan.groups + group) * plan.channels + channel) * plan.plane,
+                          x + (first * plan.groups + group) * x_size,
+                          plan.groups * plan.channels * plan.plane, plan.groups * x_size, last - first,
+                          static_cast<int>(std::min(width, plan.channels - channel)), sums,
+                          sums + taps * width);
+    }
+  });
+  parallel_for(units * width, grain(taps * chunks * 4), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t unit = i / width, column = i % width;
+      const std::int64_t channel = unit % blocks * width + column;
+      if (channel >= plan.channels) continue;
+      const std::int64_t target = unit / blocks * plan.channels + channel;
+      for (std::int64_t tap = 0; tap <= taps; ++tap) {
+        T* out = tap < taps ? dweight + target * taps + tap : dbias + target;
+        if ((tap < taps ? dweight : dbias) == nullptr) continue;
+        T sum = (tap < taps ? beta : bias_beta) == 0 ? T(0) : *out;
+        for (std::int64_t chunk = 0; chunk < chunks; ++chunk)
+          sum += partials[(chunk * units + unit) * partial + tap * width + column];
+        *out = sum;
+      }
+    }
+  });
+}
+
+void forward(DType dtype, const Conv2dGeometry& geometry, const void* x, const void* weight, const void* bias,
+             void* y, Stream) {
+  const auto run = [&]<class T>(T* out) {
+    run_plan(plan_forward(geometry), static_cast<const T*>(x), static_cast<const T*>(weight),
+             static_cast<const T*>(bias), out, 0);
+  };
+  dtype == float32 ? run(static_cast<float*>(y)) : run(static_cast<double*>(y));
+}
+
+void data_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* weight, void* dx,
+                   int beta, Stream) {
+  const auto run = [&]<class T>(T* out) {
+    run_plan<T>(plan_data_gradient(geometry), static_cast<const T*>(g), static_cast<const T*>(weight),
+                nullptr, out, beta);
+  };
+  dtype == float32 ? run(static_cast<float*>(dx)) : run(static_cast<double*>(dx));
+}
+
+void weight_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* x, void* dweight,
+                     int beta, void* dbias, int bias_beta, Stream) {
+  const auto run = [&]<class T>(const T* in) {
+    weight_gradient_typed(geometry, static_cast<const T*>(g), in, static_cast<T*>(dweight), beta,
+                          static_cast<T*>(dbias), bias_beta);
+  };
+  dtype == float32 ? run(static_cast<const float*>(x)) : run(static_cast<const double*>(x));
+}
+
+}  // namespace
+
+const Conv2d& conv2d_direct() {
+  static constexpr Conv2d launchers{
+      .forward = forward, .data_gradient = data_gradient, .weight_gradient = weight_gradient};
+  return launchers;
+}
+
+}  // namespace miniparallel::kernels::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace miniparallel::kernels::cpu {
+namespace {
+
+HWY_EXPORT(conv2d_direct);
+
+/// One input channel per group leaves nothing to share between output channels: planes are combined as whole.
+const Conv2d& launchers_for(const Conv2dGeometry& geometry) {
+  static const Conv2d& direct = HWY_DYNAMIC_DISPATCH(conv2d_direct)();
+  return geometry.groups > 1 && geometry.in_channels == geometry.groups ? conv2d_depthwise() : direct;
+}
+
+void forward(DType dtype, const Conv2dGeometry& geometry, const void* x, const void* weight, const void* bias,
+             void* y, Stream stream) {
+  launchers_for(geometry).forward(dtype, geometry, x, weight, bias, y, stream);
+}
+void data_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* weight, void* dx,
+                   int beta, Stream stream) {
+  launchers_for(geometry).data_gradient(dtype, geometry, g, weight, dx, beta, stream);
+}
+void weight_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* x, void* dweight,
+                     int beta, void* dbias, int bias_beta, Stream stream) {
+  launchers_for(geometry).weight_gradient(dtype, geometry, g, x, dweight, beta, dbias, bias_beta, stream);
+}
+
+}  // namespace
+
+const Conv2d& conv2d() {
+  static constexpr Conv2d launchers{
+      .forward = forward, .data_gradient = data_gradient, .weight_gradient = weight_gradient};
+  return launchers;
+}
+
+}  // namespace miniparallel::kernels::cpu
+#endif

@@ -1,0 +1,196 @@
+#include "kernels/cpu/conv2d_depthwise.h"
+
+#include "kernels/cpu/parallel.h"
+
+#include <algorithm>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/conv2d_depthwise.cpp"
+#include "kernels/cpu/targets.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace miniparallel::kernels::cpu::HWY_NAMESPACE {
+namespace {
+
+constexpr std::int64_t kGrainProducts = 1 << 17;
+constexpr int kLanes = 16;
+
+/// Outputs [begin, end) of one dimension for which tap `tap` reads inside the image, and what output 0 reads.
+struct Range {
+  std::int64_t begin, end, first;
+
+  Range(std::int64_t tap, std::int64_t size, std::int64_t outputs, std::int64_t stride, std::int64_t padding,
+        std::int64_t dilation) {
+    first = tap * dilation - padding;
+    begin = first >= 0 ? 0 : (-first + stride - 1) / stride;
+    end = size - first <= 0 ? 0 : std::min(outputs, (size - first + stride - 1) / stride);
+    begin = std::min(begin, end);
+  }
+};
+
+/// Calls f(y offset, x offset, n, x step) for every run of products of one tap: y[i] goes with x[i * step].
+template <class F>
+HWY_ATTR void for_each_row(const Conv2dGeometry& g, std::int64_t kh, std::int64_t kw, const F& f) {
+  const Range rows(kh, g.in_h, g.out_h, g.stride_h, g.padding_h, g.dilation_h);
+  const Range columns(kw, g.in_w, g.out_w, g.stride_w, g.padding_w, g.dilation_w);
+  if (columns.begin == columns.end) return;
+  for (std::int64_t row = rows.begin; row < rows.end; ++row)
+    f(row * g.out_w + columns.begin,
+      (rows.first + row * g.stride_h) * g.in_w + columns.first + columns.begin * g.stride_w,
+      columns.end - columns.begin, g.stride_w);
+}
+
+template <class T>
+HWY_ATTR void add_scaled(T* y, std::int64_t y_step, const T* x, std::int64_t x_step, std::int64_t n, T w) {
+  if (y_step == 1 && x_step == 1) {
+    MP_IVDEP
+    for (std::int64_t i = 0; i < n; ++i) y[i] += w * x[i];
+  } else {
+    for (std::int64_t i = 0; i < n; ++i) y[i * y_step] += w * x[i * x_step];
+  }
+}
+
+/// A sum in kLanes parts, whatever the vectors' width.
+template <class T>
+HWY_ATTR void add_products(T* lanes, const T* g, const T* x, std::int64_t x_step, std::int64_t n) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    for (int k = 0; k < kLanes; ++k) lanes[k] += g[i + k] * x[(i + k) * x_step];
+  for (int k = 0; i < n; ++i, ++k) lanes[k] += g[i] * x[i * x_step];
+}
+
+template <class T>
+HWY_ATTR void forward_typed(const Conv2dGeometry& g, const T* x, const T* weight, const T* bias, T* y) {
+  const std::int64_t in_plane = g.in_h * g.in_w, out_plane = g.out_h * g.out_w,
+                     taps = g.kernel_h * g.kernel_w;
+  const std::int64_t multiplier = g.out_channels / g.groups;
+  const std::int64_t grain =
+      std::max<std::int64_t>(1, kGrainProducts / std::max<std::int64_t>(1, out_plane * taps));
+  parallel_for(g.n * g.out_channels, grain, [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t channel = i % g.out_channels, image = i / g.out_channels;
+      const T* source = x + (image * g.in_channels + channel / multiplier) * in_plane;
+      T* target = y + i * out_plane;
+      std::fill_n(target, out_plane, bias == nullptr ? T(0) : bias[channel]);
+      for (std::int64_t tap = 0; tap < taps; ++tap)
+        for_each_row(g, tap / g.kernel_w, tap % g.kernel_w,
+                     [&](std::int64_t to, std::int64_t from, std::int64_t n, std::int64_t step) HWY_ATTR {
+                       add_scaled(target + to, 1, source + from, step, n, weight[channel * taps + tap]);
+                     });
+    }
+  });
+}
+
+template <class T>
+HWY_ATTR void data_gradient_typed(const Conv2dGeometry& g, const T* dy, const T* weight, T* dx, int beta) {
+  const std::int64_t in_plane = g.in_h * g.in_w, out_plane = g.out_h * g.out_w,
+                     taps = g.kernel_h * g.kernel_w;
+  const std::int64_t multiplier = g.out_channels / g.groups;
+  const std::int64_t products = out_plane * taps * multiplier;
+  const std::int64_t grain = std::max<std::int64_t>(1, kGrainProducts / std::max<std::int64_t>(1, products));
+  parallel_for(g.n * g.in_channels, grain, [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::int64_t image = i / g.in_channels;
+      T* target = dx + i * in_plane;
+      if (beta == 0) std::fill_n(target, in_plane, T(0));
+      for (std::int64_t m = 0; m < multiplier; ++m) {
+        const std::int64_t channel = i % g.in_channels * multiplier + m;
+        const T* source = dy + (image * g.out_channels + channel) * out_plane;
+        for (std::int64_t tap = 0; tap < taps; ++tap)
+          for_each_row(g, tap / g.kernel_w, tap % g.kernel_w,
+                       [&](std::int64_t from, std::int64_t to, std::int64_t n, std::int64_t step) HWY_ATTR {
+                         add_scaled(target + to, step, source + from, 1, n, weight[channel * taps + tap]);
+                       });
+      }
+    }
+  });
+}
+
+template <class T>
+HWY_ATTR T sum_of(const T* lanes) {
+  T sum = 0;
+  for (int k = 0; k < kLanes; ++k) sum += lanes[k];
+  return sum;
+}
+
+template <class T>
+HWY_ATTR void weight_gradient_typed(const Conv2dGeometry& g, const T* dy, const T* x, T* dweight, int beta,
+                                    T* dbias, int bias_beta) {
+  const std::int64_t in_plane = g.in_h * g.in_w, out_plane = g.out_h * g.out_w,
+                     taps = g.kernel_h * g.kernel_w;
+  const std::int64_t multiplier = g.out_channels / g.groups;
+  const std::int64_t products = g.n * out_plane * taps;
+  const std::int64_t grain = std::max<std::int64_t>(1, kGrainProducts / std::max<std::int64_t>(1, products));
+  const T one = 1;
+  parallel_for(g.out_channels, grain, [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
+    for (std::int64_t channel = begin; channel < end; ++channel) {
+      for (std::int64_t tap = 0; dweight != nullptr && tap < taps; ++tap) {
+        T lanes[kLanes] = {};
+        for (std::int64_t image = 0; image < g.n; ++image) {
+          const T* gradient = dy + (image * g.out_channels + channel) * out_plane;
+          const T* source = x + (image * g.in_channels + channel / multiplier) * in_plane;
+          for_each_row(g, tap / g.kernel_w, tap % g.kernel_w,
+                       [&](std::int64_t at, std::int64_t from, std::int64_t n, std::int64_t step)
+                           HWY_ATTR { add_products(lanes, gradient + at, source + from, step, n); });
+        }
+        T& out = dweight[channel * taps + tap];
+        out = sum_of(lanes) + (beta == 0 ? T(0) : out);
+      }
+      if (dbias == nullptr) continue;
+      T lanes[kLanes] = {};
+      for (std::int64_t image = 0; image < g.n; ++image)
+        add_products(lanes, dy + (image * g.out_channels + channel) * out_plane, &one, 0, out_plane);
+      dbias[channel] = sum_of(lanes) + (bias_beta == 0 ? T(0) : dbias[channel]);
+    }
+  });
+}
+
+void forward(DType dtype, const Conv2dGeometry& geometry, const void* x, const void* weight, const void* bias,
+             void* y, Stream) {
+  const auto run = [&]<class T>(T* out) {
+    forward_typed(geometry, static_cast<const T*>(x), static_cast<const T*>(weight),
+                  static_cast<const T*>(bias), out);
+  };
+  dtype == float32 ? run(static_cast<float*>(y)) : run(static_cast<double*>(y));
+}
+
+void data_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* weight, void* dx,
+                   int beta, Stream) {
+  const auto run = [&]<class T>(T* out) {
+    data_gradient_typed(geometry, static_cast<const T*>(g), static_cast<const T*>(weight), out, beta);
+  };
+  dtype == float32 ? run(static_cast<float*>(dx)) : run(static_cast<double*>(dx));
+}
+
+void weight_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* x, void* dweight,
+                     int beta, void* dbias, int bias_beta, Stream) {
+  const auto run = [&]<class T>(const T* in) {
+    weight_gradient_typed(geometry, static_cast<const T*>(g), in, static_cast<T*>(dweight), beta,
+                          static_cast<T*>(dbias), bias_beta);
+  };
+  dtype == float32 ? run(static_cast<const float*>(x)) : run(static_cast<const double*>(x));
+}
+
+}  // namespace
+
+const Conv2d& depthwise_launchers() {
+  static constexpr Conv2d launchers{
+      .forward = forward, .data_gradient = data_gradient, .weight_gradient = weight_gradient};
+  return launchers;
+}
+
+}  // namespace miniparallel::kernels::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace miniparallel::kernels::cpu {
+
+HWY_EXPORT(depthwise_launchers);
+
+const Conv2d& conv2d_depthwise() {
+  static const Conv2d& chosen = HWY_DYNAMIC_DISPATCH(depthwise_launchers)();
+  return chosen;
+}
+
+}  // namespace miniparallel::kernels::cpu
+#endif
