@@ -1,0 +1,134 @@
+#include "engine/ops/common.h"
+#include "engine/random/generator.h"
+
+#include <cmath>
+#include <numeric>
+
+namespace miniparallel {
+namespace {
+
+using kernels::RandomKey;
+
+/// The dtype in which numbers for `dtype` are drawn: 16-bit types are rounded from float32.
+DType drawn_dtype(const char* op, DType dtype) {
+  check(is_floating(dtype), op, ": got dtype ", dtype,
+        "; random reals need a floating dtype (randint draws integers)");
+  return dtype == float64 ? float64 : float32;
+}
+
+Tensor finish(Tensor drawn, const TensorOptions& options, DType dtype) {
+  Tensor y = drawn.to(dtype);
+  return options.requires_grad ? y.requires_grad_() : y;
+}
+
+Tensor draw_uniform(const char* op, const Shape& shape, DType dtype, Device device, double low, double high) {
+  Tensor y = make_tensor(shape, drawn_dtype(op, dtype), device);
+  backend(y).random.uniform(y.dtype(), raw(y), y.numel(), low, high, next_random_key(y.numel()), stream(y));
+  return y;
+}
+
+Tensor draw_normal(const char* op, const Shape& shape, DType dtype, Device device, double mean,
+                   double stddev) {
+  Tensor y = make_tensor(shape, drawn_dtype(op, dtype), device);
+  backend(y).random.normal(y.dtype(), raw(y), y.numel(), mean, stddev, next_random_key(y.numel()), stream(y));
+  return y;
+}
+
+}  // namespace
+
+// --- creation
+// -----------------------------------------------------------------------------------------------------
+
+Tensor rand(const Shape& shape, const TensorOptions& options) {
+  const DType dtype = options.dtype.value_or(default_dtype());
+  return finish(draw_uniform("rand", shape, dtype, options.device, 0, 1), options, dtype);
+}
+
+Tensor randn(const Shape& shape, const TensorOptions& options) {
+  const DType dtype = options.dtype.value_or(default_dtype());
+  return finish(draw_normal("randn", shape, dtype, options.device, 0, 1), options, dtype);
+}
+
+Tensor rand_like(const Tensor& other) {
+  check_defined("rand_like", other);
+  return rand(other.shape(), {.dtype = other.dtype(), .device = other.device()});
+}
+
+Tensor randn_like(const Tensor& other) {
+  check_defined("randn_like", other);
+  return randn(other.shape(), {.dtype = other.dtype(), .device = other.device()});
+}
+
+Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, const TensorOptions& options) {
+  check(low < high, "randint: got low ", low, " and high ", high,
+        "; the range [low, high) must not be empty");
+  Tensor y = make_tensor(shape, int64, options.device);
+  const std::uint64_t range = static_cast<std::uint64_t>(high) - static_cast<std::uint64_t>(low);
+  backend(y).random.integers(reinterpret_cast<std::int64_t*>(raw(y)), y.numel(), low, range,
+                             next_random_key(y.numel()), stream(y));
+  return finish(y, options, options.dtype.value_or(int64));
+}
+
+Tensor randperm(std::int64_t n) {
+  check(n >= 0, "randperm: got n = ", n, "; it must not be negative");
+  Tensor y = make_tensor({n}, int64, Device::cpu());
+  std::int64_t* order = y.data<std::int64_t>();
+  std::iota(order, order + n, std::int64_t{0});
+  const RandomKey key = next_random_key(n);
+  for (std::int64_t i = n - 1; i > 0; --i) {  // Fisher and Yates
+    const std::uint64_t bits = kernels::random_bits(key, static_cast<std::uint64_t>(key.first + i));
+    std::swap(order[i], order[kernels::scale_to_range(bits, static_cast<std::uint64_t>(i + 1))]);
+  }
+  return y;
+}
+
+// --- in place
+// -----------------------------------------------------------------------------------------------------
+
+Tensor& Tensor::uniform_(double low, double high) {
+  check_defined("uniform_", *this);
+  check(low <= high && std::isfinite(high - low), "uniform_: got the bounds ", low, " and ", high,
+        "; they must be finite, the lower one first");
+  return copy_(draw_uniform("uniform_", shape(), dtype(), device(), low, high));
+}
+
+Tensor& Tensor::normal_(double mean, double stddev) {
+  check_defined("normal_", *this);
+  check(stddev >= 0, "normal_: got the standard deviation ", stddev, "; it must not be negative");
+  return copy_(draw_normal("normal_", shape(), dtype(), device(), mean, stddev));
+}
+
+// --- dropout
+// ------------------------------------------------------------------------------------------------------
+
+namespace {
+
+/// Dropout with the mask that `key` stands for. It is linear and its own backward: nothing is saved, the mask
+/// is drawn again.
+Tensor masked_scale(const Tensor& x, double p, const RandomKey& key) {
+  const Tensor input = x.contiguous();
+  Tensor y = result_like(input);
+  backend(x).random.dropout(x.dtype(), raw(y), raw(input), x.numel(), p, 0, key, stream(x));
+  if (recording(x))
+    record("dropout", y, {x}, [p, key](Backward& b) {
+      if (b.create_graph()) return b.set(0, masked_scale(b.grad(), p, key));
+      const Tensor g = b.grad().contiguous();
+      b.write(0, g.shape(), g.dtype(), g.device(), [&](const Tensor& dx, int beta) {
+        backend(g).random.dropout(g.dtype(), raw(dx), raw(g), g.numel(), p, beta, key, stream(g));
+      });
+    });
+  return y;
+}
+
+}  // namespace
+
+Tensor dropout(const Tensor& x, double p, bool training) {
+  check_defined("dropout", x);
+  check_floating("dropout", x);
+  check(p >= 0 && p <= 1, "dropout: got the probability ", p, "; it must lie in [0, 1]");
+  if (!training || p == 0) return x;
+  if (p == 1) return x * 0;
+  return masked_scale(x, p, next_random_key(x.numel()));
+}
+
+}  // namespace miniparallel

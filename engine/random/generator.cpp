@@ -1,0 +1,53 @@
+#include "engine/random/generator.h"
+
+#include <mutex>
+
+namespace miniparallel {
+namespace {
+
+std::mutex mutex;
+RandomState process_state;  // guarded by mutex
+thread_local RowRandomScope* scope = nullptr;
+
+/// Past the end of any tensor: element numbers of row ranges that cannot be placed in one common tensor.
+constexpr int kDisjointShift = 44;
+
+}  // namespace
+
+void manual_seed(std::uint64_t seed) { set_random_state({.seed = seed, .ordinal = 0}); }
+
+RandomState random_state() {
+  if (scope != nullptr) return scope->state_;
+  const std::lock_guard lock(mutex);
+  return process_state;
+}
+
+void set_random_state(const RandomState& state) {
+  if (scope != nullptr) {
+    scope->state_ = state;
+    return;
+  }
+  const std::lock_guard lock(mutex);
+  process_state = state;
+}
+
+kernels::RandomKey next_random_key(std::int64_t numel) {
+  if (scope == nullptr) {
+    const std::lock_guard lock(mutex);
+    return {.seed = process_state.seed, .ordinal = process_state.ordinal++, .first = 0};
+  }
+  const std::int64_t rows = scope->rows_, row = scope->first_row_;
+  const bool batch_is_outermost = rows > 0 && numel % rows == 0;
+  return {.seed = scope->state_.seed,
+          .ordinal = scope->state_.ordinal++,
+          .first = batch_is_outermost ? row * (numel / rows) : (row + 1) << kDisjointShift};
+}
+
+RowRandomScope::RowRandomScope(const RandomState& start, std::int64_t first_row, std::int64_t rows)
+    : state_(start), first_row_(first_row), rows_(rows), previous_(scope) {
+  scope = this;
+}
+
+RowRandomScope::~RowRandomScope() { scope = previous_; }
+
+}  // namespace miniparallel

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <miniparallel/dtype.h>
+
+#include "kernels/random_stream.h"
+#include "kernels/stream.h"
+
+namespace miniparallel::kernels {
+
+/// Random numbers. Element i of a call takes its words at position key.first + i of the key's stream: word i
+/// for float32 and dropout, the pair 2i, 2i + 1 for float64 and integers. Results are the same on every
+/// device (normal: to rounding) and for every number of threads. dtype: float32 or float64; arrays are plain.
+struct Random {
+  /// low + (high - low) u with u = k / 2^24 (float32) or k / 2^53 (float64), u < 1.
+  void (*uniform)(DType dtype, void* y, std::int64_t n, double low, double high, const RandomKey& key,
+                  Stream stream);
+  /// mean + stddev z by the method of Box and Muller: elements 2j and 2j + 1 of the stream are one pair.
+  void (*normal)(DType dtype, void* y, std::int64_t n, double mean, double stddev, const RandomKey& key,
+                 Stream stream);
+  /// Integers in [low, low + range).
+  void (*integers)(std::int64_t* y, std::int64_t n, std::int64_t low, std::uint64_t range,
+                   const RandomKey& key, Stream stream);
+  /// y = beta y + (word < p 2^32 ? 0 : x / (1 - p)), 0 <= p < 1. y may be x. beta is 0 (y need not be
+  /// initialised) or 1. The backward is the same function of the gradient, with the same key.
+  void (*dropout)(DType dtype, void* y, const void* x, std::int64_t n, double p, int beta,
+                  const RandomKey& key, Stream stream);
+};
+
+}  // namespace miniparallel::kernels
