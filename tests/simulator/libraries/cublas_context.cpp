@@ -32,13 +32,21 @@ cublasStatus_t begin(cublasHandle_t handle, const char* function) {
                                  std::to_string(handle->device) + ") before, or use a handle per device");
     return CUBLAS_STATUS_EXECUTION_FAILED;
   }
-  return begin_on(handle->device, function);
+  return begin(handle->stream, function);
 }
 
-cublasStatus_t begin_on(int device, const char* function) {
+cublasStatus_t begin(cudaStream_t stream, const char* function) {
+  const int device = current_device();
   count_library_call(device);
   if (library_call_fails(function) || sticky_error(device) != cudaSuccess)
     return CUBLAS_STATUS_EXECUTION_FAILED;
+  if (const int owner = device_of(stream); owner != device) {
+    report(Finding::wrong_stream, std::string(function) + " on device " + std::to_string(device) +
+                                      (owner < 0 ? ": the stream was destroyed"
+                                                 : ": the stream belongs to device " + std::to_string(owner) +
+                                                       "; create a stream per device"));
+    return CUBLAS_STATUS_EXECUTION_FAILED;
+  }
   return CUBLAS_STATUS_SUCCESS;
 }
 

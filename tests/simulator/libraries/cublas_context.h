@@ -22,8 +22,8 @@ namespace miniparallel::simulator {
 /// thread's current one.
 cublasStatus_t begin(cublasHandle_t handle, const char* function);
 
-/// The part of begin() that does not need a handle.
-cublasStatus_t begin_on(int device, const char* function);
+/// The same for a call that names its stream instead of a handle.
+cublasStatus_t begin(cudaStream_t stream, const char* function);
 
 bool is_alive(cublasHandle_t handle);
 

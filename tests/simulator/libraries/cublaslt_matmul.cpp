@@ -179,8 +179,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
                               const cublasLtMatmulAlgo_t* algorithm, void* workspace, size_t,
                               cudaStream_t stream) {
   if (!alive(handle)) return CUBLAS_STATUS_NOT_INITIALIZED;
-  if (const auto status = begin_on(current_device(), "cublasLtMatmul"); status != CUBLAS_STATUS_SUCCESS)
-    return status;
+  if (const auto status = begin(stream, "cublasLtMatmul"); status != CUBLAS_STATUS_SUCCESS) return status;
   LtProblem problem;
   if (const auto status = read_problem(desc, a, b, c, d, problem); status != CUBLAS_STATUS_SUCCESS)
     return status;

@@ -1,5 +1,6 @@
 #pragma once
 // Device memory, streams and machines for the tests of cuBLAS and NCCL.
+#include <cublas_v2.h>
 #include <cuda_runtime_api.h>
 #include <doctest/doctest.h>
 
@@ -86,6 +87,14 @@ struct StreamHandle {
   StreamHandle(const StreamHandle&) = delete;
   StreamHandle& operator=(const StreamHandle&) = delete;
   cudaStream_t stream = nullptr;
+};
+
+struct CublasHandle {
+  CublasHandle() { REQUIRE(cublasCreate(&handle) == CUBLAS_STATUS_SUCCESS); }
+  ~CublasHandle() { cublasDestroy(handle); }
+  CublasHandle(const CublasHandle&) = delete;
+  CublasHandle& operator=(const CublasHandle&) = delete;
+  cublasHandle_t handle = nullptr;
 };
 
 }  // namespace miniparallel::simulator::testing

@@ -126,6 +126,7 @@ struct Counters {
       0;  ///< calls that make the host wait: stream, event, device, synchronous copies
   std::int64_t device_synchronizations = 0;  ///< those of them that wait for the whole device
   std::int64_t event_records = 0, stream_waits = 0;
+  std::int64_t collectives = 0, collective_bytes = 0;  ///< NCCL: calls, and bytes put on links by ring algorithms
 };
 
 Counters counters(int device);
