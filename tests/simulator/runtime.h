@@ -44,13 +44,13 @@ struct Work {
   WorkKind kind = WorkKind::library;
   std::vector<Access>
       accesses;  ///< checked before `run`: valid, on a reachable device, written, unordered with nobody
-  /// Those that depend on device memory (pointer arrays, a factor of 0): asked for and checked after
-  /// `accesses`.
-  std::function<std::vector<Access>()> more_accesses;
   std::function<cudaError_t()>
       run;  ///< empty for a marker; an error that it returns becomes the machine's sticky error
   std::vector<OperationRef> after;  ///< work of other streams that must have finished
   std::shared_ptr<Gate> gate;
+  /// Those that depend on device memory (pointer arrays, a factor of 0): asked for and checked after
+  /// `accesses`.
+  std::function<std::vector<Access>()> more_accesses = nullptr;
 };
 
 /// Appends work to a stream (any legal handle, the default streams included). Never waits. On failure returns
