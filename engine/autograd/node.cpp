@@ -7,6 +7,7 @@
 #include "engine/autograd/accumulate.h"
 #include "engine/error.h"
 #include "engine/tensor/tensor_impl.h"
+#include "engine/tensor/views.h"
 
 namespace miniparallel {
 namespace {
@@ -57,9 +58,8 @@ Meta& meta_of(const Tensor& tensor) {
 bool is_tracked(const Tensor& tensor) {
   if (!tensor.defined()) return false;
   const TensorImpl& impl = *tensor.impl();
-  check(
-      !impl.is_view || impl.version->last_recorded.load(std::memory_order_relaxed) <= impl.view_version,
-      "a view is used whose base was written by a recorded op after the view was made; make the view again");
+  if (impl.base && impl.version->last_recorded.load(std::memory_order_relaxed) > impl.view_version)
+    refresh_view(tensor);
   return impl.meta && (impl.meta->requires_grad || impl.meta->grad_fn);
 }
 
@@ -88,7 +88,7 @@ void attach(const std::shared_ptr<Node>& node, const Tensor& output, int index) 
 
 }  // namespace
 
-void connect(const std::shared_ptr<Node>& node, Tensor& output, std::initializer_list<Tensor> inputs) {
+void connect(const std::shared_ptr<Node>& node, const Tensor& output, std::initializer_list<Tensor> inputs) {
   std::vector<Edge> next;
   next.reserve(inputs.size());
   for (const Tensor& input : inputs) next.push_back(edge_of(input));

@@ -184,10 +184,10 @@ class FunctionNode final : public Node {
 /// Makes `outputs` the outputs of `node`, whose inputs were `inputs`.
 void connect(const std::shared_ptr<Node>& node, std::vector<Tensor>& outputs,
              const std::vector<Tensor>& inputs);
-void connect(const std::shared_ptr<Node>& node, Tensor& output, std::initializer_list<Tensor> inputs);
+void connect(const std::shared_ptr<Node>& node, const Tensor& output, std::initializer_list<Tensor> inputs);
 
-/// Whether gradients flow through `tensor`, which may be undefined. Throws for a view whose base has since
-/// been written by a recorded op: the view's history is stale.
+/// Whether gradients flow through `tensor`, which may be undefined. A view whose base was written by a
+/// recorded op first takes over the base's new history.
 bool is_tracked(const Tensor& tensor);
 
 /// Whether an op on these tensors must be recorded: grad mode is on and gradients flow through one of them.
@@ -200,11 +200,11 @@ bool recording(const std::vector<Tensor>& tensors);
 /// Records an op with one output: `function(Backward&)` computes the gradients of the inputs. `name` must be
 /// a literal.
 template <class F>
-void record(const char* name, Tensor& output, std::initializer_list<Tensor> inputs, F function) {
+void record(const char* name, const Tensor& output, std::initializer_list<Tensor> inputs, F function) {
   connect(make_shared_node(new FunctionNode<F>(name, 1, std::move(function))), output, inputs);
 }
 template <class F>
-void record(const char* name, Tensor& output, const std::vector<Tensor>& inputs, F function) {
+void record(const char* name, const Tensor& output, const std::vector<Tensor>& inputs, F function) {
   std::vector<Tensor> outputs{output};
   connect(make_shared_node(new FunctionNode<F>(name, 1, std::move(function))), outputs, inputs);
 }

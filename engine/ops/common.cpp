@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "engine/ops/in_place.h"
-
 namespace miniparallel {
 
 const kernels::Backend& backend(Device device) {
@@ -101,24 +99,5 @@ void check_floating(const char* op, const Tensor& tensor) {
 }
 
 Tensor to_floating(const Tensor& x) { return x.is_floating() ? x : x.to(default_dtype()); }
-
-InPlace::InPlace(const char* op, const Tensor& target, std::initializer_list<Tensor> sources)
-    : target_(target) {
-  check_defined(op, target);
-  if (!grad_enabled()) return;
-  recorded_ = autograd::is_tracked(target);
-  for (const Tensor& source : sources) recorded_ = recorded_ || autograd::is_tracked(source);
-  check(!target.is_leaf() || !target.requires_grad(), op,
-        ": a leaf that requires grad cannot be written in place while grad mode is on; use NoGradGuard");
-  check(!recorded_ || !target.impl()->is_view, op,
-        ": a view cannot be written in place where gradients flow; join the parts with cat or stack instead");
-}
-
-bool InPlace::finish() const {
-  Version& version = *target_.impl()->version;
-  const std::uint32_t writes = version.writes.fetch_add(1, std::memory_order_relaxed) + 1;
-  if (recorded_) version.last_recorded.store(writes, std::memory_order_relaxed);
-  return recorded_;
-}
 
 }  // namespace miniparallel

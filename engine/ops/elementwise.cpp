@@ -97,10 +97,9 @@ Tensor& unary_in_place(Unary function, const char* op, Tensor& x, double p, doub
   const autograd::Saved saved =
       F::saves == Saves::input ? save(x) : autograd::Saved();  // reports itself as overwritten
   launch(function, x, x, p, q);
-  if (write.finish())
-    record(op, x, {x}, [=](Backward& b) {
-      unary_backward<F>(function, b, saved.defined() ? saved.get(b) : Tensor(), p, q);
-    });
+  write.finish({x}, [=](Backward& b) {
+    unary_backward<F>(function, b, saved.defined() ? saved.get(b) : Tensor(), p, q);
+  });
   return x;
 }
 
@@ -181,8 +180,7 @@ Tensor& binary_in_place(Binary function, const char* op, Tensor& x, const Tensor
       !std::is_same_v<F, kernels::functors::Add> && !std::is_same_v<F, kernels::functors::Sub>;
   const autograd::Saved saved_x = save(before), saved_z = save(z);
   launch(function, x, x, z);
-  if (!write.finish()) return x;
-  record(op, x, {x, z}, [=, x_shape = x.shape(), z_shape = z.shape()](Backward& b) {
+  write.finish({x, z}, [=, x_shape = x.shape(), z_shape = z.shape()](Backward& b) {
     const Tensor old_z = needs_values ? saved_z.get(b) : b.grad();
     const Tensor old_x = needs_values && b.needs(1) ? saved_x.get(b) : old_z;
     binary_backward<F, 0>(function, b, old_x, old_z, x_shape, !b.needs(1));

@@ -3,22 +3,44 @@
 #include <miniparallel/tensor.h>
 
 #include <initializer_list>
+#include <utility>
+
+#include "engine/autograd/node.h"
+#include "engine/tensor/tensor_impl.h"
 
 namespace miniparallel {
 
-/// Guards one write to the elements of an existing tensor:
+/// One write to the elements of an existing tensor:
 ///
-///   InPlace write("mul_", *this, {other});   // throws where autograd forbids it: a leaf that requires grad,
-///   or a view,
-///   ...the kernel...                         // while grad mode is on and gradients flow through one of the
-///   tensors if (write.finish()) record("mul_", *this, {*this, other}, ...);
+///   InPlace write("mul_", *this, {other});  // throws for a leaf that requires grad, while grad mode is on
+///   ...the kernel...
+///   write.finish({*this, other}, [...](Backward& b) {...});  // the gradients of the old elements and of
+///   `other`
+///
+/// Where gradients flow through one of the tensors, the target takes its new history. A view hands its base a
+/// history too: what the write did not touch is the base's as before, and other views of the base follow at
+/// their next use.
 class InPlace {
  public:
   InPlace(const char* op, const Tensor& target, std::initializer_list<Tensor> sources = {});
-  /// Counts the write, so that a backward that needs the old elements notices. Whether it must be recorded.
-  bool finish() const;
+
+  template <class F>
+  void finish(std::initializer_list<Tensor> inputs, F backward) const {
+    count_write();
+    if (!recorded_) return;
+    if (!target_.impl()->base) return autograd::record(op_, target_, inputs, std::move(backward));
+    const Tensor piece = target_.detach();  // the new elements, as an output of the op
+    autograd::record(op_, piece, inputs, std::move(backward));
+    write_through(piece);
+  }
 
  private:
+  /// Lets a backward that needs the old elements notice.
+  void count_write() const;
+  /// Gives the base of the target the history of `piece` where the target lies.
+  void write_through(const Tensor& piece) const;
+
+  const char* op_;
   const Tensor& target_;
   bool recorded_ = false;
 };

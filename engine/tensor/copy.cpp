@@ -71,11 +71,10 @@ Tensor& Tensor::copy_(const Tensor& source) {
         " does not broadcast to ", shape());
   const InPlace write("copy_", *this, {source});
   copy_elements(*this, source.detach().to(device()));
-  if (write.finish())
-    record("copy_", *this, {*this, source}, [shape = source.shape(), dtype = source.dtype()](Backward& b) {
-      if (b.needs(0)) b.set(0, zeros_like(b.grad()));
-      if (b.needs(1)) b.set(1, sum_to(b.grad(), shape).to(dtype));
-    });
+  write.finish({*this, source}, [shape = source.shape(), dtype = source.dtype()](Backward& b) {
+    if (b.needs(0)) b.set(0, zeros_like(b.grad()));
+    if (b.needs(1)) b.set(1, sum_to(b.grad(), shape).to(dtype));
+  });
   return *this;
 }
 
@@ -110,7 +109,7 @@ void fill_elements(const Tensor& target, Scalar value) {
 Tensor& Tensor::fill_(Scalar value) {
   const InPlace write("fill_", *this);
   fill_elements(*this, value);
-  if (write.finish()) record("fill_", *this, {*this}, [](Backward& b) { b.set(0, zeros_like(b.grad())); });
+  write.finish({*this}, [](Backward& b) { b.set(0, zeros_like(b.grad())); });
   return *this;
 }
 

@@ -124,8 +124,8 @@ Scalar Tensor::scalar() const {
 // -----------------------------------------------------------------------------------------------------
 
 bool Tensor::requires_grad() const {
-  const TensorImpl& impl = impl_of(*this);
-  return impl.meta && (impl.meta->requires_grad || impl.meta->grad_fn);
+  impl_of(*this);
+  return autograd::is_tracked(*this);
 }
 
 bool Tensor::is_leaf() const {

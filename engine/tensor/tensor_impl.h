@@ -23,9 +23,10 @@ struct TensorImpl {
   std::int64_t offset = 0;  ///< of the first element in the storage, in elements
   Shape shape, strides;
   DType dtype = DType::float32;
-  bool contiguous = true;          ///< row-major without gaps
-  bool is_view = false;            ///< made by a view op: the base, and so its history, may change under it
-  std::uint32_t view_version = 0;  ///< of the alias group when the view was made
+  bool contiguous = true;                ///< row-major without gaps
+  std::shared_ptr<const Tensor> base;    ///< of a view: whose elements it shows, and whose history it follows
+  bool untracked_view = false;           ///< made while grad mode was off: follows no base
+  std::uint32_t view_version = 0;        ///< of the alias group when the view took its history
   std::unique_ptr<autograd::Meta> meta;  ///< null for a tensor that autograd has not seen
 
   std::byte* data() const { return storage->data() + static_cast<std::size_t>(offset) * size_of(dtype); }

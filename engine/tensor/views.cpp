@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "engine/ops/common.h"
+#include "engine/tensor/views.h"
 
 // Views: aliases of the same storage. Each states its new geometry and, beside it, how a gradient finds its
 // way back.
@@ -13,7 +14,10 @@ template <class F>
 Tensor record_view(const char* name, const Tensor& base, const Shape& shape, const Shape& strides,
                    std::int64_t offset, F backward) {
   Tensor view = make_alias(base, shape, strides, offset);
-  view.impl()->is_view = true;
+  if (grad_enabled())
+    view.impl()->base = base.impl()->base ? base.impl()->base : std::make_shared<const Tensor>(base);
+  else
+    view.impl()->untracked_view = true;  // holds no base: what nobody else holds can be overwritten
   view.impl()->view_version = base.version();
   if (recording(base))
     record(name, view, {base},
@@ -257,6 +261,44 @@ std::vector<Tensor> Tensor::split(std::int64_t size, int dim) const {
 std::vector<Tensor> Tensor::chunk(std::int64_t chunks, int dim) const {
   check(chunks >= 1, "chunk: the number of chunks is ", chunks, "; it must be at least 1");
   return split(std::max<std::int64_t>(1, (size(dim) + chunks - 1) / chunks), dim);
+}
+
+// --- views that are written
+// ---------------------------------------------------------------------------------------
+
+ViewGeometry geometry_of(const Tensor& view) {
+  const TensorImpl& impl = *view.impl();
+  const TensorImpl& base = *impl.base->impl();
+  check(base.contiguous, "a view of shape ", impl.shape,
+        " is written where gradients flow, but its base is not contiguous; write to a clone() of the base");
+  return {impl.shape, impl.strides, impl.offset - base.offset};
+}
+
+Tensor ViewGeometry::of(const Tensor& whole) const {
+  const Tensor plain = whole.contiguous();
+  return record_view(
+      "part", plain, shape, strides, plain.impl()->offset + offset,
+      [where = *this, from = plain.shape()](const Tensor& g) { return paste(g, from, where); });
+}
+
+Tensor paste(const Tensor& piece, const Shape& shape, const ViewGeometry& where) {
+  Tensor whole = zeros(shape, {.dtype = piece.dtype(), .device = piece.device()});
+  {
+    const NoGradGuard no_grad;
+    make_alias(whole, where.shape, where.strides, where.offset).copy_(piece);
+  }
+  if (recording(piece))
+    record("paste", whole, {piece}, [where](Backward& b) { b.set(0, where.of(b.grad())); });
+  return whole;
+}
+
+void refresh_view(const Tensor& view) {
+  const Tensor base = *view.impl()->base;
+  view.impl()->view_version = base.version();
+  if (!base.requires_grad()) return;
+  const ViewGeometry where = geometry_of(view);
+  record("view", view, {base},
+         [where, from = base.shape()](Backward& b) { b.set(0, paste(b.grad(), from, where)); });
 }
 
 }  // namespace miniparallel
