@@ -314,6 +314,7 @@ struct Clamp {
 // ------------------------------------
 
 struct Add {
+  static constexpr bool linear = true;  // the gradient reads neither operand
   template <class T>
   MP_INLINE static T forward(T a, T b) {
     return T(a + b);
@@ -329,6 +330,7 @@ struct Add {
 };
 
 struct Sub {
+  static constexpr bool linear = true;  // the gradient reads neither operand
   template <class T>
   MP_INLINE static T forward(T a, T b) {
     return T(a - b);
@@ -344,6 +346,7 @@ struct Sub {
 };
 
 struct Mul {
+  static constexpr bool bilinear = true;  // the gradient of a side reads the other one only
   template <class T>
   MP_INLINE static T forward(T a, T b) {
     return T(a * b);

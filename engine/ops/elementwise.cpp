@@ -94,8 +94,8 @@ template <class F>
 Tensor& unary_in_place(Unary function, const char* op, Tensor& x, double p, double q = 0) {
   check_supported(op, function, x.dtype());
   const InPlace write(op, x);
-  const autograd::Saved saved =
-      F::saves == Saves::input ? save(x) : autograd::Saved();  // reports itself as overwritten
+  const bool keep = F::saves == Saves::input && recording(x);
+  const autograd::Saved saved = keep ? save(x.detach().clone()) : autograd::Saved();
   launch(function, x, x, p, q);
   write.finish({x}, [=](Backward& b) {
     unary_backward<F>(function, b, saved.defined() ? saved.get(b) : Tensor(), p, q);
@@ -110,38 +110,51 @@ void launch(Binary function, const Tensor& y, const Tensor& a, const Tensor& b) 
   backend(y).elementwise.binary(function, y.dtype(), arguments({y, a, b}), stream(y));
 }
 
-/// The gradient of one side, into a destination where the side was not broadcast.
+/// The gradient of one side of F, into a destination where the side was not broadcast.
 template <class F, int side>
-void binary_backward(Binary function, Backward& b, const Tensor& x, const Tensor& y, const Shape& shape,
-                     bool last) {
-  if (!b.needs(side)) return;
-  const Tensor g = last ? b.take_grad() : b.grad();
-  if (b.create_graph()) {
+void binary_backward(Binary function, Backward& backward, const Tensor& g, const Tensor& a, const Tensor& b,
+                     const Shape& shape) {
+  if (!backward.needs(side)) return;
+  if (backward.create_graph()) {
     if constexpr (side == 0)
-      return b.set(0, sum_to(F::template backward_a<Tensor>(g, x, y), shape));
+      return backward.set(0, sum_to(F::template backward_a<Tensor>(g, a, b), shape));
     else
-      return b.set(1, sum_to(F::template backward_b<Tensor>(g, x, y), shape));
+      return backward.set(1, sum_to(F::template backward_b<Tensor>(g, a, b), shape));
   }
   const auto compute = [&](const Tensor& d, int beta) {
-    ElementwiseArgs args = arguments({d, g, x, y});
+    ElementwiseArgs args = arguments({d, g, a, b});
     args.accumulate = beta != 0;
     backend(g).elementwise.binary_backward(function, side, g.dtype(), args, stream(g));
   };
-  if (g.shape() == shape) return b.write_over(side, last ? g : Tensor(g), compute);
+  if (g.shape() == shape) return backward.write_over(side, g, compute);
   const Tensor whole = result_like(g);
   compute(whole, 0);
-  b.set(side, sum_to(whole, shape));
+  backward.set(side, sum_to(whole, shape));
 }
 
+/// The backward of F(a, b). It keeps what it reads, no more: of a sum nothing, of a product each side for the
+/// other.
 template <class F>
-void record_binary(Binary function, const char* op, Tensor& y, const Tensor& a, const Tensor& b,
-                   std::initializer_list<Tensor> inputs) {
-  record(op, y, inputs,
-         [=, a_shape = a.shape(), b_shape = b.shape(), a = save(a), b = save(b)](Backward& backward) {
-           const Tensor x = a.get(backward), z = b.get(backward);
-           binary_backward<F, 0>(function, backward, x, z, a_shape, !backward.needs(1));
-           binary_backward<F, 1>(function, backward, x, z, b_shape, true);
-         });
+auto backward_of(Binary function, const Tensor& a, const Tensor& b) {
+  constexpr bool linear = requires { F::linear; }
+  , bilinear = requires { F::bilinear; };
+  const bool keep_a = !linear && (!bilinear || autograd::is_tracked(b)) && (!writes_a || recording(a, b));
+  const bool keep_b = !linear && (!bilinear || autograd::is_tracked(a));
+  return [=, a_shape = a.shape(), b_shape = b.shape(),
+          saved_a = keep_a ? save(writes_a ? a.detach().clone() : a) : autograd::Saved(),
+          saved_b = keep_b ? save(b) : autograd::Saved()](Backward& backward) {
+    if constexpr (linear) {
+      const Tensor g = backward.take_grad();
+      if (backward.needs(1)) backward.set(1, F::template backward_b<Tensor>(sum_to(g, b_shape), g, g));
+      if (backward.needs(0)) backward.set(0, F::template backward_a<Tensor>(sum_to(g, a_shape), g, g));
+    } else {
+      Tensor g = backward.grad();
+      const Tensor x = keep_a ? saved_a.get(backward) : g, y = keep_b ? saved_b.get(backward) : g;
+      binary_backward<F, 0>(function, backward, g, x, y, a_shape);
+      g = backward.take_grad();
+      binary_backward<F, 1>(function, backward, g, x, y, b_shape);
+    }
+  };
 }
 
 /// A number of another device joins the tensor's; else both must agree.
@@ -160,7 +173,7 @@ Tensor binary(Binary function, const char* op, const Tensor& a, const Tensor& b,
   const auto [x, z] = operands_of(op, a, b, dtype);
   Tensor y = make_tensor(broadcast_shapes(op, x.shape(), z.shape()), dtype, x.device());
   launch(function, y, x, z);
-  if (recording(x, z)) record_binary<F>(function, op, y, x, z, {x, z});
+  if (recording(x, z)) record(op, y, {x, z}, backward_of<F>(function, x, z));
   return y;
 }
 
@@ -175,17 +188,9 @@ Tensor& binary_in_place(Binary function, const char* op, Tensor& x, const Tensor
         " cannot be written to a tensor of ", x.dtype());
   const Tensor z = operands_of(op, x, other, x.dtype()).second;
   const InPlace write(op, x, {z});
-  const Tensor before = x.detach();  // saved with today's version: a backward that needs it reports the write
-  const bool needs_values =
-      !std::is_same_v<F, kernels::functors::Add> && !std::is_same_v<F, kernels::functors::Sub>;
-  const autograd::Saved saved_x = save(before), saved_z = save(z);
+  const auto backward = backward_of<F>(function, x, z, true);
   launch(function, x, x, z);
-  write.finish({x, z}, [=, x_shape = x.shape(), z_shape = z.shape()](Backward& b) {
-    const Tensor old_z = needs_values ? saved_z.get(b) : b.grad();
-    const Tensor old_x = needs_values && b.needs(1) ? saved_x.get(b) : old_z;
-    binary_backward<F, 0>(function, b, old_x, old_z, x_shape, !b.needs(1));
-    binary_backward<F, 1>(function, b, old_x, old_z, z_shape, true);
-  });
+  write.finish({x, z}, backward);
   return x;
 }
 
@@ -382,22 +387,5 @@ Tensor& Tensor::clamp_(Scalar low, Scalar high) {
 Tensor& Tensor::masked_fill_(const Tensor& mask, Scalar value) {
   return copy_(miniparallel::masked_fill(*this, mask, value));
 }
-
-// --- methods
-// --------------------------------------------------------------------------------------------------------------
-
-Tensor Tensor::neg() const { return miniparallel::neg(*this); }
-Tensor Tensor::exp() const { return miniparallel::exp(*this); }
-Tensor Tensor::log() const { return miniparallel::log(*this); }
-Tensor Tensor::sqrt() const { return miniparallel::sqrt(*this); }
-Tensor Tensor::abs() const { return miniparallel::abs(*this); }
-Tensor Tensor::pow(Scalar exponent) const { return miniparallel::pow(*this, exponent); }
-Tensor Tensor::tanh() const { return miniparallel::tanh(*this); }
-Tensor Tensor::sigmoid() const { return miniparallel::sigmoid(*this); }
-Tensor Tensor::relu() const { return miniparallel::relu(*this); }
-Tensor Tensor::masked_fill(const Tensor& mask, Scalar value) const {
-  return miniparallel::masked_fill(*this, mask, value);
-}
-Tensor Tensor::clamp(Scalar low, Scalar high) const { return miniparallel::clamp(*this, low, high); }
 
 }  // namespace miniparallel
