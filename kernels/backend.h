@@ -1,22 +1,26 @@
 #pragma once
 
 #include "kernels/conv2d.h"
+#include "kernels/cross_entropy.h"
 #include "kernels/elementwise.h"
 #include "kernels/matmul.h"
 #include "kernels/optimizer.h"
 #include "kernels/random.h"
 #include "kernels/reduce.h"
+#include "kernels/softmax.h"
 
 namespace miniparallel::kernels {
 
 /// The launchers of one kind of device, by family.
 struct Backend {
   const Conv2d& conv2d;
+  const CrossEntropy& cross_entropy;
   const Elementwise& elementwise;
   const Matmul& matmul;
   const Optimizer& optimizer;
   const Random& random;
   const Reduce& reduce;
+  const Softmax& softmax;
 };
 
 const Backend& cpu_backend();

@@ -5,11 +5,13 @@ namespace miniparallel::kernels {
 const Backend& cpu_backend() {
   static const Backend backend{
       .conv2d = cpu::conv2d(),
+      .cross_entropy = cpu::cross_entropy(),
       .elementwise = cpu::elementwise(),
       .matmul = cpu::matmul(),
       .optimizer = cpu::optimizer(),
       .random = cpu::random(),
       .reduce = cpu::reduce(),
+      .softmax = cpu::softmax(),
   };
   return backend;
 }

@@ -5,10 +5,12 @@
 namespace miniparallel::kernels::cpu {
 
 const Conv2d& conv2d();
+const CrossEntropy& cross_entropy();
 const Elementwise& elementwise();
 const Matmul& matmul();
 const Optimizer& optimizer();
 const Random& random();
 const Reduce& reduce();
+const Softmax& softmax();
 
 }  // namespace miniparallel::kernels::cpu

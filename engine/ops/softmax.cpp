@@ -1,0 +1,44 @@
+#include "engine/ops/common.h"
+
+namespace miniparallel {
+namespace {
+
+kernels::SoftmaxArgs softmax_args(const Tensor& x, int dim, bool log) {
+  kernels::SoftmaxArgs args{.outer = 1, .n = 1, .inner = 1, .log = log};
+  for (int d = 0; d < x.dim(); ++d) (d < dim ? args.outer : d == dim ? args.n : args.inner) *= x.shape()[d];
+  return args;
+}
+
+/// The gradient of the input, of differentiable ops.
+Tensor composed_backward(bool log, const Tensor& g, const Tensor& y, int dim) {
+  const Shape dims = y.dim() == 0 ? Shape{} : Shape{dim};
+  return log ? g - exp(y) * sum(g, dims, true) : y * (g - sum(g * y, dims, true));
+}
+
+Tensor softmax_or_log(const char* op, const Tensor& input, int dim, bool log) {
+  check_defined(op, input);
+  check_floating(op, input);
+  const int axis = normalize_dim(op, dim, input.dim());
+  const Tensor x = input.contiguous();
+  Tensor y = result_like(x);
+  const kernels::SoftmaxArgs args = softmax_args(x, axis, log);
+  backend(x).softmax.forward(x.dtype(), args, raw(x), raw(y), stream(x));
+  if (recording(x))
+    record(op, y, {x}, [y = save_output(y), args, axis, log](Backward& b) {
+      const Tensor result = y.get(b);
+      if (b.create_graph()) return b.set(0, composed_backward(log, b.grad(), result, axis));
+      const Tensor g = b.grad().contiguous();
+      const Tensor dx = result_like(g);
+      backend(g).softmax.backward(g.dtype(), args, raw(g), raw(result), raw(dx), stream(g));
+      b.set(0, dx);
+    });
+  return y;
+}
+
+}  // namespace
+
+Tensor softmax(const Tensor& x, int dim) { return softmax_or_log("softmax", x, dim, false); }
+
+Tensor log_softmax(const Tensor& x, int dim) { return softmax_or_log("log_softmax", x, dim, true); }
+
+}  // namespace miniparallel

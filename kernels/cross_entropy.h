@@ -1,0 +1,39 @@
+#pragma once
+
+#include <miniparallel/dtype.h>
+
+#include "kernels/stream.h"
+
+#include <cstdint>
+
+namespace miniparallel::kernels {
+
+/// x is row-major (outer, classes, inner), target and everything per item (outer, inner). With p = softmax(x)
+/// over the classes, an item's loss is (1 - smoothing) * -log p[target] + smoothing * mean of -log p.
+struct CrossEntropyArgs {
+  const char* op = "cross_entropy";  ///< for the error message
+  std::int64_t outer = 0, classes = 0, inner = 1;
+  const void* x = nullptr;
+  bool log_probabilities = false;  ///< x is log p already
+  const void* target = nullptr;
+  DType target_dtype = DType::int64;  ///< int64, int32 or uint8
+  std::int64_t ignore_index = -100;   ///< items with this target have loss and gradient 0
+  double smoothing = 0;
+  bool reduce = true;  ///< one result instead of one per item
+  bool mean = true;    ///< divided by the number of items that are not ignored
+};
+
+/// float32 and float64.
+struct CrossEntropy {
+  /// `losses`: per item. `statistics`: for `backward`, (2, outer, inner): maximum of x and log of the sum of
+  /// exp(x - maximum); null for log-probabilities. When reducing, `result` gets the sum of the losses times
+  /// `normalizer`, which gets 1 or 1 / count. A target out of range is an `Error`: thrown on the CPU, set as
+  /// the device's error elsewhere.
+  void (*forward)(DType dtype, const CrossEntropyArgs& args, void* losses, void* statistics, void* result,
+                  void* normalizer, Stream stream);
+  /// `g`: gradient of the result, or per item. `normalizer`: null when not reducing.
+  void (*backward)(DType dtype, const CrossEntropyArgs& args, const void* g, const void* statistics,
+                   const void* normalizer, void* dx, Stream stream);
+};
+
+}  // namespace miniparallel::kernels

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <miniparallel/dtype.h>
+
+#include "kernels/stream.h"
+
+#include <cstdint>
+
+namespace miniparallel::kernels {
+
+/// Row-major (outer, n, inner) arrays; the softmax is over n.
+struct SoftmaxArgs {
+  std::int64_t outer = 0, n = 0, inner = 1;
+  bool log = false;
+};
+
+/// float32 and float64; an output may be one of the inputs.
+struct Softmax {
+  void (*forward)(DType dtype, const SoftmaxArgs& args, const void* x, void* y, Stream stream);
+  /// dx from the gradient g and the result y.
+  void (*backward)(DType dtype, const SoftmaxArgs& args, const void* g, const void* y, void* dx,
+                   Stream stream);
+};
+
+}  // namespace miniparallel::kernels
