@@ -3,6 +3,7 @@
 #include "kernels/conv2d.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/elementwise.h"
+#include "kernels/indexing.h"
 #include "kernels/matmul.h"
 #include "kernels/optimizer.h"
 #include "kernels/random.h"
@@ -16,6 +17,7 @@ struct Backend {
   const Conv2d& conv2d;
   const CrossEntropy& cross_entropy;
   const Elementwise& elementwise;
+  const Indexing& indexing;
   const Matmul& matmul;
   const Optimizer& optimizer;
   const Random& random;

@@ -7,6 +7,7 @@ const Backend& cpu_backend() {
       .conv2d = cpu::conv2d(),
       .cross_entropy = cpu::cross_entropy(),
       .elementwise = cpu::elementwise(),
+      .indexing = cpu::indexing(),
       .matmul = cpu::matmul(),
       .optimizer = cpu::optimizer(),
       .random = cpu::random(),

@@ -7,6 +7,7 @@ namespace miniparallel::kernels::cpu {
 const Conv2d& conv2d();
 const CrossEntropy& cross_entropy();
 const Elementwise& elementwise();
+const Indexing& indexing();
 const Matmul& matmul();
 const Optimizer& optimizer();
 const Random& random();

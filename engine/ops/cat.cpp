@@ -1,0 +1,91 @@
+#include "engine/ops/common.h"
+
+namespace miniparallel {
+namespace {
+
+/// Tensors of shape [0] join with anything, as in PyTorch.
+bool is_nothing(const Tensor& x) { return x.dim() == 1 && x.numel() == 0; }
+
+/// Where one input lies in the result.
+struct Part {
+  Shape shape;
+  DType dtype;
+  std::int64_t start, length;
+};
+
+/// Shape and dtype of the result; `dim` may be negative.
+struct Joined {
+  Shape shape;
+  DType dtype;
+  int dim;
+
+  Joined(const std::vector<Tensor>& tensors, int given_dim) {
+    check(!tensors.empty(), "cat: no tensors were given; pass at least one");
+    for (const Tensor& x : tensors) check_defined("cat", x);
+    const Tensor* like = &tensors[0];
+    for (const Tensor& x : tensors)
+      if (is_nothing(*like)) like = &x;
+    check(like->dim() > 0, "cat: tensors without dimensions cannot be joined; use stack");
+    shape = like->shape();
+    dtype = like->dtype();
+    dim = normalize_dim("cat", given_dim, like->dim());
+    shape[dim] = 0;
+    for (const Tensor& x : tensors) add(x, *like);
+  }
+
+  void add(const Tensor& x, const Tensor& like) {
+    check_same_device("cat", {like, x});
+    dtype = promote(dtype, x.dtype());
+    if (is_nothing(x)) return;
+    Shape others = x.shape();
+    if (others.rank() == shape.rank()) others[dim] = shape[dim];
+    check(others == shape, "cat: shapes ", like.shape(), " and ", x.shape(), " differ outside dim ", dim,
+          "; only the size of the joined dimension may");
+    shape[dim] += x.shape()[dim];
+  }
+};
+
+}  // namespace
+
+Tensor cat(const std::vector<Tensor>& tensors, int dim) {
+  const Joined joined(tensors, dim);
+  const int axis = joined.dim;
+  Tensor y = make_tensor(joined.shape, joined.dtype, tensors[0].device());
+  std::vector<Part> parts;
+  std::int64_t start = 0;
+  for (const Tensor& x : tensors) {
+    parts.push_back({x.shape(), x.dtype(), start, is_nothing(x) ? 0 : x.size(axis)});
+    start += parts.back().length;
+  }
+  {
+    const NoGradGuard no_grad;
+    for (std::size_t i = 0; i < parts.size(); ++i)
+      if (parts[i].length > 0) y.narrow(axis, parts[i].start, parts[i].length).copy_(tensors[i]);
+  }
+  if (recording(tensors))
+    record("cat", y, tensors, [parts, axis](Backward& b) {
+      for (std::size_t i = 0; i < parts.size(); ++i) {
+        const int input = static_cast<int>(i);
+        if (!b.needs(input)) continue;
+        const Tensor g = b.grad().narrow(axis, parts[i].start, parts[i].length);
+        b.set(input, g.reshape(parts[i].shape).to(parts[i].dtype));
+      }
+    });
+  return y;
+}
+
+Tensor stack(const std::vector<Tensor>& tensors, int dim) {
+  check(!tensors.empty(), "stack: no tensors were given; pass at least one");
+  check_defined("stack", tensors[0]);
+  const int axis = normalize_dim("stack", dim, tensors[0].dim() + 1);
+  std::vector<Tensor> rows;
+  for (const Tensor& x : tensors) {
+    check_defined("stack", x);
+    check(x.shape() == tensors[0].shape(), "stack: shapes ", tensors[0].shape(), " and ", x.shape(),
+          " differ; all must be equal");
+    rows.push_back(x.unsqueeze(axis));
+  }
+  return cat(rows, axis);
+}
+
+}  // namespace miniparallel

@@ -1,0 +1,104 @@
+#include "engine/ops/common.h"
+
+// index_select and embedding gather rows; the gradient scatters them back. Each is the other's backward.
+
+namespace miniparallel {
+namespace {
+
+/// Which rows of which dimension; `skip`: see kernels::IndexArgs.
+struct Rows {
+  const char* op;
+  int dim;
+  std::int64_t skip;
+};
+
+kernels::IndexArgs make_args(const Rows& rows, const Shape& whole, const Tensor& index) {
+  kernels::IndexArgs args;
+  args.op = rows.op;
+  args.outer = Shape(whole.begin(), whole.begin() + rows.dim).numel();
+  args.rows = whole[rows.dim];
+  args.inner = Shape(whole.begin() + rows.dim + 1, whole.end()).numel();
+  args.count = index.numel();
+  args.index = raw(index);
+  args.index_dtype = index.dtype();
+  args.skip = rows.skip;
+  return args;
+}
+
+Tensor scatter(const Rows& rows, const Tensor& g, const Tensor& index, const Shape& whole);
+
+/// `shape`: of the result, whose elements are those of `x` with `index.numel()` rows in dimension `rows.dim`.
+Tensor gather(const Rows& rows, const Tensor& input, const Tensor& index, const Shape& shape) {
+  const Tensor x = input.contiguous();
+  const Tensor y = make_tensor(shape, x.dtype(), x.device());
+  backend(x).indexing.gather(x.dtype(), make_args(rows, x.shape(), index), raw(x), raw(y), stream(x));
+  return y;
+}
+
+/// Adds rows of `picked` to those of `whole`, which is contiguous.
+void scatter_into(const Rows& rows, const Tensor& picked, const Tensor& index, const Tensor& whole) {
+  const Tensor g = picked.contiguous();
+  backend(g).indexing.scatter_add(g.dtype(), make_args(rows, whole.shape(), index), raw(g), raw(whole),
+                                  stream(g));
+}
+
+/// `gradient`: the rows that the gradient goes to; they differ from `rows` in what they skip.
+Tensor recorded_gather(const Rows& rows, const Rows& gradient, const Tensor& x, const Tensor& index,
+                       const Shape& shape) {
+  Tensor y = gather(rows, x, index, shape);
+  if (recording(x))
+    record(rows.op, y, {x}, [gradient, index = save(index), whole = x.shape()](Backward& b) {
+      const Tensor which = index.get(b), g = b.grad();
+      if (b.create_graph()) return b.set(0, scatter(gradient, g, which, whole));
+      b.write(0, whole, g.dtype(), g.device(), [&](Tensor destination, int beta) {
+        if (beta == 0) destination.zero_();
+        scatter_into(gradient, g, which, destination);
+      });
+    });
+  return y;
+}
+
+Tensor scatter(const Rows& rows, const Tensor& g, const Tensor& index, const Shape& whole) {
+  Tensor x = zeros(whole, {.dtype = g.dtype(), .device = g.device()});
+  scatter_into(rows, g, index, x);
+  if (recording(g))
+    record(rows.op, x, {g}, [rows, index = save(index), shape = g.shape()](Backward& b) {
+      b.set(0, recorded_gather(rows, rows, b.grad(), index.get(b), shape));
+    });
+  return x;
+}
+
+void check_index(const char* op, const Tensor& x, const Tensor& index) {
+  check_defined(op, x);
+  check_defined(op, index);
+  check_same_device(op, {x, index});
+  check(index.dtype() == int64 || index.dtype() == int32, op, ": indices have dtype ", index.dtype(),
+        "; convert them to int64 or int32");
+}
+
+}  // namespace
+
+Tensor index_select(const Tensor& x, int dim, const Tensor& index) {
+  check_index("index_select", x, index);
+  check(x.dim() > 0, "index_select: the tensor has no dimension to select from; unsqueeze it first");
+  check(index.dim() == 1, "index_select: the index has shape ", index.shape(),
+        "; it must have one dimension");
+  const Rows rows{"index_select", normalize_dim("index_select", dim, x.dim()), -1};
+  Shape shape = x.shape();
+  shape[rows.dim] = index.size(0);
+  return recorded_gather(rows, rows, x, index.contiguous(), shape);
+}
+
+Tensor embedding(const Tensor& weight, const Tensor& indices, std::int64_t padding_idx) {
+  check_index("embedding", weight, indices);
+  check(weight.dim() == 2, "embedding: weight has shape ", weight.shape(), "; it must be (count, width)");
+  check(padding_idx < weight.size(0), "embedding: padding_idx ", padding_idx, " is out of range for ",
+        weight.size(0), " rows; pass -1 for none");
+  Shape shape = indices.shape();
+  shape.push_back(weight.size(1));
+  // The padding row is read like any other; only its gradient is dropped.
+  return recorded_gather({"embedding", 0, -1}, {"embedding", 0, padding_idx}, weight, indices.contiguous(),
+                         shape);
+}
+
+}  // namespace miniparallel

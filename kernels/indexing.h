@@ -1,0 +1,29 @@
+#pragma once
+
+#include <miniparallel/dtype.h>
+
+#include "kernels/stream.h"
+
+#include <cstdint>
+
+namespace miniparallel::kernels {
+
+/// `whole` is row-major (outer, rows, inner), `picked` (outer, count, inner); row i of `picked` belongs to
+/// row index[i] of `whole`.
+struct IndexArgs {
+  const char* op = "index_select";  ///< for the error message
+  std::int64_t outer = 1, rows = 0, inner = 1, count = 0;
+  const void* index = nullptr;
+  DType index_dtype = DType::int64;  ///< int64 or int32
+  std::int64_t skip = -1;  ///< rows with this index are zero in `gather` and dropped in `scatter_add`
+};
+
+/// An index out of range is an `Error`: thrown on the CPU, set as the device's error elsewhere.
+struct Indexing {
+  /// Copies rows of `whole` to `picked`; any dtype.
+  void (*gather)(DType dtype, const IndexArgs& args, const void* whole, void* picked, Stream stream);
+  /// Adds rows of `picked` to `whole`, equal indices in their order; float32 and float64.
+  void (*scatter_add)(DType dtype, const IndexArgs& args, const void* picked, void* whole, Stream stream);
+};
+
+}  // namespace miniparallel::kernels
