@@ -13,7 +13,8 @@
 
 namespace miniparallel::simulator {
 
-enum class Use { read, write, update };
+/// `carry` reads bytes that need not have been written: a copy that passes that on.
+enum class Use { read, write, update, carry };
 
 /// Memory that queued work touches: `rows` runs of `width` bytes, `pitch` bytes apart (a matrix with a
 /// leading dimension).

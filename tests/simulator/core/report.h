@@ -9,5 +9,7 @@ namespace miniparallel::simulator {
 
 void report(Finding finding, std::string text);
 const char* name_of(Finding finding);
+/// Ends the process with status 66 if findings are left.
+void exit_if_findings();
 
 }  // namespace miniparallel::simulator

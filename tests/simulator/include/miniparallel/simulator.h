@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+struct CUstream_st;  // what a cudaStream_t points to
+
 namespace miniparallel::simulator {
 
 /// One simulated GPU. `memory` is in bytes and real: an allocation past it fails. `compute_capability` is 10
@@ -76,6 +78,7 @@ enum class Finding {
   hang,
   instrumentation,
   shared_memory,
+  trap,
   library
 };
 
@@ -142,7 +145,8 @@ void reset_peak();
 /// A caching allocator that carves blocks out of one allocation tells the checker where they are, so that an
 /// access past a block's end, or after its return, is found although CUDA's own allocation is larger and
 /// lives on.
-void block_handed_out(const void* begin, std::size_t bytes);
-void block_returned(const void* begin);
+/// Both take effect in the order of the stream on which the block is used.
+void block_handed_out(const void* begin, std::size_t bytes, CUstream_st* stream);
+void block_returned(const void* begin, CUstream_st* stream);
 
 }  // namespace miniparallel::simulator

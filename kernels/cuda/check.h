@@ -1,0 +1,39 @@
+#pragma once
+// The one check of CUDA calls: a failure becomes an exception that carries the call, the device and CUDA's
+// text.
+
+#include <cuda_runtime_api.h>
+
+#include <stdexcept>
+#include <string>
+
+namespace miniparallel::cuda {
+
+/// A CUDA call that failed. `code()` tells recoverable errors (out of memory, bad configuration) from the
+/// sticky ones.
+class CudaError : public std::runtime_error {
+ public:
+  CudaError(cudaError_t code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  cudaError_t code() const { return code_; }
+
+ private:
+  cudaError_t code_;
+};
+
+/// Throws the error of `call`, and clears it so that the next launch is not blamed for it.
+[[noreturn]] inline void throw_cuda_error(cudaError_t code, const char* call) {
+  static_cast<void>(cudaGetLastError());
+  int device = -1;
+  if (cudaGetDevice(&device) != cudaSuccess) static_cast<void>(cudaGetLastError());
+  throw CudaError(code, std::string(call) + " failed on device " + std::to_string(device) + ": " +
+                            cudaGetErrorName(code) + " (" + cudaGetErrorString(code) + ")");
+}
+
+inline void check(cudaError_t code, const char* call) {
+  if (code != cudaSuccess) throw_cuda_error(code, call);
+}
+
+}  // namespace miniparallel::cuda
+
+/// CUDA_CHECK(cudaMalloc(&memory, bytes));
+#define CUDA_CHECK(...) ::miniparallel::cuda::check((__VA_ARGS__), #__VA_ARGS__)

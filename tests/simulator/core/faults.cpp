@@ -1,0 +1,143 @@
+// Faults on demand and the counters.
+
+#include <algorithm>
+
+#include "core/simulation.h"
+
+namespace miniparallel::simulator {
+namespace {
+
+template <typename Change>
+void change(int device, Change&& apply) {
+  Simulation& s = simulation();
+  const Lock lock(s.mutex);
+  apply(s, s.devices.at(static_cast<std::size_t>(device)));
+  s.changed.notify_all();
+}
+
+}  // namespace
+
+cudaError_t strike(std::vector<Fault>& faults, int device) {
+  cudaError_t error = cudaSuccess;
+  for (Fault& fault : faults) {
+    if (fault.device == device && --fault.countdown == 0) error = fault.error;
+  }
+  std::erase_if(faults, [](const Fault& fault) { return fault.countdown <= 0; });
+  return error;
+}
+
+cudaError_t state_error(const Simulation& s, int device) {
+  if (s.sticky != cudaSuccess) return s.sticky;
+  return s.devices[static_cast<std::size_t>(device)].lost ? cudaErrorDevicesUnavailable : cudaSuccess;
+}
+
+void fail_allocation(int device, int nth) {
+  change(device, [=](Simulation& s, DeviceState&) {
+    s.faults.allocations.push_back({device, nth, cudaErrorMemoryAllocation});
+  });
+}
+
+void fail_kernel(int device, int nth, int error) {
+  change(device, [=](Simulation& s, DeviceState&) {
+    s.faults.kernels.push_back({device, nth, static_cast<cudaError_t>(error)});
+  });
+}
+
+void fail_copy(int device, int nth, int error) {
+  change(device, [=](Simulation& s, DeviceState&) {
+    s.faults.copies.push_back({device, nth, static_cast<cudaError_t>(error)});
+  });
+}
+
+void fail_library_call(const std::string& prefix, int nth) {
+  Simulation& s = simulation();
+  const Lock lock(s.mutex);
+  s.faults.library_calls.emplace_back(prefix, nth);
+}
+
+bool library_call_fails(const std::string& name) {
+  Simulation& s = simulation();
+  const Lock lock(s.mutex);
+  bool fails = false;
+  for (auto& [prefix, countdown] : s.faults.library_calls) {
+    if (name.starts_with(prefix) && --countdown == 0) fails = true;
+  }
+  std::erase_if(s.faults.library_calls, [](const auto& fault) { return fault.second <= 0; });
+  return fails;
+}
+
+void lose_device(int device) {
+  change(device, [](Simulation&, DeviceState& state) { state.lost = true; });
+}
+
+void slow_down(int device, double factor) {
+  change(device, [=](Simulation&, DeviceState& state) { state.slowness = factor; });
+}
+
+void corrupt_link(int from, int to) {
+  change(from, [=](Simulation& s, DeviceState&) { s.faults.corrupt_links.emplace(from, to); });
+}
+
+// ---- counters
+// -------------------------------------------------------------------------------------------------------
+
+namespace {
+
+constexpr std::int64_t Counters::*totals[] = {&Counters::kernels,
+                                              &Counters::library_calls,
+                                              &Counters::host_functions,
+                                              &Counters::copies,
+                                              &Counters::bytes_to_device,
+                                              &Counters::bytes_to_host,
+                                              &Counters::bytes_on_device,
+                                              &Counters::bytes_between_devices,
+                                              &Counters::bytes_set,
+                                              &Counters::allocations,
+                                              &Counters::frees,
+                                              &Counters::bytes_allocated,
+                                              &Counters::pinned_allocations,
+                                              &Counters::host_synchronizations,
+                                              &Counters::device_synchronizations,
+                                              &Counters::event_records,
+                                              &Counters::stream_waits};
+constexpr std::int64_t Counters::*levels[] = {&Counters::bytes_in_use, &Counters::peak_bytes};
+
+static_assert(sizeof(Counters) == (std::size(totals) + std::size(levels)) * sizeof(std::int64_t),
+              "every counter is listed");
+
+}  // namespace
+
+Counters counters(int device) {
+  Simulation& s = simulation();
+  const Lock lock(s.mutex);
+  return s.devices.at(static_cast<std::size_t>(device)).counters;
+}
+
+Counters counters() {
+  Simulation& s = simulation();
+  const Lock lock(s.mutex);
+  Counters sum;
+  for (const DeviceState& device : s.devices) {
+    for (const auto field : totals) sum.*field += device.counters.*field;
+    for (const auto field : levels) sum.*field += device.counters.*field;
+  }
+  return sum;
+}
+
+Counters operator-(const Counters& after, const Counters& before) {
+  Counters difference = after;
+  for (const auto field : totals) difference.*field -= before.*field;
+  return difference;
+}
+
+void reset_peak() {
+  Simulation& s = simulation();
+  const Lock lock(s.mutex);
+  for (DeviceState& device : s.devices) device.counters.peak_bytes = device.counters.bytes_in_use;
+}
+
+void count_library_call(int device) {
+  change(device, [](Simulation&, DeviceState& state) { ++state.counters.library_calls; });
+}
+
+}  // namespace miniparallel::simulator

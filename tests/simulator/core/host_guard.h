@@ -1,0 +1,15 @@
+#pragma once
+// Host code that touches device memory: caught by page protection, and by the callbacks if the host code is
+// instrumented.
+
+#include <cstdint>
+
+namespace miniparallel::simulator {
+
+/// Takes over SIGSEGV: an access to protected device memory is reported and let through, any other goes to
+/// the old handler.
+void install_host_guard();
+
+void report_host_access(std::uintptr_t address);
+
+}  // namespace miniparallel::simulator

@@ -1,0 +1,72 @@
+// Kernel launches: CUDA's checks of the configuration, then a place in the stream.
+
+#include "miniparallel/simulator/launch.h"
+
+#include "core/block.h"
+#include "core/call.h"
+#include "core/checker.h"
+#include "core/device_model.h"
+#include "core/symbol.h"
+
+namespace miniparallel::simulator {
+namespace {
+
+bool is_valid(const dim3& grid, const dim3& block) {
+  const std::uint64_t threads = std::uint64_t{block.x} * block.y * block.z;
+  return grid.x > 0 && grid.y > 0 && grid.z > 0 && grid.x <= 0x7fffffffu && grid.y <= 65535 &&
+         grid.z <= 65535 && threads > 0 && threads <= 1024 && block.x <= 1024 && block.y <= 1024 &&
+         block.z <= 64;
+}
+
+/// Past 48 KiB a kernel must ask with cudaFuncSetAttribute, as on a GPU.
+bool fits_shared(const Simulation& s, const KernelLaunch& launch, int device) {
+  const auto asked = s.dynamic_shared_limit.find(launch.function);
+  const std::size_t limit = asked == s.dynamic_shared_limit.end() ? shared_bytes_per_block
+                                                                  : static_cast<std::size_t>(asked->second);
+  return launch.shared_bytes <= limit && launch.shared_bytes <= opt_in_shared_bytes(s, device);
+}
+
+cudaError_t run(const KernelLaunch& launch) {
+  Checker* const check = checker();
+  if (check != nullptr && !launch.instrumented) {
+    report(Finding::instrumentation,
+           "kernel " + symbol_name(launch.function) +
+               " was compiled without -fsanitize=thread; a checking machine cannot watch it");
+    return cudaErrorLaunchFailure;
+  }
+  Block block(launch, executing_operation(), check);
+  return block.run_grid() ? cudaSuccess : block.error();
+}
+
+}  // namespace
+
+cudaError_t launch_kernel(KernelLaunch launch) {
+  return call("a kernel launch", [&](Simulation& s, Lock&) -> cudaError_t {
+    const std::string name = s.settings.checking ? symbol_name(launch.function) : std::string();
+    complain_about_unread_error(s, "a kernel launch");
+    const auto stream = resolve(s, launch.stream);
+    if (!stream) return cudaErrorInvalidResourceHandle;
+    const int device = stream->device;
+    if (device != current_device(s)) {
+      report(Finding::wrong_stream, "kernel " + symbol_name(launch.function) +
+                                        " is launched on a stream of device " + std::to_string(device) +
+                                        " while device " + std::to_string(current_device(s)) + " is current");
+      return cudaErrorInvalidResourceHandle;
+    }
+    if (const cudaError_t error = state_error(s, device); error != cudaSuccess) return error;
+    if (!s.settings.kernel_image) return cudaErrorNoKernelImageForDevice;
+    if (!is_valid(launch.grid, launch.block)) return cudaErrorInvalidConfiguration;
+    if (!fits_shared(s, launch, device)) return cudaErrorInvalidValue;
+    Work work;
+    work.name = name;
+    work.kind = WorkKind::kernel;
+    work.run = [launch] { return run(launch); };
+    const OperationRef operation = append(s, stream, std::move(work));
+    operation->kernel = launch.function;
+    operation->injected = strike(s.faults.kernels, device);
+    ++s.devices[static_cast<std::size_t>(device)].counters.kernels;
+    return cudaSuccess;
+  });
+}
+
+}  // namespace miniparallel::simulator

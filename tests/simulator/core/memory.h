@@ -1,0 +1,26 @@
+#pragma once
+// What the memory functions share: looking up ranges, describing addresses, the allocations' books.
+
+#include "core/simulation.h"
+
+namespace miniparallel::simulator {
+
+/// Whose memory a pointer is.
+enum class Space { pageable, pinned, device };
+
+struct Place {
+  Space space;
+  int device;  ///< -1 in host memory
+};
+
+Place place_of(const Simulation&, const void* address);
+
+/// True if the bytes are host memory or lie within one live allocation; else it was reported.
+bool is_valid_range(const Simulation&, const void* begin, std::size_t bytes, const char* call);
+
+/// Books an allocation on a device, or of pinned memory; nullptr if there is no room.
+Allocation* allocate(Simulation&, int owner, std::size_t bytes);
+/// Takes it back. Reports work that may still use it: what has touched it and is not among the `finished`.
+cudaError_t release(Simulation&, void* begin, int owner, const char* call, const Clock& finished);
+
+}  // namespace miniparallel::simulator

@@ -1,0 +1,59 @@
+#pragma once
+// Queued work and the streams and events that order it.
+
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/clock.h"
+#include "runtime.h"
+
+namespace miniparallel::simulator {
+
+struct Stream;
+
+/// Work on its way through a stream.
+struct Operation {
+  enum class State { queued, running, done };
+
+  std::uint64_t number = 0;  ///< in the order of enqueueing, over all streams
+  std::shared_ptr<Stream> stream;
+  int device = 0;
+  std::uint32_t stream_index = 0, sequence = 0;  ///< its place in vector clocks
+  Clock clock;                                   ///< what has finished before this starts, itself included
+  Work work;
+  const void* kernel = nullptr;  ///< the function, if it is a kernel
+  State state = State::queued;
+  cudaError_t injected = cudaSuccess;  ///< the fault that strikes when it runs
+  std::chrono::steady_clock::time_point finished;
+};
+
+/// A queue of operations of one device. Shared by its handle and by the operations in it.
+struct Stream {
+  int device = 0;
+  bool blocking = true;  ///< ordered with the legacy default stream
+  bool legacy = false;
+  bool destroyed = false;
+  unsigned flags = 0;
+  int priority = 0;
+  unsigned long long id = 0;
+  std::uint32_t index = 0;
+  std::uint32_t sequence = 0;
+  Clock clock;
+  std::deque<OperationRef> queue;
+  OperationRef last;  ///< the newest operation, finished or not
+  std::thread worker;
+  bool stopping = false;
+};
+
+struct Event {
+  int device = 0;
+  unsigned flags = 0;
+  OperationRef record;
+};
+
+}  // namespace miniparallel::simulator

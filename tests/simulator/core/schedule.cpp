@@ -1,0 +1,189 @@
+// Who runs queued work, and when: a host thread that waits for it (lazy), or one worker per stream
+// (threaded).
+
+#include <algorithm>
+#include <set>
+
+#include "core/call.h"
+
+namespace miniparallel::simulator {
+namespace {
+
+using State = Operation::State;
+
+bool is_ready(const Operation& operation) {
+  return operation.state == State::queued && (!operation.work.gate || operation.work.gate->open) &&
+         std::all_of(operation.work.after.begin(), operation.work.after.end(),
+                     [](const OperationRef& before) { return before->state == State::done; });
+}
+
+void run(Simulation& s, Lock& lock, const OperationRef& operation) {
+  operation->state = State::running;
+  ++s.running;
+  const bool skip = state_error(s, operation->device) != cudaSuccess;
+  cudaError_t error = cudaSuccess;
+  if (!skip) {
+    lock.unlock();
+    error = execute(s, *operation);
+    lock.lock();
+  }
+  --s.running;
+  ++s.finished_count;
+  if (error != cudaSuccess && s.sticky == cudaSuccess) s.sticky = error;
+  operation->state = State::done;
+  operation->finished = std::chrono::steady_clock::now();
+  operation->work.run = nullptr;  // releases what the closure holds
+  operation->work.after.clear();
+  const auto stream = operation->stream;
+  stream->queue.pop_front();
+  if (stream->destroyed) retire(s, stream);
+  operation->stream.reset();
+  s.changed.notify_all();
+}
+
+/// What an operation still waits for: heads of queues that can run now, and a shut gate if one is in the way.
+struct Needs {
+  std::vector<OperationRef> ready;
+  std::shared_ptr<Gate> shut;
+  std::set<const Stream*> seen;
+
+  void add(const OperationRef& operation) {
+    if (operation->state == State::done || !seen.insert(operation->stream.get()).second) return;
+    const OperationRef head = operation->stream->queue.front();
+    if (head->state == State::running) return;
+    if (is_ready(*head)) {
+      ready.push_back(head);
+      return;
+    }
+    if (head->work.gate && !head->work.gate->open) shut = head->work.gate;
+    for (const auto& before : head->work.after) add(before);
+  }
+};
+
+/// With a seed, work that nobody needs yet sometimes runs first, so that early running is exercised like late
+/// running.
+void add_unneeded(Simulation& s, std::vector<OperationRef>& ready) {
+  if (s.settings.seed == 0 || s.random.below(3) != 0) return;
+  for (const auto& stream : s.all_streams) {
+    if (stream->queue.empty() || !is_ready(*stream->queue.front())) continue;
+    if (std::find(ready.begin(), ready.end(), stream->queue.front()) == ready.end()) {
+      ready.push_back(stream->queue.front());
+    }
+  }
+}
+
+OperationRef choose(Simulation& s, const std::vector<OperationRef>& ready) {
+  double least = 0;
+  std::vector<OperationRef> fastest;  // slow devices come last
+  for (const auto& operation : ready) {
+    const double slowness = s.devices[static_cast<std::size_t>(operation->device)].slowness;
+    if (fastest.empty() || slowness < least) {
+      fastest.clear();
+      least = slowness;
+    }
+    if (slowness == least) fastest.push_back(operation);
+  }
+  return fastest[s.settings.seed == 0 ? 0 : s.random.below(fastest.size())];
+}
+
+cudaError_t report_hang(Simulation& s, const Operation& operation, const Gate* shut) {
+  s.sticky = cudaErrorLaunchTimeout;
+  report(Finding::hang,
+         "the host waits for " + describe(operation) + " on device " + std::to_string(operation.device) +
+             ", which cannot finish: " + (shut ? shut->explain() : "work it depends on does not end"));
+  s.changed.notify_all();
+  return s.sticky;
+}
+
+/// A worker's life: its stream's work in order, until the machine or the destroyed stream ends.
+void work_through(Simulation& s, const std::shared_ptr<Stream>& stream) {
+  Lock lock(s.mutex);
+  const auto can_run = [&] {
+    return !stream->queue.empty() && (is_ready(*stream->queue.front()) || s.sticky != cudaSuccess);
+  };
+  for (;;) {
+    s.changed.wait(
+        lock, [&] { return stream->stopping || can_run() || (stream->destroyed && stream->queue.empty()); });
+    if (stream->stopping) return;
+    if (stream->queue.empty()) break;
+    run(s, lock, OperationRef(stream->queue.front()));
+  }
+  s.ended_workers.push_back(std::move(stream->worker));
+  retire(s, stream);
+}
+
+}  // namespace
+
+void start_worker(Simulation& s, const std::shared_ptr<Stream>& stream) {
+  for (auto& ended : s.ended_workers) ended.join();
+  s.ended_workers.clear();
+  stream->worker = std::thread([&s, stream] { work_through(s, stream); });
+}
+
+void stop_workers(Simulation& s, Lock& lock) {
+  for (const auto& stream : s.all_streams) stream->stopping = true;
+  s.changed.notify_all();
+  for (const auto& stream : std::vector(s.all_streams)) {
+    if (!stream->worker.joinable()) continue;
+    lock.unlock();
+    stream->worker.join();
+    lock.lock();
+  }
+  for (auto& ended : s.ended_workers) ended.join();
+  for (const auto& stream : s.all_streams) {
+    for (const auto& operation : stream->queue) operation->stream.reset();
+    stream->queue.clear();
+  }
+}
+
+bool poll(Simulation& s, Lock& lock, const OperationRef& operation) {
+  if (operation->state == State::done) {
+    s.host.join(operation->clock);
+    return true;
+  }
+  if (s.settings.streams == Streams::threaded) return false;
+  Needs needs;
+  needs.add(operation);
+  if (!needs.ready.empty()) run(s, lock, choose(s, needs.ready));
+  return false;
+}
+
+cudaError_t wait_until_done(Simulation& s, Lock& lock, const OperationRef& operation) {
+  auto progress = s.finished_count;
+  auto deadline = std::chrono::steady_clock::now() + s.settings.patience;
+  while (operation->state != State::done) {
+    if (const cudaError_t error = state_error(s, operation->device); error != cudaSuccess) return error;
+    Needs needs;
+    needs.add(operation);
+    if (s.settings.streams == Streams::lazy) {
+      if (!needs.ready.empty()) {
+        add_unneeded(s, needs.ready);
+        run(s, lock, choose(s, needs.ready));
+        continue;
+      }
+    }
+    if (progress != s.finished_count || s.running > 0) {
+      progress = s.finished_count;
+      deadline = std::chrono::steady_clock::now() + s.settings.patience;
+    } else if (std::chrono::steady_clock::now() >= deadline) {
+      return report_hang(s, *operation, needs.shut.get());
+    }
+    s.changed.wait_until(
+        lock, std::min(deadline, std::chrono::steady_clock::now() + std::chrono::milliseconds(50)));
+  }
+  s.host.join(operation->clock);
+  return state_error(s, operation->device);
+}
+
+cudaError_t wait_for_device(Simulation& s, Lock& lock, int device) {
+  std::vector<OperationRef> newest;
+  for (const auto& stream : s.all_streams) {
+    if (stream->device == device && stream->last) newest.push_back(stream->last);
+  }
+  for (const auto& operation : newest) {
+    if (const cudaError_t error = wait_until_done(s, lock, operation); error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
+}
+
+}  // namespace miniparallel::simulator

@@ -1,0 +1,117 @@
+#pragma once
+// The one simulated machine: its devices, memory, streams and error state.
+
+#include <atomic>
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "core/arena.h"
+#include "core/operation.h"
+#include "core/random.h"
+#include "core/report.h"
+
+namespace miniparallel::simulator {
+
+using Lock = std::unique_lock<std::mutex>;
+
+/// A fault that waits for the n-th event of its sort on a device.
+struct Fault {
+  int device;
+  int countdown;
+  cudaError_t error;
+};
+
+struct Faults {
+  std::vector<Fault> allocations, kernels, copies;
+  std::vector<std::pair<std::string, int>> library_calls;
+  std::set<std::pair<int, int>> corrupt_links;
+};
+
+struct DeviceState {
+  Gpu gpu;
+  Counters counters;
+  std::set<int> enabled_peers;
+  bool lost = false;
+  double slowness = 1;
+  std::shared_ptr<Stream> legacy;
+};
+
+struct Simulation {
+  explicit Simulation(const Machine& settings, std::uint64_t generation);
+  ~Simulation();
+
+  const Machine settings;
+  const std::uint64_t generation;  ///< which reset made it
+  std::mutex mutex;                ///< guards everything below
+  std::condition_variable changed;
+  Arenas arenas;
+  std::vector<DeviceState> devices;
+  std::map<cudaStream_t, std::shared_ptr<Stream>> streams;
+  std::map<std::pair<std::thread::id, int>, std::shared_ptr<Stream>> thread_streams;
+  std::map<cudaEvent_t, std::unique_ptr<Event>> events;
+  std::vector<std::shared_ptr<Stream>> all_streams;  ///< also destroyed ones with unfinished work
+  std::vector<std::pair<std::uint32_t, std::uint32_t>>
+      free_indices;                        ///< stream indices to use again, with their sequences
+  std::vector<std::thread> ended_workers;  ///< of destroyed streams
+  std::uint32_t stream_count = 0;
+  std::uint64_t operation_count = 0;
+  std::uint64_t finished_count = 0;
+  int running = 0;
+  Clock host;  ///< what the host knows to have finished
+  Random random;
+  Faults faults;
+  cudaError_t sticky = cudaSuccess;
+  std::map<std::uintptr_t, std::pair<std::size_t, unsigned>>
+      registered;                                   ///< cudaHostRegister: bytes and flags by address
+  std::map<const void*, int> dynamic_shared_limit;  ///< cudaFuncSetAttribute
+  std::map<std::uintptr_t, std::unique_ptr<Allocation>> blocks;  ///< carved by caching allocators
+  std::vector<std::unique_ptr<Allocation>> retired_blocks;
+};
+
+/// The machine of now; made on first use.
+Simulation& simulation();
+
+// ---- streams (stream.cpp, schedule.cpp)
+// -----------------------------------------------------------------------------
+
+std::shared_ptr<Stream> make_stream(Simulation&, int device, unsigned flags, int priority);
+/// The stream behind any legal handle; nullptr for a dead one.
+std::shared_ptr<Stream> resolve(Simulation&, cudaStream_t handle);
+OperationRef append(Simulation&, const std::shared_ptr<Stream>&, Work work);
+void retire(Simulation&, const std::shared_ptr<Stream>&);
+void stop_workers(Simulation&, Lock&);
+
+/// Waits (and runs work, when streams are lazy) until the operation is done. The host then knows that it is.
+cudaError_t wait_until_done(Simulation&, Lock&, const OperationRef&);
+cudaError_t wait_for_device(Simulation&, Lock&, int device);
+/// Lazy streams: runs one step towards the operation, so that polling gets on. True if it is done.
+bool poll(Simulation&, Lock&, const OperationRef&);
+void start_worker(Simulation&, const std::shared_ptr<Stream>&);
+
+/// Runs the work itself, the lock not held (execute.cpp).
+cudaError_t execute(Simulation&, Operation&);
+/// What the calling thread is executing.
+const Operation& executing_operation();
+/// "kernel scale" or the name of other work.
+std::string describe(const Operation&);
+
+// ---- memory (memory.cpp)
+// ----------------------------------------------------------------------------------------------
+
+std::string describe_address(const Simulation&, std::uintptr_t address);
+
+// ---- faults (faults.cpp)
+// ----------------------------------------------------------------------------------------------
+
+/// The error of a fault whose turn has come, else cudaSuccess.
+cudaError_t strike(std::vector<Fault>&, int device);
+/// Looks at the machine's and the device's state: the error that any call on the device must return.
+cudaError_t state_error(const Simulation&, int device);
+
+}  // namespace miniparallel::simulator

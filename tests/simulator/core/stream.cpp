@@ -1,0 +1,90 @@
+// Making, finding and ending streams; appending work to them.
+
+#include <algorithm>
+
+#include "core/call.h"
+
+namespace miniparallel::simulator {
+
+std::shared_ptr<Stream> make_stream(Simulation& s, int device, unsigned flags, int priority) {
+  auto stream = std::make_shared<Stream>();
+  stream->device = device;
+  stream->flags = flags;
+  stream->blocking = (flags & cudaStreamNonBlocking) == 0;
+  stream->priority = priority;
+  stream->id = s.stream_count + s.operation_count + 1;
+  if (s.free_indices.empty()) {
+    stream->index = s.stream_count++;
+  } else {
+    std::tie(stream->index, stream->sequence) = s.free_indices.back();
+    s.free_indices.pop_back();
+  }
+  s.all_streams.push_back(stream);
+  if (s.settings.streams == Streams::threaded) start_worker(s, stream);
+  return stream;
+}
+
+std::shared_ptr<Stream> resolve(Simulation& s, cudaStream_t handle) {
+  const int device = current_device(s);
+  if (handle == nullptr || handle == cudaStreamLegacy) {
+    return s.devices.empty() ? nullptr : s.devices[static_cast<std::size_t>(device)].legacy;
+  }
+  if (handle == cudaStreamPerThread) {
+    auto& own = s.thread_streams[{std::this_thread::get_id(), device}];
+    if (!own) own = make_stream(s, device, cudaStreamDefault, 0);
+    return own;
+  }
+  const auto found = s.streams.find(handle);
+  return found == s.streams.end() ? nullptr : found->second;
+}
+
+namespace {
+
+/// The legacy default stream and the blocking streams of its device wait for each other.
+void add_legacy_order(Simulation& s, const Stream& stream, std::vector<OperationRef>& after) {
+  if (!stream.blocking) return;
+  if (!stream.legacy) {
+    if (const auto& legacy = s.devices[static_cast<std::size_t>(stream.device)].legacy; legacy->last) {
+      after.push_back(legacy->last);
+    }
+    return;
+  }
+  for (const auto& other : s.all_streams) {
+    if (other->device == stream.device && other->blocking && other.get() != &stream && other->last) {
+      after.push_back(other->last);
+    }
+  }
+}
+
+}  // namespace
+
+OperationRef append(Simulation& s, const std::shared_ptr<Stream>& stream, Work work) {
+  auto operation = std::make_shared<Operation>();
+  operation->number = ++s.operation_count;
+  operation->stream = stream;
+  operation->device = stream->device;
+  operation->stream_index = stream->index;
+  operation->sequence = ++stream->sequence;
+  add_legacy_order(s, *stream, work.after);
+  stream->clock.join(s.host);
+  for (const auto& before : work.after) stream->clock.join(before->clock);
+  stream->clock.set(stream->index, stream->sequence);
+  operation->clock = stream->clock;
+  std::erase_if(work.after,
+                [](const OperationRef& before) { return before->state == Operation::State::done; });
+  operation->work = std::move(work);
+  stream->queue.push_back(operation);
+  stream->last = operation;
+  s.changed.notify_all();
+  return operation;
+}
+
+void retire(Simulation& s, const std::shared_ptr<Stream>& stream) {
+  stream->destroyed = true;
+  s.changed.notify_all();
+  if (!stream->queue.empty() || stream->worker.joinable()) return;
+  s.free_indices.emplace_back(stream->index, stream->sequence);
+  std::erase(s.all_streams, stream);
+}
+
+}  // namespace miniparallel::simulator

@@ -1,0 +1,12 @@
+#pragma once
+// CUDA's device language for a host compiler: built-in variables, barriers, warp operations, atomics and
+// intrinsics, with the names and meanings of the CUDA programming guide. Included by the launch header
+// outside nvcc.
+
+#include <cuda_runtime.h>
+
+#include "miniparallel/simulator/atomics.h"
+#include "miniparallel/simulator/builtin_variables.h"
+#include "miniparallel/simulator/intrinsics.h"
+#include "miniparallel/simulator/launch.h"
+#include "miniparallel/simulator/warp.h"
