@@ -133,11 +133,11 @@ void binary_backward(Binary function, Backward& backward, const Tensor& g, const
 }
 
 /// The backward of F(a, b). It keeps what it reads, no more: of a sum nothing, of a product each side for the
-/// other.
+/// other. An `a` that the op is about to write is kept as a copy.
 template <class F>
-auto backward_of(Binary function, const Tensor& a, const Tensor& b) {
-  constexpr bool linear = requires { F::linear; }
-  , bilinear = requires { F::bilinear; };
+auto backward_of(Binary function, const Tensor& a, const Tensor& b, bool writes_a = false) {
+  constexpr bool linear = requires { F::linear; };
+  constexpr bool bilinear = requires { F::bilinear; };
   const bool keep_a = !linear && (!bilinear || autograd::is_tracked(b)) && (!writes_a || recording(a, b));
   const bool keep_b = !linear && (!bilinear || autograd::is_tracked(a));
   return [=, a_shape = a.shape(), b_shape = b.shape(),

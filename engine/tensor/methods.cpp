@@ -33,6 +33,5 @@ Tensor Tensor::amin(const Shape& dims, bool keepdim) const {
 Tensor Tensor::argmax() const { return miniparallel::argmax(*this); }
 Tensor Tensor::argmax(int dim, bool keepdim) const { return miniparallel::argmax(*this, dim, keepdim); }
 Tensor Tensor::matmul(const Tensor& other) const { return miniparallel::matmul(*this, other); }
-}
 
 }  // namespace miniparallel
