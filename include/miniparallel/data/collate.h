@@ -60,12 +60,17 @@ auto join_member(std::vector<Example>& examples, Member&& member) {
   return collate(std::move(values));
 }
 
+/// Picks element `i` of a tuple. (nvcc expands no pack that is named inside a lambda.)
+template <std::size_t i>
+struct Element {
+  auto& operator()(auto& example) const { return std::get<i>(example); }
+};
+
 template <class... T>
 struct Collate<std::tuple<T...>> {
   static auto join(std::vector<std::tuple<T...>> examples) {
     return [&]<std::size_t... i>(std::index_sequence<i...>) {
-      return std::tuple{join_member(
-          examples, [](auto& example) -> auto& { return std::get<i>(example); })...};
+      return std::tuple{join_member(examples, Element<i>{})...};
     }
     (std::index_sequence_for<T...>{});
   }

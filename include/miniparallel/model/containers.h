@@ -71,14 +71,14 @@ struct HolderContainer {
 
 struct MakeUnique {
   template <class T>
-  std::unique_ptr<T> operator()(T&& value) const {
+  std::unique_ptr<T> operator()(T value) const {
     return std::make_unique<T>(std::move(value));
   }
 };
 struct MakeSelf {
   template <class T>
-  T&& operator()(T&& value) const {
-    return std::move(value);
+  T operator()(T value) const {
+    return value;
   }
 };
 

@@ -86,13 +86,11 @@ constexpr bool is_array_of_at_least() {
 /// (One question after another: asking too much of a vector of unique_ptr instantiates its copy constructor.)
 template <class T, int count, int at>
 constexpr bool is_array_at() {
-  if constexpr (takes_one_slot<T, count, at, 0>) {
-    return false;
-  } else if constexpr (takes_one_slot<T, count, at, 2>) {
-    return false;
-  } else {
-    return is_array_of_at_least<T, count, at, 2>();
+  bool array = false;
+  if constexpr (!takes_one_slot<T, count, at, 0>) {
+    if constexpr (!takes_one_slot<T, count, at, 2>) array = is_array_of_at_least<T, count, at, 2>();
   }
+  return array;
 }
 
 template <class T, int count, std::size_t... at>

@@ -18,7 +18,7 @@ union NeverConstructed {
   char nothing;
   T value;
   constexpr NeverConstructed() : nothing() {}
-  constexpr ~NeverConstructed() {}
+  constexpr ~NeverConstructed() {}  // NOLINT: a default one is deleted where T's does something
 };
 template <class T>
 inline NeverConstructed<T> never_constructed;
