@@ -33,5 +33,10 @@ Tensor Tensor::amin(const Shape& dims, bool keepdim) const {
 Tensor Tensor::argmax() const { return miniparallel::argmax(*this); }
 Tensor Tensor::argmax(int dim, bool keepdim) const { return miniparallel::argmax(*this, dim, keepdim); }
 Tensor Tensor::matmul(const Tensor& other) const { return miniparallel::matmul(*this, other); }
+Tensor Tensor::softmax(int dim) const { return miniparallel::softmax(*this, dim); }
+Tensor Tensor::log_softmax(int dim) const { return miniparallel::log_softmax(*this, dim); }
+Tensor Tensor::index_select(int dim, const Tensor& index) const {
+  return miniparallel::index_select(*this, dim, index);
+}
 
 }  // namespace miniparallel

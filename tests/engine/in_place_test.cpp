@@ -35,6 +35,17 @@ TEST_CASE("in place: a product with a tensor that needs the old elements") {
   CHECK(x.grad().to_vector<double>() == std::vector<double>{4, 0});
 }
 
+TEST_CASE("in place: second derivatives flow through a written view") {
+  const Tensor x = tensor({0.5, -1.5}, {2}, {.dtype = float64, .requires_grad = true});
+  const autograd::Function1 function = [](const std::vector<Tensor>& inputs) {
+    Tensor y = inputs[0] * inputs[0];
+    y.narrow(0, 0, 1).add_(square(inputs[0].narrow(0, 1, 1)));
+    return y * y;
+  };
+  CHECK(autograd::gradcheck(function, {x}) == "");
+  CHECK(autograd::gradgradcheck(function, {x}) == "");
+}
+
 TEST_CASE("in place: where autograd forbids it") {
   Tensor leaf = ones({2}, {.requires_grad = true});
   CHECK_THROWS_WITH_AS(leaf.add_(1),
