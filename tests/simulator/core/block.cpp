@@ -336,7 +336,6 @@ std::string Block::place(const CudaThread& thread) const {
 std::string Block::place() const { return place(*running_); }
 
 // ---- the functions of kernel_runtime.h
-// ------------------------------------------------------------------------------
 
 int block_barrier(bool predicate, BarrierVote vote, const std::source_location& where) {
   Block& block = *running_block;

@@ -78,7 +78,6 @@ void Checker::begin_block(std::uint32_t block) {
 void Checker::pass_barrier() { ++segment_; }
 
 // ---- the books of allocations
-// -----------------------------------------------------------------------------------------
 
 void Checker::allocated(Allocation& allocation) {
   Shadow& shadow = *shadows_[static_cast<std::size_t>(allocation.owner)];
@@ -105,7 +104,6 @@ void Checker::copy_written(std::uintptr_t to, std::uintptr_t from, std::size_t b
 }
 
 // ---- order
-// ------------------------------------------------------------------------------------------------------------
 
 Checker::WarpClock& Checker::warp_clock(unsigned warp) {
   WarpClock& clock = warps_[warp];
@@ -243,7 +241,6 @@ bool Checker::note(Cell& cell, Kind kind, unsigned mask, Record& offender) {
 }
 
 // ---- accesses
-// -----------------------------------------------------------------------------------------------------------
 
 std::string Checker::actor() const {
   if (block_ != nullptr) return block_->place();
@@ -409,7 +406,6 @@ void Checker::access(Block& block, std::uintptr_t address, std::size_t bytes, Ki
 }
 
 // ---- a caching allocator's blocks
-// -----------------------------------------------------------------------------------
 
 void block_handed_out(const void* begin, std::size_t bytes, CUstream_st* handle) {
   Simulation& s = simulation();

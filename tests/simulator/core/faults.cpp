@@ -79,7 +79,6 @@ void corrupt_link(int from, int to) {
 }
 
 // ---- counters
-// -------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -98,6 +97,8 @@ constexpr std::int64_t Counters::*totals[] = {&Counters::kernels,
                                               &Counters::pinned_allocations,
                                               &Counters::host_synchronizations,
                                               &Counters::device_synchronizations,
+                                              &Counters::collectives,
+                                              &Counters::collective_bytes,
                                               &Counters::event_records,
                                               &Counters::stream_waits};
 constexpr std::int64_t Counters::*levels[] = {&Counters::bytes_in_use, &Counters::peak_bytes};
@@ -134,6 +135,13 @@ void reset_peak() {
   Simulation& s = simulation();
   const Lock lock(s.mutex);
   for (DeviceState& device : s.devices) device.counters.peak_bytes = device.counters.bytes_in_use;
+}
+
+void count_collective(int device, std::int64_t bytes) {
+  change(device, [=](Simulation&, DeviceState& state) {
+    ++state.counters.collectives;
+    state.counters.collective_bytes += bytes;
+  });
 }
 
 void count_library_call(int device) {

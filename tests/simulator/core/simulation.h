@@ -78,7 +78,6 @@ struct Simulation {
 Simulation& simulation();
 
 // ---- streams (stream.cpp, schedule.cpp)
-// -----------------------------------------------------------------------------
 
 std::shared_ptr<Stream> make_stream(Simulation&, int device, unsigned flags, int priority);
 /// The stream behind any legal handle; nullptr for a dead one.
@@ -102,12 +101,10 @@ const Operation& executing_operation();
 std::string describe(const Operation&);
 
 // ---- memory (memory.cpp)
-// ----------------------------------------------------------------------------------------------
 
 std::string describe_address(const Simulation&, std::uintptr_t address);
 
 // ---- faults (faults.cpp)
-// ----------------------------------------------------------------------------------------------
 
 /// The error of a fault whose turn has come, else cudaSuccess.
 cudaError_t strike(std::vector<Fault>&, int device);

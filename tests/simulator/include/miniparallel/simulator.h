@@ -58,7 +58,6 @@ Machine machine_with(int count);
 void reset(const Machine& machine = machine_from_environment());
 
 // ---- findings
-// -----------------------------------------------------------------------------------------------------
 
 enum class Finding {
   out_of_bounds,
@@ -96,7 +95,6 @@ using ReportHandler = std::function<void(const Report&)>;
 ReportHandler set_report_handler(ReportHandler handler);
 
 // ---- faults
-// -------------------------------------------------------------------------------------------------------
 
 /// The n-th device allocation from now on (1 = the next) fails once with cudaErrorMemoryAllocation:
 /// recoverable.
@@ -116,7 +114,6 @@ void slow_down(int device, double factor);
 void corrupt_link(int from, int to);
 
 // ---- counters
-// -----------------------------------------------------------------------------------------------------
 
 /// Counted when a call is made, not when its work runs: equal programs count equally in every mode and seed.
 struct Counters {
@@ -129,7 +126,8 @@ struct Counters {
       0;  ///< calls that make the host wait: stream, event, device, synchronous copies
   std::int64_t device_synchronizations = 0;  ///< those of them that wait for the whole device
   std::int64_t event_records = 0, stream_waits = 0;
-  std::int64_t collectives = 0, collective_bytes = 0;  ///< NCCL: calls, and bytes put on links by ring algorithms
+  std::int64_t collectives = 0,
+               collective_bytes = 0;  ///< NCCL: calls, and bytes put on links by ring algorithms
 };
 
 Counters counters(int device);
@@ -140,7 +138,6 @@ Counters operator-(const Counters& after, const Counters& before);
 void reset_peak();
 
 // ---- for allocators
-// -----------------------------------------------------------------------------------------------
 
 /// A caching allocator that carves blocks out of one allocation tells the checker where they are, so that an
 /// access past a block's end, or after its return, is found although CUDA's own allocation is larger and
