@@ -1,6 +1,7 @@
 #include "nccl_rendezvous.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "reduction.h"
@@ -40,6 +41,13 @@ bool match(const NcclCall& a, const NcclCall& b) {
   if (a.count != b.count || a.type != b.type) return false;
   if (point_to_point(a.kind)) return true;
   return a.kind == b.kind && (!reduces(a.kind) || a.op == b.op) && (!has_root(a.kind) || a.root == b.root);
+}
+
+/// Unlike std::thread::id, never given to another thread.
+std::uint64_t this_thread_number() {
+  static std::atomic<std::uint64_t> threads = 0;
+  thread_local const std::uint64_t number = ++threads;
+  return number;
 }
 
 }  // namespace
@@ -94,7 +102,7 @@ bool Rendezvous::join(std::size_t index, const NcclCall& call, std::uint64_t lau
     seat.joined = true;
     seat.call = call;
     seat.launch = launch;
-    seat.thread = std::this_thread::get_id();
+    seat.thread = this_thread_number();
     for (const Seat& other : seats_) {
       if (!other.joined || &other == &seat) continue;
       if (mismatch.empty() && !match(other.call, call)) {

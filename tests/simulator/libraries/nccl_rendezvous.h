@@ -4,7 +4,6 @@
 
 #include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "../runtime.h"
@@ -65,7 +64,7 @@ class Rendezvous {
     bool joined = false, given_up = false;
     NcclCall call{};
     std::uint64_t launch = 0;
-    std::thread::id thread;
+    std::uint64_t thread = 0;
     OperationRef arrival;
     std::shared_ptr<Gate> gate;
     std::vector<char> staged;

@@ -122,6 +122,7 @@ TEST_CASE("libraries: cublasSgemm answers wrong arguments as documented") {
   CHECK(types(CUDA_R_32F, CUDA_R_32F, CUBLAS_COMPUTE_64F) == CUBLAS_STATUS_NOT_SUPPORTED);
   CHECK(types(CUDA_R_16F, CUDA_R_16F, CUBLAS_COMPUTE_32F_FAST_TF32) == CUBLAS_STATUS_NOT_SUPPORTED);
   CHECK(types(CUDA_C_32F, CUDA_C_32F, CUBLAS_COMPUTE_32F) == CUBLAS_STATUS_NOT_SUPPORTED);
+  CHECK(cudaDeviceSynchronize() == cudaSuccess);
 }
 
 TEST_CASE("libraries: cuBLAS's work waits for somebody to wait for it") {
@@ -159,6 +160,7 @@ TEST_CASE("libraries: host factors are read at the call, device factors when the
   };
   REQUIRE(gemm(&alpha, &zero) == CUBLAS_STATUS_SUCCESS);
   alpha = 100;
+  REQUIRE(cudaStreamSynchronize(stream.stream) == cudaSuccess);
   CHECK(c.download() == std::vector<float>{2});
 
   cublasSetPointerMode(cublas.handle, CUBLAS_POINTER_MODE_DEVICE);

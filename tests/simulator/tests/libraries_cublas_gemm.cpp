@@ -31,32 +31,36 @@ class Scalars {
   bool on_device_;
 };
 
-struct Case {
+struct Case {  // shape first, then what a sweep varies
   std::int64_t m, n, k, padding;
   cublasOperation_t ta, tb;
   double alpha, beta;
   bool device_scalars;
 };
 
-/// Every combination that a sweep covers.
-std::vector<Case> sweep() {
-  std::vector<Case> cases;
+/// Every combination of operations, factors and pointer modes, for several shapes or for one.
+std::vector<Case> sweep(bool many_shapes) {
+  std::vector<Case> shapes{{5, 4, 3, 2, {}, {}, 0, 0, false}};
+  if (many_shapes) {
+    shapes.insert(shapes.end(), {{5, 4, 3, 0, {}, {}, 0, 0, false},
+                                 {1, 4, 3, 2, {}, {}, 0, 0, false},
+                                 {5, 1, 3, 0, {}, {}, 0, 0, false},
+                                 {1, 1, 1, 0, {}, {}, 0, 0, false},
+                                 {5, 4, 1, 1, {}, {}, 0, 0, false},
+                                 {5, 4, 0, 1, {}, {}, 0, 0, false}});
+  }
   const std::pair<cublasOperation_t, cublasOperation_t> operations[] = {{CUBLAS_OP_N, CUBLAS_OP_N},
                                                                         {CUBLAS_OP_N, CUBLAS_OP_T},
                                                                         {CUBLAS_OP_T, CUBLAS_OP_N},
                                                                         {CUBLAS_OP_T, CUBLAS_OP_T},
                                                                         {CUBLAS_OP_C, CUBLAS_OP_C}};
   const std::pair<double, double> factors[] = {{1, 0}, {0.5, 1}, {-1, -2}, {0, 0}, {0, 1}};
-  for (std::int64_t m : {1, 5}) {
-    for (std::int64_t n : {1, 4}) {
-      for (std::int64_t k : {0, 1, 3}) {
-        for (std::int64_t padding : {0, 2}) {
-          for (auto [ta, tb] : operations) {
-            for (auto [alpha, beta] : factors) {
-              for (bool device : {false, true})
-                cases.push_back({m, n, k, padding, ta, tb, alpha, beta, device});
-            }
-          }
+  std::vector<Case> cases;
+  for (Case shape : shapes) {
+    for (auto [ta, tb] : operations) {
+      for (auto [alpha, beta] : factors) {
+        for (bool device : {false, true}) {
+          cases.push_back({shape.m, shape.n, shape.k, shape.padding, ta, tb, alpha, beta, device});
         }
       }
     }
@@ -105,10 +109,10 @@ HostMatrix<Out> expected(const Case& c, const HostMatrix<In>& a, const HostMatri
 
 /// Runs `call(handle, case, alpha, A, lda, B, ldb, beta, C, ldc)` for every case and compares.
 template <class In, class Out, class Scale, class Call>
-void check_products(Call&& call) {
+void check_products(Call&& call, bool many_shapes = true) {
   const TestMachine machine(1);
   const CublasHandle cublas;
-  for (const Case& c : sweep()) {
+  for (const Case& c : sweep(many_shapes)) {
     const auto a = stored<In>(c.ta, c.m, c.k, c.padding).fill(1);
     const auto b = stored<In>(c.tb, c.k, c.n, c.padding).fill(2);
     HostMatrix<Out> result(c.m, c.n, c.padding);
@@ -127,12 +131,13 @@ void check_products(Call&& call) {
 template <class In, class Out>
 void check_gemm_ex(cublasComputeType_t compute) {
   using Scale = std::conditional_t<std::is_same_v<In, double>, double, float>;
-  check_products<In, Out, Scale>([&](cublasHandle_t handle, const Case& c, const Scale* alpha, const In* a,
-                                     std::int64_t lda, const In* b, std::int64_t ldb, const Scale* beta,
-                                     Out* out, std::int64_t ldc) {
-    return cublasGemmEx_64(handle, c.ta, c.tb, c.m, c.n, c.k, alpha, a, type_of<In>, lda, b, type_of<In>, ldb,
-                           beta, out, type_of<Out>, ldc, compute, CUBLAS_GEMM_DEFAULT);
-  });
+  check_products<In, Out, Scale>(
+      [&](cublasHandle_t handle, const Case& c, const Scale* alpha, const In* a, std::int64_t lda,
+          const In* b, std::int64_t ldb, const Scale* beta, Out* out, std::int64_t ldc) {
+        return cublasGemmEx_64(handle, c.ta, c.tb, c.m, c.n, c.k, alpha, a, type_of<In>, lda, b, type_of<In>,
+                               ldb, beta, out, type_of<Out>, ldc, compute, CUBLAS_GEMM_DEFAULT);
+      },
+      false);
 }
 
 }  // namespace

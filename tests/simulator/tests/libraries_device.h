@@ -21,6 +21,7 @@ class TestMachine {
     Machine machine = machine_with(gpus);
     machine.streams = streams;
     machine.seed = seed;
+    for (Gpu& gpu : machine.gpus) gpu.memory = std::size_t{64} << 20;
     machine.checking = true;
     machine.patience = std::chrono::milliseconds(100);
     reset(machine);
