@@ -325,13 +325,18 @@ bool Checker::scan(Shadow& shadow, std::uintptr_t address, std::size_t bytes, Ki
 }
 
 bool Checker::check(const Access& access) {
+  const Kind kind = access.use == Use::read || access.use == Use::carry ? Kind::read : Kind::write;
   for (std::size_t row = 0; row < access.rows; ++row) {
     const auto address = reinterpret_cast<std::uintptr_t>(access.address) + row * access.pitch;
     const int owner = simulation_.arenas.owner(address);
-    if (owner < 0 || access.width == 0) continue;  // pageable host memory
+    if (access.width == 0) continue;
+    if (owner < 0) {  // pageable host memory is for copies only
+      if (operation_->work.kind != WorkKind::copy && !is_reachable_host(address, access.width, kind))
+        return false;
+      continue;
+    }
     Shadow& shadow = *shadows_[static_cast<std::size_t>(owner)];
     const bool is_host = owner == simulation_.arenas.host();
-    const Kind kind = access.use == Use::read || access.use == Use::carry ? Kind::read : Kind::write;
     if (!validate(address, access.width, kind)) return false;
     if (access.use != Use::write && access.use != Use::carry && !is_host &&
         !shadow.is_written(address, access.width)) {
@@ -374,7 +379,10 @@ bool Checker::foreign(Block& block, std::uintptr_t address, std::size_t bytes, K
   if (address - parameters < block.launch().argument_bytes) return true;
   constexpr std::uintptr_t near = 4096;  // the thread_local built-in variables
   if (address - reinterpret_cast<std::uintptr_t>(&threadIdx) + near < 2 * near) return true;
-  if (in_loaded_object(address)) return true;
+  return in_loaded_object(address) || is_reachable_host(address, bytes, kind);
+}
+
+bool Checker::is_reachable_host(std::uintptr_t address, std::size_t bytes, Kind kind) {
   const Lock lock(simulation_.mutex);
   if (place_of(simulation_, reinterpret_cast<void*>(address)).space == Space::pinned) return true;
   return fail(Finding::host_memory, std::string(verb(kind)) + " of " + std::to_string(bytes) + " bytes at " +

@@ -67,6 +67,7 @@ class Checker {
   bool validate(std::uintptr_t address, std::size_t bytes, Kind kind);
   bool in_shared(Block& block, std::uintptr_t address, std::size_t bytes, Kind kind);
   bool foreign(Block& block, std::uintptr_t address, std::size_t bytes, Kind kind);
+  bool is_reachable_host(std::uintptr_t address, std::size_t bytes, Kind kind);
   bool scan(Shadow& shadow, std::uintptr_t address, std::size_t bytes, Kind kind);
   bool note(Cell& cell, Kind kind, unsigned mask, Record& offender);
   bool ordered(Record record);

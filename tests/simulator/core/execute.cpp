@@ -1,5 +1,6 @@
 // Runs one operation: checks what it touches, opens device memory to it, strikes it with its fault.
 
+#include <algorithm>
 #include <cstring>
 #include <thread>
 
@@ -43,8 +44,12 @@ cudaError_t run_work(Simulation& s, Operation& operation) {
   }
   const OpenArenas open(s.arenas);
   if (Checker* const check = checker()) {
-    for (const Access& access : work.accesses) {
-      if (!check->check(access)) return cudaErrorIllegalAddress;
+    const auto all_good = [&](const std::vector<Access>& accesses) {
+      return std::all_of(accesses.begin(), accesses.end(),
+                         [&](const Access& access) { return check->check(access); });
+    };
+    if (!all_good(work.accesses) || (work.more_accesses && !all_good(work.more_accesses()))) {
+      return cudaErrorIllegalAddress;
     }
   }
   return work.run();

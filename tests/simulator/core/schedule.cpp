@@ -11,10 +11,15 @@ namespace {
 
 using State = Operation::State;
 
+bool all_done(const std::vector<OperationRef>& operations) {
+  return std::all_of(operations.begin(), operations.end(),
+                     [](const OperationRef& operation) { return operation->state == State::done; });
+}
+
 bool is_ready(const Operation& operation) {
-  return operation.state == State::queued && (!operation.work.gate || operation.work.gate->open) &&
-         std::all_of(operation.work.after.begin(), operation.work.after.end(),
-                     [](const OperationRef& before) { return before->state == State::done; });
+  const auto& gate = operation.work.gate;
+  return operation.state == State::queued && all_done(operation.work.after) &&
+         (!gate || (gate->open && all_done(gate->after)));
 }
 
 void run(Simulation& s, Lock& lock, const OperationRef& operation) {
@@ -45,6 +50,7 @@ void run(Simulation& s, Lock& lock, const OperationRef& operation) {
 struct Needs {
   std::vector<OperationRef> ready;
   std::shared_ptr<Gate> shut;
+  std::vector<OperationRef> stuck;  ///< heads of queues that wait for others
   std::set<const Stream*> seen;
 
   void add(const OperationRef& operation) {
@@ -55,8 +61,11 @@ struct Needs {
       ready.push_back(head);
       return;
     }
+    stuck.push_back(head);
     if (head->work.gate && !head->work.gate->open) shut = head->work.gate;
     for (const auto& before : head->work.after) add(before);
+    if (!head->work.gate) return;
+    for (const auto& before : head->work.gate->after) add(before);
   }
 };
 
@@ -86,11 +95,20 @@ OperationRef choose(Simulation& s, const std::vector<OperationRef>& ready) {
   return fastest[s.settings.seed == 0 ? 0 : s.random.below(fastest.size())];
 }
 
-cudaError_t report_hang(Simulation& s, const Operation& operation, const Gate* shut) {
+cudaError_t report_hang(Simulation& s, const Operation& operation, const Needs& needs) {
+  std::string why;
+  if (needs.shut) {
+    why = needs.shut->explain();
+  } else {
+    for (const auto& stuck : needs.stuck) {
+      why += (why.empty() ? "" : ", ") + describe(*stuck) + " on device " + std::to_string(stuck->device);
+    }
+    why = why.empty() ? "the work before it does not end"
+                      : "stuck, waiting for each other or lost work: " + why;
+  }
   s.sticky = cudaErrorLaunchTimeout;
-  report(Finding::hang,
-         "the host waits for " + describe(operation) + " on device " + std::to_string(operation.device) +
-             ", which cannot finish: " + (shut ? shut->explain() : "work it depends on does not end"));
+  report(Finding::hang, "the host waits for " + describe(operation) + " on device " +
+                            std::to_string(operation.device) + ", which cannot finish: " + why);
   s.changed.notify_all();
   return s.sticky;
 }
@@ -166,7 +184,7 @@ cudaError_t wait_until_done(Simulation& s, Lock& lock, const OperationRef& opera
       progress = s.finished_count;
       deadline = std::chrono::steady_clock::now() + s.settings.patience;
     } else if (std::chrono::steady_clock::now() >= deadline) {
-      return report_hang(s, *operation, needs.shut.get());
+      return report_hang(s, *operation, needs);
     }
     s.changed.wait_until(
         lock, std::min(deadline, std::chrono::steady_clock::now() + std::chrono::milliseconds(50)));
