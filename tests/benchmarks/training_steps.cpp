@@ -1,0 +1,84 @@
+#include <miniparallel/miniparallel.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+// Whole training steps (zero_grad, forward, loss, backward, step), one JSON object per workload:
+//
+//   training_steps [PREFIX [SECONDS]]
+//
+// W1 is an MLP 784-512-256-10 with Adam, W2 the CNN of examples/mnist with SGD and momentum. Inputs are
+// random and stay in memory; a figure is the median of a warmed-up loop. Compare only with a program timed in
+// the same run.
+
+using namespace miniparallel;
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+struct Mlp {
+  nn::Linear fc1{784, 512}, fc2{512, 256}, fc3{256, 10};
+  Tensor operator()(const Tensor& x) { return fc3(relu(fc2(relu(fc1(x))))); }
+};
+
+struct Cnn {
+  nn::Conv2d conv1{1, 32, 3}, conv2{32, 64, 3};
+  nn::Dropout drop1{0.25}, drop2{0.5};
+  nn::Linear fc1{9216, 128}, fc2{128, 10};
+  Tensor operator()(Tensor x) {
+    x = max_pool2d(relu(conv2(relu(conv1(x)))), 2);
+    return fc2(drop2(relu(fc1(drop1(x).flatten(1)))));
+  }
+};
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+template <class Model, class Optimizer>
+void measure(const char* workload, Model& model, Optimizer& optimizer, const Tensor& x, const Tensor& y,
+             double seconds) {
+  const auto step = [&] {
+    optimizer.zero_grad();
+    cross_entropy(model(x), y).backward();
+    optimizer.step();
+  };
+  for (int i = 0; i < 3; ++i) step();
+  std::vector<double> times;
+  for (const auto start = Clock::now(); seconds_since(start) < seconds || times.size() < 5;) {
+    const auto before = Clock::now();
+    step();
+    times.push_back(seconds_since(before));
+  }
+  std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());
+  std::printf(
+      "{\"workload\": \"%s\", \"batch\": %lld, \"threads\": %d, \"median_ms\": %.3f, \"steps\": %zu}\n",
+      workload, static_cast<long long>(x.size(0)), num_threads(), times[times.size() / 2] * 1e3,
+      times.size());
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string only = argc > 1 ? argv[1] : "";
+  const double seconds = argc > 2 ? std::atof(argv[2]) : 1.5;
+  const auto wanted = [&](const char* name) { return std::string(name).starts_with(only); };
+  manual_seed(1);
+  if (wanted("W1"))
+    for (const std::int64_t n : {32, 128, 1024}) {
+      Mlp model;
+      optim::Adam optimizer(parameters(model), {.lr = 1e-3});
+      measure("W1 mlp", model, optimizer, randn({n, 784}), randint(0, 10, {n}), seconds);
+    }
+  if (wanted("W2"))
+    for (const std::int64_t n : {32, 64, 256, 1024}) {
+      Cnn model;
+      optim::SGD optimizer(parameters(model), {.lr = 0.01, .momentum = 0.9});
+      measure("W2 cnn", model, optimizer, randn({n, 1, 28, 28}), randint(0, 10, {n}), seconds);
+    }
+}
