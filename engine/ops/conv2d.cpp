@@ -1,0 +1,175 @@
+#include "engine/ops/common.h"
+
+// Three ops make a closed set: each is linear in both of its arguments, and the derivatives of each are the
+// other two. So conv2d can be differentiated any number of times.
+//
+//   conv2d(x, w) -> y      data_gradient(g, w) -> dx      weight_gradient(g, x) -> dw
+
+namespace miniparallel {
+namespace {
+
+using kernels::Conv2dGeometry;
+
+std::string text(Size2 size) {
+  return size.height == size.width ? message(size.height) : message(size.height, " x ", size.width);
+}
+
+void check_options(const Conv2dOptions& o) {
+  const auto positive = [](Size2 size) { return size.height > 0 && size.width > 0; };
+  check(positive(o.stride), "conv2d: got stride ", text(o.stride), "; it must be at least 1");
+  check(positive(o.dilation), "conv2d: got dilation ", text(o.dilation), "; it must be at least 1");
+  check(o.padding.height >= 0 && o.padding.width >= 0, "conv2d: got padding ", text(o.padding),
+        "; it must not be negative");
+  check(o.groups > 0, "conv2d: got groups ", o.groups, "; there must be at least 1");
+}
+
+void check_arguments(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                     const Conv2dOptions& options) {
+  check_defined("conv2d", x);
+  check_defined("conv2d", weight);
+  check_same_device("conv2d", {x, weight, bias});
+  check_floating("conv2d", x);
+  check_same_dtype("conv2d", {x, weight, bias});
+  check_options(options);
+  check(x.dim() == 4, "conv2d: input has shape ", x.shape(), "; it must be (n, channels, height, width)",
+        x.dim() == 3 ? ", for one image unsqueeze(0)" : "");
+  check(weight.dim() == 4, "conv2d: weight has shape ", weight.shape(),
+        "; it must be (out, in / groups, kernel height, kernel width)");
+  check(weight.size(0) % options.groups == 0, "conv2d: ", weight.size(0),
+        " output channels (weight of shape ", weight.shape(), ") do not divide into ", options.groups,
+        " groups");
+  check(x.size(1) == weight.size(1) * options.groups, "conv2d: input of shape ", x.shape(), " has ",
+        x.size(1), " channels, weight of shape ", weight.shape(), " with ", options.groups,
+        " groups expects ", weight.size(1) * options.groups);
+  check(!bias.defined() || bias.shape() == Shape{weight.size(0)}, "conv2d: bias has shape ",
+        bias.defined() ? bias.shape() : Shape{}, "; it must be [", weight.size(0), "]");
+}
+
+std::int64_t output_size(std::int64_t size, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
+                         std::int64_t dilation) {
+  const std::int64_t room = size + 2 * padding - dilation * (kernel - 1) - 1;
+  return room < 0 ? 0 : room / stride + 1;
+}
+
+Conv2dGeometry geometry_of(const Shape& x, const Shape& weight, const Conv2dOptions& o) {
+  return {.n = x[0],
+          .in_channels = x[1],
+          .in_h = x[2],
+          .in_w = x[3],
+          .out_channels = weight[0],
+          .out_h = output_size(x[2], weight[2], o.stride.height, o.padding.height, o.dilation.height),
+          .out_w = output_size(x[3], weight[3], o.stride.width, o.padding.width, o.dilation.width),
+          .kernel_h = weight[2],
+          .kernel_w = weight[3],
+          .stride_h = o.stride.height,
+          .stride_w = o.stride.width,
+          .padding_h = o.padding.height,
+          .padding_w = o.padding.width,
+          .dilation_h = o.dilation.height,
+          .dilation_w = o.dilation.width,
+          .groups = o.groups};
+}
+
+/// What conv2d did: its sizes and options, for the ops of its backward.
+struct Conv {
+  Shape x, weight;
+  Conv2dOptions options;
+
+  Conv2dGeometry geometry() const { return geometry_of(x, weight, options); }
+};
+
+/// Keeps `tensor`, which only the gradient of `other` reads.
+autograd::Saved save_for(const Tensor& other, const Tensor& tensor) {
+  return save(other.requires_grad() ? tensor : Tensor{});
+}
+
+Tensor weight_gradient(const Tensor& g, const Tensor& x, const Conv& conv);
+
+void write_data_gradient(const Tensor& g, const Tensor& weight, const Conv& conv, const Tensor& dx,
+                         int beta) {
+  backend(g).conv2d.data_gradient(g.dtype(), conv.geometry(), raw(g), raw(weight), raw(dx), beta, stream(g));
+}
+
+/// The gradient of conv2d's input, g and weight contiguous.
+Tensor data_gradient(const Tensor& gradient, const Tensor& w, const Conv& conv) {
+  const Tensor g = gradient.contiguous(), weight = w.contiguous();
+  Tensor dx = make_tensor(conv.x, g.dtype(), g.device());
+  write_data_gradient(g, weight, conv, dx, 0);
+  if (recording(g, weight))
+    record("conv2d_data_gradient", dx, {g, weight},
+           [g = save_for(weight, g), weight = save_for(g, weight), conv](Backward& b) {
+             if (b.needs(0)) b.set(0, conv2d(b.grad(), weight.get(b), {}, conv.options));
+             if (b.needs(1)) b.set(1, weight_gradient(g.get(b), b.grad(), conv));
+           });
+  return dx;
+}
+
+Tensor weight_gradient(const Tensor& gradient, const Tensor& input, const Conv& conv) {
+  const Tensor g = gradient.contiguous(), x = input.contiguous();
+  Tensor dw = make_tensor(conv.weight, g.dtype(), g.device());
+  backend(g).conv2d.weight_gradient(g.dtype(), conv.geometry(), raw(g), raw(x), raw(dw), 0, nullptr, 0,
+                                    stream(g));
+  if (recording(g, x))
+    record("conv2d_weight_gradient", dw, {g, x}, [g = save_for(x, g), x = save_for(g, x), conv](Backward& b) {
+      if (b.needs(0)) b.set(0, conv2d(x.get(b), b.grad(), {}, conv.options));
+      if (b.needs(1)) b.set(1, data_gradient(g.get(b), b.grad(), conv));
+    });
+  return dw;
+}
+
+/// Weight and bias in one pass over g, each into the gradient that is already there.
+void write_parameter_gradients(Backward& b, const Tensor& g, const Tensor& x, const Conv& conv) {
+  const auto run = [&](std::byte* dweight, int beta, std::byte* dbias, int bias_beta) {
+    backend(g).conv2d.weight_gradient(g.dtype(), conv.geometry(), raw(g), raw(x), dweight, beta, dbias,
+                                      bias_beta, stream(g));
+  };
+  const auto with_bias = [&](std::byte* dweight, int beta) {
+    if (!b.needs(2)) return run(dweight, beta, nullptr, 0);
+    b.write(2, {conv.weight[0]}, g.dtype(), g.device(),
+            [&](const Tensor& dbias, int bias_beta) { run(dweight, beta, raw(dbias), bias_beta); });
+  };
+  if (!b.needs(1)) return with_bias(nullptr, 0);
+  b.write(1, conv.weight, g.dtype(), g.device(),
+          [&](const Tensor& dweight, int beta) { with_bias(raw(dweight), beta); });
+}
+
+void conv2d_backward(Backward& b, const Tensor& x, const Tensor& weight, const Conv& conv) {
+  if (b.create_graph()) {
+    if (b.needs(0)) b.set(0, data_gradient(b.grad(), weight, conv));
+    if (b.needs(1)) b.set(1, weight_gradient(b.grad(), x, conv));
+    if (b.needs(2)) b.set(2, sum(b.grad(), {0, 2, 3}));
+    return;
+  }
+  const Tensor g = b.grad().contiguous();
+  if (b.needs(1) || b.needs(2)) write_parameter_gradients(b, g, x, conv);
+  if (b.needs(0))
+    b.write(0, conv.x, g.dtype(), g.device(),
+            [&](const Tensor& dx, int beta) { write_data_gradient(g, weight, conv, dx, beta); });
+}
+
+}  // namespace
+
+Tensor conv2d(const Tensor& input, const Tensor& filter, const Tensor& bias_or_none,
+              const Conv2dOptions& options) {
+  check_arguments(input, filter, bias_or_none, options);
+  const Tensor x = input.contiguous(), weight = filter.contiguous();
+  const Tensor bias = bias_or_none.defined() ? bias_or_none.contiguous() : Tensor{};
+  const Conv conv{x.shape(), weight.shape(), options};
+  const Conv2dGeometry geometry = conv.geometry();
+  check(geometry.out_h > 0 && geometry.out_w > 0 && geometry.kernel_h > 0 && geometry.kernel_w > 0,
+        "conv2d: a kernel of ", geometry.kernel_h, " x ", geometry.kernel_w, " with dilation ",
+        text(options.dilation), " does not fit an input of shape ", x.shape(), " with padding ",
+        text(options.padding), "; use a larger input or padding, or a smaller kernel");
+  Tensor y =
+      make_tensor({geometry.n, geometry.out_channels, geometry.out_h, geometry.out_w}, x.dtype(), x.device());
+  backend(x).conv2d.forward(x.dtype(), geometry, raw(x), raw(weight), bias.defined() ? raw(bias) : nullptr,
+                            raw(y), stream(x));
+  if (recording(x, weight, bias))
+    record("conv2d", y, {x, weight, bias},
+           [x = save_for(weight, x), weight = save_for(x, weight), conv](Backward& b) {
+             conv2d_backward(b, x.get(b), weight.get(b), conv);
+           });
+  return y;
+}
+
+}  // namespace miniparallel
