@@ -112,8 +112,8 @@ Tensor masked_scale(const Tensor& x, double p, const RandomKey& key) {
   if (recording(x))
     record("dropout", y, {x}, [p, key](Backward& b) {
       if (b.create_graph()) return b.set(0, masked_scale(b.grad(), p, key));
-      const Tensor g = b.grad().contiguous();
-      b.write(0, g.shape(), g.dtype(), g.device(), [&](const Tensor& dx, int beta) {
+      const Tensor g = b.take_grad().contiguous();
+      b.write_over(0, g, [&](const Tensor& dx, int beta) {
         backend(g).random.dropout(g.dtype(), raw(dx), raw(g), g.numel(), p, beta, key, stream(g));
       });
     });

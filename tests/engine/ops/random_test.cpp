@@ -200,6 +200,17 @@ TEST_CASE("dropout: mask, scale and gradient") {
   CHECK(dropout(zeros({0, 3}), 0.5).numel() == 0);
 }
 
+TEST_CASE("dropout: first and second derivatives") {
+  const auto function = [](const std::vector<Tensor>& in) {
+    manual_seed(4);
+    const Tensor y = dropout(in[0], 0.4);
+    return y * y * in[0];
+  };
+  const std::vector<Tensor> inputs{randn({5, 7}, {.dtype = float64, .requires_grad = true})};
+  CHECK(autograd::gradcheck(function, inputs) == "");
+  CHECK(autograd::gradgradcheck(function, inputs) == "");
+}
+
 TEST_CASE("random: errors name the op and the remedy") {
   CHECK_THROWS_WITH_AS(randint(3, 3, {2}), doctest::Contains("randint"), Error);
   CHECK_THROWS_WITH_AS(rand({2}, {.dtype = int64}), doctest::Contains("int64"), Error);
