@@ -6,6 +6,7 @@
 #include "kernels/indexing.h"
 #include "kernels/matmul.h"
 #include "kernels/optimizer.h"
+#include "kernels/pool2d.h"
 #include "kernels/random.h"
 #include "kernels/reduce.h"
 #include "kernels/softmax.h"
@@ -20,6 +21,7 @@ struct Backend {
   const Indexing& indexing;
   const Matmul& matmul;
   const Optimizer& optimizer;
+  const Pool2d& pool2d;
   const Random& random;
   const Reduce& reduce;
   const Softmax& softmax;

@@ -10,6 +10,7 @@ const Backend& cpu_backend() {
       .indexing = cpu::indexing(),
       .matmul = cpu::matmul(),
       .optimizer = cpu::optimizer(),
+      .pool2d = cpu::pool2d(),
       .random = cpu::random(),
       .reduce = cpu::reduce(),
       .softmax = cpu::softmax(),

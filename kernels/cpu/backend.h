@@ -10,6 +10,7 @@ const Elementwise& elementwise();
 const Indexing& indexing();
 const Matmul& matmul();
 const Optimizer& optimizer();
+const Pool2d& pool2d();
 const Random& random();
 const Reduce& reduce();
 const Softmax& softmax();

@@ -1,0 +1,145 @@
+#include "engine/ops/common.h"
+
+// Pooling is a choice or a mean: the backward of each is linear, and the backward of that is the forward with
+// the choice held fixed.
+
+namespace miniparallel {
+namespace {
+
+using kernels::Pool2dGeometry;
+using kernels::PoolAxis;
+
+std::string text(Size2 size) { return message(size.height, " x ", size.width); }
+
+void check_input(const char* op, const Tensor& x) {
+  check_defined(op, x);
+  check_floating(op, x);
+  check(x.dim() == 4, op, ": input has shape ", x.shape(), "; it must be (n, channels, height, width)");
+}
+
+PoolAxis window_axis(std::int64_t size, std::int64_t kernel, std::int64_t stride, std::int64_t padding) {
+  const std::int64_t room = size + 2 * padding - kernel;
+  return {size, room < 0 ? 0 : room / stride + 1, kernel, stride, padding};
+}
+
+Pool2dGeometry window_geometry(const char* op, const Tensor& x, Size2 kernel, const Pool2dOptions& options) {
+  check_input(op, x);
+  const Size2 stride = options.stride.value_or(kernel), padding = options.padding;
+  check(kernel.height > 0 && kernel.width > 0, op, ": got kernel ", text(kernel), "; it must be at least 1");
+  check(stride.height > 0 && stride.width > 0, op, ": got stride ", text(stride), "; it must be at least 1");
+  check(padding.height >= 0 && padding.width >= 0 && 2 * padding.height <= kernel.height &&
+            2 * padding.width <= kernel.width,
+        op, ": got padding ", text(padding), " for kernel ", text(kernel),
+        "; it must lie between 0 and half of the kernel");
+  const Pool2dGeometry g{.planes = x.size(0) * x.size(1),
+                         .rows = window_axis(x.size(2), kernel.height, stride.height, padding.height),
+                         .columns = window_axis(x.size(3), kernel.width, stride.width, padding.width)};
+  check(g.rows.outputs > 0 && g.columns.outputs > 0, op, ": kernel ", text(kernel),
+        " does not fit an input of shape ", x.shape(), " with padding ", text(padding));
+  return g;
+}
+
+Tensor result_of(const Tensor& x, const Pool2dGeometry& g) {
+  return make_tensor({x.size(0), x.size(1), g.rows.outputs, g.columns.outputs}, x.dtype(), x.device());
+}
+
+/// What max_pool2d chose: the windows and which element of each.
+struct Choice {
+  Pool2dGeometry geometry;
+  Shape x_shape;
+  Tensor index;
+};
+
+Tensor gather(const Tensor& x, const Choice& choice);
+
+void write_scatter(const Tensor& g, const Choice& choice, const Tensor& dx, int beta) {
+  backend(g).pool2d.max_scatter(g.dtype(), choice.geometry, raw(g), choice.index.dtype(), raw(choice.index),
+                                raw(dx), beta, stream(g));
+}
+
+Tensor scatter(const Tensor& gradient, const Choice& choice) {
+  const Tensor g = gradient.contiguous();
+  Tensor dx = make_tensor(choice.x_shape, g.dtype(), g.device());
+  write_scatter(g, choice, dx, 0);
+  if (recording(g))
+    record("max_pool2d_scatter", dx, {g}, [choice](Backward& b) { b.set(0, gather(b.grad(), choice)); });
+  return dx;
+}
+
+Tensor gather(const Tensor& input, const Choice& choice) {
+  const Tensor x = input.contiguous();
+  Tensor y = result_of(x, choice.geometry);
+  backend(x).pool2d.max_gather(x.dtype(), choice.geometry, raw(x), choice.index.dtype(), raw(choice.index),
+                               raw(y), stream(x));
+  if (recording(x))
+    record("max_pool2d_gather", y, {x}, [choice](Backward& b) { b.set(0, scatter(b.grad(), choice)); });
+  return y;
+}
+
+Tensor average(const char* op, const Tensor& x, const Pool2dGeometry& geometry);
+
+void write_spread(const Tensor& g, const Pool2dGeometry& geometry, const Tensor& dx, int beta) {
+  backend(g).pool2d.average_backward(g.dtype(), geometry, raw(g), raw(dx), beta, stream(g));
+}
+
+/// Each gradient in equal shares over its window.
+Tensor spread(const char* op, const Tensor& gradient, const Pool2dGeometry& geometry, const Shape& x_shape) {
+  const Tensor g = gradient.contiguous();
+  Tensor dx = make_tensor(x_shape, g.dtype(), g.device());
+  write_spread(g, geometry, dx, 0);
+  if (recording(g))
+    record(op, dx, {g}, [op, geometry](Backward& b) { b.set(0, average(op, b.grad(), geometry)); });
+  return dx;
+}
+
+Tensor average(const char* op, const Tensor& input, const Pool2dGeometry& geometry) {
+  const Tensor x = input.contiguous();
+  Tensor y = result_of(x, geometry);
+  backend(x).pool2d.average(x.dtype(), geometry, raw(x), raw(y), stream(x));
+  if (recording(x))
+    record(op, y, {x}, [op, geometry, shape = x.shape()](Backward& b) {
+      if (b.create_graph()) return b.set(0, spread(op, b.grad(), geometry, shape));
+      const Tensor g = b.grad().contiguous();
+      b.write(0, shape, g.dtype(), g.device(),
+              [&](const Tensor& dx, int beta) { write_spread(g, geometry, dx, beta); });
+    });
+  return y;
+}
+
+}  // namespace
+
+Tensor max_pool2d(const Tensor& input, Size2 kernel, const Pool2dOptions& options) {
+  const Pool2dGeometry geometry = window_geometry("max_pool2d", input, kernel, options);
+  const Tensor x = input.contiguous();
+  Tensor y = result_of(x, geometry);
+  const bool recorded = recording(x);
+  const DType index_dtype = kernel.height * kernel.width <= 256 ? uint8 : int32;
+  const Tensor index = recorded ? make_tensor(y.shape(), index_dtype, x.device()) : Tensor{};
+  backend(x).pool2d.max(x.dtype(), geometry, raw(x), raw(y), index_dtype, recorded ? raw(index) : nullptr,
+                        stream(x));
+  if (recorded)
+    record("max_pool2d", y, {x}, [choice = Choice{geometry, x.shape(), index}](Backward& b) {
+      if (b.create_graph()) return b.set(0, scatter(b.grad(), choice));
+      const Tensor g = b.grad().contiguous();
+      b.write(0, choice.x_shape, g.dtype(), g.device(),
+              [&](const Tensor& dx, int beta) { write_scatter(g, choice, dx, beta); });
+    });
+  return y;
+}
+
+Tensor avg_pool2d(const Tensor& x, Size2 kernel, const Pool2dOptions& options) {
+  return average("avg_pool2d", x, window_geometry("avg_pool2d", x, kernel, options));
+}
+
+Tensor adaptive_avg_pool2d(const Tensor& x, Size2 output) {
+  const char* op = "adaptive_avg_pool2d";
+  check_input(op, x);
+  check(output.height > 0 && output.width > 0, op, ": got output ", text(output), "; it must be at least 1");
+  check(x.size(2) > 0 && x.size(3) > 0, op, ": input of shape ", x.shape(), " has no pixels");
+  return average(op, x,
+                 {.planes = x.size(0) * x.size(1),
+                  .rows = {x.size(2), output.height, 0, 0, 0},
+                  .columns = {x.size(3), output.width, 0, 0, 0}});
+}
+
+}  // namespace miniparallel

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <miniparallel/dtype.h>
+
+#include "kernels/macros.h"
+#include "kernels/stream.h"
+
+#include <cstdint>
+
+namespace miniparallel::kernels {
+
+/// One dimension of a pooling: outputs `outputs` windows over `size` elements.
+struct PoolAxis {
+  std::int64_t size, outputs;
+  std::int64_t kernel, stride, padding;  ///< kernel 0: adaptive, window i is [i size / outputs, (i + 1) size
+                                         ///< / outputs) with the bounds rounded outwards
+
+  /// First element of window i, before the array for a window that begins in the padding.
+  MP_INLINE std::int64_t start(std::int64_t i) const {
+    return kernel == 0 ? i * size / outputs : i * stride - padding;
+  }
+  /// The part of window i inside of the array.
+  MP_INLINE std::int64_t begin(std::int64_t i) const { return start(i) > 0 ? start(i) : 0; }
+  MP_INLINE std::int64_t end(std::int64_t i) const {
+    const std::int64_t last = kernel == 0 ? ((i + 1) * size + outputs - 1) / outputs : start(i) + kernel;
+    return last < size ? last : size;
+  }
+  /// Elements that an average over window i counts, zeros in the padding included.
+  MP_INLINE std::int64_t counted(std::int64_t i) const { return kernel == 0 ? end(i) - begin(i) : kernel; }
+};
+
+/// x (planes, rows.size, columns.size) -> y (planes, rows.outputs, columns.outputs), row-major.
+struct Pool2dGeometry {
+  std::int64_t planes;
+  PoolAxis rows, columns;
+};
+
+/// dtype: float32 or float64; index_dtype: uint8, or int32 for windows of more than 256 elements. beta is 0
+/// (the result need not be initialised) or 1 (it is added to). Nothing may alias.
+struct Pool2d {
+  /// The maximum of each window; a NaN wins. `index`: which element of the window it was (row times the
+  /// kernel's width plus column), the first of equal ones, of NaNs the last; null when it is not wanted.
+  void (*max)(DType dtype, const Pool2dGeometry& geometry, const void* x, void* y, DType index_dtype,
+              void* index, Stream stream);
+  /// dx = beta dx + each element of g where `index` says that its maximum came from.
+  void (*max_scatter)(DType dtype, const Pool2dGeometry& geometry, const void* g, DType index_dtype,
+                      const void* index, void* dx, int beta, Stream stream);
+  /// y = the elements of x that `index` names.
+  void (*max_gather)(DType dtype, const Pool2dGeometry& geometry, const void* x, DType index_dtype,
+                     const void* index, void* y, Stream stream);
+  /// The mean of each window.
+  void (*average)(DType dtype, const Pool2dGeometry& geometry, const void* x, void* y, Stream stream);
+  void (*average_backward)(DType dtype, const Pool2dGeometry& geometry, const void* g, void* dx, int beta,
+                           Stream stream);
+};
+
+}  // namespace miniparallel::kernels
