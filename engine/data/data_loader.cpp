@@ -1,8 +1,7 @@
 #include <miniparallel/data/data_loader.h>
-#include <miniparallel/random.h>
 
 #include "engine/error.h"
-#include "kernels/philox.h"
+#include "engine/random/generator.h"
 
 namespace miniparallel::data::detail {
 
@@ -14,14 +13,7 @@ void check_options(const DataLoaderOptions& options, std::int64_t size) {
   check(!(options.shuffle && options.sampler), "DataLoader: shuffle and sampler exclude each other");
 }
 
-std::uint64_t draw_seed() {
-  RandomState state = random_state();
-  const auto block =
-      kernels::philox(state.seed, state.ordinal, ~std::uint64_t{0});  // a counter that no op uses
-  ++state.ordinal;
-  set_random_state(state);
-  return static_cast<std::uint64_t>(block.word[0]) << 32 | block.word[1];
-}
+std::uint64_t draw_seed() { return kernels::random_bits(next_random_key(1), 0); }
 
 RandomStream example_stream(const LoaderPosition& epoch, std::int64_t place) {
   // The streams below 2^36 are those of the epochs' orders.

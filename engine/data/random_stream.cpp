@@ -5,12 +5,19 @@
 
 namespace miniparallel::data {
 
+namespace {
+
 __extension__ using Wide = unsigned __int128;
+
+// A program may give one seed to `manual_seed` and to its loader: the key keeps their numbers apart.
+constexpr std::uint64_t kDataKey = 0x6461746120736574;
+
+}  // namespace
 
 std::uint32_t RandomStream::bits() {
   const std::uint64_t place = drawn_ % block_.size();
   if (place == 0) {
-    const auto block = kernels::philox(seed_, drawn_ / block_.size(), stream_);
+    const auto block = kernels::philox(seed_ ^ kDataKey, drawn_ / block_.size(), stream_);
     for (std::size_t i = 0; i < block_.size(); ++i) block_[i] = block.word[i];
   }
   ++drawn_;

@@ -124,7 +124,7 @@ Tensor Tensor::flatten(int start_dim, int end_dim) const {
 
 Tensor Tensor::permute(const Shape& dims) const {
   check(dims.rank() == dim(), "permute: got ", dims.rank(), " dimensions for a tensor with ", dim());
-  Shape order, inverse = dims, sizes, new_strides;
+  Shape inverse = dims, sizes, new_strides;
   bool used[kMaxRank] = {};
   for (int i = 0; i < dim(); ++i) {
     const int d = normalize_dim("permute", static_cast<int>(dims[i]), dim());

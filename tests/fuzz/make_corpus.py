@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""Writes the small files that the fuzzers start from: valid ones of every kind, and some near misses."""
+import gzip
+import shutil
+import struct
+from pathlib import Path
+
+corpus = Path(__file__).parent / "corpus"
+
+
+def put(parser, name, content):
+    folder = corpus / parser
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(content)
+
+
+def idx(code, shape, elements):
+    return bytes([0, 0, code, len(shape)]) + struct.pack(f">{len(shape)}I", *shape) + elements
+
+
+images = idx(8, (2, 3, 3), bytes(range(18)))
+put("idx", "uint8", images)
+put("idx", "uint8.gz", gzip.compress(images, mtime=0))
+put("idx", "int32", idx(0x0C, (2,), struct.pack(">2i", -1, 258)))
+put("idx", "float32", idx(0x0D, (1, 2), struct.pack(">2f", 0.5, -2)))
+put("idx", "float64", idx(0x0E, (1,), struct.pack(">d", 0.1)))
+put("idx", "huge", idx(8, (0xFFFFFFFF, 0xFFFFFFFF), b"a"))
+put("idx", "many_dimensions", idx(8, (1,) * 9, b"a"))
+
+put("gzip", "plain", b"plain text " * 9)
+put("gzip", "member", gzip.compress(b"abc" * 50, mtime=0))
+put("gzip", "members", gzip.compress(b"abc", mtime=0) * 3)
+put("gzip", "zeros", gzip.compress(bytes(10**6), mtime=0))
+
+put("csv", "plain", b"x,y\n1,2\n3,4.5\n")
+put("csv", "quoted", b'\xef\xbb\xbfname,"a ""b"""\r\n"1\n",2\r\n\r\n-1e3,nan')
+put("csv", "ragged", b"a,b\n1\n")
+
+put("cifar10", "record", bytes([3]) + bytes(3072))
+put("cifar10", "label", bytes([10]) + bytes(3072))
+
+for file in (Path(__file__).parent.parent / "data" / "safetensors").glob("*.safetensors"):
+    (corpus / "safetensors").mkdir(parents=True, exist_ok=True)
+    shutil.copy(file, corpus / "safetensors")
+header = b'{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[2,3]}}'
+put("safetensors", "overlap", struct.pack("<Q", len(header)) + header + bytes(4))
