@@ -1,0 +1,123 @@
+// Trains a classifier of handwritten digits, or of clothes: a whole training program on one page.
+//
+//   mnist --epochs 3 --save digits.safetensors         train, test after each epoch, save
+//   mnist --load digits.safetensors --epochs 0         test only
+//
+// The files beside this one hold what is not about training: options, progress bar, report, finding the data.
+
+#include <miniparallel/miniparallel.h>
+
+#include <exception>
+#include <iostream>
+#include <memory>
+
+#include "find_data.h"
+#include "options.h"
+#include "progress.h"
+#include "report.h"
+
+using namespace miniparallel;
+
+// A model is a plain struct of layers with a call operator.
+
+struct Cnn {
+  nn::Conv2d conv1{1, 32, 3}, conv2{32, 64, 3};
+  nn::Dropout drop1{0.25}, drop2{0.5};
+  nn::Linear fc1{9216, 128}, fc2{128, 10};
+
+  Tensor operator()(Tensor x) {
+    x = max_pool2d(relu(conv2(relu(conv1(x)))), 2);
+    return fc2(drop2(relu(fc1(drop1(x).flatten(1)))));
+  }
+};
+
+struct Mlp {
+  nn::Linear fc1{784, 512}, fc2{512, 256}, fc3{256, 10};
+
+  Tensor operator()(Tensor x) { return fc3(relu(fc2(relu(fc1(x.flatten(1)))))); }
+};
+
+template <class Model>
+std::unique_ptr<optim::Optimizer> make_optimizer(const Model& model, const Options& options) {
+  if (options.optimizer == "sgd") {
+    return std::make_unique<optim::SGD>(parameters(model),
+                                        optim::SGDOptions{.lr = options.lr, .momentum = 0.9});
+  }
+  if (options.optimizer == "adamw") {
+    return std::make_unique<optim::AdamW>(parameters(model), optim::AdamWOptions{.lr = options.lr});
+  }
+  return std::make_unique<optim::Adam>(parameters(model), optim::AdamOptions{.lr = options.lr});
+}
+
+// One pass over the training set: for each batch predict, measure the error, find its gradient, step.
+template <class Model>
+Scores train_epoch(Model& model, data::DataLoader<data::Mnist>& batches, optim::Optimizer& optimizer,
+                   Device device, Progress& progress) {
+  train(model);  // dropout is on
+  Scores scores;
+  for (auto& [images, labels] : batches) {
+    const Tensor logits = model(images.to(device)), targets = labels.to(device);
+    const Tensor loss = cross_entropy(logits, targets);
+    loss.backward();
+    optimizer.step();
+    optimizer.zero_grad();
+    scores.add(loss, logits, targets);
+    progress.show(scores);
+  }
+  return scores;
+}
+
+// One pass over the test set, which the model has never been trained on.
+template <class Model>
+Scores test(Model& model, data::DataLoader<data::Mnist>& batches, Device device) {
+  const NoGradGuard no_gradients;
+  eval(model);  // dropout is off
+  Scores scores;
+  for (auto& [images, labels] : batches) {
+    const Tensor logits = model(images.to(device)), targets = labels.to(device);
+    scores.add(cross_entropy(logits, targets), logits, targets);
+  }
+  return scores;
+}
+
+template <class Model>
+void run(Model model, const Options& options) {
+  const Device device = Device::parse(options.device == "auto" ? "cpu" : options.device);
+  if (!options.load.empty()) load(model, options.load);
+  to(model, device);
+
+  const DataSource source = find_data(options.data);
+  data::DataLoader train_batches(data::Mnist(source.folder, data::Split::train),
+                                 {.batch_size = options.batch_size,
+                                  .shuffle = true,
+                                  .num_workers = options.workers,
+                                  .seed = options.seed});
+  data::DataLoader test_batches(data::Mnist(source.folder, data::Split::test),
+                                {.batch_size = 500, .num_workers = options.workers});
+  const auto optimizer = make_optimizer(model, options);
+
+  Report report(options, source, device, num_parameters(model));
+  Scores tested;
+  for (int epoch = 1; epoch <= options.epochs; ++epoch) {
+    Progress progress(epoch, options, train_batches.dataset().size());
+    const Scores trained = train_epoch(model, train_batches, *optimizer, device, progress);
+    tested = test(model, test_batches, device);
+    report.add_epoch(trained, tested);
+    if (!options.save.empty()) save(model, options.save);
+  }
+  if (options.epochs == 0) tested = test(model, test_batches, device);
+  report.finish(tested);
+}
+
+int main(int argc, char** argv) try {
+  const Options options = parse_options(argc, argv);
+  manual_seed(options.seed);  // before the model is made: its first weights are random
+  if (options.model == "mlp") {
+    run(Mlp{}, options);
+  } else {
+    run(Cnn{}, options);
+  }
+} catch (const std::exception& error) {
+  std::cerr << "mnist: " << error.what() << '\n';
+  return 1;
+}

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+/// What the user asked for on the command line.
+struct Options {
+  std::string data;  ///< folder; empty: look for it
+  int epochs = 3;
+  std::int64_t batch_size = 64;
+  std::string model = "cnn", optimizer = "adam";
+  double lr = 0;  ///< 0: what suits the optimizer
+  int workers = 0;
+  std::uint64_t seed = 1;
+  std::string save, load;
+  std::string device = "auto";
+  bool json = false;
+};
+
+/// Reads the command line; prints help or what is wrong with it and ends the program where there is nothing
+/// to run.
+Options parse_options(int argc, char** argv);

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <miniparallel/tensor.h>
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <iosfwd>
+
+#include "options.h"
+
+/// How well the model did on the images so far.
+class Scores {
+ public:
+  static constexpr int kClasses = 10;
+  using Clock = std::chrono::steady_clock;
+
+  /// Counts a batch: its mean loss, the model's output [n, classes] and the right classes [n].
+  void add(const miniparallel::Tensor& loss, const miniparallel::Tensor& logits,
+           const miniparallel::Tensor& targets);
+
+  std::int64_t images() const { return images_; }
+  double loss() const { return images_ ? loss_ / static_cast<double>(images_) : 0; }
+  double accuracy() const;  ///< 0 to 1
+  double seconds() const { return std::chrono::duration<double>(last_ - start_).count(); }
+  /// Images of class `target` that were taken for class `guess`.
+  std::int64_t count(int target, int guess) const { return counts_.at(target).at(guess); }
+
+ private:
+  Clock::time_point start_ = Clock::now(), last_ = start_;
+  std::int64_t images_ = 0;
+  double loss_ = 0;
+  std::array<std::array<std::int64_t, kClasses>, kClasses> counts_{};
+};
+
+/// Where text for people goes: stdout, or stderr where stdout carries JSON.
+std::ostream& text_stream(const Options& options);
+
+/// How far an epoch is: a bar that redraws itself on a terminal, else a line every tenth of the epoch.
+class Progress {
+ public:
+  Progress(int epoch, const Options& options, std::int64_t images);
+
+  void show(const Scores& scores);
+
+ private:
+  std::ostream& out_;
+  bool terminal_;
+  std::string title_;
+  std::int64_t images_;
+  int tenths_ = 0;                   ///< of the epoch that have their line
+  Scores::Clock::time_point drawn_;  ///< when the bar was last drawn
+};

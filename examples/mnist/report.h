@@ -1,0 +1,28 @@
+#pragma once
+
+#include <miniparallel/device.h>
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+
+#include "find_data.h"
+#include "options.h"
+#include "progress.h"
+
+/// Tells the user, and with --json a program, what was trained, how each epoch went and how good it is in the
+/// end.
+class Report {
+ public:
+  Report(const Options& options, const DataSource& source, miniparallel::Device device,
+         std::int64_t parameters);
+
+  void add_epoch(const Scores& trained, const Scores& tested);
+
+  /// The table per class.
+  void finish(const Scores& tested);
+
+ private:
+  const Options& options_;
+  const DataSource& source_;
+  nlohmann::ordered_json json_;
+};

@@ -1,0 +1,123 @@
+// Runs examples/mnist as its users do, on a tiny data set.
+
+#include <doctest/doctest.h>
+#include <miniparallel/io.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "examples/mnist/child_process.h"
+#include "tests/support/idx_files.h"
+
+namespace miniparallel {
+namespace {
+
+using Json = nlohmann::json;
+using Arguments = std::vector<std::string>;
+
+/// A folder with 40 training and 20 test images.
+struct TinyData : testing::TemporaryFolder {
+  TinyData() {
+    testing::write_mnist_split(path(), "train", 40, true);
+    testing::write_mnist_split(path(), "t10k", 20, false);
+  }
+};
+
+/// Runs the program; its text comes with its output where `text` is set.
+ChildResult mnist(const Arguments& arguments, bool text = false) {
+  Arguments command = {"/bin/sh", "-c", text ? "exec \"$0\" \"$@\" 2>&1" : "exec \"$0\" \"$@\" 2>/dev/null",
+                       MINIPARALLEL_MNIST};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  return run_child(command);
+}
+
+Json train(const TinyData& data, const Arguments& more) {
+  Arguments arguments = {"--json", "--data", data.path(), "--model", "mlp", "--batch-size", "16"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  const ChildResult result = mnist(arguments);
+  REQUIRE(result.status == 0);
+  return Json::parse(result.output);
+}
+
+void forget_times(Json& result) {
+  for (Json& epoch : result["epochs"]) {
+    for (const char* part : {"train", "test"}) epoch[part].erase("seconds");
+  }
+  result["test"].erase("seconds");
+}
+
+TEST_CASE("mnist: --help teaches every option") {
+  const ChildResult help = mnist({"--help"});
+  CHECK(help.status == 0);
+  for (const char* option : {"--data", "--epochs", "--batch-size", "--model", "--optimizer", "--lr",
+                             "--workers", "--seed", "--save", "--load", "--device", "--json", "Examples:"}) {
+    CHECK_MESSAGE(help.output.find(option) != std::string::npos, option);
+  }
+}
+
+TEST_CASE("mnist: trains, reports JSON, and one seed gives one result") {
+  const TinyData data;
+  Json result = train(data, {"--epochs", "2", "--workers", "2"});
+  CHECK(result["parameters"] == 535'818);
+  CHECK(result["data"]["folder"] == data.path().string());
+  REQUIRE(result["epochs"].size() == 2);
+  CHECK(result["epochs"][0]["train"]["images"] == 40);
+  CHECK(result["epochs"][1]["train"]["loss"] < result["epochs"][0]["train"]["loss"]);
+  CHECK(result["test"]["images"] == 20);
+  CHECK(result["test"]["classes"].size() == 10);
+  CHECK(result["test"]["classes"][3]["images"] == 2);
+
+  Json again = train(data, {"--epochs", "2", "--workers", "0"});
+  forget_times(result);
+  forget_times(again);
+  CHECK(result == again);
+  CHECK(train(data, {"--epochs", "2", "--seed", "2"})["test"]["loss"] != result["test"]["loss"]);
+}
+
+TEST_CASE("mnist: what is saved can be loaded and gives the same result") {
+  const TinyData data;
+  const std::string file = data / "weights.safetensors";
+  const Json trained = train(data, {"--epochs", "1", "--save", file});
+  const Json loaded = train(data, {"--epochs", "0", "--load", file});
+  CHECK(loaded["test"]["loss"] == trained["test"]["loss"]);
+  CHECK(loaded["epochs"].empty());
+  const StateDict weights = load(file);
+  CHECK(weights.size() == 6);
+  CHECK(weights.at("fc1.weight").shape() == Shape{512, 784});
+
+  const ChildResult wrong =
+      mnist({"--data", data.path(), "--epochs", "0", "--model", "cnn", "--load", file}, true);
+  CHECK(wrong.status == 1);
+  CHECK(wrong.output.find("conv1.weight") != std::string::npos);
+}
+
+TEST_CASE("mnist: every optimizer and the CNN run") {
+  const TinyData data;
+  for (const char* optimizer : {"sgd", "adam", "adamw"}) {
+    const Json result = train(data, {"--epochs", "1", "--optimizer", optimizer});
+    CHECK(result["optimizer"] == optimizer);
+    CHECK(result["test"]["loss"].is_number());
+  }
+  const ChildResult cnn = mnist({"--data", data.path(), "--epochs", "1"}, true);
+  CHECK(cnn.status == 0);
+  CHECK(cnn.output.find("1199882 parameters") != std::string::npos);
+  CHECK(cnn.output.find("epoch 1/1 100 %") != std::string::npos);
+  CHECK(cnn.output.find("images/s") != std::string::npos);
+  CHECK(cnn.output.find("\r") == std::string::npos);  // no redrawing where it is no terminal
+  CHECK(cnn.output.find("most often taken for") != std::string::npos);
+}
+
+TEST_CASE("mnist: mistakes of the user are explained") {
+  const testing::TemporaryFolder nothing;
+  const ChildResult no_data = mnist({"--data", nothing.path()}, true);
+  CHECK(no_data.status == 1);
+  CHECK(no_data.output.find("mnist: Mnist: neither train-images-idx3-ubyte") == 0);
+  const ChildResult no_model = mnist({"--model", "transformer"}, true);
+  CHECK(no_model.status != 0);
+  CHECK(no_model.output.find("--model") != std::string::npos);
+  CHECK(mnist({"--epochs", "-1"}).status != 0);
+  CHECK(mnist({"--lr", "0"}).status != 0);
+}
+
+}  // namespace
+}  // namespace miniparallel
