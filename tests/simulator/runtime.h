@@ -58,7 +58,8 @@ struct Work {
 /// the error, sets the thread's last error and leaves `*queued` alone.
 cudaError_t enqueue(cudaStream_t stream, Work work, OperationRef* queued = nullptr);
 
-/// Opens a gate: the work behind it may run once `after` has finished. An open gate stays as it is.
+/// Opens a gate: the work behind it may run once `after` has finished. A second call without `after` lets the
+/// work run at once; with it, it changes nothing.
 void open_gate(const std::shared_ptr<Gate>& gate, std::vector<OperationRef> after = {});
 
 /// Waits in the host for the stream, as cudaStreamSynchronize does, without counting it as the program's own

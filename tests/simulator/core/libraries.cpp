@@ -19,7 +19,7 @@ cudaError_t enqueue(cudaStream_t handle, Work work, OperationRef* queued) {
 void open_gate(const std::shared_ptr<Gate>& gate, std::vector<OperationRef> after) {
   Simulation& s = simulation();
   const Lock lock(s.mutex);
-  if (!gate->open) gate->after = std::move(after);
+  if (!gate->open || after.empty()) gate->after = std::move(after);
   gate->open = true;
   s.changed.notify_all();
 }

@@ -68,6 +68,9 @@ OperationRef append(Simulation& s, const std::shared_ptr<Stream>& stream, Work w
   add_legacy_order(s, *stream, work.after);
   stream->clock.join(s.host);
   for (const auto& before : work.after) stream->clock.join(before->clock);
+  if (work.gate) {
+    for (const auto& before : work.gate->after) stream->clock.join(before->clock);
+  }
   stream->clock.set(stream->index, stream->sequence);
   operation->clock = stream->clock;
   std::erase_if(work.after,

@@ -116,11 +116,17 @@ const char* ncclGetErrorString(ncclResult_t result) {
 /// The last failure of a call made by this thread, "" if there was none.
 const char* ncclGetLastError(ncclComm_t) { return last_error.c_str(); }
 
+/// ncclInvalidUsage after calls that did not match, ncclUnhandledCudaError if this rank's device failed,
+/// ncclRemoteError if another's did.
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* error) {
   if (comm == nullptr || error == nullptr)
     return failed(ncclInvalidArgument, "ncclCommGetAsyncError: a pointer is NULL");
   if (!Handles<ncclComm>::instance().alive(comm)) return check(comm, "ncclCommGetAsyncError");
-  *error = sticky_error(comm->device()) == cudaSuccess ? comm->clique->error.load() : ncclUnhandledCudaError;
+  *error = comm->clique->error;
+  for (int rank = 0; rank < comm->clique->size(); ++rank) {
+    if (sticky_error(comm->clique->device(rank)) != cudaSuccess) *error = ncclRemoteError;
+  }
+  if (sticky_error(comm->device()) != cudaSuccess) *error = ncclUnhandledCudaError;
   return ncclSuccess;
 }
 

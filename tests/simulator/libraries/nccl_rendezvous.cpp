@@ -99,6 +99,7 @@ bool Rendezvous::join(std::size_t index, const NcclCall& call, std::uint64_t lau
   {
     const std::lock_guard lock(mutex_);
     Seat& seat = seats_[index];
+    if (seat.given_up) return false;
     seat.joined = true;
     seat.call = call;
     seat.launch = launch;
@@ -163,7 +164,6 @@ Work Rendezvous::departure(const std::shared_ptr<Rendezvous>& self, std::size_t 
     return cudaSuccess;
   };
   work.gate = seat.gate;
-  work.after = self->arrivals();
   return work;
 }
 
@@ -193,15 +193,6 @@ std::string Rendezvous::explain() {
             std::to_string(seat.device) + ')';
   }
   return name_ + " was called by rank " + present + " and still waits for rank " + missing + '.';
-}
-
-std::vector<OperationRef> Rendezvous::arrivals() {
-  const std::lock_guard lock(mutex_);
-  std::vector<OperationRef> all;
-  for (const Seat& seat : seats_) {
-    if (seat.arrival) all.push_back(seat.arrival);
-  }
-  return all;
 }
 
 std::vector<const void*> Rendezvous::inputs(std::size_t offset) const {

@@ -42,8 +42,8 @@ class Rendezvous {
   /// `name` tells this operation from others of its communicator; `ranks` and `devices` list who takes part.
   Rendezvous(std::string name, const std::vector<int>& ranks, const std::vector<int>& devices);
 
-  /// Takes the seat. False, with a report, if the call does not match those of the ranks that came before.
-  /// `launch` is the group of calls that this one belongs to.
+  /// Takes the seat. False, with a report if it is the first, if the call does not match those of the ranks
+  /// that came before. `launch` is the group of calls that this one belongs to.
   bool join(std::size_t seat, const NcclCall& call, std::uint64_t launch);
   /// True when every rank has made its call.
   bool over();
@@ -71,7 +71,6 @@ class Rendezvous {
   };
 
   std::string explain();
-  std::vector<OperationRef> arrivals();
   void deliver(const Seat& seat);
   void reduce_once(const NcclCall& call);
   std::vector<const void*> inputs(std::size_t offset) const;

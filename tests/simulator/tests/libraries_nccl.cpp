@@ -220,6 +220,23 @@ TEST_CASE("libraries: a collective waits for somebody to wait for it, and for th
   cudaFreeHost(seen);
 }
 
+TEST_CASE("libraries: a collective orders the streams of its ranks") {
+  const TestMachine machine(2);
+  const Ranks ranks(2);
+  const RankBuffers<float> data(2, 1, value), token(2, 1, value);
+  cudaSetDevice(1);
+  REQUIRE(cudaDeviceEnablePeerAccess(0, 0) == cudaSuccess);
+  const float written = 42;
+  cudaMemcpyAsync(data[0], &written, sizeof(float), cudaMemcpyHostToDevice, ranks.stream(0));
+  REQUIRE(ranks.grouped([&](int rank, ncclComm_t comm, cudaStream_t stream) {
+    ncclAllReduce(token[rank], token[rank], 1, ncclFloat, ncclSum, comm, stream);
+  }) == ncclSuccess);
+  cudaMemcpyPeerAsync(data[1], 1, data[0], 0, sizeof(float), ranks.stream(1));
+  REQUIRE(ranks.synchronize() == cudaSuccess);
+  CHECK(data.download(1)[0] == written);
+  cudaSetDevice(0);
+}
+
 TEST_CASE("libraries: the bytes on links are those of a ring") {
   const TestMachine machine(4);
   const Ranks ranks(4);

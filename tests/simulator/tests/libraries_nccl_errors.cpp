@@ -1,6 +1,7 @@
 // What the simulated NCCL refuses, reports and survives.
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <string>
@@ -96,6 +97,17 @@ TEST_CASE("libraries: calls that do not match are reported and do not hang") {
   CHECK(contains(text, "ncclBroadcast of 4 float32, root 0"));
 }
 
+TEST_CASE("libraries: a third rank that joins calls that do not match is not reported again") {
+  const TestMachine machine(3);
+  const Ranks ranks(3);
+  const RankBuffers<float> data(3, 8, ones);
+  CHECK(ranks.grouped([&](int rank, ncclComm_t comm, cudaStream_t stream) {
+    ncclAllReduce(data[rank], data[rank], rank == 0 ? 4 : 8, ncclFloat, ncclSum, comm, stream);
+  }) == ncclInvalidUsage);
+  only_report(Finding::library);
+  CHECK(ranks.synchronize() == cudaSuccess);
+}
+
 TEST_CASE("libraries: one thread that calls for two ranks outside a group is reported") {
   const TestMachine machine(2);
   const Ranks ranks(2);
@@ -131,6 +143,35 @@ TEST_CASE("libraries: ncclCommAbort frees those who wait") {
     CHECK(ncclAllReduce(data[0], data[0], 4, ncclFloat, ncclSum, ranks.comms[0], ranks.stream(0)) ==
           ncclInvalidArgument);
     CHECK(contains(ncclGetLastError(nullptr), "aborted"));
+  }
+}
+
+TEST_CASE("libraries: a device lost during a collective shows on the other ranks, which abort and go on") {
+  for (const auto streams : {Streams::lazy, Streams::threaded}) {
+    const TestMachine machine(2, streams);
+    Ranks ranks(2);
+    const RankBuffers<float> data(2, 4, ones);
+    cudaStream_t blocked = ranks.stream(1);
+    std::atomic<bool> go = false;
+    cudaLaunchHostFunc(
+        blocked,
+        [](void* flag) {
+          while (!*static_cast<std::atomic<bool>*>(flag)) std::this_thread::yield();
+        },
+        &go);
+    REQUIRE(ranks.grouped([&](int rank, ncclComm_t comm, cudaStream_t stream) {
+      ncclAllReduce(data[rank], data[rank], 4, ncclFloat, ncclSum, comm, stream);
+    }) == ncclSuccess);
+    lose_device(1);
+    go = true;
+    ncclResult_t error = ncclSuccess;
+    CHECK(ncclCommGetAsyncError(ranks.comms[0], &error) == ncclSuccess);
+    CHECK(error == ncclRemoteError);
+    CHECK(ncclCommGetAsyncError(ranks.comms[1], &error) == ncclSuccess);
+    CHECK(error == ncclUnhandledCudaError);
+    CHECK(ncclCommAbort(ranks.comms[0]) == ncclSuccess);
+    CHECK(cudaStreamSynchronize(ranks.stream(0)) == cudaSuccess);
+    take_reports();
   }
 }
 
