@@ -17,13 +17,15 @@ namespace miniparallel::simulator::testing {
 /// take.
 class TestMachine {
  public:
-  explicit TestMachine(int gpus, Streams streams = Streams::lazy, std::uint64_t seed = 0) {
+  /// A test that makes the host wait in vain asks for little patience.
+  explicit TestMachine(int gpus, Streams streams = Streams::lazy, std::uint64_t seed = 0,
+                       std::chrono::milliseconds patience = std::chrono::seconds(20)) {
     Machine machine = machine_with(gpus);
     machine.streams = streams;
     machine.seed = seed;
     for (Gpu& gpu : machine.gpus) gpu.memory = std::size_t{64} << 20;
     machine.checking = true;
-    machine.patience = std::chrono::milliseconds(100);
+    machine.patience = patience;
     reset(machine);
     take_reports();
     previous_ = set_report_handler([](const Report&) {});

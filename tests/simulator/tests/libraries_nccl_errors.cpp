@@ -22,7 +22,8 @@ template <class Body>
 void for_every_order(int gpus, Body&& body) {
   for (std::uint64_t seed = 0; seed <= 8; ++seed) {
     INFO("seed " << seed);
-    const TestMachine machine(gpus, seed == 8 ? Streams::threaded : Streams::lazy, seed);
+    const TestMachine machine(gpus, seed == 8 ? Streams::threaded : Streams::lazy, seed,
+                              std::chrono::milliseconds(100));
     body();
   }
 }
@@ -123,11 +124,7 @@ TEST_CASE("libraries: one thread that calls for two ranks outside a group is rep
 
 TEST_CASE("libraries: ncclCommAbort frees those who wait") {
   for (const auto streams : {Streams::lazy, Streams::threaded}) {
-    Machine settings = machine_with(2);
-    settings.streams = streams;
-    settings.patience = std::chrono::seconds(20);
-    const TestMachine machine(2);
-    reset(settings);
+    const TestMachine machine(2, streams);
     Ranks ranks(2);
     const RankBuffers<float> data(2, 4, ones);
     CHECK(ncclAllReduce(data[0], data[0], 4, ncclFloat, ncclSum, ranks.comms[0], ranks.stream(0)) ==
@@ -251,7 +248,7 @@ TEST_CASE("libraries: ncclCommInitRank by one thread in a group, and its refusal
 }
 
 TEST_CASE("libraries: a rank that never joins the communicator is reported") {
-  const TestMachine machine(2);
+  const TestMachine machine(2, Streams::lazy, 0, std::chrono::milliseconds(100));
   ncclUniqueId id;
   REQUIRE(ncclGetUniqueId(&id) == ncclSuccess);
   ncclComm_t comm;
