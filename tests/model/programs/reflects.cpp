@@ -2,6 +2,7 @@
 #include <miniparallel/model/reflect.h>
 
 #include <cstdint>
+#include <functional>
 
 using namespace miniparallel::reflect;
 
@@ -65,6 +66,18 @@ class Private {
   explicit Private(Net* net) : unlisted_(net) {}
   Net* unlisted() const { return unlisted_; }
 };
+class Opaque {
+  explicit Opaque(int);
+
+ public:
+  Opaque() = default;
+  void* handle = nullptr;
+};
+struct DeclaredPlain {
+  Layer fc{1, 2};
+  Opaque opaque;
+  std::function<int(int)> callback;
+};
 struct Base {
   Layer base{1, 2};
 };
@@ -77,6 +90,15 @@ struct Big {
       i23, i24, i25, i26, i27, i28, i29, i30, i31, i32, i33, i34, i35, i36, i37, i38, i39, i40, i41, i42, i43,
       i44, i45, i46, i47, i48, i49, i50, i51, i52, i53, i54, i55, i56, i57, i58, i59, i60, i61, i62, i63;
 };
+
+}  // namespace sample
+
+template <>
+inline constexpr bool miniparallel::is_plain<sample::Opaque> = true;
+template <>
+inline constexpr bool miniparallel::is_plain<std::function<int(int)>> = true;
+
+namespace sample {
 
 static_assert(initialiser_count<Net> == 6 && initialiser_count<NoDefaults> == 2);
 static_assert(initialiser_count<Containers> == 12 && initialiser_count<Empty> == 0);
@@ -118,12 +140,13 @@ int main() {
   Containers containers;
   Private with_private(&net);
   Derived derived;
+  DeclaredPlain declared_plain;
   Big big{};
   Local local;
   Template<NoDefaults> of_template{{{1, 2}, {2, 3}}, {}, 1};
   std::vector<Net> several(2);
-  [&](auto&... object) { (visit_and_copy(object), ...); }(net, nested, containers, with_private, derived, big,
-                                                          local, of_template, several);
+  [&](auto&... object) { (visit_and_copy(object), ...); }(net, nested, containers, with_private, derived,
+                                                          declared_plain, big, local, of_template, several);
 
   // Not by static_assert: the first pass of nvcc spells addresses in its own way, its second is the
   // compiler's.
