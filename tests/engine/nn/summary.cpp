@@ -25,18 +25,18 @@ TEST_CASE("summary: a row for each layer, parameters counted once") {
   Mlp model;
   requires_grad_(model.unused, false);
   CHECK(summary(model, {2, 4}) ==
-        "Layer                 Output shape  Parameters\n"
-        "----------------------------------------------\n"
-        "(model) (Mlp)         -                      5\n"
-        "layers (Sequential)   [2, 300]               -\n"
-        "layers.0 (Linear)     [2, 300]           1,500\n"
-        "layers.1 (ReLU)       [2, 300]               -\n"
-        "layers.2 (function)   [2, 300]               -\n"
-        "layers.3 (Dropout)    [2, 300]               -\n"
-        "head (Linear)         [2, 5]             1,500\n"
-        "unused (Linear)       -                      3\n"
-        "tied (Linear)         -                      0\n"
-        "----------------------------------------------\n"
+        "Layer                Output shape  Parameters\n"
+        "---------------------------------------------\n"
+        "(model) (Mlp)        -                      5\n"
+        "layers (Sequential)  [2, 300]               -\n"
+        "layers.0 (Linear)    [2, 300]           1,500\n"
+        "layers.1 (ReLU)      [2, 300]               -\n"
+        "layers.2 (function)  [2, 300]               -\n"
+        "layers.3 (Dropout)   [2, 300]               -\n"
+        "head (Linear)        [2, 5]             1,500\n"
+        "unused (Linear)      -                      3\n"
+        "tied (Linear)        -                      0\n"
+        "---------------------------------------------\n"
         "Parameters: 3,008, of which 3,005 are trained\n");
 }
 
