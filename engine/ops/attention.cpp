@@ -1,0 +1,156 @@
+#include "engine/ops/common.h"
+
+#include <cmath>
+
+namespace miniparallel {
+namespace {
+
+constexpr const char* kName = "scaled_dot_product_attention";
+
+/// What the softmax sees besides q and k.
+struct Scoring {
+  Tensor mask;
+  bool causal;
+  double scale;
+};
+
+Shape leading(const Tensor& x) { return {x.shape().begin(), x.shape().end() - 2}; }
+
+Shape with_matrix(Shape batch, std::int64_t rows, std::int64_t columns) {
+  batch.push_back(rows);
+  batch.push_back(columns);
+  return batch;
+}
+
+void check_arguments(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask) {
+  for (const Tensor* x : {&q, &k, &v}) {
+    check_defined(kName, *x);
+    check_floating(kName, *x);
+    check(x->dim() >= 2, kName, ": got shape ", x->shape(), "; q, k and v need at least two dimensions");
+  }
+  check_same_device(kName, {q, k, v, mask});
+  check_same_dtype(kName, {q, k, v});
+  check(q.size(-1) == k.size(-1), kName, ": q ", q.shape(), " and k ", k.shape(),
+        " differ in their last size; both must be the width of a head");
+  check(k.size(-2) == v.size(-2), kName, ": k ", k.shape(), " and v ", v.shape(),
+        " differ in the number of rows; every key needs one value");
+  check(!mask.defined() || mask.dtype() == boolean || mask.dtype() == q.dtype(), kName, ": mask has dtype ",
+        mask.defined() ? mask.dtype() : boolean, "; it must be bool or ", q.dtype());
+}
+
+/// True where row i may see column j; undefined when everything is seen.
+Tensor visible(const Tensor& q, const Tensor& k, const Scoring& scoring) {
+  const bool has_mask = scoring.mask.defined() && scoring.mask.dtype() == boolean;
+  if (!scoring.causal) return has_mask ? scoring.mask : Tensor();
+  const Tensor rows = arange(q.size(-2), {.device = q.device()}).unsqueeze(1);
+  const Tensor below = arange(k.size(-2), {.device = q.device()}) <= rows;
+  return has_mask ? logical_and(scoring.mask, below) : below;
+}
+
+/// softmax(q k^T scale + mask) of differentiable ops. Hidden scores get a large finite value and their
+/// probabilities are cleared afterwards, so that a row that sees nothing gives zeros.
+Tensor probabilities(const Tensor& q, const Tensor& k, const Scoring& scoring) {
+  Tensor scores = matmul(q * scoring.scale, k.transpose(-2, -1));
+  if (scoring.mask.defined() && scoring.mask.dtype() != boolean) scores = scores + scoring.mask;
+  const Tensor seen = visible(q, k, scoring);
+  if (!seen.defined()) return softmax(scores, -1);
+  const Tensor hidden = logical_not(seen);
+  return masked_fill(softmax(masked_fill(scores, hidden, -1e30), -1), hidden, 0);
+}
+
+/// Rows as plain arrays: as it is where they are, else a copy.
+Tensor with_plain_rows(const Tensor& x) {
+  const bool plain = x.strides()[x.dim() - 1] == 1 || x.size(-1) <= 1;
+  return plain && x.strides()[x.dim() - 2] >= x.size(-1) ? x : x.contiguous();
+}
+
+/// q, k, v with the same leading dimensions and plain rows; the mask seen with the shape of the scores.
+struct Operands {
+  Tensor q, k, v;
+  Scoring scoring;
+
+  kernels::AttentionArgs args() const {
+    const auto step = [](const Tensor& x) { return Shape(x.strides().begin(), x.strides().end() - 2); };
+    kernels::AttentionArgs args;
+    args.n = q.size(-2);
+    args.m = k.size(-2);
+    args.e = q.size(-1);
+    args.ev = v.size(-1);
+    args.q = raw(q);
+    args.k = raw(k);
+    args.v = raw(v);
+    args.q_stride = q.strides()[q.dim() - 2];
+    args.k_stride = k.strides()[k.dim() - 2];
+    args.v_stride = v.strides()[v.dim() - 2];
+    args.causal = scoring.causal;
+    args.scale = scoring.scale;
+    Shape mask_step = Shape::filled(q.dim() - 2, 0);
+    if (scoring.mask.defined()) {
+      const Shape strides = broadcast_strides(scoring.mask, with_matrix(leading(q), args.n, args.m));
+      mask_step = Shape(strides.begin(), strides.end() - 2);
+      args.mask = raw(scoring.mask);
+      args.mask_is_bool = scoring.mask.dtype() == boolean;
+      args.mask_strides[0] = strides[q.dim() - 2];
+      args.mask_strides[1] = strides[q.dim() - 1];
+    }
+    args.batch = kernels::make_layout(leading(q), {step(q), step(k), step(v), mask_step});
+    return args;
+  }
+};
+
+void fused_backward(Backward& b, const Operands& in, const Tensor& out, const Tensor& log_sums) {
+  const Tensor g = b.grad().contiguous();
+  const auto gradient = [](const Tensor& x) { return make_tensor(x.shape(), x.dtype(), x.device()); };
+  const Tensor dq = gradient(in.q), dk = gradient(in.k), dv = gradient(in.v);
+  backend(g).attention.backward(g.dtype(), in.args(), raw(out), raw(log_sums), raw(g), raw(dq), raw(dk),
+                                raw(dv), stream(g));
+  const Tensor gradients[] = {dq, dk, dv};
+  for (int i = 0; i < 3; ++i)
+    if (b.needs(i)) b.set(i, gradients[i]);
+}
+
+void composed_backward(Backward& b, const Operands& in) {
+  const Tensor p = probabilities(in.q, in.k, in.scoring), g = b.grad();
+  const Tensor dp = matmul(g, in.v.transpose(-2, -1));
+  const Tensor ds = p * (dp - sum(p * dp, {-1}, true)) * in.scoring.scale;
+  if (b.needs(0)) b.set(0, matmul(ds, in.k));
+  if (b.needs(1)) b.set(1, matmul(ds.transpose(-2, -1), in.q));
+  if (b.needs(2)) b.set(2, matmul(p.transpose(-2, -1), g));
+}
+
+Tensor fused(const Operands& in) {
+  const kernels::AttentionArgs args = in.args();
+  const Shape batch = leading(in.q);
+  Tensor y = make_tensor(with_matrix(batch, args.n, args.ev), in.q.dtype(), in.q.device());
+  const Tensor log_sums = make_tensor({batch.numel(), args.n}, in.q.dtype(), in.q.device());
+  backend(y).attention.forward(y.dtype(), args, raw(y), raw(log_sums), stream(y));
+  if (recording(in.q, in.k, in.v))
+    record(kName, y, {in.q, in.k, in.v},
+           [q = save(in.q), k = save(in.k), v = save(in.v), mask = save(in.scoring.mask),
+            causal = in.scoring.causal, scale = in.scoring.scale, y = save_output(y), log_sums](Backward& b) {
+             const Operands again{q.get(b), k.get(b), v.get(b), {mask.get(b), causal, scale}};
+             b.create_graph() ? composed_backward(b, again) : fused_backward(b, again, y.get(b), log_sums);
+           });
+  return y;
+}
+
+}  // namespace
+
+Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask,
+                                    const AttentionOptions& options) {
+  check_arguments(q, k, v, mask);
+  Shape batch = broadcast_shapes(kName, broadcast_shapes(kName, leading(q), leading(k)), leading(v));
+  const Shape scores = with_matrix(batch, q.size(-2), k.size(-2));
+  check(!mask.defined() || broadcast_shapes(kName, mask.shape(), scores) == scores, kName, ": mask of shape ",
+        mask.defined() ? mask.shape() : Shape{}, " does not broadcast to the scores' shape ", scores);
+  const double width = static_cast<double>(q.size(-1));
+  const Scoring scoring{mask, options.causal, options.scale.value_or(1 / std::sqrt(width))};
+  if (options.dropout > 0 || recording(mask))
+    return matmul(dropout(probabilities(q, k, scoring), options.dropout), v);
+  const auto operand = [&](const Tensor& x) {
+    return with_plain_rows(x.expand(with_matrix(batch, x.size(-2), x.size(-1))));
+  };
+  return fused({operand(q), operand(k), operand(v), scoring});
+}
+
+}  // namespace miniparallel

@@ -1,0 +1,80 @@
+#include "kernels/pointwise_loss.h"
+
+#include "engine/ops/common.h"
+
+// mse_loss, l1_loss, bce_with_logits.
+
+namespace miniparallel {
+namespace {
+
+using kernels::LossFunction;
+
+void check_pair(const char* op, const Tensor& x, const Tensor& target) {
+  check_defined(op, x);
+  check_defined(op, target);
+  check_same_device(op, {x, target});
+  check_floating(op, x);
+  check_same_dtype(op, {x, target});
+  check(x.shape() == target.shape(), op, ": input of shape ", x.shape(), " and target of shape ",
+        target.shape(), " differ; reshape or expand one to the other");
+}
+
+kernels::PointwiseLossArgs make_args(LossFunction function, const Tensor& x, const Tensor& target,
+                                     Reduction reduction) {
+  const double scale = reduction == Reduction::mean ? 1.0 / static_cast<double>(x.numel()) : 1.0;
+  return {function, x.numel(), raw(x), raw(target), reduction != Reduction::none, scale};
+}
+
+/// d loss / dx per unit of upstream gradient, of differentiable ops.
+Tensor slope(LossFunction function, const Tensor& x, const Tensor& target) {
+  switch (function) {
+    case LossFunction::squared_error:
+      return (x - target) * 2;
+    case LossFunction::absolute_error:
+      return (x > target).to(x.dtype()) - (x < target).to(x.dtype());
+    default:
+      return sigmoid(x) - target;
+  }
+}
+
+Tensor target_slope(LossFunction function, const Tensor& x, const Tensor& target) {
+  return function == LossFunction::binary_cross_entropy ? -x : -slope(function, x, target);
+}
+
+Tensor loss(const char* op, LossFunction function, const Tensor& input, const Tensor& wanted,
+            Reduction reduction) {
+  check_pair(op, input, wanted);
+  const Tensor x = input.contiguous(), target = wanted.contiguous();
+  const kernels::PointwiseLossArgs args = make_args(function, x, target, reduction);
+  Tensor y = make_tensor(args.reduce ? Shape{} : x.shape(), x.dtype(), x.device());
+  backend(x).pointwise_loss.forward(x.dtype(), args, raw(y), stream(x));
+  if (recording(x, target))
+    record(op, y, {x, target}, [function, reduction, x = save(x), target = save(target)](Backward& b) {
+      const Tensor input_x = x.get(b), label = target.get(b);
+      const kernels::PointwiseLossArgs again = make_args(function, input_x, label, reduction);
+      const auto scaled = [&] { return again.reduce ? b.grad() * again.scale : b.grad(); };
+      if (b.needs(1)) b.set(1, target_slope(function, input_x, label) * scaled());
+      if (!b.needs(0)) return;
+      if (b.create_graph()) return b.set(0, slope(function, input_x, label) * scaled());
+      const Tensor g = b.grad().contiguous(), dx = result_like(input_x);
+      backend(g).pointwise_loss.backward(g.dtype(), again, raw(g), raw(dx), stream(g));
+      b.set(0, dx);
+    });
+  return y;
+}
+
+}  // namespace
+
+Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
+  return loss("mse_loss", LossFunction::squared_error, x, target, reduction);
+}
+
+Tensor l1_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
+  return loss("l1_loss", LossFunction::absolute_error, x, target, reduction);
+}
+
+Tensor bce_with_logits(const Tensor& x, const Tensor& target, Reduction reduction) {
+  return loss("bce_with_logits", LossFunction::binary_cross_entropy, x, target, reduction);
+}
+
+}  // namespace miniparallel

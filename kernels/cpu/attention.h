@@ -1,0 +1,28 @@
+#pragma once
+
+#include "kernels/attention.h"
+
+namespace miniparallel::kernels::cpu {
+
+inline constexpr std::int64_t kAttentionRows = 64;  // of the scores at once: they stay in the L2 cache
+
+/// Rows [first, first + rows) of one matrix of scores, of which columns [0, columns) are looked at.
+struct ScoreBlock {
+  const AttentionArgs* args = nullptr;
+  const void* mask = nullptr;  ///< of this matrix
+  std::int64_t first = 0, rows = 0, columns = 0;
+};
+
+/// Row by row work on a block of scores, per dtype. `scores` holds q k^T, rows `columns` apart.
+struct AttentionLoops {
+  /// Makes scores probabilities; writes the logs of the sums of exponentials, infinity for a row of nothing.
+  void (*probabilities)(const ScoreBlock& block, void* scores, void* log_sums);
+  /// Makes scores probabilities again, and `dp`, the gradient of the probabilities, that of q k^T. `g` and
+  /// `out`: the block's rows of the result and its gradient.
+  void (*score_gradients)(const ScoreBlock& block, void* scores, const void* log_sums, const void* out,
+                          const void* g, void* dp);
+};
+
+const AttentionLoops& attention_loops(DType dtype);
+
+}  // namespace miniparallel::kernels::cpu
