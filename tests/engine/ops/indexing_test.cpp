@@ -1,0 +1,79 @@
+#include "tests/support/derivatives.h"
+
+namespace miniparallel {
+namespace {
+
+using test::check_derivatives;
+using test::check_same_for_any_threads;
+using test::error_of;
+
+TEST_CASE("index_select: any dim, dtype and layout") {
+  const Tensor index = tensor({2, 0, 2});
+  for (const DType dtype : {float32, float64, int64, int32, uint8, boolean, float16, bfloat16})
+    for (const Tensor& layout : {randint(0, 2, {3, 4, 5}), randint(0, 2, {5, 4, 3}).permute({2, 1, 0})})
+      for (int dim = 0; dim < 3; ++dim) {
+        const Tensor x = layout.to(dtype), y = index_select(x, dim, index.to(int32));
+        CHECK(y.size(dim) == 3);
+        for (int i = 0; i < 3; ++i)
+          CHECK(equal(y.select(dim, i).to(float32), x.select(dim, i == 1 ? 0 : 2).to(float32)));
+      }
+  CHECK(index_select(ones({3, 2}), 0, zeros({0}, {.dtype = int64})).shape() == Shape{0, 2});
+}
+
+TEST_CASE("embedding: repeated indices add up in their order, the padding row gets nothing") {
+  Tensor weight = ones({4, 3});
+  weight.requires_grad_();
+  const Tensor y = embedding(weight, tensor({1, 3, 1, 0}, {2, 2}), 3);
+  CHECK(y.shape() == Shape{2, 2, 3});
+  y.sum().backward();
+  CHECK(weight.grad().select(1, 0).to_vector<float>() == std::vector<float>{1, 2, 0, 0});
+  manual_seed(2);
+  const Tensor index = randint(0, 20, {3000}), g = randn({3000, 130});
+  check_same_for_any_threads([&] {
+    Tensor w = zeros({20, 130});
+    w.requires_grad_();
+    embedding(w, index).backward(g);
+    return w.grad();
+  });
+}
+
+TEST_CASE("index_select, embedding: derivatives") {
+  const Tensor index = tensor({2, 0, 2});
+  for (int dim = 0; dim < 2; ++dim)
+    check_derivatives([=](const auto& x) { return index_select(x[0] * x[0], dim, index); }, {{3, 4}});
+  check_derivatives([=](const auto& x) { return embedding(x[0] * x[0], index); }, {{3, 4}});
+}
+
+TEST_CASE("index_select, embedding: errors name the op, the index and the bound") {
+  const Tensor x = ones({3, 2});
+  CHECK(error_of([&] {
+          index_select(x, 1, tensor({0, 2}));
+        }) == "index_select: index 2 at position 1 is out of range; it must be at least 0 and below 2");
+  CHECK(error_of([&] { embedding(x, tensor({-1})); }).find("embedding: index -1 at position 0") == 0);
+  CHECK(error_of([&] { embedding(x, ones({2})); }).find("indices have dtype float32") != std::string::npos);
+  CHECK(error_of([&] { embedding(x, tensor({0}), 3); }).find("padding_idx 3") != std::string::npos);
+  CHECK(error_of([&] {
+          index_select(x, 0, tensor({0, 1}, {1, 2}));
+        }).find("one dimension") != std::string::npos);
+}
+
+TEST_CASE("cat, stack: any dim, empty parts, promotion") {
+  const Tensor a = randn({2, 3}), b = randn({2, 1});
+  const Tensor y = cat({a, b, a}, -1);
+  CHECK(y.shape() == Shape{2, 7});
+  CHECK(equal(y.narrow(1, 0, 3), a));
+  CHECK(equal(y.narrow(1, 3, 1), b));
+  CHECK(equal(cat({a.t(), a.t()}, 0).narrow(0, 3, 3), a.t()));
+  CHECK(equal(cat({zeros({0}), a}, 1), a));
+  CHECK(cat({tensor({1, 2}), tensor({0.5f})}).to_vector<float>() == std::vector<float>{1, 2, 0.5f});
+  CHECK(equal(stack({a, a * 2}, 1).select(1, 1), a * 2));
+  CHECK(stack({scalar_tensor(1.0f), scalar_tensor(2.0f)}).shape() == Shape{2});
+  check_derivatives([](const auto& x) { return cat({x[0] * x[1], x[1]}, 1); }, {{2, 3}, {2, 3}});
+  check_derivatives([](const auto& x) { return stack({x[0], x[0] * x[0]}, -1); }, {{2, 3}});
+  CHECK(error_of([&] { cat({a, ones({3, 3})}, 1); }).find("cat: shapes [2, 3] and [3, 3]") == 0);
+  CHECK(error_of([&] { stack({a, b}); }).find("stack: shapes [2, 3] and [2, 1]") == 0);
+  CHECK(error_of([&] { cat({}); }).find("at least one") != std::string::npos);
+}
+
+}  // namespace
+}  // namespace miniparallel

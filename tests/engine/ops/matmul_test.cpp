@@ -1,0 +1,122 @@
+#include "tests/support/derivatives.h"
+
+#include <limits>
+
+namespace miniparallel {
+namespace {
+
+using test::check_derivatives;
+using test::error_of;
+
+/// Small integers: every sum is exact.
+Tensor integers(const Shape& shape, DType dtype = float32) { return randint(-4, 5, shape).to(dtype); }
+
+/// Of matrices, from the definition.
+Tensor naive(const Tensor& a, const Tensor& b) { return sum(a.unsqueeze(-1) * b.unsqueeze(-3), {-2}); }
+
+TEST_CASE("matmul: every combination of layouts equals the definition") {
+  const auto layouts = [](std::int64_t rows, std::int64_t columns, DType dtype) {
+    return std::vector<Tensor>{
+        integers({rows, columns}, dtype),
+        integers({columns, rows}, dtype).t(),
+        integers({rows, columns + 3}, dtype).narrow(1, 2, columns),
+        integers({columns, rows + 2}, dtype).narrow(1, 1, rows).t(),
+        integers({2 * rows, 2 * columns}, dtype).slice(0, 0, 2 * rows, 2).slice(1, 0, 2 * columns, 2),
+        integers({1, columns}, dtype).expand({rows, columns}),
+        integers({rows, 1}, dtype).expand({rows, columns})};
+  };
+  for (const DType dtype : {float32, float64})
+    for (const auto& [n, k, m] : {std::array<std::int64_t, 3>{3, 4, 5},
+                                  {1, 4, 5},
+                                  {3, 1, 5},
+                                  {3, 4, 1},
+                                  {1, 1, 1},
+                                  {1, 7, 1},
+                                  {33, 17, 65}})
+      for (const Tensor& a : layouts(n, k, dtype))
+        for (const Tensor& b : layouts(k, m, dtype)) REQUIRE(equal(matmul(a, b), naive(a, b)));
+}
+
+TEST_CASE("matmul: batches broadcast, vectors as in NumPy") {
+  const auto agrees = [](const Shape& a_shape, const Shape& b_shape) {
+    const Tensor a = integers(a_shape), b = integers(b_shape);
+    return equal(matmul(a, b), naive(a, b));
+  };
+  CHECK(agrees({6, 3, 4}, {6, 4, 5}));
+  CHECK(agrees({2, 3, 3, 4}, {4, 5}));
+  CHECK(agrees({3, 4}, {2, 3, 4, 5}));
+  CHECK(agrees({2, 1, 3, 4}, {3, 4, 5}));
+  CHECK(agrees({64, 40, 40}, {64, 40, 40}));
+  CHECK(agrees({0, 3, 4}, {4, 5}));
+  const Tensor a = integers({2, 3, 4}), v = integers({4}), w = integers({3});
+  CHECK(equal(matmul(a, v), naive(a, v.unsqueeze(1)).squeeze(-1)));
+  CHECK(equal(matmul(w, a), naive(w.unsqueeze(0), a).squeeze(-2)));
+  CHECK(matmul(v, v).shape() == Shape{});
+  CHECK(equal(matmul(v, v), sum(v * v)));
+}
+
+TEST_CASE("matmul: an inner size of 0 gives zeros, memory that was never written does not matter") {
+  CHECK(equal(matmul(zeros({2, 0}), zeros({0, 3})), zeros({2, 3})));
+  CHECK(matmul(zeros({0, 2}), zeros({2, 3})).shape() == Shape{0, 3});
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const Shape& shape : {Shape{3, 4}, {1, 4}, {3, 1}}) {
+    { const Tensor poison = full({shape[0], shape[1]}, nan); }  // its memory is handed out again
+    const Tensor y = matmul(ones({shape[0], 2}), ones({2, shape[1]}));
+    CHECK(equal(y, full(shape, 2.0f)));
+  }
+}
+
+TEST_CASE("matmul, linear: gradients are added to those that are there") {
+  Tensor w = integers({3, 4}), bias = integers({3});
+  w.requires_grad_();
+  bias.requires_grad_();
+  const Tensor x = integers({5, 4});
+  for (int i = 0; i < 2; ++i) linear(x, w, bias).sum().backward();
+  CHECK(equal(w.grad(), x.sum({0}, true).expand({3, 4}) * 2));
+  CHECK(equal(bias.grad(), full({3}, 10.0f)));
+  const Tensor y = linear(x, w) + linear(x * 2, w);  // two uses in one graph
+  w.set_grad({});
+  y.sum().backward();
+  CHECK(equal(w.grad(), x.sum({0}, true).expand({3, 4}) * 3));
+}
+
+TEST_CASE("linear: any leading dimensions, with and without bias") {
+  const Tensor w = integers({3, 4}), bias = integers({3});
+  for (const Shape& shape : {Shape{4}, {5, 4}, {2, 5, 4}, {0, 4}}) {
+    const Tensor x = integers(shape);
+    const Tensor expected = matmul(x, w.t());
+    CHECK(equal(linear(x, w), expected));
+    CHECK(equal(linear(x, w, bias), expected + bias));
+  }
+  const Tensor x = integers({4, 6, 2}).permute({2, 1, 0});
+  CHECK(equal(linear(x, w, bias), matmul(x.contiguous(), w.t()) + bias));
+}
+
+TEST_CASE("matmul, linear: derivatives") {
+  check_derivatives([](const auto& x) { return matmul(x[0], x[1]); }, {{3, 4}, {4, 2}});
+  check_derivatives([](const auto& x) { return matmul(x[0], x[1]); }, {{2, 1, 3, 4}, {3, 4, 2}});
+  check_derivatives([](const auto& x) { return matmul(x[0], x[1]); }, {{2, 3, 4}, {4}});
+  check_derivatives([](const auto& x) { return matmul(x[0], x[1]); }, {{4}, {2, 4, 3}});
+  check_derivatives([](const auto& x) { return matmul(x[0], x[0].t()); }, {{3, 4}});
+  check_derivatives([](const auto& x) { return linear(x[0], x[1], x[2]); }, {{2, 3, 4}, {5, 4}, {5}});
+  check_derivatives([](const auto& x) { return linear(x[0], x[1]); }, {{4}, {5, 4}});
+}
+
+TEST_CASE("matmul, linear: errors name the op, the shapes and what to do") {
+  CHECK(error_of([] {
+          matmul(ones({2, 3}), ones({4, 5}));
+        }).find("matmul: the inner sizes of [2, 3] and [4, 5]") == 0);
+  CHECK(error_of([] { matmul(ones({2, 3, 4}), ones({5, 4, 2})); }).find("matmul") == 0);
+  CHECK(error_of([] { matmul(tensor({1, 2}), tensor({1, 2})); }).find("matmul") == 0);
+  CHECK(error_of([] { matmul(ones({2, 2}), ones({2, 2}, {.dtype = float64})); }).find("matmul") == 0);
+  CHECK(error_of([] { matmul(ones({}), ones({2, 2})); }).find("use * for a scalar") != std::string::npos);
+  CHECK(error_of([] {
+          linear(ones({2, 3}), ones({5, 4}));
+        }).find("last size must be 4") != std::string::npos);
+  CHECK(error_of([] {
+          linear(ones({2, 4}), ones({5, 4}), ones({4}));
+        }).find("linear: bias has shape [4]") == 0);
+}
+
+}  // namespace
+}  // namespace miniparallel
