@@ -6,6 +6,7 @@
 #include "kernels/elementwise.h"
 #include "kernels/indexing.h"
 #include "kernels/matmul.h"
+#include "kernels/norm.h"
 #include "kernels/optimizer.h"
 #include "kernels/pointwise_loss.h"
 #include "kernels/pool2d.h"
@@ -23,6 +24,7 @@ struct Backend {
   const Elementwise& elementwise;
   const Indexing& indexing;
   const Matmul& matmul;
+  const Norm& norm;
   const Optimizer& optimizer;
   const PointwiseLoss& pointwise_loss;
   const Pool2d& pool2d;

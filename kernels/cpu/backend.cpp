@@ -10,6 +10,7 @@ const Backend& cpu_backend() {
       .elementwise = cpu::elementwise(),
       .indexing = cpu::indexing(),
       .matmul = cpu::matmul(),
+      .norm = cpu::norm(),
       .optimizer = cpu::optimizer(),
       .pointwise_loss = cpu::pointwise_loss(),
       .pool2d = cpu::pool2d(),

@@ -1,0 +1,250 @@
+#include "engine/ops/common.h"
+
+#include <algorithm>
+
+namespace miniparallel {
+namespace {
+
+using kernels::BatchNormGeometry;
+
+std::byte* raw_or_null(const Tensor& tensor) { return tensor.defined() ? raw(tensor) : nullptr; }
+
+Tensor inverse_std(const Tensor& variance, double eps) { return 1.0 / sqrt(variance + eps); }
+
+/// Differentiable: x normalised over `dims`, and the gradient of x for the gradient of that.
+struct Normalized {
+  Tensor inv_std, y;
+  Shape dims;
+
+  Normalized(const Tensor& x, const Shape& over, double eps) : dims(over) {
+    const Tensor centered = x - mean(x, dims, true);
+    inv_std = inverse_std(mean(centered * centered, dims, true), eps);
+    y = centered * inv_std;
+  }
+  Tensor backward(const Tensor& g) const {
+    return inv_std * (g - mean(g, dims, true) - y * mean(g * y, dims, true));
+  }
+};
+
+void check_parameter(const char* op, const char* what, const Tensor& parameter, const Shape& shape) {
+  check(!parameter.defined() || parameter.shape() == shape, op, ": ", what, " has shape ",
+        parameter.defined() ? parameter.shape() : Shape{}, "; it must be ", shape);
+}
+
+// --- batch_norm
+// ---------------------------------------------------------------------------------------------------
+
+void check_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
+                      const Tensor& running_var, const BatchNormOptions& options) {
+  const char* op = "batch_norm";
+  check_defined(op, x);
+  check_same_device(op, {x, weight, bias, running_mean, running_var});
+  check_floating(op, x);
+  check_same_dtype(op, {x, weight, bias, running_mean, running_var});
+  check(x.dim() >= 2, op, ": input has shape ", x.shape(), "; it must be (n, channels, ...)");
+  const Shape channels{x.size(1)};
+  check_parameter(op, "weight", weight, channels);
+  check_parameter(op, "bias", bias, channels);
+  check_parameter(op, "running_mean", running_mean, channels);
+  check_parameter(op, "running_var", running_var, channels);
+  check(running_mean.defined() == running_var.defined(), op,
+        ": running_mean and running_var must be given together or not at all");
+  check(options.training || running_mean.defined(), op,
+        ": without training it needs running_mean and running_var");
+  check(
+      !options.training || x.numel() > x.size(1), op, ": input of shape ", x.shape(),
+      " has not more than one value per channel, so no variance to train with; use a larger batch or eval()");
+}
+
+/// Every dimension but that of the channels.
+Shape batch_dims(const Tensor& x) {
+  Shape dims{0};
+  for (int i = 2; i < x.dim(); ++i) dims.push_back(i);
+  return dims;
+}
+
+/// A number per channel, in a shape that broadcasts over x.
+Tensor per_channel(const Tensor& numbers, const Tensor& x) {
+  Shape shape = Shape::filled(x.dim(), 1);
+  shape[1] = x.size(1);
+  return numbers.view(shape);
+}
+
+/// The only place where training changes running statistics: `mean` and the biased `variance` of a batch with
+/// `count` values per channel enter them, the variance as its unbiased estimate.
+void update_running_statistics(const Tensor& running_mean, const Tensor& running_var, const Tensor& mean,
+                               const Tensor& variance, std::int64_t count, double momentum) {
+  const double unbiased = static_cast<double>(count) / static_cast<double>(count - 1);
+  Tensor(running_mean).mul_(1 - momentum).add_(mean, momentum);
+  Tensor(running_var).mul_(1 - momentum).add_(variance, momentum * unbiased);
+}
+
+/// What the backward of batch_norm reads. `count` is 0 when the statistics were the running ones.
+struct BatchNorm {
+  BatchNormGeometry geometry;
+  std::int64_t count;
+  double eps;
+  Tensor inv_std;
+};
+
+void batch_norm_composed(Backward& b, const Tensor& x, const Tensor& mean, const Tensor& weight,
+                         const BatchNorm& norm) {
+  const Tensor& g = b.grad();
+  const Shape dims = batch_dims(g);
+  const Tensor scaled = weight.defined() ? g * per_channel(weight, g) : g;
+  if (b.needs(2)) b.set(2, sum(g, dims));
+  if (norm.count == 0) {
+    const Tensor inv_std = per_channel(norm.inv_std, g);
+    if (b.needs(0)) b.set(0, scaled * inv_std);
+    if (b.needs(1)) b.set(1, sum(g * (x - per_channel(mean, g)) * inv_std, dims));
+    return;
+  }
+  const Normalized normalized(x, dims, norm.eps);
+  if (b.needs(0)) b.set(0, normalized.backward(scaled));
+  if (b.needs(1)) b.set(1, sum(g * normalized.y, dims));
+}
+
+void batch_norm_fused(Backward& b, const Tensor& x, const Tensor& mean, const Tensor& weight,
+                      const BatchNorm& norm) {
+  const Tensor g = b.take_grad().contiguous();
+  const kernels::Norm& kernel = backend(g).norm;
+  Tensor sum_g, sum_gx;
+  const bool has_x = x.defined();
+  if (has_x) {
+    sum_g = make_tensor({norm.geometry.channels}, g.dtype(), g.device());
+    sum_gx = result_like(sum_g);
+    kernel.batch_sums(g.dtype(), norm.geometry, raw(g), raw(x), raw(mean), raw(norm.inv_std), raw(sum_g),
+                      raw(sum_gx), stream(g));
+  } else if (b.needs(2)) {
+    sum_g = sum(g, batch_dims(g));
+  }
+  b.write_over(0, g, [&](const Tensor& dx, int beta) {
+    kernel.batch_data_gradient(g.dtype(), norm.geometry, raw(g), raw_or_null(x), raw(mean), raw(norm.inv_std),
+                               raw_or_null(weight), raw_or_null(sum_g), raw_or_null(sum_gx), norm.count,
+                               raw(dx), beta, stream(g));
+  });
+  if (b.needs(1)) b.set(1, std::move(sum_gx));
+  if (b.needs(2)) b.set(2, std::move(sum_g));
+}
+
+// --- layer_norm
+// ---------------------------------------------------------------------------------------------------
+
+struct LayerNorm {
+  std::int64_t rows, width;
+  int normalized_dims;
+  double eps;
+  Tensor mean, inv_std;
+};
+
+void layer_norm_composed(Backward& b, const Tensor& x, const Tensor& weight, const LayerNorm& norm) {
+  const Tensor& g = b.grad();
+  Shape inner, outer;
+  for (int i = 0; i < g.dim(); ++i) (i < g.dim() - norm.normalized_dims ? outer : inner).push_back(i);
+  const Normalized normalized(x, inner, norm.eps);
+  const auto sum_rows = [&](const Tensor& t) { return outer.empty() ? t : sum(t, outer); };
+  if (b.needs(0)) b.set(0, normalized.backward(weight.defined() ? g * weight : g));
+  if (b.needs(1)) b.set(1, sum_rows(g * normalized.y));
+  if (b.needs(2)) b.set(2, sum_rows(g));
+}
+
+void layer_norm_fused(Backward& b, const Tensor& x, const Tensor& weight, const LayerNorm& norm,
+                      const Shape& parameter_shape) {
+  const Tensor g = b.take_grad().contiguous();
+  const kernels::Norm& kernel = backend(g).norm;
+  const auto parameters = [&](std::byte* dweight, int weight_beta, std::byte* dbias, int bias_beta) {
+    kernel.layer_parameter_gradient(g.dtype(), norm.rows, norm.width, raw(g), raw(x), raw(norm.mean),
+                                    raw(norm.inv_std), dweight, weight_beta, dbias, bias_beta, stream(g));
+  };
+  const auto with_bias = [&](std::byte* dweight, int weight_beta) {
+    if (!b.needs(2)) return parameters(dweight, weight_beta, nullptr, 0);
+    b.write(2, parameter_shape, g.dtype(), g.device(),
+            [&](const Tensor& dbias, int beta) { parameters(dweight, weight_beta, raw(dbias), beta); });
+  };
+  if (b.needs(1))
+    b.write(1, parameter_shape, g.dtype(), g.device(),
+            [&](const Tensor& dweight, int beta) { with_bias(raw(dweight), beta); });
+  else if (b.needs(2))
+    with_bias(nullptr, 0);
+  b.write_over(0, g, [&](const Tensor& dx, int beta) {
+    kernel.layer_data_gradient(g.dtype(), norm.rows, norm.width, raw(g), raw(x), raw(norm.mean),
+                               raw(norm.inv_std), raw_or_null(weight), raw(dx), beta, stream(g));
+  });
+}
+
+Tensor contiguous_or_none(const Tensor& tensor) { return tensor.defined() ? tensor.contiguous() : tensor; }
+
+}  // namespace
+
+Tensor batch_norm(const Tensor& input, const Tensor& scale, const Tensor& offset, const Tensor& running_mean,
+                  const Tensor& running_var, const BatchNormOptions& options) {
+  check_batch_norm(input, scale, offset, running_mean, running_var, options);
+  const Tensor x = input.contiguous(), weight = contiguous_or_none(scale), bias = contiguous_or_none(offset);
+  const Shape channels{x.size(1)};
+  const std::int64_t outer = x.size(0) * x.size(1);
+  BatchNorm norm{{x.size(0), x.size(1), outer == 0 ? 0 : x.numel() / outer}, 0, options.eps, {}};
+  Tensor mean;
+  {
+    const NoGradGuard guard;
+    Tensor variance;
+    if (options.training) {
+      mean = make_tensor(channels, x.dtype(), x.device());
+      variance = result_like(mean);
+      norm.count = x.numel() / x.size(1);
+      backend(x).norm.batch_statistics(x.dtype(), norm.geometry, raw(x), raw(mean), raw(variance), stream(x));
+      if (running_mean.defined())
+        update_running_statistics(running_mean, running_var, mean, variance, norm.count, options.momentum);
+    } else {
+      mean = running_mean.detach().contiguous();
+      variance = running_var.detach();
+    }
+    norm.inv_std = inverse_std(variance, options.eps);
+  }
+  Tensor y = result_like(x);
+  backend(x).norm.batch_normalize(x.dtype(), norm.geometry, raw(x), raw(mean), raw(norm.inv_std),
+                                  raw_or_null(weight), raw_or_null(bias), raw(y), stream(x));
+  if (recording(x, weight, bias)) {
+    const bool reads_x = options.training || (weight.defined() && weight.requires_grad());
+    record("batch_norm", y, {x, weight, bias},
+           [x = save(reads_x ? x : Tensor{}), mean = save(mean), weight = save(weight), norm](Backward& b) {
+             const auto backward = b.create_graph() ? batch_norm_composed : batch_norm_fused;
+             backward(b, x.get(b), mean.get(b), weight.get(b), norm);
+           });
+  }
+  return y;
+}
+
+Tensor layer_norm(const Tensor& input, const Shape& normalized_shape, const Tensor& scale,
+                  const Tensor& offset, double eps) {
+  const char* op = "layer_norm";
+  check_defined(op, input);
+  check_same_device(op, {input, scale, offset});
+  check_floating(op, input);
+  check_same_dtype(op, {input, scale, offset});
+  const int inner = normalized_shape.rank(), outer = input.dim() - inner;
+  check(inner > 0 && outer >= 0 &&
+            Shape(input.shape().begin() + std::max(outer, 0), input.shape().end()) == normalized_shape,
+        op, ": input of shape ", input.shape(), " does not end in the normalised shape ", normalized_shape);
+  check_parameter(op, "weight", scale, normalized_shape);
+  check_parameter(op, "bias", offset, normalized_shape);
+
+  const Tensor x = input.contiguous(), weight = contiguous_or_none(scale), bias = contiguous_or_none(offset);
+  const Shape rows(x.shape().begin(), x.shape().begin() + outer);
+  LayerNorm norm{
+      rows.numel(), normalized_shape.numel(), inner, eps, make_tensor(rows, x.dtype(), x.device()), {}};
+  norm.inv_std = result_like(norm.mean);
+  Tensor y = result_like(x);
+  backend(x).norm.layer_forward(x.dtype(), norm.rows, norm.width, raw(x), raw_or_null(weight),
+                                raw_or_null(bias), eps, raw(y), raw(norm.mean), raw(norm.inv_std), stream(x));
+  if (recording(x, weight, bias))
+    record("layer_norm", y, {x, weight, bias},
+           [x = save(x), weight = save(weight), norm, shape = normalized_shape](Backward& b) {
+             if (b.create_graph())
+               layer_norm_composed(b, x.get(b), weight.get(b), norm);
+             else
+               layer_norm_fused(b, x.get(b), weight.get(b), norm, shape);
+           });
+  return y;
+}
+
+}  // namespace miniparallel

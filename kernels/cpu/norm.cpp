@@ -1,0 +1,357 @@
+#include "kernels/norm.h"
+
+#include "kernels/cpu/backend.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/scratch.h"
+#include "kernels/macros.h"
+
+#include <algorithm>
+#include <cmath>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/norm.cpp"
+#include "kernels/cpu/targets.h"
+
+// Sums are taken in float64, in a fixed number of lanes; one thread sums a channel, a row or a column from
+// beginning to end.
+
+HWY_BEFORE_NAMESPACE();
+namespace miniparallel::kernels::cpu::HWY_NAMESPACE {
+namespace {
+
+constexpr std::int64_t kGrainElements = 16384;
+constexpr int kLanes = 16;
+constexpr std::int64_t kColumns = 32;  // of a row, which one thread sums over the rows
+
+struct ChannelNumbers;
+
+std::int64_t grain(std::int64_t elements_per_unit) {
+  return std::max<std::int64_t>(1, kGrainElements / std::max<std::int64_t>(1, elements_per_unit));
+}
+
+struct Sums {
+  double first[kLanes] = {}, second[kLanes] = {};
+};
+
+MP_INLINE double total(const double* lanes) {
+  double sum = 0;
+  for (int k = 0; k < kLanes; ++k) sum += lanes[k];
+  return sum;
+}
+
+/// Adds add(i, first, second) for i < n.
+template <class F>
+MP_INLINE void add_run(Sums& sums, std::int64_t n, const F& add) {
+  std::int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    for (int k = 0; k < kLanes; ++k) add(i + k, sums.first[k], sums.second[k]);
+  for (int k = 0; i < n; ++i, ++k) add(i, sums.first[k], sums.second[k]);
+}
+
+/// Calls finish(channel, sum of firsts, sum of seconds) for each channel, after add(element, channel, first,
+/// second) for each of its elements. Without inner dimensions a lane is a channel.
+template <class Add, class Finish>
+HWY_ATTR void for_each_channel(const BatchNormGeometry& g, const Add& add, const Finish& finish) {
+  const bool lanes_are_channels = g.inner == 1;
+  const std::int64_t per_unit = lanes_are_channels ? kLanes : 1;
+  parallel_for((g.channels + per_unit - 1) / per_unit, grain(g.n * g.inner * per_unit),
+               [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
+                 for (std::int64_t unit = begin; unit < end; ++unit) {
+                   const std::int64_t channel = unit * per_unit;
+                   const std::int64_t width = std::min(per_unit, g.channels - channel);
+                   Sums sums;
+                   for (std::int64_t image = 0; image < g.n; ++image) {
+                     const std::int64_t start = (image * g.channels + channel) * g.inner;
+                     add_run(sums, lanes_are_channels ? width : g.inner,
+                             [&](std::int64_t i, double& first, double& second) HWY_ATTR {
+                               add(start + i, lanes_are_channels ? channel + i : channel, first, second);
+                             });
+                   }
+                   if (!lanes_are_channels) {
+                     finish(channel, total(sums.first), total(sums.second));
+                     continue;
+                   }
+                   for (std::int64_t k = 0; k < width; ++k)
+                     finish(channel + k, sums.first[k], sums.second[k]);
+                 }
+               });
+}
+
+/// Calls f(element, channel) for all elements.
+template <class F>
+HWY_ATTR void for_each_element(const BatchNormGeometry& g, const F& f) {
+  if (g.inner == 1) {
+    parallel_for(g.n, grain(g.channels), [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
+      for (std::int64_t image = begin; image < end; ++image) {
+        MP_IVDEP
+        for (std::int64_t channel = 0; channel < g.channels; ++channel)
+          f(image * g.channels + channel, channel);
+      }
+    });
+    return;
+  }
+  parallel_for(g.n * g.channels, grain(g.inner), [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
+    for (std::int64_t run = begin; run < end; ++run) {
+      const std::int64_t channel = run % g.channels;
+      MP_IVDEP
+      for (std::int64_t i = 0; i < g.inner; ++i) f(run * g.inner + i, channel);
+    }
+  });
+}
+
+template <class T>
+HWY_ATTR void batch_statistics_typed(const BatchNormGeometry& g, const T* x, T* mean, T* variance) {
+  const double count = static_cast<double>(g.n * g.inner);
+  double* const center = scratch<ChannelNumbers, double>(g.channels);
+  for_each_channel(
+      g,
+      [=](std::int64_t i, std::int64_t, double& sum, double&) HWY_ATTR { sum += static_cast<double>(x[i]); },
+      [=](std::int64_t channel, double sum, double) { center[channel] = sum / count; });
+  for_each_channel(
+      g,
+      [=](std::int64_t i, std::int64_t channel, double& sum, double&) HWY_ATTR {
+        const double difference = static_cast<double>(x[i]) - center[channel];
+        sum += difference * difference;
+      },
+      [=](std::int64_t channel, double sum, double) {
+        mean[channel] = static_cast<T>(center[channel]);
+        variance[channel] = static_cast<T>(sum / count);
+      });
+}
+
+template <class T>
+HWY_ATTR void batch_normalize_typed(const BatchNormGeometry& g, const T* x, const T* mean, const T* inv_std,
+                                    const T* weight, const T* bias, T* y) {
+  T* const scale = scratch<ChannelNumbers, T>(2 * g.channels);
+  T* const offset = scale + g.channels;
+  for (std::int64_t c = 0; c < g.channels; ++c) {
+    scale[c] = inv_std[c] * (weight == nullptr ? T(1) : weight[c]);
+    offset[c] = bias == nullptr ? T(0) : bias[c];
+  }
+  for_each_element(g, [=](std::int64_t i, std::int64_t channel)
+                          HWY_ATTR { y[i] = (x[i] - mean[channel]) * scale[channel] + offset[channel]; });
+}
+
+template <class T>
+HWY_ATTR void batch_sums_typed(const BatchNormGeometry& g, const T* dy, const T* x, const T* mean,
+                               const T* inv_std, T* sum_g, T* sum_gx) {
+  for_each_channel(
+      g,
+      [=](std::int64_t i, std::int64_t channel, double& sum, double& product) HWY_ATTR {
+        sum += static_cast<double>(dy[i]);
+        product += static_cast<double>(dy[i] * (x[i] - mean[channel]));
+      },
+      [=](std::int64_t channel, double sum, double product) {
+        sum_g[channel] = static_cast<T>(sum);
+        sum_gx[channel] = static_cast<T>(product * static_cast<double>(inv_std[channel]));
+      });
+}
+
+template <class T, int beta>
+HWY_ATTR void batch_data_gradient_typed(const BatchNormGeometry& g, const T* dy, const T* x, const T* mean,
+                                        const T* inv_std, const T* weight, const T* sum_g, const T* sum_gx,
+                                        std::int64_t count, T* dx) {
+  T* const scale = scratch<ChannelNumbers, T>(3 * g.channels);
+  T *const shift = scale + g.channels, *const slope = shift + g.channels;
+  for (std::int64_t c = 0; c < g.channels; ++c) {
+    scale[c] = inv_std[c] * (weight == nullptr ? T(1) : weight[c]);
+    shift[c] = count == 0 ? T(0) : sum_g[c] / static_cast<T>(count);
+    slope[c] = count == 0 ? T(0) : sum_gx[c] * inv_std[c] / static_cast<T>(count);
+  }
+  if (count == 0)
+    for_each_element(g, [=](std::int64_t i, std::int64_t channel)
+                            HWY_ATTR { dx[i] = scale[channel] * dy[i] + (beta == 0 ? T(0) : dx[i]); });
+  else
+    for_each_element(g, [=](std::int64_t i, std::int64_t channel) HWY_ATTR {
+      const T rest = dy[i] - shift[channel] - (x[i] - mean[channel]) * slope[channel];
+      dx[i] = scale[channel] * rest + (beta == 0 ? T(0) : dx[i]);
+    });
+}
+
+/// Calls f(row) for all rows.
+template <class F>
+HWY_ATTR void for_each_row(std::int64_t rows, std::int64_t width, const F& f) {
+  parallel_for(rows, grain(width), [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
+    for (std::int64_t row = begin; row < end; ++row) f(row);
+  });
+}
+
+template <class T>
+HWY_ATTR void layer_forward_typed(std::int64_t rows, std::int64_t width, const T* x, const T* weight,
+                                  const T* bias, double eps, T* y, T* mean, T* inv_std) {
+  for_each_row(rows, width, [=](std::int64_t row) HWY_ATTR {
+    const T* in = x + row * width;
+    Sums sums;
+    add_run(sums, width,
+            [=](std::int64_t i, double& sum, double&) HWY_ATTR { sum += static_cast<double>(in[i]); });
+    const double center = total(sums.first) / static_cast<double>(width);
+    add_run(sums, width, [=](std::int64_t i, double&, double& sum) HWY_ATTR {
+      const double difference = static_cast<double>(in[i]) - center;
+      sum += difference * difference;
+    });
+    const double variance = total(sums.second) / static_cast<double>(width);
+    const T m = static_cast<T>(center), scale = static_cast<T>(1 / std::sqrt(variance + eps));
+    mean[row] = m;
+    inv_std[row] = scale;
+    T* out = y + row * width;
+    MP_IVDEP
+    for (std::int64_t i = 0; i < width; ++i) out[i] = (in[i] - m) * scale;
+    if (weight != nullptr)
+      for (std::int64_t i = 0; i < width; ++i) out[i] *= weight[i];
+    if (bias != nullptr)
+      for (std::int64_t i = 0; i < width; ++i) out[i] += bias[i];
+  });
+}
+
+template <class T, bool weighted, int beta>
+HWY_ATTR void layer_data_gradient_typed(std::int64_t rows, std::int64_t width, const T* dy, const T* x,
+                                        const T* mean, const T* inv_std, const T* weight, T* dx) {
+  for_each_row(rows, width, [=](std::int64_t row) HWY_ATTR {
+    const T *gradient = dy + row * width, *in = x + row * width;
+    const T m = mean[row], scale = inv_std[row];
+    Sums sums;
+    add_run(sums, width, [=](std::int64_t i, double& sum, double& product) HWY_ATTR {
+      const T g = gradient[i] * (weighted ? weight[i] : T(1));
+      sum += static_cast<double>(g);
+      product += static_cast<double>(g * (in[i] - m));
+    });
+    const T shift = static_cast<T>(total(sums.first) / static_cast<double>(width));
+    const T slope = static_cast<T>(total(sums.second) / static_cast<double>(width)) * scale * scale;
+    T* out = dx + row * width;
+    MP_IVDEP
+    for (std::int64_t i = 0; i < width; ++i) {
+      const T g = gradient[i] * (weighted ? weight[i] : T(1));
+      out[i] = scale * (g - shift - (in[i] - m) * slope) + (beta == 0 ? T(0) : out[i]);
+    }
+  });
+}
+
+template <class T>
+HWY_ATTR void layer_parameter_gradient_typed(std::int64_t rows, std::int64_t width, const T* dy, const T* x,
+                                             const T* mean, const T* inv_std, T* dweight, int weight_beta,
+                                             T* dbias, int bias_beta) {
+  parallel_for((width + kColumns - 1) / kColumns, grain(rows * kColumns),
+               [=](std::int64_t begin, std::int64_t end) HWY_ATTR {
+                 for (std::int64_t first = begin * kColumns; first < std::min(width, end * kColumns);
+                      first += kColumns) {
+                   const std::int64_t columns = std::min(kColumns, width - first);
+                   double products[kColumns] = {}, sums[kColumns] = {};
+                   for (std::int64_t row = 0; row < rows; ++row) {
+                     const T *gradient = dy + row * width + first, *in = x + row * width + first;
+                     const T m = mean[row], scale = inv_std[row];
+                     for (std::int64_t k = 0; k < columns; ++k) {
+                       sums[k] += static_cast<double>(gradient[k]);
+                       products[k] += static_cast<double>(gradient[k] * ((in[k] - m) * scale));
+                     }
+                   }
+                   for (std::int64_t k = 0; k < columns; ++k) {
+                     T* const w = dweight == nullptr ? nullptr : dweight + first + k;
+                     T* const b = dbias == nullptr ? nullptr : dbias + first + k;
+                     if (w != nullptr) *w = static_cast<T>(products[k]) + (weight_beta == 0 ? T(0) : *w);
+                     if (b != nullptr) *b = static_cast<T>(sums[k]) + (bias_beta == 0 ? T(0) : *b);
+                   }
+                 }
+               });
+}
+
+// --- by dtype
+
+template <class T>
+struct NormOf {
+  static const T* in(const void* p) { return static_cast<const T*>(p); }
+  static T* out(void* p) { return static_cast<T*>(p); }
+
+  static void batch_data_gradient(const BatchNormGeometry& g, const void* dy, const void* x, const void* mean,
+                                  const void* inv_std, const void* weight, const void* sum_g,
+                                  const void* sum_gx, std::int64_t count, void* dx, int beta) {
+    const auto run = beta == 0 ? batch_data_gradient_typed<T, 0> : batch_data_gradient_typed<T, 1>;
+    run(g, in(dy), in(x), in(mean), in(inv_std), in(weight), in(sum_g), in(sum_gx), count, out(dx));
+  }
+  static void layer_data_gradient(std::int64_t rows, std::int64_t width, const void* dy, const void* x,
+                                  const void* mean, const void* inv_std, const void* weight, void* dx,
+                                  int beta) {
+    constexpr decltype(&layer_data_gradient_typed<T, true, 0>) by_kind[2][2] = {
+        {layer_data_gradient_typed<T, false, 0>, layer_data_gradient_typed<T, false, 1>},
+        {layer_data_gradient_typed<T, true, 0>, layer_data_gradient_typed<T, true, 1>}};
+    by_kind[weight != nullptr][beta](rows, width, in(dy), in(x), in(mean), in(inv_std), in(weight), out(dx));
+  }
+};
+
+template <class F>
+void with_type(DType dtype, const F& f) {
+  dtype == float32 ? f(NormOf<float>{}) : f(NormOf<double>{});
+}
+
+void batch_statistics(DType dtype, const BatchNormGeometry& g, const void* x, void* mean, void* variance,
+                      Stream) {
+  with_type(dtype, [&](auto t) { batch_statistics_typed(g, t.in(x), t.out(mean), t.out(variance)); });
+}
+void batch_normalize(DType dtype, const BatchNormGeometry& g, const void* x, const void* mean,
+                     const void* inv_std, const void* weight, const void* bias, void* y, Stream) {
+  with_type(dtype, [&](auto t) {
+    batch_normalize_typed(g, t.in(x), t.in(mean), t.in(inv_std), t.in(weight), t.in(bias), t.out(y));
+  });
+}
+void batch_sums(DType dtype, const BatchNormGeometry& g, const void* dy, const void* x, const void* mean,
+                const void* inv_std, void* sum_g, void* sum_gx, Stream) {
+  with_type(dtype, [&](auto t) {
+    batch_sums_typed(g, t.in(dy), t.in(x), t.in(mean), t.in(inv_std), t.out(sum_g), t.out(sum_gx));
+  });
+}
+void batch_data_gradient(DType dtype, const BatchNormGeometry& g, const void* dy, const void* x,
+                         const void* mean, const void* inv_std, const void* weight, const void* sum_g,
+                         const void* sum_gx, std::int64_t count, void* dx, int beta, Stream) {
+  with_type(dtype, [&](auto t) {
+    t.batch_data_gradient(g, dy, x, mean, inv_std, weight, sum_g, sum_gx, count, dx, beta);
+  });
+}
+void layer_forward(DType dtype, std::int64_t rows, std::int64_t width, const void* x, const void* weight,
+                   const void* bias, double eps, void* y, void* mean, void* inv_std, Stream) {
+  with_type(dtype, [&](auto t) {
+    layer_forward_typed(rows, width, t.in(x), t.in(weight), t.in(bias), eps, t.out(y), t.out(mean),
+                        t.out(inv_std));
+  });
+}
+void layer_data_gradient(DType dtype, std::int64_t rows, std::int64_t width, const void* dy, const void* x,
+                         const void* mean, const void* inv_std, const void* weight, void* dx, int beta,
+                         Stream) {
+  with_type(dtype,
+            [&](auto t) { t.layer_data_gradient(rows, width, dy, x, mean, inv_std, weight, dx, beta); });
+}
+void layer_parameter_gradient(DType dtype, std::int64_t rows, std::int64_t width, const void* dy,
+                              const void* x, const void* mean, const void* inv_std, void* dweight,
+                              int weight_beta, void* dbias, int bias_beta, Stream) {
+  with_type(dtype, [&](auto t) {
+    layer_parameter_gradient_typed(rows, width, t.in(dy), t.in(x), t.in(mean), t.in(inv_std), t.out(dweight),
+                                   weight_beta, t.out(dbias), bias_beta);
+  });
+}
+
+}  // namespace
+
+const Norm& norm_launchers() {
+  static constexpr Norm launchers{.batch_statistics = batch_statistics,
+                                  .batch_normalize = batch_normalize,
+                                  .batch_sums = batch_sums,
+                                  .batch_data_gradient = batch_data_gradient,
+                                  .layer_forward = layer_forward,
+                                  .layer_data_gradient = layer_data_gradient,
+                                  .layer_parameter_gradient = layer_parameter_gradient};
+  return launchers;
+}
+
+}  // namespace miniparallel::kernels::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace miniparallel::kernels::cpu {
+
+HWY_EXPORT(norm_launchers);
+
+const Norm& norm() {
+  static const Norm& chosen = HWY_DYNAMIC_DISPATCH(norm_launchers)();
+  return chosen;
+}
+
+}  // namespace miniparallel::kernels::cpu
+#endif
