@@ -468,11 +468,10 @@ struct Minimum {
   X(sub, Sub)                   \
   X(mul, Mul)                   \
   X(maximum, Maximum)           \
-  X(minimum, Minimum)
-
-#define MP_BINARY_FLOATING(X) \
-  X(div, Div)                 \
+  X(minimum, Minimum)           \
   X(pow, Pow)
+
+#define MP_BINARY_FLOATING(X) X(div, Div)
 
 /// name, C++ operator; T, T -> bool.
 #define MP_COMPARE(X) \

@@ -138,9 +138,20 @@ MP_INLINE T abs(T x) {
   else
     return x < T(0) ? T(-x) : x == T(0) ? T(0) : x;
 }
+/// Integers multiply, as their products wrap around; a negative exponent leaves 0, but of 1 and -1.
 template <class T>
 MP_INLINE T pow(T x, T y) {
-  return std::pow(x, y);
+  if constexpr (std::is_floating_point_v<T>) {
+    return std::pow(x, y);
+  } else {
+    if (y < T(0)) return x == T(1) ? T(1) : x != T(-1) ? T(0) : y % 2 == 0 ? T(1) : x;
+    std::uint64_t power = 1, factor = static_cast<std::uint64_t>(x);
+    for (std::uint64_t n = static_cast<std::uint64_t>(y); n > 0; n /= 2) {
+      if (n % 2 == 1) power *= factor;
+      factor *= factor;
+    }
+    return static_cast<T>(power);
+  }
 }
 template <class T>
 MP_INLINE T sin(T x) {

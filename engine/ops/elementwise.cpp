@@ -95,7 +95,7 @@ Tensor& unary_in_place(Unary function, const char* op, Tensor& x, double p, doub
   check_supported(op, function, x.dtype());
   const InPlace write(op, x);
   const bool keep = F::saves == Saves::input && recording(x);
-  const autograd::Saved saved = keep ? save(x.detach().clone()) : autograd::Saved();
+  const autograd::Saved saved = keep ? save(x.clone()) : autograd::Saved();
   launch(function, x, x, p, q);
   write.finish({x}, [=](Backward& b) {
     unary_backward<F>(function, b, saved.defined() ? saved.get(b) : Tensor(), p, q);
@@ -141,7 +141,7 @@ auto backward_of(Binary function, const Tensor& a, const Tensor& b, bool writes_
   const bool keep_a = !linear && (!bilinear || autograd::is_tracked(b)) && (!writes_a || recording(a, b));
   const bool keep_b = !linear && (!bilinear || autograd::is_tracked(a));
   return [=, a_shape = a.shape(), b_shape = b.shape(),
-          saved_a = keep_a ? save(writes_a ? a.detach().clone() : a) : autograd::Saved(),
+          saved_a = keep_a ? save(writes_a ? a.clone() : a) : autograd::Saved(),
           saved_b = keep_b ? save(b) : autograd::Saved()](Backward& backward) {
     if constexpr (linear) {
       const Tensor g = backward.take_grad();

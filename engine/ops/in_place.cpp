@@ -8,6 +8,9 @@ namespace miniparallel {
 InPlace::InPlace(const char* op, const Tensor& target, std::initializer_list<Tensor> sources)
     : op_(op), target_(target) {
   check_defined(op, target);
+  for (int d = 0; d < target.dim(); ++d)
+    check(target.strides()[d] != 0 || target.size(d) <= 1, op, ": the tensor of shape ", target.shape(),
+          " repeats its elements along dimension ", d, "; write to a clone() of it");
   if (!grad_enabled()) return;
   recorded_ = autograd::is_tracked(target);
   for (const Tensor& source : sources) recorded_ = recorded_ || autograd::is_tracked(source);

@@ -285,7 +285,10 @@ Tensor paste(const Tensor& piece, const Shape& shape, const ViewGeometry& where)
   Tensor whole = zeros(shape, {.dtype = piece.dtype(), .device = piece.device()});
   {
     const NoGradGuard no_grad;
-    make_alias(whole, where.shape, where.strides, where.offset).copy_(piece);
+    Tensor sum = piece;  // an element that the view repeats gets what arrives at all its places
+    for (int d = 0; d < piece.dim(); ++d)
+      if (where.strides[d] == 0 && piece.size(d) > 1) sum = miniparallel::sum(sum, {d}, true);
+    make_alias(whole, sum.shape(), where.strides, where.offset).copy_(sum);
   }
   if (recording(piece))
     record("paste", whole, {piece}, [where](Backward& b) { b.set(0, where.of(b.grad())); });
