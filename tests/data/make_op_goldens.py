@@ -1,0 +1,346 @@
+#!/usr/bin/env python3
+"""Writes op_goldens.safetensors: PyTorch's values, gradients and dtypes for the rows of tests/op_cases.cpp.
+
+The arguments come from the table itself:
+
+    MINIPARALLEL_OP_INPUTS=inputs.safetensors build/cpu/tests/miniparallel_tests --no-skip -tc='ops: write the arguments'
+    python tests/data/make_op_goldens.py inputs.safetensors
+
+They are named {row}|{position}|{kind} and stored again. Added are {row}|out, {row}|seed (the gradient of the result),
+{row}|grad|{position}, and for whole-number arguments, 1 + floor(2 |x|), of every integer dtype that PyTorch's op
+accepts: {row}|out|{dtype} (bool: x > 0).
+"""
+import sys
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+
+
+def in_place(change):
+    def function(x, *others):
+        y = x.clone()
+        change(y, *others)
+        return y
+
+    return function
+
+
+def batch_norm_statistics(x, mean, variance):
+    mean, variance = mean.clone(), variance.clone()
+    F.batch_norm(x, mean, variance, training=True, momentum=0.3)
+    return torch.cat([mean, variance])
+
+
+def add_to_view(x, row):
+    y = x * 2
+    y.select(0, 1).add_(row)
+    return y
+
+
+def multiply_columns(x, column, row):
+    y = x * 2
+    y[:, 0:4:2].mul_(column)
+    y[:, 1:4:2].t().mul_(row)
+    return y * y
+
+
+def copy_columns(x, column):
+    y = x * 2
+    y[:, 0:4:2].copy_(column)
+    return y * y
+
+
+def pad_max_pool(x):
+    return F.max_pool2d(x, (3, 2), stride=(2, 1), padding=(1, 0))
+
+
+add, sub, mul, div = (lambda a, b: a + b), (lambda a, b: a - b), (lambda a, b: a * b), (lambda a, b: a / b)
+matmul = torch.matmul
+attention = F.scaled_dot_product_attention
+
+ROWS = {
+    "add": add,
+    "add: a row to a column": add,
+    "add: no dimensions": add,
+    "add: empty by one": add,
+    "add: scalar": lambda x: x + 2,
+    "sub": sub,
+    "sub: over three dimensions": sub,
+    "sub: scalar": lambda x: x - 2,
+    "mul": mul,
+    "mul: a row to a column": mul,
+    "mul: with itself": lambda x: x * x,
+    "mul: scalar": lambda x: x * 3,
+    "div": div,
+    "div: a row to a column": div,
+    "div: scalar": lambda x: x / 4,
+    "pow": torch.pow,
+    "pow: a row to a column": torch.pow,
+    "pow: scalar": lambda x: x**1.5,
+    "pow: square": lambda x: x**2.0,
+    "pow: exponent 0": lambda x: x**0.0,
+    "pow: negative exponent": lambda x: x**-2.0,
+    "maximum": torch.maximum,
+    "maximum: a row to a column": torch.maximum,
+    "minimum": torch.minimum,
+    "operator+": add,
+    "operator+: tensor and scalar": lambda x: x + 1.5,
+    "operator+: scalar and tensor": lambda x: 1.5 + x,
+    "operator-": sub,
+    "operator-: tensor and scalar": lambda x: x - 1.5,
+    "operator-: scalar and tensor": lambda x: 1.5 - x,
+    "operator-: sign": lambda x: -x,
+    "operator*": mul,
+    "operator*: tensor and scalar": lambda x: x * 1.5,
+    "operator*: scalar and tensor": lambda x: 1.5 * x,
+    "operator/": div,
+    "operator/: tensor and scalar": lambda x: x / 1.5,
+    "operator/: scalar and tensor": lambda x: 1.5 / x,
+    "operator==": torch.eq,
+    "operator!=": torch.ne,
+    "operator<": torch.lt,
+    "operator<=": torch.le,
+    "operator>": torch.gt,
+    "operator>=": torch.ge,
+    "operator==: scalar": lambda x: x == 1,
+    "operator!=: scalar": lambda x: x != 1,
+    "operator<: scalar": lambda x: x < 1.0,
+    "operator<=: scalar": lambda x: x <= 1.0,
+    "operator>: scalar": lambda x: x > 1.0,
+    "operator>=: scalar": lambda x: x >= 1.0,
+    "logical_and": torch.logical_and,
+    "logical_or": torch.logical_or,
+    "logical_not": torch.logical_not,
+    "allclose": lambda x: torch.tensor(torch.allclose(x, x + 1e-9)),
+    "equal": lambda x: torch.tensor(torch.equal(x, x + 1e-3)),
+    "neg": torch.neg,
+    "exp": torch.exp,
+    "log": torch.log,
+    "sqrt": torch.sqrt,
+    "abs": torch.abs,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "square": torch.square,
+    "relu": torch.relu,
+    "gelu": F.gelu,
+    "gelu: tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "silu": F.silu,
+    "erf": torch.erf,
+    "sin": torch.sin,
+    "cos": torch.cos,
+    "clamp": lambda x: x.clamp(-1, 1),
+    "where": torch.where,
+    "where: broadcast": torch.where,
+    "masked_fill": lambda x, mask: x.masked_fill(mask, 7),
+    "masked_fill: a row of the mask for all": lambda x, mask: x.masked_fill(mask, 7),
+    "sum": torch.sum,
+    "sum: first": lambda x: x.sum(0),
+    "sum: middle": lambda x: x.sum(1, keepdim=True),
+    "sum: last": lambda x: x.sum(-1),
+    "sum: outer two": lambda x: x.sum((0, 2), keepdim=True),
+    "sum: no dimensions": torch.sum,
+    "sum: empty": lambda x: x.sum(1),
+    "sum: of empty dimensions": lambda x: x.sum(1),
+    "sum: odd": torch.sum,
+    "mean": torch.mean,
+    "mean: last two": lambda x: x.mean((1, 2)),
+    "mean: middle": lambda x: x.mean(-2, keepdim=True),
+    "var": torch.var,
+    "var: biased over the last": lambda x: x.var(-1, unbiased=False),
+    "var: first two, dimensions kept": lambda x: x.var((0, 1), keepdim=True),
+    "amax": torch.amax,
+    "amax: middle": lambda x: x.amax(1),
+    "amax: outer two": lambda x: x.amax((0, 2), keepdim=True),
+    "amax: equal maxima": lambda x: x.clamp(-1, 1).amax(0),
+    "amin": torch.amin,
+    "amin: last": lambda x: x.amin(-1),
+    "argmax": torch.argmax,
+    "argmax: middle": lambda x: x.argmax(1),
+    "argmax: last, dimension kept": lambda x: x.argmax(-1, keepdim=True),
+    "cat": lambda a, b: torch.cat([a, b]),
+    "cat: last": lambda a, b: torch.cat([a, b, a], -1),
+    "cat: an empty part": lambda a, b: torch.cat([a, b], 1),
+    "stack": lambda a, b: torch.stack([a, b]),
+    "stack: last": lambda a, b: torch.stack([a, b, a], -1),
+    "stack: no dimensions": lambda a, b: torch.stack([a, b]),
+    "index_select": lambda x, i: x.index_select(0, i),
+    "index_select: last": lambda x, i: x.index_select(-1, i),
+    "index_select: none": lambda x, i: x.index_select(1, i),
+    "embedding": lambda w, i: F.embedding(i, w),
+    "embedding: padding": lambda w, i: F.embedding(i, w, padding_idx=2),
+    "matmul": matmul,
+    "matmul: one by one": matmul,
+    "matmul: nothing to sum": matmul,
+    "matmul: no rows": matmul,
+    "matmul: vectors": matmul,
+    "matmul: vector, matrix": matmul,
+    "matmul: matrix, vector": matmul,
+    "matmul: batch": matmul,
+    "matmul: broadcast batch": matmul,
+    "matmul: batch, matrix": matmul,
+    "matmul: batch, vector": matmul,
+    "matmul: vector, batch": matmul,
+    "matmul: transposed": lambda a, b: a.t() @ b.t(),
+    "linear": F.linear,
+    "linear: no bias": F.linear,
+    "linear: one row without a batch": F.linear,
+    "linear: batch": F.linear,
+    "softmax": lambda x: x.softmax(-1),
+    "softmax: first": lambda x: x.softmax(0),
+    "softmax: one": lambda x: x.softmax(0),
+    "softmax: large numbers": lambda x: (x * 1000).softmax(1),
+    "log_softmax": lambda x: x.log_softmax(-1),
+    "log_softmax: middle": lambda x: x.log_softmax(1),
+    "cross_entropy": F.cross_entropy,
+    "cross_entropy: sum": lambda x, t: F.cross_entropy(x, t, reduction="sum"),
+    "cross_entropy: none": lambda x, t: F.cross_entropy(x, t, reduction="none"),
+    "cross_entropy: ignored class": lambda x, t: F.cross_entropy(x, t, ignore_index=1),
+    "cross_entropy: smoothed": lambda x, t: F.cross_entropy(x, t, label_smoothing=0.1),
+    "cross_entropy: smoothed, ignored class": lambda x, t: F.cross_entropy(x, t, ignore_index=2, label_smoothing=0.2),
+    "cross_entropy: pixels": F.cross_entropy,
+    "nll_loss": F.nll_loss,
+    "nll_loss: none, ignored class": lambda x, t: F.nll_loss(x, t, reduction="none", ignore_index=0),
+    "nll_loss: sum over pixels": lambda x, t: F.nll_loss(x, t, reduction="sum"),
+    "mse_loss": F.mse_loss,
+    "mse_loss: sum": lambda x, t: F.mse_loss(x, t, reduction="sum"),
+    "mse_loss: none": lambda x, t: F.mse_loss(x, t, reduction="none"),
+    "l1_loss": F.l1_loss,
+    "l1_loss: sum": lambda x, t: F.l1_loss(x, t, reduction="sum"),
+    "l1_loss: none": lambda x, t: F.l1_loss(x, t, reduction="none"),
+    "bce_with_logits": F.binary_cross_entropy_with_logits,
+    "bce_with_logits: none": lambda x, t: F.binary_cross_entropy_with_logits(x, t, reduction="none"),
+    "bce_with_logits: sum": lambda x, t: F.binary_cross_entropy_with_logits(x, t, reduction="sum"),
+    "conv2d": F.conv2d,
+    "conv2d: no bias": F.conv2d,
+    "conv2d: stride, padding": lambda x, w, b: F.conv2d(x, w, b, stride=2, padding=(1, 2)),
+    "conv2d: dilation": lambda x, w, b: F.conv2d(x, w, b, padding=1, dilation=(2, 1)),
+    "conv2d: groups": lambda x, w, b: F.conv2d(x, w, b, stride=(1, 2), groups=2),
+    "conv2d: by channel": lambda x, w, b: F.conv2d(x, w, b, padding=1, groups=4),
+    "conv2d: 1 x 1": F.conv2d,
+    "conv2d: no images": F.conv2d,
+    "max_pool2d": lambda x: F.max_pool2d(x, 2),
+    "max_pool2d: stride, padding": pad_max_pool,
+    "max_pool2d: overlapping": lambda x: F.max_pool2d(x, 3, stride=1),
+    "avg_pool2d": lambda x: F.avg_pool2d(x, 2),
+    "avg_pool2d: stride, padding": lambda x: F.avg_pool2d(x, (3, 2), stride=(2, 1), padding=(1, 1)),
+    "adaptive_avg_pool2d": lambda x: F.adaptive_avg_pool2d(x, (3, 2)),
+    "adaptive_avg_pool2d: one": lambda x: F.adaptive_avg_pool2d(x, 1),
+    "adaptive_avg_pool2d: wider than the image": lambda x: F.adaptive_avg_pool2d(x, (8, 9)),
+    "batch_norm": lambda x, w, b, m, v: F.batch_norm(x, m.clone(), v.clone(), w, b, training=True),
+    "batch_norm: rows": lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True, eps=1e-3),
+    "batch_norm: plain": lambda x: F.batch_norm(x, None, None, training=True),
+    "batch_norm: evaluation": lambda x, w, b, m, v: F.batch_norm(x, m, v, w, b),
+    "batch_norm: running mean": batch_norm_statistics,
+    "layer_norm": lambda x, w, b: F.layer_norm(x, (5,), w, b),
+    "layer_norm: plain": lambda x: F.layer_norm(x, (4, 5)),
+    "layer_norm: two dimensions": lambda x, w, b: F.layer_norm(x, (4, 5), w, b, eps=1e-2),
+    "dropout: evaluation": lambda x: F.dropout(x, 0.4, training=False),
+    "dropout: none": lambda x: F.dropout(x, 0.0),
+    "dropout: all": lambda x: F.dropout(x, 1.0),
+    "scaled_dot_product_attention": attention,
+    "scaled_dot_product_attention: heads": attention,
+    "scaled_dot_product_attention: causal": lambda q, k, v: attention(q, k, v, is_causal=True),
+    "scaled_dot_product_attention: scale": lambda q, k, v: attention(q, k, v, scale=0.3),
+    "scaled_dot_product_attention: added mask": attention,
+    "scaled_dot_product_attention: bool mask": lambda q, k, v, m: attention(q, k, v, attn_mask=m < 1.0),
+    "view": lambda x: x.view(2, -1),
+    "reshape": lambda x: x.reshape(6, 2),
+    "reshape: of a transpose": lambda x: x.t().reshape(2, 6),
+    "flatten": lambda x: x.flatten(1),
+    "transpose": lambda x: x.transpose(0, -1),
+    "t": lambda x: x.t(),
+    "permute": lambda x: x.permute(2, 0, 1),
+    "slice": lambda x: x[:, 0:4:3],
+    "slice: from the end": lambda x: x[:, -3:100],
+    "slice: empty": lambda x: x[2:1],
+    "narrow": lambda x: x.narrow(0, 1, 2),
+    "select": lambda x: x.select(1, -1),
+    "operator[]": lambda x: x[1],
+    "expand": lambda x: x.expand(2, -1, 5),
+    "squeeze": lambda x: x.squeeze(),
+    "squeeze: one": lambda x: x.squeeze(0),
+    "unsqueeze": lambda x: x.unsqueeze(-1),
+    "chunk": lambda x: x.chunk(3, 1)[2],
+    "split": lambda x: x.split(3, 1)[2],
+    "split: sizes": lambda x: x.split([1, 4, 3], 1)[1],
+    "contiguous": lambda x: x.t().contiguous(),
+    "clone": lambda x: x.clone(),
+    "to": lambda x: x.to(torch.float32).to(torch.float64),
+    "to: device": lambda x: x.to("cpu"),
+    "to: device and dtype": lambda x: x.to("cpu", torch.float64),
+    "cpu": lambda x: x.cpu(),
+    "copy_": in_place(lambda y, b: y.copy_(b)),
+    "fill_": in_place(lambda y: y.fill_(3)),
+    "zero_": in_place(lambda y: y.zero_()),
+    "add_": in_place(lambda y, b: y.add_(b)),
+    "add_: alpha": in_place(lambda y, b: y.add_(b, alpha=2)),
+    "add_: scalar": in_place(lambda y: y.add_(2)),
+    "sub_": in_place(lambda y, b: y.sub_(b)),
+    "mul_": in_place(lambda y, b: y.mul_(b)),
+    "mul_: scalar": in_place(lambda y: y.mul_(3)),
+    "div_": in_place(lambda y, b: y.div_(b)),
+    "div_: scalar": in_place(lambda y: y.div_(4)),
+    "clamp_": in_place(lambda y: y.clamp_(-1, 1)),
+    "masked_fill_": in_place(lambda y, mask: y.masked_fill_(mask, 7)),
+    "operator+=": in_place(lambda y, b: y.add_(b)),
+    "operator+=: scalar": in_place(lambda y: y.add_(2)),
+    "operator-=": in_place(lambda y, b: y.sub_(b)),
+    "operator*=": in_place(lambda y, b: y.mul_(b)),
+    "operator*=: scalar": in_place(lambda y: y.mul_(3)),
+    "operator/=": in_place(lambda y, b: y.div_(b)),
+    "operator/=: scalar": in_place(lambda y: y.div_(4)),
+    "add_: to a view": add_to_view,
+    "mul_: to columns, twice": multiply_columns,
+    "copy_: to columns": copy_columns,
+}
+INTEGERS = (torch.int64, torch.int32, torch.uint8, torch.bool)
+
+arguments = {}
+for key, value in load_file(sys.argv[1]).items():
+    name, position, kind = key.split("|")
+    arguments.setdefault(name, {})[int(position)] = (kind, value)
+
+torch.manual_seed(0)
+goldens = {}
+
+
+def integer_arguments(values, dtype):
+    for kind, value in values:
+        if kind not in ("real", "constant"):
+            yield value
+        else:
+            yield value > 0 if dtype == torch.bool else (1 + (2 * value.abs()).floor()).to(dtype)
+
+
+for name, by_position in sorted(arguments.items()):
+    if name not in ROWS:
+        sys.exit(f"ROWS has no entry for '{name}' of tests/op_cases.cpp")
+    function = ROWS[name]
+    values = [by_position[i] for i in range(len(by_position))]
+    for position, (kind, value) in enumerate(values):
+        goldens[f"{name}|{position}|{kind}"] = value
+    inputs = [value.clone().requires_grad_(kind == "real") for kind, value in values]
+    result = function(*inputs)
+    goldens[f"{name}|out"] = result.detach().contiguous().clone()
+    if result.requires_grad:
+        seed = torch.randn(result.shape, dtype=torch.float64)
+        goldens[f"{name}|seed"] = seed
+        wanted = [i for i in range(len(inputs)) if inputs[i].requires_grad]
+        gradients = torch.autograd.grad(result, [inputs[i] for i in wanted], seed, allow_unused=True)
+        for i, gradient in zip(wanted, gradients):
+            gradient = torch.zeros_like(inputs[i]) if gradient is None else gradient
+            goldens[f"{name}|grad|{i}"] = gradient.contiguous().clone()
+    if any(kind in ("real", "constant") for kind, _ in values):
+        for dtype in INTEGERS:
+            try:
+                result = function(*integer_arguments(values, dtype))
+            except (RuntimeError, TypeError, IndexError, ValueError):
+                continue
+            goldens[f"{name}|out|{str(dtype).removeprefix('torch.')}"] = result.contiguous().clone()
+
+unused = sorted(set(ROWS) - set(arguments))
+if unused:
+    sys.exit(f"tests/op_cases.cpp has no row named {unused}")
+save_file(goldens, Path(__file__).parent / "op_goldens.safetensors")
