@@ -1,5 +1,7 @@
 #include "cublas_context.h"
 
+#include <omp.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -48,6 +50,21 @@ cublasStatus_t begin(cudaStream_t stream, const char* function) {
     return CUBLAS_STATUS_EXECUTION_FAILED;
   }
   return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t queue(cudaStream_t stream, const char* name, std::vector<Access> parameters,
+                     std::function<std::vector<Access>()> operands, std::function<void()> calculate) {
+  Work work;
+  work.name = name;
+  work.accesses = std::move(parameters);
+  work.more_accesses = std::move(operands);
+  work.run = [calculate = std::move(calculate)] {
+    // Workers of several streams share the cores; a team of threads for each would be many times slower.
+    if (machine().streams == Streams::threaded) omp_set_num_threads(1);
+    calculate();
+    return cudaSuccess;
+  };
+  return status_of(enqueue(stream, std::move(work)));
 }
 
 bool is_alive(cublasHandle_t handle) { return Handles<cublasContext>::instance().alive(handle); }

@@ -27,6 +27,10 @@ cublasStatus_t begin(cudaStream_t stream, const char* function);
 
 bool is_alive(cublasHandle_t handle);
 
+/// Queues a calculation. `parameters` are checked first, then, since they may depend on those, `operands`.
+cublasStatus_t queue(cudaStream_t stream, const char* name, std::vector<Access> parameters,
+                     std::function<std::vector<Access>()> operands, std::function<void()> calculate);
+
 /// The cuBLAS status for the outcome of enqueue() or wait_for().
 cublasStatus_t status_of(cudaError_t error);
 

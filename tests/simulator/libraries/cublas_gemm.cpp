@@ -123,15 +123,11 @@ cublasStatus_t run_gemm(cublasHandle_t handle, const Gemm& gemm) {
   const auto type = scale_type(gemm.compute);
   const Batch batch{gemm, Scalar(gemm.alpha, type, handle->scalars_on_device()),
                     Scalar(gemm.beta, type, handle->scalars_on_device())};
-  Work work;
-  work.name = gemm.function;
-  work.accesses = batch.parameters();
-  work.more_accesses = [batch] { return batch.matrices(); };
-  work.run = [batch] {
-    for (std::int64_t index = 0; index < batch.gemm.batch; ++index) run(batch.product(index));
-    return cudaSuccess;
-  };
-  return status_of(enqueue(handle->stream, std::move(work)));
+  return queue(
+      handle->stream, gemm.function, batch.parameters(), [batch] { return batch.matrices(); },
+      [batch] {
+        for (std::int64_t index = 0; index < batch.gemm.batch; ++index) run(batch.product(index));
+      });
 }
 
 }  // namespace miniparallel::simulator

@@ -55,19 +55,6 @@ Vector<T> vector_at(const T* data, std::int64_t size, std::int64_t increment) {
   return {const_cast<T*>(data), size, increment};
 }
 
-cublasStatus_t queue(cublasHandle_t handle, const char* name, std::vector<Access> parameters,
-                     std::function<std::vector<Access>()> accesses, std::function<void()> run) {
-  Work work;
-  work.name = name;
-  work.accesses = std::move(parameters);
-  work.more_accesses = std::move(accesses);
-  work.run = [run = std::move(run)] {
-    run();
-    return cudaSuccess;
-  };
-  return status_of(enqueue(handle->stream, std::move(work)));
-}
-
 /// y += alpha * x.
 template <class T>
 cublasStatus_t axpy(const char* name, cublasHandle_t handle, const T* alpha, Vector<T> x, Vector<T> y) {
@@ -79,7 +66,7 @@ cublasStatus_t axpy(const char* name, cublasHandle_t handle, const T* alpha, Vec
   std::vector<Access> parameters;
   factor.add_to(parameters);
   return queue(
-      handle, name, std::move(parameters),
+      handle->stream, name, std::move(parameters),
       [=]() -> std::vector<Access> {
         if (factor.value() == 0) return {};
         return {x.access(Use::read), y.access(Use::update)};
@@ -100,7 +87,7 @@ cublasStatus_t scal(const char* name, cublasHandle_t handle, const T* alpha, Vec
   const Scalar factor(alpha, Blas<T>::type, handle->scalars_on_device());
   std::vector<Access> parameters{x.access(Use::update)};
   factor.add_to(parameters);
-  return queue(handle, name, std::move(parameters), {}, [=] {
+  return queue(handle->stream, name, std::move(parameters), {}, [=] {
     Blas<T>::scal(static_cast<int>(x.size), static_cast<T>(factor.value()), x.data, x.inc());
   });
 }
@@ -111,7 +98,7 @@ cublasStatus_t to_result(const char* name, cublasHandle_t handle, std::vector<Ac
                          std::function<T()> calculate) {
   if (result == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
   if (handle->scalars_on_device()) accesses.push_back({Use::write, result, sizeof(T)});
-  const auto status = queue(handle, name, std::move(accesses), {}, [=] { *result = calculate(); });
+  const auto status = queue(handle->stream, name, std::move(accesses), {}, [=] { *result = calculate(); });
   if (status != CUBLAS_STATUS_SUCCESS || handle->scalars_on_device()) return status;
   return status_of(cudaStreamSynchronize(handle->stream));
 }
@@ -166,7 +153,7 @@ cublasStatus_t gemv(const char* name, cublasHandle_t handle, cublasOperation_t o
     if (by.value() != 0) list.insert(list.end(), {access(Use::read, matrix), x.access(Use::read)});
     return list;
   };
-  return queue(handle, name, std::move(parameters), accesses, [=] {
+  return queue(handle->stream, name, std::move(parameters), accesses, [=] {
     if (keep.value() == 0) {
       for (std::int64_t i = 0; i < y.size; ++i) y.data[i * std::abs(y.increment)] = 0;
     }

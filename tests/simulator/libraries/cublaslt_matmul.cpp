@@ -193,15 +193,11 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
   const LtMatmul call{problem, Scalar(alpha, type, on_device), Scalar(beta, type, on_device), A, B, C, D};
   if (const auto status = judge_memory(call, algorithm, workspace); status != CUBLAS_STATUS_SUCCESS)
     return status;
-  Work work;
-  work.name = "cublasLtMatmul";
-  work.accesses = call.scalars();
-  work.more_accesses = [call] { return call.matrices(); };
-  work.run = [call] {
-    for (std::int64_t index = 0; index < call.problem.d.batch_count; ++index) run(call.product(index));
-    return cudaSuccess;
-  };
-  return status_of(enqueue(stream, std::move(work)));
+  return queue(
+      stream, "cublasLtMatmul", call.scalars(), [call] { return call.matrices(); },
+      [call] {
+        for (std::int64_t index = 0; index < call.problem.d.batch_count; ++index) run(call.product(index));
+      });
 }
 
 }  // extern "C"
