@@ -132,12 +132,18 @@ Work Rendezvous::arrival(const std::shared_ptr<Rendezvous>& self, std::size_t in
   Work work;
   work.name = std::string(seat.call.function) + " (rank " + std::to_string(seat.rank) + " sends)";
   if (bytes > 0) work.accesses.push_back({Use::read, seat.call.send, bytes});
-  work.run = [self, &seat, bytes] {
-    const auto* source = static_cast<const char*>(seat.call.send);
-    seat.staged.assign(source, source + bytes);
+  // Work that never runs must not keep alive who keeps it; the departure, queued next, holds the rendezvous.
+  work.run = [weak = std::weak_ptr(self), index, bytes] {
+    if (const auto rendezvous = weak.lock()) rendezvous->stage(index, bytes);
     return cudaSuccess;
   };
   return work;
+}
+
+void Rendezvous::stage(std::size_t index, std::size_t bytes) {
+  Seat& seat = seats_[index];
+  const auto* source = static_cast<const char*>(seat.call.send);
+  seat.staged.assign(source, source + bytes);
 }
 
 void Rendezvous::arrived(std::size_t index, OperationRef arrival) {

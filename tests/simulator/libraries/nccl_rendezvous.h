@@ -71,6 +71,7 @@ class Rendezvous {
   };
 
   std::string explain();
+  void stage(std::size_t seat, std::size_t bytes);
   void deliver(const Seat& seat);
   void reduce_once(const NcclCall& call);
   std::vector<const void*> inputs(std::size_t offset) const;

@@ -99,7 +99,7 @@ TEST_CASE("libraries: cublasSgemm answers wrong arguments as documented") {
     change(call);
     return call();
   };
-  CHECK(with([](Call& call) { call.ta = static_cast<cublasOperation_t>(9); }) == CUBLAS_STATUS_INVALID_VALUE);
+  CHECK(with([](Call& call) { call.ta = CUBLAS_OP_CONJG; }) == CUBLAS_STATUS_INVALID_VALUE);
   CHECK(with([](Call& call) { call.m = -1; }) == CUBLAS_STATUS_INVALID_VALUE);
   CHECK(with([](Call& call) { call.n = -1; }) == CUBLAS_STATUS_INVALID_VALUE);
   CHECK(with([](Call& call) { call.k = -1; }) == CUBLAS_STATUS_INVALID_VALUE);

@@ -335,7 +335,7 @@ TEST_CASE("libraries: cuBLASLt's descriptors keep their attributes and refuse wr
         CUBLAS_STATUS_INVALID_VALUE);
   CHECK(cublasLtMatmulDescSetAttribute(lt.desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, nullptr, 8) ==
         CUBLAS_STATUS_INVALID_VALUE);
-  CHECK(cublasLtMatmulDescSetAttribute(lt.desc, static_cast<cublasLtMatmulDescAttributes_t>(99), &small, 4) ==
+  CHECK(cublasLtMatmulDescSetAttribute(lt.desc, static_cast<cublasLtMatmulDescAttributes_t>(60), &small, 4) ==
         CUBLAS_STATUS_INVALID_VALUE);
   CHECK(cublasLtMatmulDescGetAttribute(lt.desc, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_DATA_TYPE, &small, 4,
                                        &written) == CUBLAS_STATUS_SUCCESS);
