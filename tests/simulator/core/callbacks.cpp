@@ -22,9 +22,10 @@ namespace {
     return;
   }
   Checker* const check = block->checker();
-  if (check == nullptr ||
-      address - reinterpret_cast<std::uintptr_t>(block->fiber().stack_begin()) < Fiber::stack_bytes)
-    return;
+  if (check == nullptr || !block->in_kernel()) return;
+  const auto stack = reinterpret_cast<std::uintptr_t>(block->fiber().stack_begin());
+  if (address - stack < Fiber::stack_bytes) return;
+  const Block::InRuntime in_runtime(*block);
   check->access(*block, address, bytes, kind);
 }
 

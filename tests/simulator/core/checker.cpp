@@ -195,6 +195,7 @@ bool Checker::ordered(Record record) {
     const WarpClock& clock = warps_[thread_ / 32];
     return clock.segment == segment_ && clock.seen[thread_ % 32][record.thread() % 32] > record.clock();
   }
+  if (in_shared_) return true;  // of an earlier block, whose shared memory this was
   if (segment >= operation_segment_) return ordered_by_release(record);
   const PastOperation& past = operation_of(record);
   return operation_->clock.at(past.stream) >= past.sequence;
@@ -368,7 +369,10 @@ bool Checker::in_shared(Block& block, std::uintptr_t address, std::size_t bytes,
                                              " bytes at byte " + std::to_string(offset) +
                                              " of shared memory, which nobody has written");
   }
-  if (!scan(shared_shadow_, offset, bytes, kind)) return false;
+  in_shared_ = true;
+  const bool good = scan(shared_shadow_, offset, bytes, kind);
+  in_shared_ = false;
+  if (!good) return false;
   if (kind != Kind::read) shared_shadow_.set_written(offset, bytes, true);
   return true;
 }

@@ -92,6 +92,7 @@ class Checker {
   std::uint32_t segment_ = 1, operation_segment_ = 1, block_segment_ = 1;
   std::uint32_t block_number_ = 0;
   unsigned thread_ = 0;
+  bool in_shared_ = false;  ///< the words being looked at are shared memory
   std::vector<std::pair<std::uint32_t, std::uint32_t>>
       blocks_;  ///< first segment and number of this kernel's blocks
   std::vector<WarpClock> warps_;
