@@ -28,14 +28,14 @@ void on_fault(int signal, siginfo_t* info, void* context) {
 }  // namespace
 
 void install_host_guard() {
-  static const bool installed = [] {
-    struct sigaction action {};
-    action.sa_sigaction = on_fault;
-    action.sa_flags = SA_SIGINFO | SA_NODEFER;
-    sigaction(SIGSEGV, &action, &previous);
-    return true;
-  }();
-  static_cast<void>(installed);
+  struct sigaction now {};
+  sigaction(SIGSEGV, nullptr, &now);
+  if ((now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == on_fault) return;
+  previous = now;
+  struct sigaction action {};
+  action.sa_sigaction = on_fault;
+  action.sa_flags = SA_SIGINFO | SA_NODEFER;
+  sigaction(SIGSEGV, &action, nullptr);
 }
 
 void report_host_access(std::uintptr_t address) {

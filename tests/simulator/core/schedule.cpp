@@ -180,7 +180,7 @@ cudaError_t wait_until_done(Simulation& s, Lock& lock, const OperationRef& opera
         continue;
       }
     }
-    if (progress != s.finished_count || s.running > 0) {
+    if (progress != s.finished_count || s.running > 0 || !needs.ready.empty()) {
       progress = s.finished_count;
       deadline = std::chrono::steady_clock::now() + s.settings.patience;
     } else if (std::chrono::steady_clock::now() >= deadline) {

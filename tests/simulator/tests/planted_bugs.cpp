@@ -41,7 +41,7 @@ void kernel_is_reported(Finding finding, const std::string& part, std::size_t co
 }  // namespace
 
 TEST_CASE("planted bug: missing barrier, read after write") {
-  kernel_is_reported(Finding::race, "kernel missing_barrier_before_read_kernel, block (0,0,0), thread (", 64,
+  kernel_is_reported(Finding::race, "missing_barrier_before_read_kernel, block (0,0,0), thread (", 64,
                      [](float* data) { bugs::missing_barrier_before_read(data); });
 }
 
@@ -98,15 +98,16 @@ TEST_CASE("planted bug: use of a block after its return to a caching allocator")
 }
 
 TEST_CASE("planted bug: unwritten float") {
-  is_reported(Finding::unwritten_read, "kernel read_kernel<float>", [] {
-    const DeviceBuffer<float> in(1), out(1);
-    bugs::read_float(in.data(), out.data());
-    CHECK(cudaDeviceSynchronize() != cudaSuccess);
-  });
+  is_reported(Finding::unwritten_read,
+              "read_kernel<float>, block (0,0,0), thread (0,0,0) on device 0: read of 4 bytes", [] {
+                const DeviceBuffer<float> in(1), out(1);
+                bugs::read_float(in.data(), out.data());
+                CHECK(cudaDeviceSynchronize() != cudaSuccess);
+              });
 }
 
 TEST_CASE("planted bug: unwritten int32, carried along by a copy") {
-  is_reported(Finding::unwritten_read, "kernel read_kernel<int>", [] {
+  is_reported(Finding::unwritten_read, "read_kernel<int>", [] {
     const DeviceBuffer<int> from(std::size_t{4}), in(std::size_t{4}), out(std::size_t{1});
     REQUIRE(cudaMemcpy(in.data(), from.data(), 16, cudaMemcpyDeviceToDevice) == cudaSuccess);
     bugs::read_int(in.data(), out.data());
@@ -234,8 +235,7 @@ TEST_CASE("planted bug: host access to device memory") {
 
 TEST_CASE("planted bug: stream of another device") {
   is_reported(
-      Finding::wrong_stream,
-      "kernel fill_kernel is launched on a stream of device 0 while device 1 is current",
+      Finding::wrong_stream, "fill_kernel is launched on a stream of device 0 while device 1 is current",
       [] {
         const DeviceBuffer<float> data(100);
         const StreamHandle stream;

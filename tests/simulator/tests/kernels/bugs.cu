@@ -10,6 +10,8 @@ using miniparallel::cuda::shared_array;
 
 __global__ void missing_barrier_before_read_kernel(float* data) {
   auto& values = shared_array<float, 64>();
+  values[threadIdx.x] = 0;
+  __syncthreads();
   values[threadIdx.x] = data[threadIdx.x];
   data[threadIdx.x] = values[63 - threadIdx.x];
 }
@@ -26,6 +28,8 @@ __global__ void missing_barrier_before_write_kernel(float* data) {
 
 __global__ void missing_syncwarp_kernel(float* data) {
   auto& values = shared_array<float, 32>();
+  values[threadIdx.x] = 0;
+  __syncwarp();
   values[threadIdx.x] = data[threadIdx.x];
   data[threadIdx.x] = values[31 - threadIdx.x];
 }

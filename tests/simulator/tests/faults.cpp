@@ -1,0 +1,101 @@
+// Faults on demand, told apart as CUDA does, and counters that are exact.
+
+#include "kernels/correct.h"
+#include "modes.h"
+
+using namespace simulator_tests;
+
+TEST_CASE("faults: out of memory is recoverable") {
+  sim::Machine small = machine(2);
+  for (auto& gpu : small.gpus) gpu.memory = 1000;
+  const FreshMachine fresh(small);
+  void* memory = nullptr;
+  CHECK(cudaMalloc(&memory, 2000) == cudaErrorMemoryAllocation);
+  CHECK(cudaGetLastError() == cudaErrorMemoryAllocation);
+  sim::fail_allocation(0, 2);
+  const DeviceBuffer<float> first(10);
+  CHECK(cudaMalloc(&memory, 4) == cudaErrorMemoryAllocation);
+  CHECK(cudaGetLastError() == cudaErrorMemoryAllocation);
+  const DeviceBuffer<float> third(10);
+  CHECK(sim::counters(0).bytes_in_use == 80);
+}
+
+TEST_CASE("faults: a kernel's error is sticky and nothing hangs") {
+  in_every_mode(1, [] {
+    const DeviceBuffer<float> x(std::vector<float>(100, 0.0f));
+    sim::fail_kernel(0, 2);
+    fill(x.data(), 1, 100);
+    CHECK(cudaDeviceSynchronize() == cudaSuccess);
+    fill(x.data(), 2, 100);
+    CHECK(cudaDeviceSynchronize() == cudaErrorLaunchFailure);
+    CHECK(cudaGetLastError() == cudaErrorLaunchFailure);
+    CHECK(cudaGetLastError() == cudaErrorLaunchFailure);
+    void* memory = nullptr;
+    CHECK(cudaMalloc(&memory, 4) == cudaErrorLaunchFailure);
+  });
+}
+
+TEST_CASE("faults: a lost device fails, the others go on") {
+  in_every_mode(2, [] {
+    const DeviceBuffer<float> x(std::vector<float>(100, 0.0f));
+    sim::lose_device(1);
+    fill(x.data(), 1, 100);
+    CHECK(cudaDeviceSynchronize() == cudaSuccess);
+    REQUIRE(cudaSetDevice(1) == cudaSuccess);
+    void* memory = nullptr;
+    CHECK(cudaMalloc(&memory, 4) == cudaErrorDevicesUnavailable);
+    REQUIRE(cudaSetDevice(0) == cudaSuccess);
+    CHECK(cudaGetLastError() == cudaErrorDevicesUnavailable);
+  });
+}
+
+TEST_CASE("faults: a corrupt link damages peer copies one way") {
+  const FreshMachine fresh(machine(2));
+  sim::corrupt_link(0, 1);
+  const std::vector<int> values{1, 2, 3, 4};
+  const DeviceBuffer<int> here(values);
+  REQUIRE(cudaSetDevice(1) == cudaSuccess);
+  const DeviceBuffer<int> there(values.size());
+  REQUIRE(cudaMemcpyPeer(there.data(), 1, here.data(), 0, 16) == cudaSuccess);
+  REQUIRE(cudaDeviceSynchronize() == cudaSuccess);
+  CHECK(there.download() != values);
+}
+
+TEST_CASE("faults: a slow device gives the same results") {
+  in_every_mode(2, [] {
+    sim::slow_down(1, 3);
+    REQUIRE(cudaSetDevice(1) == cudaSuccess);
+    const DeviceBuffer<float> x(std::vector<float>(100, 0.0f));
+    fill(x.data(), 1, 100);
+    CHECK(x.download() == std::vector<float>(100, 1.0f));
+  });
+}
+
+TEST_CASE("counters: exact, and equal in every mode") {
+  in_every_mode(2, [] {
+    const sim::Counters before = sim::counters();
+    {
+      const DeviceBuffer<float> x(std::vector<float>(100, 0.0f)), y(100);
+      fill(x.data(), 1, 100);
+      REQUIRE(cudaMemcpyAsync(y.data(), x.data(), 400, cudaMemcpyDeviceToDevice, nullptr) == cudaSuccess);
+      REQUIRE(cudaMemsetAsync(x.data(), 0, 40, nullptr) == cudaSuccess);
+      static_cast<void>(y.download());
+      REQUIRE(cudaDeviceSynchronize() == cudaSuccess);
+    }
+    const sim::Counters step = sim::counters() - before;
+    CHECK(step.kernels == 1);
+    CHECK(step.copies == 3);
+    CHECK(step.bytes_to_device == 400);
+    CHECK(step.bytes_on_device == 400);
+    CHECK(step.bytes_to_host == 400);
+    CHECK(step.bytes_set == 40);
+    CHECK(step.allocations == 2);
+    CHECK(step.frees == 2);
+    CHECK(step.bytes_allocated == 800);
+    CHECK(step.bytes_in_use == 0);
+    CHECK(step.peak_bytes == 800);
+    CHECK(step.host_synchronizations == 3);
+    CHECK(step.device_synchronizations == 1);
+    CHECK(sim::counters(1).kernels == 0);
+  });
+}
