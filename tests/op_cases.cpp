@@ -17,12 +17,15 @@ namespace {
   }
 
 Input real(Shape shape, double low = -2, double high = 2) { return {shape, low, high, Input::Kind::real}; }
+Input constant(Shape shape, double low = -2, double high = 2) {
+  return {shape, low, high, Input::Kind::constant};
+}
 Input whole(Shape shape, std::int64_t below, std::int64_t from = 0) {
   return {shape, static_cast<double>(from), static_cast<double>(below), Input::Kind::whole};
 }
 Input flag(Shape shape) { return {shape, 0, 1, Input::Kind::flag}; }
 
-const Input m34 = real({3, 4}), m34p = real({3, 4}, 0.2, 3);
+const Input m34 = real({3, 4}), m34p = real({3, 4}, 0.2, 3), image = real({2, 4, 7, 6});
 
 using Rows = std::vector<OpCase>;
 
@@ -242,9 +245,110 @@ const Rows losses{
      OP(nll_loss(x[0], x[1], {.reduction = Reduction::sum})),
      {real({2, 3, 4}), whole({2, 4}, 3)},
      no_integers},
+    {"mse_loss", OP(mse_loss(x[0], x[1])), {m34, m34}, no_integers},
+    {"mse_loss: sum", OP(mse_loss(x[0], x[1], Reduction::sum)), {m34, m34}, no_integers},
+    {"mse_loss: none", OP(mse_loss(x[0], x[1], Reduction::none)), {m34, m34}, no_integers},
+    {"l1_loss", OP(l1_loss(x[0], x[1])), {m34, m34}, no_integers},
+    {"l1_loss: sum", OP(l1_loss(x[0], x[1], Reduction::sum)), {m34, m34}, no_integers},
+    {"l1_loss: none", OP(l1_loss(x[0], x[1], Reduction::none)), {m34, m34}, no_integers},
+    {"bce_with_logits", OP(bce_with_logits(x[0], x[1])), {m34, constant({3, 4}, 0, 1)}, no_integers},
+    {"bce_with_logits: none",
+     OP(bce_with_logits(x[0], x[1], Reduction::none)),
+     {real({3, 4}, -40, 40), constant({3, 4}, 0, 1)},
+     no_integers},
+    {"bce_with_logits: sum",
+     OP(bce_with_logits(x[0], x[1], Reduction::sum)),
+     {m34, constant({3, 4}, 0, 1)},
+     no_integers},
 };
 
-const Rows randomness{
+const Rows images{
+    {"conv2d", OP(conv2d(x[0], x[1], x[2])), {image, real({3, 4, 3, 2}), real({3})}, no_integers},
+    {"conv2d: no bias", OP(conv2d(x[0], x[1])), {image, real({3, 4, 3, 3})}, no_integers},
+    {"conv2d: stride, padding",
+     OP(conv2d(x[0], x[1], x[2], {.stride = 2, .padding = {1, 2}})),
+     {image, real({3, 4, 3, 3}), real({3})},
+     no_integers},
+    {"conv2d: dilation",
+     OP(conv2d(x[0], x[1], x[2], {.padding = 1, .dilation = {2, 1}})),
+     {image, real({2, 4, 3, 3}), real({2})},
+     no_integers},
+    {"conv2d: groups",
+     OP(conv2d(x[0], x[1], x[2], {.stride = {1, 2}, .groups = 2})),
+     {image, real({6, 2, 2, 3}), real({6})},
+     no_integers},
+    {"conv2d: by channel",
+     OP(conv2d(x[0], x[1], x[2], {.padding = 1, .groups = 4})),
+     {image, real({4, 1, 3, 3}), real({4})},
+     no_integers},
+    {"conv2d: 1 x 1", OP(conv2d(x[0], x[1], x[2])), {image, real({3, 4, 1, 1}), real({3})}, no_integers},
+    {"conv2d: no images",
+     OP(conv2d(x[0], x[1], x[2])),
+     {real({0, 2, 5, 5}), real({3, 2, 3, 3}), real({3})},
+     no_integers},
+    {"conv2d: large",
+     OP(conv2d(x[0], x[1], x[2], {.padding = 1})),
+     {real({5, 7, 31, 29}), real({11, 7, 3, 3}), real({11})},
+     no_golden | blas},
+    {"max_pool2d", OP(max_pool2d(x[0], 2)), {image}, no_integers},
+    {"max_pool2d: stride, padding",
+     OP(max_pool2d(x[0], {3, 2}, {.stride = Size2{2, 1}, .padding = {1, 0}})),
+     {image},
+     no_integers},
+    {"max_pool2d: overlapping", OP(max_pool2d(x[0], 3, {.stride = 1})), {image}, no_integers},
+    {"max_pool2d: large", OP(max_pool2d(x[0], 2)), {real({5, 11, 33, 31})}, no_golden},
+    {"avg_pool2d", OP(avg_pool2d(x[0], 2)), {image}, no_integers},
+    {"avg_pool2d: stride, padding",
+     OP(avg_pool2d(x[0], {3, 2}, {.stride = Size2{2, 1}, .padding = {1, 1}})),
+     {image},
+     no_integers},
+    {"adaptive_avg_pool2d", OP(adaptive_avg_pool2d(x[0], {3, 2})), {image}, no_integers},
+    {"adaptive_avg_pool2d: one", OP(adaptive_avg_pool2d(x[0], 1)), {image}, no_integers},
+    {"adaptive_avg_pool2d: wider than the image",
+     OP(adaptive_avg_pool2d(x[0], {8, 9})),
+     {image},
+     no_integers},
+};
+
+const Input channel = real({4}, 0.5, 1.5), running = constant({4}, 0.5, 1.5);
+
+const Rows normalisation{
+    {"batch_norm",
+     OP(batch_norm(x[0], x[1], x[2], x[3].clone(), x[4].clone(), {.training = true})),
+     {image, channel, channel, running, running},
+     no_integers},
+    {"batch_norm: rows",
+     OP(batch_norm(x[0], x[1], x[2], {}, {}, {.training = true, .eps = 1e-3})),
+     {real({6, 4}), channel, channel},
+     no_integers},
+    {"batch_norm: plain", OP(batch_norm(x[0], {}, {}, {}, {}, {.training = true})), {image}, no_integers},
+    {"batch_norm: evaluation",
+     OP(batch_norm(x[0], x[1], x[2], x[3], x[4])),
+     {image, channel, channel, running, running},
+     no_integers},
+    {"batch_norm: running mean",
+     [](const std::vector<Tensor>& x) {
+       const Tensor mean = x[1].clone(), variance = x[2].clone();
+       batch_norm(x[0], {}, {}, mean, variance, {.training = true, .momentum = 0.3});
+       return cat({mean, variance});
+     },
+     {constant({2, 4, 7, 6}), running, running},
+     no_gradient | no_integers},
+    {"layer_norm", OP(layer_norm(x[0], {5}, x[1], x[2])), {cube, real({5}), real({5})}, no_integers},
+    {"layer_norm: plain", OP(layer_norm(x[0], {4, 5})), {cube}, no_integers},
+    {"layer_norm: two dimensions",
+     OP(layer_norm(x[0], {4, 5}, x[1], x[2], 1e-2)),
+     {cube, real({4, 5}), real({4, 5})},
+     no_integers},
+    {"layer_norm: large",
+     OP(layer_norm(x[0], {513}, x[1], x[2])),
+     {real({211, 513}), real({513}), real({513})},
+     no_golden},
+};
+
+const Input query = real({2, 3, 4}), key = real({2, 5, 4}), value = real({2, 5, 6});
+
+const Rows attention{
     {"dropout",
      [](const std::vector<Tensor>& x) { return manual_seed(3), dropout(x[0], 0.4); },
      {m34},
@@ -252,6 +356,30 @@ const Rows randomness{
     {"dropout: evaluation", OP(dropout(x[0], 0.4, false)), {m34}, may_alias | no_integers},
     {"dropout: none", OP(dropout(x[0], 0)), {m34}, no_integers},
     {"dropout: all", OP(dropout(x[0], 1)), {m34}, no_integers},
+    {"scaled_dot_product_attention",
+     OP(scaled_dot_product_attention(x[0], x[1], x[2])),
+     {query, key, value},
+     no_integers},
+    {"scaled_dot_product_attention: heads",
+     OP(scaled_dot_product_attention(x[0], x[1], x[2])),
+     {real({2, 2, 3, 4}), real({2, 2, 5, 4}), real({2, 2, 5, 3})},
+     no_integers},
+    {"scaled_dot_product_attention: causal",
+     OP(scaled_dot_product_attention(x[0], x[1], x[2], {}, {.causal = true})),
+     {real({2, 5, 4}), key, value},
+     no_integers},
+    {"scaled_dot_product_attention: scale",
+     OP(scaled_dot_product_attention(x[0], x[1], x[2], {}, {.scale = 0.3})),
+     {query, key, value},
+     no_integers},
+    {"scaled_dot_product_attention: added mask",
+     OP(scaled_dot_product_attention(x[0], x[1], x[2], x[3])),
+     {query, key, value, constant({3, 5})},
+     no_integers},
+    {"scaled_dot_product_attention: bool mask",
+     OP(scaled_dot_product_attention(x[0], x[1], x[2], x[3] < 1.0)),
+     {query, key, value, constant({2, 3, 5})},
+     no_integers},
 };
 
 const unsigned view_traits = any_dtype | may_alias;
@@ -359,7 +487,7 @@ const std::vector<OpCase>& op_cases() {
   static const std::vector<OpCase> all = [] {
     std::vector<OpCase> rows;
     for (const Rows* family : {&arithmetic, &comparison, &functions, &reductions, &joining, &linear_algebra,
-                               &losses, &randomness, &views, &in_place})
+                               &losses, &images, &normalisation, &attention, &views, &in_place})
       rows.insert(rows.end(), family->begin(), family->end());
     return rows;
   }();

@@ -8,7 +8,7 @@ The arguments come from the table itself:
 
 They are named {row}|{position}|{kind} and stored again. Added are {row}|out, {row}|seed (the gradient of the result),
 {row}|grad|{position}, and for whole-number arguments, 1 + floor(2 |x|), of every integer dtype that PyTorch's op
-accepts: {row}|out|{dtype} (bool: x > 0).
+accepts: {row}|out|{dtype} (bool: x > 0). `promotion` holds torch.promote_types for every two dtypes, in DType's order.
 """
 import sys
 from pathlib import Path
@@ -339,6 +339,9 @@ for name, by_position in sorted(arguments.items()):
             except (RuntimeError, TypeError, IndexError, ValueError):
                 continue
             goldens[f"{name}|out|{str(dtype).removeprefix('torch.')}"] = result.contiguous().clone()
+
+DTYPES = [torch.float32, torch.float64, torch.int64, torch.int32, torch.uint8, torch.bool, torch.float16, torch.bfloat16]
+goldens["promotion"] = torch.tensor([[DTYPES.index(torch.promote_types(a, b)) for b in DTYPES] for a in DTYPES])
 
 unused = sorted(set(ROWS) - set(arguments))
 if unused:
