@@ -12,8 +12,8 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/norm.cpp"
 #include "kernels/cpu/targets.h"
 
-// Sums are taken in float64, in a fixed number of lanes; one thread sums a channel, a row or a column from
-// beginning to end.
+// Sums are taken in blocks and a fixed number of lanes, those of the blocks in float64; one thread sums a
+// channel, a row or a column from beginning to end.
 
 HWY_BEFORE_NAMESPACE();
 namespace miniparallel::kernels::cpu::HWY_NAMESPACE {
@@ -21,6 +21,7 @@ namespace {
 
 constexpr std::int64_t kGrainElements = 16384;
 constexpr int kLanes = 16;
+constexpr std::int64_t kSumBlock = 512;
 constexpr std::int64_t kColumns = 32;  // of a row, which one thread sums over the rows
 
 struct ChannelNumbers;
@@ -39,42 +40,64 @@ MP_INLINE double total(const double* lanes) {
   return sum;
 }
 
-/// Adds add(i, first, second) for i < n.
-template <class F>
-MP_INLINE void add_run(Sums& sums, std::int64_t n, const F& add) {
-  std::int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes)
-    for (int k = 0; k < kLanes; ++k) add(i + k, sums.first[k], sums.second[k]);
-  for (int k = 0; i < n; ++i, ++k) add(i, sums.first[k], sums.second[k]);
+/// One element's part of two sums.
+template <class T>
+struct Terms {
+  T first, second;
+};
+
+/// Adds terms(i) for i < n: blocks in T, which is fast, the blocks' sums in float64, which is exact enough.
+template <class T, class F>
+MP_INLINE void add_run(Sums& sums, std::int64_t n, const F& terms) {
+  for (std::int64_t begin = 0; begin < n; begin += kSumBlock) {
+    const std::int64_t end = std::min(n, begin + kSumBlock);
+    T first[kLanes] = {}, second[kLanes] = {};
+    std::int64_t i = begin;
+    for (; i + kLanes <= end; i += kLanes)
+      for (int k = 0; k < kLanes; ++k) {
+        const Terms<T> term = terms(i + k);
+        first[k] += term.first;
+        second[k] += term.second;
+      }
+    for (int k = 0; i < end; ++i, ++k) {
+      const Terms<T> term = terms(i);
+      first[k] += term.first;
+      second[k] += term.second;
+    }
+    for (int k = 0; k < kLanes; ++k) {
+      sums.first[k] += static_cast<double>(first[k]);
+      sums.second[k] += static_cast<double>(second[k]);
+    }
+  }
 }
 
-/// Calls finish(channel, sum of firsts, sum of seconds) for each channel, after add(element, channel, first,
-/// second) for each of its elements. Without inner dimensions a lane is a channel.
-template <class Add, class Finish>
-HWY_ATTR void for_each_channel(const BatchNormGeometry& g, const Add& add, const Finish& finish) {
+/// Calls finish(channel, sum of firsts, sum of seconds) for each channel, which are the
+/// sums of terms(element, channel) over its elements. Without inner dimensions a lane is a channel.
+template <class T, class F, class Finish>
+HWY_ATTR void for_each_channel(const BatchNormGeometry& g, const F& terms, const Finish& finish) {
   const bool lanes_are_channels = g.inner == 1;
   const std::int64_t per_unit = lanes_are_channels ? kLanes : 1;
-  parallel_for((g.channels + per_unit - 1) / per_unit, grain(g.n * g.inner * per_unit),
-               [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
-                 for (std::int64_t unit = begin; unit < end; ++unit) {
-                   const std::int64_t channel = unit * per_unit;
-                   const std::int64_t width = std::min(per_unit, g.channels - channel);
-                   Sums sums;
-                   for (std::int64_t image = 0; image < g.n; ++image) {
-                     const std::int64_t start = (image * g.channels + channel) * g.inner;
-                     add_run(sums, lanes_are_channels ? width : g.inner,
-                             [&](std::int64_t i, double& first, double& second) HWY_ATTR {
-                               add(start + i, lanes_are_channels ? channel + i : channel, first, second);
-                             });
-                   }
-                   if (!lanes_are_channels) {
-                     finish(channel, total(sums.first), total(sums.second));
-                     continue;
-                   }
-                   for (std::int64_t k = 0; k < width; ++k)
-                     finish(channel + k, sums.first[k], sums.second[k]);
-                 }
-               });
+  parallel_for(
+      (g.channels + per_unit - 1) / per_unit, grain(g.n * g.inner * per_unit),
+      [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
+        for (std::int64_t unit = begin; unit < end; ++unit) {
+          const std::int64_t channel = unit * per_unit;
+          const std::int64_t width = std::min(per_unit, g.channels - channel);
+          Sums sums;
+          for (std::int64_t image = 0; image < g.n; ++image) {
+            const std::int64_t start = (image * g.channels + channel) * g.inner;
+            if (lanes_are_channels)
+              add_run<T>(sums, width, [&](std::int64_t i) HWY_ATTR { return terms(start + i, channel + i); });
+            else
+              add_run<T>(sums, g.inner, [&](std::int64_t i) HWY_ATTR { return terms(start + i, channel); });
+          }
+          if (!lanes_are_channels) {
+            finish(channel, total(sums.first), total(sums.second));
+            continue;
+          }
+          for (std::int64_t k = 0; k < width; ++k) finish(channel + k, sums.first[k], sums.second[k]);
+        }
+      });
 }
 
 /// Calls f(element, channel) for all elements.
@@ -102,21 +125,19 @@ HWY_ATTR void for_each_element(const BatchNormGeometry& g, const F& f) {
 template <class T>
 HWY_ATTR void batch_statistics_typed(const BatchNormGeometry& g, const T* x, T* mean, T* variance) {
   const double count = static_cast<double>(g.n * g.inner);
-  double* const center = scratch<ChannelNumbers, double>(g.channels);
-  for_each_channel(
+  for_each_channel<T>(
       g,
-      [=](std::int64_t i, std::int64_t, double& sum, double&) HWY_ATTR { sum += static_cast<double>(x[i]); },
-      [=](std::int64_t channel, double sum, double) { center[channel] = sum / count; });
-  for_each_channel(
-      g,
-      [=](std::int64_t i, std::int64_t channel, double& sum, double&) HWY_ATTR {
-        const double difference = static_cast<double>(x[i]) - center[channel];
-        sum += difference * difference;
+      [=](std::int64_t i, std::int64_t) HWY_ATTR {
+        return Terms<T>{x[i], 0};
       },
-      [=](std::int64_t channel, double sum, double) {
-        mean[channel] = static_cast<T>(center[channel]);
-        variance[channel] = static_cast<T>(sum / count);
-      });
+      [=](std::int64_t channel, double sum, double) { mean[channel] = static_cast<T>(sum / count); });
+  for_each_channel<T>(
+      g,
+      [=](std::int64_t i, std::int64_t channel) HWY_ATTR {
+        const T difference = x[i] - mean[channel];
+        return Terms<T>{difference * difference, 0};
+      },
+      [=](std::int64_t channel, double sum, double) { variance[channel] = static_cast<T>(sum / count); });
 }
 
 template <class T>
@@ -135,11 +156,10 @@ HWY_ATTR void batch_normalize_typed(const BatchNormGeometry& g, const T* x, cons
 template <class T>
 HWY_ATTR void batch_sums_typed(const BatchNormGeometry& g, const T* dy, const T* x, const T* mean,
                                const T* inv_std, T* sum_g, T* sum_gx) {
-  for_each_channel(
+  for_each_channel<T>(
       g,
-      [=](std::int64_t i, std::int64_t channel, double& sum, double& product) HWY_ATTR {
-        sum += static_cast<double>(dy[i]);
-        product += static_cast<double>(dy[i] * (x[i] - mean[channel]));
+      [=](std::int64_t i, std::int64_t channel) HWY_ATTR {
+        return Terms<T>{dy[i], dy[i] * (x[i] - mean[channel])};
       },
       [=](std::int64_t channel, double sum, double product) {
         sum_g[channel] = static_cast<T>(sum);
@@ -182,15 +202,14 @@ HWY_ATTR void layer_forward_typed(std::int64_t rows, std::int64_t width, const T
   for_each_row(rows, width, [=](std::int64_t row) HWY_ATTR {
     const T* in = x + row * width;
     Sums sums;
-    add_run(sums, width,
-            [=](std::int64_t i, double& sum, double&) HWY_ATTR { sum += static_cast<double>(in[i]); });
-    const double center = total(sums.first) / static_cast<double>(width);
-    add_run(sums, width, [=](std::int64_t i, double&, double& sum) HWY_ATTR {
-      const double difference = static_cast<double>(in[i]) - center;
-      sum += difference * difference;
+    add_run<T>(sums, width, [=](std::int64_t i) HWY_ATTR { return Terms<T>{in[i], 0}; });
+    const T m = static_cast<T>(total(sums.first) / static_cast<double>(width));
+    add_run<T>(sums, width, [=](std::int64_t i) HWY_ATTR {
+      const T difference = in[i] - m;
+      return Terms<T>{0, difference * difference};
     });
     const double variance = total(sums.second) / static_cast<double>(width);
-    const T m = static_cast<T>(center), scale = static_cast<T>(1 / std::sqrt(variance + eps));
+    const T scale = static_cast<T>(1 / std::sqrt(variance + eps));
     mean[row] = m;
     inv_std[row] = scale;
     T* out = y + row * width;
@@ -210,10 +229,9 @@ HWY_ATTR void layer_data_gradient_typed(std::int64_t rows, std::int64_t width, c
     const T *gradient = dy + row * width, *in = x + row * width;
     const T m = mean[row], scale = inv_std[row];
     Sums sums;
-    add_run(sums, width, [=](std::int64_t i, double& sum, double& product) HWY_ATTR {
+    add_run<T>(sums, width, [=](std::int64_t i) HWY_ATTR {
       const T g = gradient[i] * (weighted ? weight[i] : T(1));
-      sum += static_cast<double>(g);
-      product += static_cast<double>(g * (in[i] - m));
+      return Terms<T>{g, g * (in[i] - m)};
     });
     const T shift = static_cast<T>(total(sums.first) / static_cast<double>(width));
     const T slope = static_cast<T>(total(sums.second) / static_cast<double>(width)) * scale * scale;
