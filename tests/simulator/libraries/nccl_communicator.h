@@ -45,8 +45,8 @@ class Clique {
   std::map<Key, std::shared_ptr<Rendezvous>> forming_;  ///< not all ranks have called yet
 };
 
-/// The first call that `comm` cannot make, as a result and in ncclGetLastError; ncclSuccess for a living
-/// communicator on a healthy device.
+/// ncclSuccess for a living communicator on a healthy device; else why `function` cannot be called, also for
+/// ncclGetLastError.
 ncclResult_t check(ncclComm_t comm, const char* function);
 
 /// Keeps the text for ncclGetLastError and returns the result.

@@ -5,12 +5,13 @@
 
 namespace miniparallel::simulator {
 
-#define MINIPARALLEL_NCCL_FUNCTIONS(F)                                                              \
-  F(GetVersion)                                                                                     \
-  F(GetErrorString) F(GetLastError) F(GetUniqueId) F(CommInitAll) F(CommInitRank) F(CommFinalize)   \
-      F(CommDestroy) F(CommAbort) F(CommGetAsyncError) F(CommCount) F(CommCuDevice) F(CommUserRank) \
-          F(GroupStart) F(GroupEnd) F(Broadcast) F(Bcast) F(Reduce) F(AllReduce) F(ReduceScatter)   \
-              F(AllGather) F(Send) F(Recv)
+// clang-format off
+#define MINIPARALLEL_NCCL_FUNCTIONS(F)                                                         \
+  F(GetVersion) F(GetErrorString) F(GetLastError) F(GetUniqueId)                               \
+  F(CommInitAll) F(CommInitRank) F(CommFinalize) F(CommDestroy) F(CommAbort)                   \
+  F(CommGetAsyncError) F(CommCount) F(CommCuDevice) F(CommUserRank) F(GroupStart) F(GroupEnd)  \
+  F(Broadcast) F(Bcast) F(Reduce) F(AllReduce) F(ReduceScatter) F(AllGather) F(Send) F(Recv)
+// clang-format on
 
 /// AllReduce is ncclAllReduce, and so on.
 struct NcclTable {
