@@ -1,5 +1,6 @@
 include(CMakeFindDependencyMacro)
 find_dependency(Threads)
+find_dependency(OpenMP COMPONENTS CXX)
 find_path(MINIPARALLEL_CUDA_INCLUDE cuda_runtime_api.h PATHS /usr/local/cuda/include $ENV{CUDA_HOME}/include REQUIRED)
 include(${CMAKE_CURRENT_LIST_DIR}/targets.cmake)
 include(${CMAKE_CURRENT_LIST_DIR}/kernels.cmake)

@@ -47,8 +47,11 @@ bool same_line(const std::source_location& a, const std::source_location& b) {
 }  // namespace
 
 char* SharedMemory::memory() {
-  thread_local std::unique_ptr<char[]> buffer(new (std::align_val_t{gap}) char[capacity]);
-  return buffer.get();
+  struct alignas(gap) Buffer {
+    char bytes[capacity];
+  };
+  thread_local const std::unique_ptr<Buffer> buffer(new Buffer);
+  return buffer->bytes;
 }
 
 Block* Block::current() { return running_block; }
