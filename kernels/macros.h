@@ -4,6 +4,8 @@
 /// compiled for two instruction sets: the code becomes part of the loop that calls it.
 #if defined(__CUDACC__)
 #define MP_INLINE __host__ __device__ __forceinline__
+#define MP_UNROLL _Pragma("unroll")
 #else
 #define MP_INLINE inline __attribute__((always_inline))
+#define MP_UNROLL
 #endif

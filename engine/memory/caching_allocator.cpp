@@ -5,63 +5,81 @@
 #include <algorithm>
 #include <bit>
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#else
-#define ASAN_POISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
-#define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
-#endif
-
 namespace miniparallel {
-namespace {
-
-constexpr std::size_t kSmallest = 64;
 
 /// The smallest size class that holds `bytes`: 2^k times 1, 1.25, 1.5 or 1.75.
-std::size_t size_class(std::size_t bytes) {
-  if (bytes <= kSmallest) return kSmallest;
-  const std::size_t step = std::max(kSmallest, std::bit_floor(bytes - 1) / 4);
+std::size_t CachingAllocator::size_class(std::size_t bytes) const {
+  if (bytes <= smallest_) return smallest_;
+  const std::size_t step = std::max(smallest_, std::bit_floor(bytes - 1) / 4);
   return (bytes + step - 1) / step * step;
 }
 
-}  // namespace
-
-void* CachingAllocator::allocate(std::size_t bytes) {
+void* CachingAllocator::allocate(std::size_t bytes, Stream stream) {
   const std::size_t size = size_class(bytes);
   const std::scoped_lock lock(mutex_);
-  void* block = nullptr;
-  if (std::vector<void*>& blocks = free_[size]; !blocks.empty()) {
-    block = blocks.back();
-    blocks.pop_back();
-    stats_.cached -= static_cast<std::int64_t>(size);
-    ASAN_UNPOISON_MEMORY_REGION(block, size);
-  } else {
-    ++stats_.system_calls;
-    block = source_.take(size);
-    if (block == nullptr) {
-      const MemoryStats before = stats_;
-      empty_cache_locked();
-      block = source_.take(size);
-      if (block == nullptr)
-        throw OutOfMemoryError(
-            message(device_, ": out of memory: ", bytes, " bytes were asked for, ", before.used,
-                    " are used by tensors, ", before.cached,
-                    " were cached and have been given back; use a smaller batch or free tensors"));
-    }
-  }
+  void* block = take_cached({stream.handle, size}, stream);
+  if (block == nullptr) block = take_new(size, bytes);
   stats_.used += static_cast<std::int64_t>(size);
   stats_.peak = std::max(stats_.peak, stats_.used);
   ++stats_.allocations;
+  source_.handed_out(block, bytes, stream);
   return block;
 }
 
-void CachingAllocator::deallocate(void* block, std::size_t bytes) {
+void* CachingAllocator::take_cached(const Key& key, Stream stream) {
+  const auto found = free_.find(key);
+  if (found == free_.end()) return nullptr;
+  std::vector<Block>& blocks = found->second;
+  // The newest block is the warmest; one that waits for nobody is better still.
+  auto chosen = std::find_if(blocks.rbegin(), blocks.rend(), [](const Block& b) { return b.marks.empty(); });
+  if (chosen == blocks.rend())
+    chosen = std::find_if(blocks.rbegin(), blocks.rend(), [&](Block& b) { return pass_marks(b, stream); });
+  if (chosen == blocks.rend()) return nullptr;
+  void* const memory = chosen->memory;
+  blocks.erase(std::next(chosen).base());
+  stats_.cached -= static_cast<std::int64_t>(key.second);
+  return memory;
+}
+
+bool CachingAllocator::pass_marks(Block& block, Stream stream) {
+  while (!block.marks.empty()) {
+    if (!source_.pass(block.marks.back(), stream)) return false;
+    source_.drop(block.marks.back());
+    block.marks.pop_back();
+  }
+  return true;
+}
+
+void* CachingAllocator::take_new(std::size_t size, std::size_t asked) {
+  ++stats_.system_calls;
+  if (void* const block = source_.take(size); block != nullptr) return block;
+  const MemoryStats before = stats_;
+  empty_cache_locked();
+  if (void* const block = source_.take(size); block != nullptr) return block;
+  throw OutOfMemoryError(message(name_, ": out of memory: ", asked, " bytes were asked for, ", before.used,
+                                 " are used by tensors, ", before.cached,
+                                 " were cached and have been given back", source_.describe(),
+                                 "; use a smaller batch or free tensors"));
+}
+
+void CachingAllocator::deallocate(void* block, std::size_t bytes, Stream stream,
+                                  const std::vector<Stream>& users) noexcept {
   const std::size_t size = size_class(bytes);
   const std::scoped_lock lock(mutex_);
-  free_[size].push_back(block);
+  Block freed{block, {}};
+  try {
+    for (const Stream user : users) freed.marks.push_back(source_.mark(user));
+    source_.returned(block, size, stream);
+  } catch (const std::exception&) {  // the device has failed for good, or the process ends
+  }
+  free_[{stream.handle, size}].push_back(std::move(freed));
   stats_.used -= static_cast<std::int64_t>(size);
   stats_.cached += static_cast<std::int64_t>(size);
-  ASAN_POISON_MEMORY_REGION(block, size);
+}
+
+void CachingAllocator::add_user(std::vector<Stream>& users, Stream stream) {
+  const std::scoped_lock lock(mutex_);
+  if (std::find(users.begin(), users.end(), stream) == users.end()) users.push_back(stream);
 }
 
 MemoryStats CachingAllocator::stats() const {
@@ -80,10 +98,12 @@ void CachingAllocator::empty_cache() {
 }
 
 void CachingAllocator::empty_cache_locked() {
-  for (auto& [size, blocks] : free_) {
-    for (void* block : blocks) {
-      ASAN_UNPOISON_MEMORY_REGION(block, size);
-      source_.give_back(block, size);
+  if (stats_.cached == 0) return;
+  source_.settle();
+  for (auto& [key, blocks] : free_) {
+    for (Block& block : blocks) {
+      for (const MemorySource::Mark mark : block.marks) source_.drop(mark);
+      source_.give_back(block.memory, key.second);
     }
     blocks.clear();
   }

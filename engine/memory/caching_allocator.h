@@ -2,45 +2,94 @@
 
 #include <miniparallel/memory.h>
 
+#include "kernels/stream.h"
+
 #include <cstddef>
 #include <map>
 #include <mutex>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace miniparallel {
 
-/// Keeps freed blocks by size class and hands them out again, so that a steady training step asks the system
-/// for nothing. Classes are four to a doubling: at most a quarter of a block is unused. Thread-safe.
-class CachingAllocator {
+/// Where a caching allocator's blocks come from and go back to.
+class MemorySource {
  public:
-  /// Where blocks come from and go back to. `take` returns null when the system has no more.
-  struct Source {
-    void* (*take)(std::size_t bytes);
-    void (*give_back)(void* block, std::size_t bytes);
+  /// A point in the work of a stream of `device`: a cudaEvent_t. Memory that no stream uses has none.
+  struct Mark {
+    void* event = nullptr;
+    int device = -1;
   };
 
-  CachingAllocator(Device device, Source source) : device_(device), source_(source) {}
+  virtual ~MemorySource() = default;
+  /// Null when the system has no more.
+  virtual void* take(std::size_t bytes) = 0;
+  virtual void give_back(void* block, std::size_t bytes) = 0;
+  /// Waits until nothing uses cached blocks: before they are given back.
+  virtual void settle() {}
+  /// What to add to the message about memory used up.
+  virtual std::string describe() const { return ""; }
 
-  /// A block of at least `bytes`, aligned to 64. Throws `OutOfMemoryError` when the system refuses even after
-  /// the cache was emptied.
-  void* allocate(std::size_t bytes);
-  void deallocate(void* block, std::size_t bytes);
+  virtual Mark mark(kernels::Stream) { return {}; }
+  virtual void drop(Mark) {}
+  /// Whether memory that was used up to the mark may be used by `stream` next; a GPU's stream is made to
+  /// wait.
+  virtual bool pass(Mark, kernels::Stream) { return true; }
+
+  /// For checkers of memory: a block begins and ends its life without the system knowing.
+  virtual void handed_out(void* /*block*/, std::size_t /*bytes*/, kernels::Stream) {}
+  virtual void returned(void* /*block*/, std::size_t /*bytes*/, kernels::Stream) {}
+};
+
+/// Keeps freed blocks by stream and size class and hands them out again, so that a steady training step asks
+/// the system for nothing. Classes are four to a doubling: at most a quarter of a block is unused. A block
+/// returns to the stream it was made for, whose order guards it; other streams that used it leave a mark
+/// each, which is passed before the block is used again. Thread-safe.
+class CachingAllocator {
+ public:
+  using Stream = kernels::Stream;
+
+  /// `smallest`: bytes of the smallest block, a power of two; blocks are as well aligned.
+  CachingAllocator(std::string name, MemorySource& source, std::size_t smallest)
+      : name_(std::move(name)), source_(source), smallest_(smallest) {}
+
+  /// A block of at least `bytes` for use on `stream`. Throws `OutOfMemoryError` when the system refuses even
+  /// after the cache was emptied.
+  void* allocate(std::size_t bytes, Stream stream);
+  /// `users`: the other streams that used the block. Never throws: a device that fails is reported by the
+  /// next call that can.
+  void deallocate(void* block, std::size_t bytes, Stream stream, const std::vector<Stream>& users) noexcept;
+  /// Adds `stream` to a block's users, which the allocator's lock guards.
+  void add_user(std::vector<Stream>& users, Stream stream);
 
   MemoryStats stats() const;
   void reset_peak();
   void empty_cache();
 
  private:
+  struct Block {
+    void* memory;
+    std::vector<MemorySource::Mark> marks;
+  };
+  using Key = std::pair<void*, std::size_t>;  // stream and size class
+
+  std::size_t size_class(std::size_t bytes) const;
+  void* take_cached(const Key& key, Stream stream);
+  void* take_new(std::size_t size, std::size_t asked);
+  bool pass_marks(Block& block, Stream stream);
   void empty_cache_locked();
 
-  Device device_;
-  Source source_;
+  std::string name_;
+  MemorySource& source_;
+  std::size_t smallest_;
   mutable std::mutex mutex_;
-  std::map<std::size_t, std::vector<void*>> free_;  // by size class
+  std::map<Key, std::vector<Block>> free_;
   MemoryStats stats_;
 };
 
-/// The allocator of a device; lives until the process ends.
+/// The allocator of a device; lives as long as the device is in use.
 CachingAllocator& allocator(Device device);
+CachingAllocator& host_allocator();
 
 }  // namespace miniparallel

@@ -1,21 +1,28 @@
 #include <sys/mman.h>
 
+#include <cstdint>
 #include <cstdlib>
 
-#include "engine/error.h"
 #include "engine/memory/caching_allocator.h"
 #include "engine/memory/storage.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#endif
 
 namespace miniparallel {
 namespace {
 
+constexpr std::size_t kSmallest = 64;
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
 /// From half a huge page on: whole mappings, aligned so that huge pages can back them.
 constexpr bool is_mapped(std::size_t bytes) { return bytes >= kHugePage / 2; }
 
-void* take(std::size_t bytes) {
-  if (!is_mapped(bytes)) return std::aligned_alloc(64, bytes);
+void* map(std::size_t bytes) {
   const std::size_t padded = bytes + kHugePage;
   if (padded < bytes) return nullptr;
   void* const mapping = mmap(nullptr, padded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -30,27 +37,30 @@ void* take(std::size_t bytes) {
   return begin + before;
 }
 
-void give_back(void* block, std::size_t bytes) {
-  if (!is_mapped(bytes)) return std::free(block);
-  munmap(block, (bytes + 4095) / 4096 * 4096);
-}
+class HostMemory final : public MemorySource {
+ public:
+  void* take(std::size_t bytes) override {
+    return is_mapped(bytes) ? map(bytes) : std::aligned_alloc(kSmallest, bytes);
+  }
+  void give_back(void* block, std::size_t bytes) override {
+    ASAN_UNPOISON_MEMORY_REGION(block, bytes);
+    if (!is_mapped(bytes)) return std::free(block);
+    munmap(block, (bytes + 4095) / 4096 * 4096);
+  }
+  void handed_out(void* block, std::size_t bytes, kernels::Stream) override {
+    ASAN_UNPOISON_MEMORY_REGION(block, bytes);
+  }
+  void returned(void* block, std::size_t bytes, kernels::Stream) override {
+    ASAN_POISON_MEMORY_REGION(block, bytes);
+  }
+};
 
 }  // namespace
 
-CachingAllocator& allocator(Device device) {
-  check(device.is_cpu(), device, ": this build of miniparallel has no CUDA backend; use Device::cpu()");
-  static CachingAllocator* const host =
-      new CachingAllocator(Device::cpu(), {take, give_back});  // outlives every static
-  return *host;
+CachingAllocator& host_allocator() {
+  static auto* const allocator =
+      new CachingAllocator("cpu", *new HostMemory, kSmallest);  // outlives every static
+  return *allocator;
 }
-
-MemoryStats memory_stats(Device device) { return allocator(device).stats(); }
-void reset_peak_memory(Device device) { allocator(device).reset_peak(); }
-void empty_cache(Device device) { allocator(device).empty_cache(); }
-
-Storage::Storage(std::size_t bytes, Device device)
-    : data_(static_cast<std::byte*>(allocator(device).allocate(bytes))), bytes_(bytes), device_(device) {}
-
-Storage::~Storage() { allocator(device_).deallocate(data_, bytes_); }
 
 }  // namespace miniparallel

@@ -5,8 +5,13 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <vector>
+
+#include "kernels/stream.h"
 
 namespace miniparallel {
+
+class CachingAllocator;
 
 /// Counts the writes to an alias group: a base and its views.
 struct Version {
@@ -15,7 +20,8 @@ struct Version {
   std::atomic<std::uint32_t> last_recorded = 0;
 };
 
-/// Owns one block of memory of a device, taken from and given back to that device's caching allocator.
+/// Owns one block of memory of a device, taken from and given back to that device's caching allocator. It
+/// belongs to the stream that the calling thread used when it was made.
 class Storage {
  public:
   Storage(std::size_t bytes, Device device);
@@ -29,7 +35,15 @@ class Storage {
   /// The counter of the tensor that was allocated together with this storage.
   Version& version() { return version_; }
 
+  kernels::Stream stream() const { return stream_; }
+  /// Notes that work already enqueued on `stream` uses this block too, which is then not handed out again
+  /// before that work is done.
+  void record_use(kernels::Stream stream);
+
  private:
+  CachingAllocator& allocator_;
+  kernels::Stream stream_;
+  std::vector<kernels::Stream> users_;
   std::byte* data_;
   std::size_t bytes_;
   Device device_;

@@ -5,13 +5,8 @@
 namespace miniparallel {
 
 const kernels::Backend& backend(Device device) {
-  check(device.is_cpu(), device, ": this build of miniparallel has no CUDA backend; use Device::cpu()");
-  return kernels::cpu_backend();
+  return device.is_cpu() ? kernels::cpu_backend() : accelerator(device).backend();
 }
-
-kernels::Stream stream(Device) { return {}; }
-
-void synchronize(Device device) { backend(device); }
 
 int normalize_dim(const char* op, int dim, int rank) {
   const int range = std::max(rank, 1);

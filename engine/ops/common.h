@@ -3,6 +3,7 @@
 #include <miniparallel/ops.h>
 
 #include "engine/autograd/node.h"
+#include "engine/device/accelerator.h"
 #include "engine/error.h"
 #include "engine/tensor/tensor_impl.h"
 #include "kernels/backend.h"
@@ -22,8 +23,7 @@ using autograd::save_output;
 const kernels::Backend& backend(Device device);
 inline const kernels::Backend& backend(const Tensor& tensor) { return backend(tensor.device()); }
 
-/// Where the calling thread's work for the device goes.
-kernels::Stream stream(Device device);
+/// Where the calling thread's work for the tensor's device goes.
 inline kernels::Stream stream(const Tensor& tensor) { return stream(tensor.device()); }
 
 /// `dim` counted from the front. Throws, naming `op`, unless -rank <= dim < rank (a tensor without dimensions

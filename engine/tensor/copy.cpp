@@ -25,6 +25,23 @@ Tensor converted(const char* name, const Tensor& x, DType dtype) {
   return y;
 }
 
+/// A contiguous tensor's elements on another device.
+Tensor moved(const Tensor& x, Device device) {
+  Tensor y = make_tensor(x.shape(), x.dtype(), device);
+  const std::size_t bytes = static_cast<std::size_t>(x.numel()) * size_of(x.dtype());
+  if (bytes == 0) return y;
+  if (x.device().is_cpu()) {
+    accelerator(device).copy_to_device(raw(y), raw(x), bytes, stream(y));
+    return y;
+  }
+  x.impl()->storage->record_use(stream(x));
+  if (device.is_cpu())
+    accelerator(x.device()).copy_to_host(raw(y), raw(x), bytes, stream(x));
+  else
+    accelerator(device).copy_between(raw(y), stream(y), raw(x), stream(x), bytes);
+  return y;
+}
+
 }  // namespace
 
 Tensor Tensor::clone() const { return converted("clone", *this, dtype()); }
@@ -39,8 +56,14 @@ Tensor Tensor::to(DType dtype) const {
 
 Tensor Tensor::to(Device device) const {
   if (device == this->device()) return *this;
-  backend(device);  // names why there is none
-  fail("to: copies from ", this->device(), " to ", device, " are not part of this build");
+  Tensor y;
+  {
+    const NoGradGuard no_grad;
+    y = moved(contiguous(), device);
+  }
+  if (is_floating() && recording(*this))
+    record("to", y, {*this}, [from = this->device()](Backward& b) { b.set(0, b.take_grad().to(from)); });
+  return y;
 }
 
 Tensor Tensor::to(Device device, DType dtype) const { return to(device).to(dtype); }

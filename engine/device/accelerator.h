@@ -1,0 +1,80 @@
+#pragma once
+
+#include <miniparallel/device.h>
+
+#include "kernels/backend.h"
+
+#include <cstddef>
+#include <string>
+
+namespace miniparallel {
+
+class CachingAllocator;
+
+/// The streams that each GPU has.
+enum class StreamKind {
+  compute,
+  communication,  ///< of high priority: reductions overtake the backward pass
+  copy,
+};
+
+/// What the engine asks of GPUs. Everything is enqueued and returns at once, but for what says that it waits.
+class Accelerator {
+ public:
+  virtual ~Accelerator() = default;
+
+  virtual int device_count() const = 0;
+  /// Why there is no device, as a sentence; "" when there is one.
+  virtual const std::string& unavailable() const = 0;
+  virtual const kernels::Backend& backend() const = 0;
+
+  virtual kernels::Stream stream(int device, StreamKind kind) = 0;
+  virtual CachingAllocator& allocator(int device) = 0;
+  /// Waits for everything enqueued on the device, then throws what went wrong there.
+  virtual void synchronize(int device) = 0;
+  /// Throws the bad index that a kernel has reported since the last call, if one has arrived. Does not wait.
+  virtual void throw_reported(int device) = 0;
+
+  /// Events come from a pool of the device; handles are cudaEvent_t.
+  virtual void* take_event(int device) = 0;
+  virtual void return_event(int device, void* event) = 0;
+  virtual void record(void* event, kernels::Stream stream) = 0;
+  virtual void wait(kernels::Stream stream, void* event) = 0;
+  virtual bool is_done(void* event) = 0;
+  virtual void synchronize_event(void* event) = 0;
+
+  /// `from` is host memory and may be written again on return.
+  virtual void copy_to_device(void* to, const void* from, std::size_t bytes, kernels::Stream stream) = 0;
+  /// Waits.
+  virtual void copy_to_host(void* to, const void* from, std::size_t bytes, kernels::Stream stream) = 0;
+  /// Between GPUs: after the work of both streams, before what both do next.
+  virtual void copy_between(void* to, kernels::Stream to_stream, const void* from,
+                            kernels::Stream from_stream, std::size_t bytes) = 0;
+};
+
+/// The accelerator that this build has; null in a build for the CPU alone. Defined by the one file that knows
+/// the backends.
+Accelerator* built_accelerator();
+
+/// The accelerator that `device`, a GPU, belongs to. Throws `Error`, saying why, when there is no such
+/// device.
+Accelerator& accelerator(Device device);
+
+/// The calling thread's stream for the device: its compute stream, unless a StreamScope is alive.
+kernels::Stream stream(Device device);
+
+/// While it lives, work of the calling thread for one device goes to another of its streams. Nothing on the
+/// CPU.
+class StreamScope {
+ public:
+  StreamScope(Device device, StreamKind kind);
+  ~StreamScope();
+  StreamScope(const StreamScope&) = delete;
+  StreamScope& operator=(const StreamScope&) = delete;
+
+ private:
+  Device device_;
+  kernels::Stream previous_;
+};
+
+}  // namespace miniparallel

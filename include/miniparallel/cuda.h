@@ -1,0 +1,43 @@
+#pragma once
+
+#include <miniparallel/device.h>
+
+#include <memory>
+#include <string>
+
+/// GPUs seen from outside: how many there are, and what a user's own CUDA code needs to work along with the
+/// library's. Handles are `void*`, so that no CUDA header is needed here.
+
+namespace miniparallel {
+
+/// GPUs that can be used; 0 when there is none.
+int cuda_device_count();
+
+/// Why `cuda_device_count()` is 0 - a build without CUDA, no driver, a driver too old, no visible device, no
+/// code for the GPU - as a sentence for the user; "" when there is a GPU.
+std::string cuda_unavailable_reason();
+
+/// The cudaStream_t that the calling thread's work for `device` goes to; null for the CPU. A user's kernel
+/// launched there runs after the tensor ops before it and before those that follow.
+void* current_stream(Device device);
+
+/// A point in a stream's work, to wait for. Copies share the point.
+class Event {
+ public:
+  explicit Event(Device device);
+
+  /// Marks what the calling thread has enqueued for the event's device.
+  void record();
+  /// Work that the calling thread enqueues for `device` from now on starts after the mark. Nobody waits here.
+  void wait(Device device) const;
+  /// Whether the marked work is done; true before the first record.
+  bool is_done() const;
+  /// Waits, on the host, until the marked work is done.
+  void synchronize() const;
+
+ private:
+  struct Handle;
+  std::shared_ptr<Handle> handle_;
+};
+
+}  // namespace miniparallel
