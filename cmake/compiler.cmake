@@ -15,11 +15,11 @@ endif()
 
 add_library(miniparallel_options INTERFACE)
 target_compile_features(miniparallel_options INTERFACE cxx_std_20)
-target_compile_options(miniparallel_options INTERFACE
+target_compile_options(miniparallel_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:
   -Wall -Wextra -Wpedantic -Wshadow $<$<BOOL:${MINIPARALLEL_WERROR}>:-Werror>
   # GCC 12 reports sums of std::string that are correct (GCC bugs 105651 and 105329).
   $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess> $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict -Wno-stringop-overflow -Wno-array-bounds>
-  -fno-math-errno -fno-trapping-math)
+  -fno-math-errno -fno-trapping-math>)
 if(MINIPARALLEL_SANITIZE)
   target_compile_options(miniparallel_options INTERFACE -fsanitize=${MINIPARALLEL_SANITIZE} -fno-omit-frame-pointer -g1 -O1
                          -fno-sanitize-recover=all)

@@ -1,9 +1,12 @@
-# The library target. Sources are globbed: a file in kernels/, engine/ or parallel/ is part of the library.
+# The library. Sources are globbed: a file in kernels/, engine/ or parallel/ is part of it. What knows no CUDA is compiled
+# once, as miniparallel_core, whatever is built from it.
 find_package(Threads REQUIRED)
 if(MINIPARALLEL_STD_THREADS)
+  set(threads Threads::Threads)
   set(blas_flavour openblas-serial)
 else()
   find_package(OpenMP REQUIRED COMPONENTS CXX)
+  set(threads OpenMP::OpenMP_CXX)
   set(blas_flavour openblas-openmp)
 endif()
 find_package(ZLIB REQUIRED)
@@ -12,21 +15,44 @@ find_package(hwy REQUIRED)
 find_path(MINIPARALLEL_CBLAS_INCLUDE cblas.h PATH_SUFFIXES ${blas_flavour} openblas REQUIRED)
 find_library(MINIPARALLEL_BLAS openblas PATH_SUFFIXES ${blas_flavour} REQUIRED)
 
-file(GLOB_RECURSE sources CONFIGURE_DEPENDS
-  ${PROJECT_SOURCE_DIR}/kernels/cpu/*.cpp ${PROJECT_SOURCE_DIR}/kernels/*.cpp
-  ${PROJECT_SOURCE_DIR}/engine/*.cpp ${PROJECT_SOURCE_DIR}/parallel/*.cpp)
-list(FILTER sources EXCLUDE REGEX "/kernels/cuda/")
-list(REMOVE_DUPLICATES sources)
+file(GLOB_RECURSE core_sources CONFIGURE_DEPENDS
+  ${PROJECT_SOURCE_DIR}/kernels/*.cpp ${PROJECT_SOURCE_DIR}/engine/*.cpp ${PROJECT_SOURCE_DIR}/parallel/*.cpp)
+list(FILTER core_sources EXCLUDE REGEX "/(kernels|engine)/cuda/|/engine/device/backends\\.cpp$")
+file(GLOB MINIPARALLEL_CUDA_SOURCES CONFIGURE_DEPENDS
+  ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cpp ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cu ${PROJECT_SOURCE_DIR}/engine/cuda/*.cpp)
 
-add_library(miniparallel STATIC ${sources})
+# What every target that compiles the library's sources needs.
+function(miniparallel_configure target)
+  target_include_directories(${target}
+    PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>
+    PRIVATE ${PROJECT_SOURCE_DIR})
+  target_include_directories(${target} SYSTEM PRIVATE ${MINIPARALLEL_CBLAS_INCLUDE})
+  target_compile_features(${target} PUBLIC cxx_std_20)
+  target_link_libraries(${target}
+    PRIVATE $<BUILD_INTERFACE:miniparallel_options> ${threads} ZLIB::ZLIB hwy::hwy ${MINIPARALLEL_BLAS}
+            $<BUILD_INTERFACE:nlohmann_json::nlohmann_json>)
+  target_compile_definitions(${target} PRIVATE $<$<BOOL:${MINIPARALLEL_STD_THREADS}>:MINIPARALLEL_STD_THREADS>)
+endfunction()
+
+add_library(miniparallel_core OBJECT ${core_sources})
+miniparallel_configure(miniparallel_core)
+
+# The core and the backends in ARGN; without any, for the CPU alone. backends.cpp, the one file that knows which there
+# are, is compiled for each.
+function(miniparallel_add_library target)
+  add_library(${target} STATIC $<TARGET_OBJECTS:miniparallel_core> ${PROJECT_SOURCE_DIR}/engine/device/backends.cpp ${ARGN})
+  miniparallel_configure(${target})
+  if(ARGN)
+    target_compile_definitions(${target} PRIVATE MINIPARALLEL_HAS_CUDA)
+  endif()
+  set_target_properties(${target} PROPERTIES VERSION ${PROJECT_VERSION})
+endfunction()
+
+if(MINIPARALLEL_CUDA)
+  include(cuda)
+  miniparallel_add_library(miniparallel ${MINIPARALLEL_CUDA_SOURCES})
+  miniparallel_use_cuda(miniparallel)
+else()
+  miniparallel_add_library(miniparallel)
+endif()
 add_library(miniparallel::miniparallel ALIAS miniparallel)
-target_include_directories(miniparallel
-  PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>
-  PRIVATE ${PROJECT_SOURCE_DIR})
-target_include_directories(miniparallel SYSTEM PRIVATE ${MINIPARALLEL_CBLAS_INCLUDE})
-target_compile_features(miniparallel PUBLIC cxx_std_20)
-target_link_libraries(miniparallel
-  PRIVATE $<BUILD_INTERFACE:miniparallel_options> $<IF:$<BOOL:${MINIPARALLEL_STD_THREADS}>,Threads::Threads,OpenMP::OpenMP_CXX> ZLIB::ZLIB hwy::hwy ${MINIPARALLEL_BLAS}
-          $<BUILD_INTERFACE:nlohmann_json::nlohmann_json>)
-target_compile_definitions(miniparallel PRIVATE $<$<BOOL:${MINIPARALLEL_STD_THREADS}>:MINIPARALLEL_STD_THREADS>)
-set_target_properties(miniparallel PROPERTIES VERSION ${PROJECT_VERSION})

@@ -3,28 +3,35 @@
 // text.
 
 #include <cuda_runtime_api.h>
+#include <miniparallel/error.h>
 
-#include <stdexcept>
 #include <string>
 
 namespace miniparallel::cuda {
 
 /// A CUDA call that failed. `code()` tells recoverable errors (out of memory, bad configuration) from the
 /// sticky ones.
-class CudaError : public std::runtime_error {
+class CudaError : public Error {
  public:
-  CudaError(cudaError_t code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  CudaError(cudaError_t code, const std::string& message) : Error(message), code_(code) {}
   cudaError_t code() const { return code_; }
 
  private:
   cudaError_t code_;
 };
 
+/// The device that the calling thread's DeviceGuard names; after some errors CUDA does not tell which is
+/// current.
+inline thread_local int guarded_device = -1;
+
 /// Throws the error of `call`, and clears it so that the next launch is not blamed for it.
 [[noreturn]] inline void throw_cuda_error(cudaError_t code, const char* call) {
   static_cast<void>(cudaGetLastError());
   int device = -1;
-  if (cudaGetDevice(&device) != cudaSuccess) static_cast<void>(cudaGetLastError());
+  if (cudaGetDevice(&device) != cudaSuccess) {
+    static_cast<void>(cudaGetLastError());
+    device = guarded_device;
+  }
   throw CudaError(code, std::string(call) + " failed on device " + std::to_string(device) + ": " +
                             cudaGetErrorName(code) + " (" + cudaGetErrorString(code) + ")");
 }

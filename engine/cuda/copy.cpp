@@ -1,0 +1,56 @@
+#include <algorithm>
+#include <cstring>
+#include <deque>
+
+#include "engine/cuda/runtime.h"
+
+// Copies between host and devices. What a device copies from the host goes through pinned memory, so that the
+// host need not wait.
+
+namespace miniparallel::cuda {
+namespace {
+
+constexpr std::size_t kChunk = std::size_t{16} << 20;
+constexpr std::size_t kChunksInFlight = 4;  // a larger copy waits for its own older chunks
+
+}  // namespace
+
+void Runtime::copy_to_device(void* to, const void* from, std::size_t bytes, kernels::Stream stream) {
+  EventPool& events = gpu(stream.device).events;
+  const DeviceGuard guard(stream.device);
+  std::deque<PooledEvent> in_flight;
+  for (std::size_t done = 0; done < bytes; done += kChunk) {
+    const std::size_t size = std::min(kChunk, bytes - done);
+    if (in_flight.size() == kChunksInFlight) {
+      in_flight.front().synchronize();
+      in_flight.pop_front();
+    }
+    const PinnedBlock staging(pinned_, size, stream);
+    std::memcpy(staging.data(), static_cast<const std::byte*>(from) + done, size);
+    CUDA_CHECK(cudaMemcpyAsync(static_cast<std::byte*>(to) + done, staging.data(), size,
+                               cudaMemcpyHostToDevice, native(stream)));
+    if (bytes > kChunk) in_flight.emplace_back(events, stream);
+  }
+}
+
+void Runtime::copy_to_host(void* to, const void* from, std::size_t bytes, kernels::Stream stream) {
+  const DeviceGuard guard(stream.device);
+  // To pageable memory: returns when the copy is done.
+  CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, native(stream)));
+  throw_reported(stream.device);
+}
+
+void Runtime::copy_between(void* to, kernels::Stream to_stream, const void* from, kernels::Stream from_stream,
+                           std::size_t bytes) {
+  // The copy runs on the source's stream, so that a later write to the source comes after it; the
+  // destination's stream lets go of the memory before and waits for the elements after.
+  PooledEvent(gpu(to_stream.device).events, to_stream).hold(from_stream);
+  {
+    const DeviceGuard guard(from_stream.device);
+    CUDA_CHECK(
+        cudaMemcpyPeerAsync(to, to_stream.device, from, from_stream.device, bytes, native(from_stream)));
+  }
+  PooledEvent(gpu(from_stream.device).events, from_stream).hold(to_stream);
+}
+
+}  // namespace miniparallel::cuda

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <string>
+
+namespace miniparallel::cuda {
+
+/// The GPUs that can be used. `reason` says, as a sentence, why there is none.
+struct Discovery {
+  int count = 0;
+  std::string reason;
+};
+
+Discovery discover();
+
+}  // namespace miniparallel::cuda

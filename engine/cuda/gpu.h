@@ -1,0 +1,96 @@
+#pragma once
+
+#include <array>
+
+#include "engine/cuda/events.h"
+#include "engine/device/accelerator.h"
+#include "engine/memory/caching_allocator.h"
+
+namespace miniparallel::cuda {
+
+class Runtime;
+
+/// The streams of one device. They do not wait for the legacy default stream.
+class Streams {
+ public:
+  explicit Streams(int device);
+  ~Streams();
+  Streams(const Streams&) = delete;
+  Streams& operator=(const Streams&) = delete;
+
+  kernels::Stream operator[](StreamKind kind) const {
+    return {streams_[static_cast<std::size_t>(kind)], device_};
+  }
+
+ private:
+  int device_;
+  std::array<cudaStream_t, 3> streams_{};
+};
+
+/// Memory that streams use: marks are pooled events.
+class StreamMemory : public MemorySource {
+ public:
+  explicit StreamMemory(Runtime& runtime) : runtime_(runtime) {}
+  Mark mark(kernels::Stream stream) override;
+  void drop(Mark mark) override;
+
+ protected:
+  Runtime& runtime_;
+};
+
+/// The memory of one GPU.
+class DeviceMemory final : public StreamMemory {
+ public:
+  DeviceMemory(Runtime& runtime, int device) : StreamMemory(runtime), device_(device) {}
+  void* take(std::size_t bytes) override;
+  void give_back(void* block, std::size_t bytes) override;
+  void settle() override;
+  std::string describe() const override;
+  bool pass(Mark mark, kernels::Stream stream) override;
+
+ private:
+  int device_;
+};
+
+/// Page-locked host memory: GPUs copy from and to it while the host goes on.
+class PinnedMemory final : public StreamMemory {
+ public:
+  using StreamMemory::StreamMemory;
+  void* take(std::size_t bytes) override;
+  void give_back(void* block, std::size_t bytes) override;
+  void settle() override;
+  bool pass(Mark mark, kernels::Stream stream) override;
+};
+
+/// A block of pinned memory that a copy on `stream` uses: the block is free again when the copy is done.
+class PinnedBlock {
+ public:
+  PinnedBlock(CachingAllocator& allocator, std::size_t bytes, kernels::Stream stream)
+      : allocator_(allocator), bytes_(bytes), users_{stream}, data_(allocator.allocate(bytes, {})) {}
+  ~PinnedBlock() { allocator_.deallocate(data_, bytes_, {}, users_); }
+  PinnedBlock(const PinnedBlock&) = delete;
+  PinnedBlock& operator=(const PinnedBlock&) = delete;
+
+  void* data() const { return data_; }
+
+ private:
+  CachingAllocator& allocator_;
+  std::size_t bytes_;
+  std::vector<kernels::Stream> users_;
+  void* data_;
+};
+
+/// One GPU in use.
+struct Gpu {
+  Gpu(Runtime& runtime, int device);
+  /// Gives all cached memory back; a device that has failed keeps it.
+  void release_memory() noexcept;
+
+  int index;
+  EventPool events;
+  Streams streams;
+  DeviceMemory memory;
+  CachingAllocator allocator;
+};
+
+}  // namespace miniparallel::cuda

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "engine/cuda/discovery.h"
+#include "engine/cuda/gpu.h"
+
+namespace miniparallel::cuda {
+
+/// The GPUs of the process. A GPU is set up when it is first used.
+class Runtime final : public Accelerator {
+ public:
+  Runtime();
+  ~Runtime() override;
+
+  int device_count() const override { return found_.count; }
+  const std::string& unavailable() const override { return found_.reason; }
+  const kernels::Backend& backend() const override;
+
+  kernels::Stream stream(int device, StreamKind kind) override { return gpu(device).streams[kind]; }
+  CachingAllocator& allocator(int device) override { return gpu(device).allocator; }
+  void synchronize(int device) override;
+  void throw_reported(int device) override;
+
+  void* take_event(int device) override { return gpu(device).events.take(); }
+  void return_event(int device, void* event) override {
+    gpu(device).events.give_back(static_cast<cudaEvent_t>(event));
+  }
+  void record(void* event, kernels::Stream stream) override;
+  void wait(kernels::Stream stream, void* event) override;
+  bool is_done(void* event) override { return cuda::is_done(static_cast<cudaEvent_t>(event)); }
+  void synchronize_event(void* event) override;
+
+  void copy_to_device(void* to, const void* from, std::size_t bytes, kernels::Stream stream) override;
+  void copy_to_host(void* to, const void* from, std::size_t bytes, kernels::Stream stream) override;
+  void copy_between(void* to, kernels::Stream to_stream, const void* from, kernels::Stream from_stream,
+                    std::size_t bytes) override;
+
+  Gpu& gpu(int device);
+  /// Waits for all work of the GPUs in use.
+  void synchronize_all();
+
+ private:
+  Discovery found_;
+  std::mutex mutex_;  // guards the setting up of GPUs
+  std::vector<std::atomic<Gpu*>> gpus_;
+  PinnedMemory pinned_memory_;
+  CachingAllocator pinned_;
+};
+
+/// The process's runtime, made on first use. It is never destroyed at exit: CUDA may be gone by then.
+Runtime& runtime();
+
+/// Gives every handle and all cached memory back; the next use starts anew. No tensor of a GPU may be alive.
+void shut_down();
+
+}  // namespace miniparallel::cuda

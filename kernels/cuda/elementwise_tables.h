@@ -1,0 +1,27 @@
+#pragma once
+
+#include "kernels/elementwise.h"
+
+#include <array>
+
+namespace miniparallel::kernels::cuda {
+
+using Map = void (*)(const ElementwiseArgs& args, Stream stream);
+/// The launchers of one function, by DType; null where there is none.
+using MapRow = std::array<Map, 8>;
+
+template <class Enum>
+using MapTable = std::array<MapRow, static_cast<std::size_t>(Enum::count)>;
+
+// Each is made by the file of its name.
+extern const MapTable<Unary> unary_maps;
+extern const MapTable<Unary> unary_backward_maps;
+extern const MapTable<Binary> binary_maps;
+extern const std::array<MapTable<Binary>, 2> binary_backward_maps;  ///< by side
+extern const MapTable<Compare> compare_maps;
+extern const MapRow where_maps;
+extern const std::array<MapRow, 8> convert_maps;  ///< [from][to]
+
+void fill(DType dtype, const ElementwiseArgs& args, const void* value, Stream stream);
+
+}  // namespace miniparallel::kernels::cuda

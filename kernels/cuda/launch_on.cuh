@@ -1,0 +1,21 @@
+#pragma once
+
+#include "kernels/cuda/device_guard.h"
+#include "kernels/cuda/grid.h"
+#include "kernels/cuda/launch.h"
+#include "kernels/stream.h"
+
+namespace miniparallel::kernels::cuda {
+
+inline cudaStream_t native(Stream stream) { return static_cast<cudaStream_t>(stream.handle); }
+
+/// Starts a kernel on the stream, with the stream's device current.
+template <class... Parameters, class... Arguments>
+void launch_on(Stream stream, void (*kernel)(Parameters...), unsigned grid, int block,
+               const Arguments&... arguments) {
+  const miniparallel::cuda::DeviceGuard guard(stream.device);
+  miniparallel::cuda::launch(
+      kernel, {.grid = grid, .block = static_cast<unsigned>(block), .stream = native(stream)}, arguments...);
+}
+
+}  // namespace miniparallel::kernels::cuda

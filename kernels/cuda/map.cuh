@@ -1,0 +1,125 @@
+#pragma once
+
+#include "kernels/cuda/divider.cuh"
+#include "kernels/cuda/launch_on.cuh"
+#include "kernels/cuda/split.h"
+#include "kernels/elementwise.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+/// Runs a function of elements over any layout: plain arrays 16 bytes at a time, everything else by 32-bit
+/// offsets.
+
+namespace miniparallel::kernels::cuda {
+
+// --- kernels
+
+template <class T, int N>
+struct alignas(sizeof(T) * N) Pack {
+  T at[N];
+};
+
+/// y = value, or y += value.
+template <class T>
+MP_INLINE void put(T& y, T value, bool accumulate) {
+  if constexpr (std::is_floating_point_v<T>)
+    y = accumulate ? y + value : value;
+  else
+    y = value;
+}
+
+template <int N, class F, class Out, class... In>
+MP_INLINE void put_pack(const F& f, bool accumulate, Pack<Out, N>& y, const Pack<In, N>&... x) {
+  Pack<Out, N> result;
+  if (accumulate) result = y;
+  MP_UNROLL
+  for (int k = 0; k < N; ++k) put(result.at[k], f(x.at[k]...), accumulate);
+  y = result;
+}
+
+/// Plain arrays, N elements at a time: 16 bytes of the widest operand.
+template <int N, class F, class Out, class... In>
+__global__ void map_arrays(F f, std::int64_t n, bool accumulate, Out* y, const In*... x) {
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
+  const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  const std::int64_t packs = n / N;
+  for (std::int64_t i = first; i < packs; i += step)
+    put_pack<N>(f, accumulate, reinterpret_cast<Pack<Out, N>*>(y)[i],
+                reinterpret_cast<const Pack<In, N>*>(x)[i]...);
+  for (std::int64_t i = packs * N + first; i < n; i += step) put(y[i], f(x[i]...), accumulate);
+}
+
+/// Where the operands of element i are.
+template <int operands>
+struct Offsets {
+  int rank = 0;
+  Divider sizes[kMaxRank];
+  std::uint32_t strides[kMaxRank][operands] = {};
+
+  explicit Offsets(const Layout& layout) : rank(layout.rank) {
+    for (int d = 0; d < rank; ++d) {
+      sizes[d] = Divider(static_cast<std::uint32_t>(layout.sizes[d]));
+      for (int k = 0; k < operands; ++k) strides[d][k] = static_cast<std::uint32_t>(layout.strides[k][d]);
+    }
+  }
+
+  MP_INLINE void locate(std::uint32_t i, std::uint32_t (&offsets)[operands]) const {
+    for (int d = rank - 1; d >= 0; --d) {
+      const std::uint32_t index = sizes[d].divide(i);
+      MP_UNROLL
+      for (int k = 0; k < operands; ++k) offsets[k] += index * strides[d][k];
+    }
+  }
+};
+
+template <class F, class Out, class... In, int... k>
+MP_INLINE void put_at(const F& f, bool accumulate, const std::uint32_t* offsets,
+                      std::integer_sequence<int, k...>, Out* y, const In*... x) {
+  put(y[offsets[0]], f(x[offsets[k + 1]]...), accumulate);
+}
+
+template <class F, class Out, class... In>
+__global__ void map_strided(F f, std::uint32_t n, bool accumulate, Offsets<1 + sizeof...(In)> layout, Out* y,
+                            const In*... x) {
+  const std::uint32_t step = gridDim.x * blockDim.x;
+  for (std::uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
+    std::uint32_t offsets[1 + sizeof...(In)] = {};
+    layout.locate(i, offsets);
+    put_at(f, accumulate, offsets, std::make_integer_sequence<int, sizeof...(In)>(), y, x...);
+  }
+}
+
+// --- launchers
+
+inline bool is_aligned(const void* pointer, std::size_t bytes) {
+  return reinterpret_cast<std::uintptr_t>(pointer) % bytes == 0;
+}
+
+template <class F, class Out, class... In, int... k>
+void launch_map(const F& f, const ElementwiseArgs& args, Stream stream, std::integer_sequence<int, k...>) {
+  constexpr int pack = 16 / static_cast<int>(std::max({sizeof(Out), sizeof(In)...}));
+  Out* const y = static_cast<Out*>(args.operands[0]);
+  const std::int64_t n = args.layout.numel();
+  const bool arrays = args.layout.contiguous() && is_aligned(y, pack * sizeof(Out)) &&
+                      (is_aligned(args.operands[k + 1], pack * sizeof(In)) && ...);
+  if (arrays)
+    launch_on(stream, map_arrays<pack, F, Out, In...>, grid_for((n + pack - 1) / pack, stream.device), kBlock,
+              f, n, args.accumulate, y, static_cast<const In*>(args.operands[k + 1])...);
+  else
+    launch_on(stream, map_strided<F, Out, In...>, grid_for(n, stream.device), kBlock, f,
+              static_cast<std::uint32_t>(n), args.accumulate, Offsets<1 + sizeof...(In)>(args.layout), y,
+              static_cast<const In*>(args.operands[k + 1])...);
+}
+
+/// y = f(x...), or y += f(x...), over the layout of `args`.
+template <class Out, class... In, class F>
+void map(const F& f, const ElementwiseArgs& args, Stream stream) {
+  for_each_small_part(args, {sizeof(Out), sizeof(In)...}, [&](const ElementwiseArgs& part) {
+    launch_map<F, Out, In...>(f, part, stream, std::make_integer_sequence<int, sizeof...(In)>());
+  });
+}
+
+}  // namespace miniparallel::kernels::cuda

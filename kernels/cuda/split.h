@@ -1,0 +1,17 @@
+#pragma once
+
+#include "kernels/elementwise.h"
+
+#include <cstddef>
+#include <functional>
+#include <initializer_list>
+
+namespace miniparallel::kernels::cuda {
+
+/// Calls `run` with parts of the call that together cover it and whose elements are counted and addressed in
+/// 31 bits, as long as it is no call on plain arrays, which need no offsets. Nothing for an empty call.
+/// `bytes`: of an element of each operand.
+void for_each_small_part(const ElementwiseArgs& args, std::initializer_list<std::size_t> bytes,
+                         const std::function<void(const ElementwiseArgs&)>& run);
+
+}  // namespace miniparallel::kernels::cuda
