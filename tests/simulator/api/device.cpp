@@ -7,6 +7,7 @@
 
 #include "core/call.h"
 #include "core/device_model.h"
+#include "core/memory.h"
 
 using namespace miniparallel::simulator;
 
@@ -198,6 +199,18 @@ cudaError_t cudaDeviceSynchronize() {
     ++counters.device_synchronizations;
     if (const cudaError_t error = state_error(s, device); error != cudaSuccess) return error;
     return wait_for_device(s, lock, device);
+  });
+}
+
+cudaError_t cudaDeviceReset() {
+  return call("cudaDeviceReset", [](Simulation& s, Lock& lock) -> cudaError_t {
+    const int device = current_device(s);
+    if (const cudaError_t error = wait_for_device(s, lock, device); error != cudaSuccess) return error;
+    for (const Allocation* allocation : s.arenas.live(device)) {
+      release(s, reinterpret_cast<void*>(allocation->begin), device, "cudaDeviceReset", s.host);
+    }
+    s.devices[static_cast<std::size_t>(device)].enabled_peers.clear();
+    return cudaSuccess;
   });
 }
 

@@ -18,7 +18,7 @@ namespace {
   const auto address = reinterpret_cast<std::uintptr_t>(pointer);
   Block* const block = Block::current();
   if (block == nullptr) {
-    if (is_device_memory(address)) report_host_access(address);
+    if (is_device_memory(address) && !in_device_work) report_host_access(address);
     return;
   }
   Checker* const check = block->checker();

@@ -6,6 +6,7 @@
 
 #include "core/call.h"
 #include "core/checker.h"
+#include "core/host_guard.h"
 #include "core/symbol.h"
 
 namespace miniparallel::simulator {
@@ -20,10 +21,17 @@ class InOperation {
   InOperation& operator=(const InOperation&) = delete;
 };
 
+/// Lets the calling thread's operation touch device memory.
 class OpenArenas {
  public:
-  explicit OpenArenas(Arenas& arenas) : arenas_(arenas) { arenas_.open(); }
-  ~OpenArenas() { arenas_.close(); }
+  explicit OpenArenas(Arenas& arenas) : arenas_(arenas) {
+    arenas_.open();
+    in_device_work = true;
+  }
+  ~OpenArenas() {
+    in_device_work = false;
+    arenas_.close();
+  }
   OpenArenas(const OpenArenas&) = delete;
   OpenArenas& operator=(const OpenArenas&) = delete;
 

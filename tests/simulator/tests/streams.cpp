@@ -188,3 +188,15 @@ TEST_CASE("devices: properties and attributes agree") {
   REQUIRE(cudaMemGetInfo(&available, &total) == cudaSuccess);
   CHECK(available == total);
 }
+
+TEST_CASE("devices: a reset frees the device's memory") {
+  const FreshMachine fresh(machine(2));
+  const DeviceBuffer<float> stays(10);
+  REQUIRE(cudaSetDevice(1) == cudaSuccess);
+  void* memory = nullptr;
+  REQUIRE(cudaMalloc(&memory, 100) == cudaSuccess);
+  REQUIRE(cudaMemsetAsync(memory, 0, 100, nullptr) == cudaSuccess);
+  CHECK(cudaDeviceReset() == cudaSuccess);
+  CHECK(sim::counters(1).bytes_in_use == 0);
+  CHECK(sim::counters(0).bytes_in_use == 40);
+}
