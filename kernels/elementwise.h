@@ -28,8 +28,9 @@ MP_INLINE auto constant(double value) {
 /// What the backward of a unary function reads besides the gradient.
 enum class Saves { nothing, input, output };
 
-// --- unary: y = forward(x), dx = backward(g, saved). p and q are the parameters of a parametrised one
-// -----------------
+// --- unary: y = forward(x), dx = backward(g, saved) ----------------------------------------------------
+// p and q are the parameters of a parametrised function; `op` is the name that users know, where the row has
+// another.
 
 struct Neg {
   static constexpr Saves saves = Saves::nothing;
@@ -177,6 +178,7 @@ struct Relu {
 
 /// x Phi(x) with the normal distribution function Phi. (Hendrycks, Gimpel 2016.)
 struct GeluErf {
+  static constexpr const char* op = "gelu";
   static constexpr Saves saves = Saves::input;
   template <class T>
   MP_INLINE static T forward(T x, double, double) {
@@ -192,6 +194,7 @@ struct GeluErf {
 
 /// The approximation x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) of the same paper.
 struct GeluTanh {
+  static constexpr const char* op = "gelu";
   static constexpr Saves saves = Saves::input;
   template <class T>
   MP_INLINE static T forward(T x, double, double) {
@@ -221,6 +224,7 @@ struct Silu {
 };
 
 struct AddScalar {
+  static constexpr const char* op = "add";
   static constexpr bool passes_gradient = true;
   static constexpr Saves saves = Saves::nothing;
   template <class T>
@@ -235,6 +239,7 @@ struct AddScalar {
 
 /// p - x
 struct ScalarMinus {
+  static constexpr const char* op = "sub";
   static constexpr Saves saves = Saves::nothing;
   template <class T>
   MP_INLINE static T forward(T x, double p, double) {
@@ -247,6 +252,7 @@ struct ScalarMinus {
 };
 
 struct MulScalar {
+  static constexpr const char* op = "mul";
   static constexpr Saves saves = Saves::nothing;
   template <class T>
   MP_INLINE static T forward(T x, double p, double) {
@@ -259,6 +265,7 @@ struct MulScalar {
 };
 
 struct DivScalar {
+  static constexpr const char* op = "div";
   static constexpr Saves saves = Saves::nothing;
   template <class T>
   MP_INLINE static T forward(T x, double p, double) {
@@ -272,6 +279,7 @@ struct DivScalar {
 
 /// p / x
 struct ScalarOver {
+  static constexpr const char* op = "div";
   static constexpr Saves saves = Saves::input;
   template <class T>
   MP_INLINE static T forward(T x, double p, double) {
@@ -284,6 +292,7 @@ struct ScalarOver {
 };
 
 struct PowScalar {
+  static constexpr const char* op = "pow";
   static constexpr Saves saves = Saves::input;
   template <class T>
   MP_INLINE static T forward(T x, double p, double) {
@@ -298,6 +307,7 @@ struct PowScalar {
 
 /// min(max(x, p), q); NaN stays.
 struct Clamp {
+  static constexpr const char* op = "clamp";
   static constexpr Saves saves = Saves::input;
   template <class T>
   MP_INLINE static T forward(T x, double p, double q) {

@@ -42,6 +42,15 @@ ElementwiseArgs arguments(std::initializer_list<Tensor> operands) {
   return args;
 }
 
+/// The name for messages and the graph: the row's, or the one that the functor states.
+template <class F>
+constexpr const char* name_of(const char* row) {
+  if constexpr (requires { F::op; })
+    return F::op;
+  else
+    return row;
+}
+
 template <class Function>
 void check_supported(const char* op, Function function, DType dtype) {
   check(kernels::supported(function, dtype), op, ": ", dtype, " is not supported; convert with to(float32)");
@@ -221,15 +230,19 @@ bool fits_parameter(Scalar value, const Tensor& x) {
 // --- generated from the lists
 // -----------------------------------------------------------------------------------------
 
-#define MP_DEFINE(name, functor) \
-  Tensor name(const Tensor& x) { return unary<kernels::functors::functor>(Unary::name, #name, x); }
-#define MP_DEFINE_FLOATING(name, functor)                                         \
-  Tensor name(const Tensor& x) {                                                  \
-    return unary<kernels::functors::functor>(Unary::name, #name, to_floating(x)); \
+#define MP_DEFINE(name, functor)                                                                          \
+  Tensor name(const Tensor& x) {                                                                          \
+    return unary<kernels::functors::functor>(Unary::name, name_of<kernels::functors::functor>(#name), x); \
   }
-#define MP_DEFINE_PARAMETRIC(name, functor)                                      \
-  static Tensor name(const Tensor& x, double p, [[maybe_unused]] double q = 0) { \
-    return unary<kernels::functors::functor>(Unary::name, #name, x, p, q);       \
+#define MP_DEFINE_FLOATING(name, functor)                                                             \
+  Tensor name(const Tensor& x) {                                                                      \
+    return unary<kernels::functors::functor>(Unary::name, name_of<kernels::functors::functor>(#name), \
+                                             to_floating(x));                                         \
+  }
+#define MP_DEFINE_PARAMETRIC(name, functor)                                                                 \
+  static Tensor name(const Tensor& x, double p, [[maybe_unused]] double q = 0) {                            \
+    return unary<kernels::functors::functor>(Unary::name, name_of<kernels::functors::functor>(#name), x, p, \
+                                             q);                                                            \
   }
 Tensor gelu_erf(const Tensor& x);
 Tensor gelu_tanh(const Tensor& x);

@@ -14,3 +14,13 @@ TEST_CASE("an expression and its gradient") {
   CHECK(x.t().to_vector<int>() == std::vector<int>{1, 3, 2, 4});
   CHECK((x + 0.0).detach().to_string() == "tensor([[1., 2.],\n        [3., 4.]])");
 }
+
+TEST_CASE("ops bear the names that users know") {
+  const Tensor x = ones({2}, {.requires_grad = true});
+  CHECK((x * 2.0).grad_fn_name() == "mul");
+  CHECK((1.0 - x).grad_fn_name() == "sub");
+  CHECK((1.0 / x).grad_fn_name() == "div");
+  CHECK(x.clamp(0, 1).grad_fn_name() == "clamp");
+  CHECK(gelu(x).grad_fn_name() == "gelu");
+  CHECK_THROWS_WITH_AS(neg(tensor({true})), "neg: bool is not supported; convert with to(float32)", Error);
+}
