@@ -9,6 +9,6 @@ endforeach()
 file(MAKE_DIRECTORY ${WORK})
 foreach(file ${files})
   get_filename_component(name ${file} NAME_WE)
-  execute_process(COMMAND ${NVCC} -std=c++20 ${codes} -t 2 -I${ROOT} -Xcompiler -Wall,-Wextra,-Werror -Werror all-warnings
+  execute_process(COMMAND ${NVCC} -std=c++20 ${codes} -t 2 -I${ROOT} -I${ROOT}/include -Xcompiler -Wall,-Wextra,-Werror -Werror all-warnings
                           -c ${file} -o ${WORK}/${name}.o COMMAND_ERROR_IS_FATAL ANY)
 endforeach()
