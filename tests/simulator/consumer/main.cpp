@@ -32,8 +32,8 @@ int main() {
   CUDA_CHECK(cudaEventCreateWithFlags(&scaled, cudaEventDisableTiming));
   CUDA_CHECK(cudaEventRecord(scaled, streams[1]));
   CUDA_CHECK(cudaSetDevice(0));
-  CUDA_CHECK(
-      cudaStreamWaitEvent(streams[0], scaled, 0));  // without this line the checked program reports a race
+  CUDA_CHECK(cudaStreamWaitEvent(streams[0], scaled,
+                                 0));  // without this line the checked program stops with a report
   CUDA_CHECK(cudaMemcpyPeerAsync(parts[0] + half, 0, parts[1], 1, bytes, streams[0]));
   CUDA_CHECK(cudaMemcpyAsync(output.data(), parts[0], 2 * bytes, cudaMemcpyDeviceToHost, streams[0]));
   CUDA_CHECK(cudaStreamSynchronize(streams[0]));
