@@ -20,7 +20,8 @@ void check_same(const Tensor& y, const Tensor& expected, const std::vector<Tenso
                 double tolerance) {
   const Tensor g = randn(y.shape(), {.dtype = y.dtype()});
   const std::vector<Tensor> got = autograd::grad({y}, inputs, {.gradients = {g}, .retain_graph = true});
-  const std::vector<Tensor> wanted = autograd::grad({expected}, inputs, {.gradients = {g}, .retain_graph = true});
+  const std::vector<Tensor> wanted =
+      autograd::grad({expected}, inputs, {.gradients = {g}, .retain_graph = true});
   CHECK(allclose(y.detach(), expected.detach(), tolerance, tolerance));
   for (std::size_t i = 0; i < inputs.size(); ++i) CHECK(allclose(got[i], wanted[i], tolerance, tolerance));
 }

@@ -34,7 +34,8 @@ std::vector<Tensor> with_gradients(DType dtype) {
 
 TEST_CASE("clip_grad_norm_: norms and clipped gradients agree with PyTorch") {
   for (const DType dtype : {float32, float64}) {
-    for (const auto& [kind, norm_type] : {std::pair{"one", 1.0}, std::pair{"two", 2.0}, std::pair{"infinity", kInfinity}}) {
+    for (const auto& [kind, norm_type] :
+         {std::pair{"one", 1.0}, std::pair{"two", 2.0}, std::pair{"infinity", kInfinity}}) {
       for (const auto& [limit, max_norm] : {std::pair{"clipped", 0.5}, std::pair{"free", 1000.0}}) {
         const std::string label = std::string("clip.") + kind + "." + limit;
         CAPTURE(label);
