@@ -10,16 +10,14 @@
 namespace miniparallel::autograd {
 namespace {
 
-/// Guards the shared parts of leaves, which threads with graphs of their own may have in common.
-std::mutex& leaf_mutex() {
-  static std::mutex mutex;
-  return mutex;
-}
+// Threads with graphs of their own may have leaves in common. Two locks: adding up gradients that are
+// differentiable themselves looks for accumulators.
+std::mutex accumulators, gradients;
 
 }  // namespace
 
 std::shared_ptr<Node> accumulator_of(const Tensor& leaf) {
-  const std::scoped_lock lock(leaf_mutex());
+  const std::scoped_lock lock(accumulators);
   Meta& meta = *leaf.impl()->meta;
   std::shared_ptr<Node> node = meta.accumulator.lock();
   if (!node) meta.accumulator = node = make_shared_node(new AccumulateGrad(leaf));
@@ -31,13 +29,11 @@ void AccumulateGrad::run(Backward& backward) {
   check(grad.shape() == leaf_.shape(), "backward: a gradient of shape ", grad.shape(),
         " reached a leaf of shape ", leaf_.shape());
   grad = grad.to(leaf_.device(), leaf_.dtype());
-  const std::scoped_lock lock(leaf_mutex());
+  const std::scoped_lock lock(gradients);
   Tensor& sum = meta_of(leaf_).grad;
-  if (backward.create_graph())
-    sum = sum.defined() ? add(sum, grad) : grad;
-  else if (!sum.defined())
+  if (!sum.defined())
     sum = is_exclusive(grad) ? std::move(grad) : grad.clone();
-  else if (sum.requires_grad() || !sum.is_contiguous())
+  else if (backward.create_graph() || sum.requires_grad() || !sum.is_contiguous())
     sum = add(sum, grad);
   else
     sum.add_(grad);

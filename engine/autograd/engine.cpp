@@ -114,17 +114,26 @@ class GraphTask {
     ready_.push({leaf ? std::numeric_limits<std::uint64_t>::max() : node->sequence(), node});
   }
 
+  static void run_hook(const Node& node, const Tensor::Hook& hook, Tensor& grad) {
+    Tensor replaced = hook(grad);
+    if (!replaced.defined()) return;
+    check(replaced.shape() == grad.shape() && replaced.dtype() == grad.dtype() &&
+              replaced.device() == grad.device(),
+          "backward: a hook at ", node.name(), " returned ", replaced.dtype(), " ", replaced.shape(), " on ",
+          replaced.device(), " for a gradient that is ", grad.dtype(), " ", grad.shape(), " on ",
+          grad.device(), "; return one like it, or an undefined tensor to leave it as it is");
+    grad = std::move(replaced);
+  }
+
   static void run_hooks(const Node& node, std::vector<Tensor>& grads) {
     for (const Node::OutputHook& hook : node.hooks) {
       Tensor& grad = grads[static_cast<std::size_t>(hook.output)];
-      if (!grad.defined()) continue;
-      if (Tensor replaced = hook.hook(grad); replaced.defined()) grad = std::move(replaced);
+      if (grad.defined()) run_hook(node, hook.hook, grad);
     }
     const auto* leaf = dynamic_cast<const AccumulateGrad*>(&node);
     if (leaf == nullptr || !grads[0].defined()) return;
     const auto hooks = leaf->leaf().impl()->meta->hooks;  // a hook may remove itself
-    for (const auto& [id, hook] : hooks)
-      if (Tensor replaced = hook(grads[0]); replaced.defined()) grads[0] = std::move(replaced);
+    for (const auto& [id, hook] : hooks) run_hook(node, hook, grads[0]);
   }
 
   void run_node(const std::shared_ptr<Node>& node) {
@@ -154,7 +163,7 @@ class GraphTask {
       node->run(backward);
     }
     const std::vector<Edge> edges = next;
-    if (!retain_graph_) node->release();
+    if (!retain_graph_ && wanted) node->release();  // what was not walked can be differentiated later
     for (const Edge& edge : edges) {
       if (!edge.node) continue;
       --state(edge.node.get()).waiting;

@@ -16,9 +16,9 @@ struct FunctionAccess {
 namespace {
 
 struct Description {
-  Shape shape;
-  DType dtype;
-  Device device;
+  Shape shape = {};
+  DType dtype = float32;
+  Device device = {};
 };
 
 /// The graph keeps `const char*` names; a user's lives as long as the process.
@@ -59,7 +59,9 @@ std::vector<Tensor> apply_function(
   FunctionAccess::forget(*context);
   std::vector<Description> made, given;
   for (const Tensor& output : outputs) made.push_back({output.shape(), output.dtype(), output.device()});
-  for (const Tensor& input : inputs) given.push_back({input.shape(), input.dtype(), input.device()});
+  for (const Tensor& input : inputs)
+    given.push_back(input.defined() ? Description{input.shape(), input.dtype(), input.device()}
+                                    : Description{});
 
   record(intern(name), outputs, inputs, [=](Backward& b) {
     std::vector<Tensor> gradients;
@@ -75,10 +77,11 @@ std::vector<Tensor> apply_function(
     check(results.size() == given.size(), name, ": backward returned ", results.size(), " gradients for ",
           given.size(), " inputs; return one per input, undefined where there is none");
     for (std::size_t i = 0; i < results.size(); ++i) {
-      if (!results[i].defined()) continue;
+      const int input = static_cast<int>(i);
+      if (!results[i].defined() || !b.needs(input)) continue;
       check(results[i].shape() == given[i].shape, name, ": backward returned a gradient of shape ",
             results[i].shape(), " for input ", i, " of shape ", given[i].shape);
-      b.set(static_cast<int>(i), results[i]);
+      b.set(input, results[i].to(given[i].device, given[i].dtype));
     }
   });
   return outputs;

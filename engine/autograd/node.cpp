@@ -138,11 +138,10 @@ std::pair<Tensor, int> Backward::destination_for(int input, const Shape& shape, 
 // --- Saved
 // --------------------------------------------------------------------------------------------------------
 
-Saved::Saved(const Tensor& tensor, int output) : output_(output) {
+Saved::Saved(const Tensor& tensor, int output) : own_output_(output >= 0) {
   if (!tensor.defined()) return;
-  // An op's own output is kept by an alias that knows nothing of the node, an input as it is: later nodes
-  // never own it.
-  tensor_ = output >= 0 ? tensor.detach() : tensor;
+  edge_ = own_output_ ? Edge{nullptr, output} : edge_of(tensor);
+  tensor_ = tensor.detach();
   version_ = tensor.version();
 }
 
@@ -151,9 +150,10 @@ Tensor Saved::get(const Backward& backward) const {
   check(tensor_.version() == version_, "backward: a tensor of shape ", tensor_.shape(), " that ",
         backward.node()->name(), " saved was written in place since (version ", tensor_.version(),
         ", saved at ", version_, "); write to a clone instead");
-  if (output_ < 0 || !backward.create_graph()) return tensor_;
+  const std::shared_ptr<Node>& history = own_output_ ? backward.node() : edge_.node;
+  if (!backward.create_graph() || !history) return tensor_;
   Tensor attached = tensor_.detach();
-  attach(backward.node(), attached, output_);
+  attach(history, attached, edge_.output);
   return attached;
 }
 

@@ -142,8 +142,9 @@ class Backward {
   bool create_graph_;
 };
 
-/// A tensor kept for backward, guarded by its version. An op's own output is kept without its node, so that
-/// no cycle forms.
+/// A tensor kept for backward, guarded by its version. What is kept is an alias outside the graph, and beside
+/// it the edge to the tensor's history as it was: no later write can close a cycle through the node that
+/// keeps it, and a parameter that is converted or moved meanwhile leaves the old elements to backward.
 class Saved {
  public:
   Saved() = default;
@@ -157,8 +158,9 @@ class Saved {
 
  private:
   Tensor tensor_;
+  Edge edge_;  // of an input; of an own output without the node, which holds this
   std::uint32_t version_ = 0;
-  int output_ = -1;
+  bool own_output_ = false;
 };
 
 inline Saved save(const Tensor& tensor) { return Saved(tensor, -1); }

@@ -61,9 +61,12 @@ Tensor make_alias(const Tensor& base, const Shape& shape, const Shape& strides, 
 }
 
 bool is_exclusive(const Tensor& tensor) {
-  // The version pointer shares the storage's control block, hence 2.
-  return tensor.defined() && tensor.impl().use_count() == 1 && tensor.impl()->storage.use_count() == 2 &&
-         tensor.is_contiguous() && !tensor.requires_grad();
+  if (!tensor.defined() || tensor.impl().use_count() != 1) return false;
+  // Every tensor of an alias group holds its version. The storage's own version lives in the storage's
+  // control block, which a lone tensor holds twice.
+  const TensorImpl& impl = *tensor.impl();
+  const long alone = impl.version.get() == &impl.storage->version() ? 2 : 1;
+  return impl.version.use_count() == alone && impl.contiguous && !tensor.requires_grad();
 }
 
 void set_data(const Tensor& target, const Tensor& source) {
@@ -166,12 +169,18 @@ void Tensor::retain_grad() const {
   if (is_leaf() || meta.retain_grad) return;
   meta.retain_grad = true;
   register_hook([target = std::weak_ptr<TensorImpl>(impl_)](const Tensor& grad) {
-    if (const auto impl = target.lock()) impl->meta->grad = grad;
+    if (const auto impl = target.lock()) {
+      Tensor& sum = impl->meta->grad;
+      sum = sum.defined() ? add(sum, grad) : grad.clone();
+    }
     return Tensor();
   });
 }
 
-Tensor Tensor::detach() const { return make_alias(*this, shape(), strides(), impl_->offset); }
+Tensor Tensor::detach() const {
+  const TensorImpl& impl = impl_of(*this);
+  return make_alias(*this, impl.shape, impl.strides, impl.offset);
+}
 
 void Tensor::backward(const Tensor& gradient, bool retain_graph, bool create_graph) const {
   std::vector<Tensor> gradients;

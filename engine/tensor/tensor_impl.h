@@ -47,10 +47,13 @@ inline void bump_version(const Tensor& tensor) {
 /// The graph and `requires_grad` stay; a gradient of another dtype or device is converted.
 void set_data(const Tensor& target, const Tensor& source);
 
-/// Nobody else holds this tensor or its storage: it may be overwritten.
+/// Nobody else holds this tensor or another one of its alias group, so it may be overwritten: the one test by
+/// which gradients are reused instead of copied. It counts handles: a saved, captured or kept gradient, a
+/// view, and any second `Tensor` variable make it false, so callers move what they hand on. False also for
+/// what is not contiguous (kernels write rows) and for what requires grad (a graph may still need it).
 bool is_exclusive(const Tensor& tensor);
 
-/// Pointer to the first element, whatever the dtype and device; null for an empty tensor's missing storage.
+/// Pointer to the first element, whatever the dtype and device.
 inline std::byte* raw(const Tensor& tensor) { return tensor.impl()->data(); }
 
 }  // namespace miniparallel

@@ -2,6 +2,8 @@
 #include <miniparallel/autograd.h>
 #include <miniparallel/error.h>
 #include <miniparallel/memory.h>
+#include <miniparallel/model.h>
+#include <miniparallel/nn.h>
 #include <miniparallel/ops.h>
 
 #include <thread>
@@ -341,6 +343,74 @@ TEST_CASE("autograd: threads differentiate independently") {
     });
   for (std::thread& thread : threads) thread.join();
   for (int t = 0; t < 4; ++t) CHECK(results[static_cast<std::size_t>(t)] == 4 * (1.0 + t));
+}
+
+TEST_CASE("autograd: gradients made with create_graph share nothing with each other or the caller's") {
+  const Tensor a = ones({2}, {.requires_grad = true}), b = ones({2}, {.requires_grad = true});
+  const Tensor gradient = ones({2}, {.requires_grad = true});
+  const Tensor sum = a + b;
+  for (int i = 0; i < 2; ++i) autograd::backward({sum}, {gradient}, {.create_graph = true});
+  CHECK_FALSE(a.grad().is_same(b.grad()));
+  CHECK(a.grad().to_vector<float>() == std::vector<float>{2, 2});
+  a.set_grad({});
+  b.set_grad({});
+  autograd::backward({sum}, {gradient.detach()}, {.create_graph = true});
+  a.grad().mul_(5);
+  CHECK(b.grad().to_vector<float>() == std::vector<float>{1, 1});
+}
+
+TEST_CASE("autograd: kept gradients add up and belong to one tensor each") {
+  const Tensor x = ones({2}, {.requires_grad = true});
+  const Tensor y = x * 2, z = y + 1;
+  y.retain_grad();
+  z.retain_grad();
+  z.sum().backward({}, true);
+  z.sum().backward();
+  z.grad().zero_();
+  CHECK(y.grad().to_vector<float>() == std::vector<float>{2, 2});
+}
+
+TEST_CASE("autograd: a hook's gradient must be like the one it replaces") {
+  const Tensor x = ones({2, 3}, {.requires_grad = true}), weight = ones({4, 3});
+  const Tensor y = linear(x, weight);
+  y.register_hook([](const Tensor&) { return ones({1, 4}); });
+  CHECK_THROWS_WITH_AS(y.sum().backward(), doctest::Contains("a hook at linear returned float32 [1, 4]"),
+                       Error);
+  const Tensor z = tanh(x);
+  x.register_hook([](const Tensor& g) { return g.to(float64); });
+  CHECK_THROWS_WITH_AS(z.sum().backward(), doctest::Contains("returned float64"), Error);
+}
+
+TEST_CASE("autograd: grad frees what it walked, not the rest") {
+  const Tensor x = ones({2}, {.requires_grad = true}), head = ones({2}, {.requires_grad = true});
+  const Tensor trunk = tanh(x);
+  (void)autograd::grad({(trunk * head).sum()}, {head});
+  CHECK_NOTHROW(trunk.sum().backward());
+}
+
+TEST_CASE("autograd: a model converted between forward and backward") {
+  nn::Linear layer(3, 1);
+  const Tensor weight = layer.weight.detach().clone(), x = ones({2, 3}, {.requires_grad = true});
+  const Tensor loss = layer(x).sum();
+  to(layer, float64);
+  loss.backward();
+  CHECK(equal(x.grad()[0], weight[0]));
+  CHECK(layer.weight.grad().dtype() == float64);
+}
+
+/// Its gradient has another dtype than its input, and the second input may be undefined.
+struct Careless : autograd::Function<Careless> {
+  static constexpr const char* name = "careless";
+  static std::vector<Tensor> forward(Context&, const std::vector<Tensor>& inputs) { return {inputs[0] * 2}; }
+  static std::vector<Tensor> backward(Context&, const std::vector<Tensor>& gradients) {
+    return {gradients[0].to(float64) * 2, Tensor()};
+  }
+};
+
+TEST_CASE("autograd: a user's op may have an undefined input, and its gradients take the inputs' dtypes") {
+  const Tensor x = zeros({1000}, {.requires_grad = true});
+  Careless::apply({tanh(x), Tensor()})[0].sum().backward();
+  CHECK(equal(x.grad(), full({1000}, 2.0f)));
 }
 
 }  // namespace
