@@ -147,8 +147,9 @@ template <class F>
 auto backward_of(Binary function, const Tensor& a, const Tensor& b, bool writes_a = false) {
   constexpr bool linear = requires { F::linear; };
   constexpr bool bilinear = requires { F::bilinear; };
-  const bool keep_a = !linear && (!bilinear || autograd::is_tracked(b)) && (!writes_a || recording(a, b));
-  const bool keep_b = !linear && (!bilinear || autograd::is_tracked(a));
+  const bool reads = !linear && (!writes_a || recording(a, b));
+  const bool keep_a = reads && (!bilinear || autograd::is_tracked(b));
+  const bool keep_b = reads && (!bilinear || autograd::is_tracked(a));
   return [=, a_shape = a.shape(), b_shape = b.shape(),
           saved_a = keep_a ? save(writes_a ? a.clone() : a) : autograd::Saved(),
           saved_b = keep_b ? save(b) : autograd::Saved()](Backward& backward) {
@@ -186,16 +187,19 @@ Tensor binary(Binary function, const char* op, const Tensor& a, const Tensor& b,
   return y;
 }
 
+void check_writable(const char* op, DType result, const Tensor& x) {
+  check(promote(result, x.dtype()) == x.dtype() || is_floating(x.dtype()), op, ": a result of ", result,
+        " cannot be written to a tensor of ", x.dtype(), "; convert it with to(", result, ")");
+}
+
 template <class F>
 Tensor& binary_in_place(Binary function, const char* op, Tensor& x, const Tensor& other) {
   check_supported(op, function, x.dtype());
   check_defined(op, other);
   check(broadcast_shapes(op, x.shape(), other.shape()) == x.shape(), op, ": ", other.shape(),
         " does not broadcast to ", x.shape(), ", the shape of the tensor that is written");
-  const DType type = result_type(x, other);
-  check(promote(type, x.dtype()) == x.dtype() || is_floating(x.dtype()), op, ": a result of ", type,
-        " cannot be written to a tensor of ", x.dtype());
-  const Tensor z = operands_of(op, x, other, x.dtype()).second;
+  check_writable(op, result_type(x, other), x);
+  const Tensor z = unaliased(operands_of(op, x, other, x.dtype()).second, x);
   const InPlace write(op, x, {z});
   const auto backward = backward_of<F>(function, x, z, true);
   launch(function, x, x, z);
@@ -223,6 +227,16 @@ Tensor number(Scalar value, const Tensor& like) {
 /// Whether a parameter of type double carries the number without loss.
 bool fits_parameter(Scalar value, const Tensor& x) {
   return x.dtype() != boolean && (x.is_floating() || std::abs(value.as_double()) < 9e15);
+}
+
+/// `x op= value`.
+template <class WithParameter, class F>
+Tensor& number_in_place(Unary with_parameter, Binary function, const char* op, Tensor& x, Scalar value) {
+  check_defined(op, x);
+  check_writable(op, result_type(x, value), x);
+  if (fits_parameter(value, x))
+    return unary_in_place<WithParameter>(with_parameter, op, x, value.as_double());
+  return binary_in_place<F>(function, op, x, number(value, x));
 }
 
 }  // namespace
@@ -324,7 +338,9 @@ Tensor gelu(const Tensor& x, Gelu approximate) {
 Tensor clamp(const Tensor& x, Scalar low, Scalar high) {
   Tensor a = x.to(result_type(x, low));
   a = a.to(result_type(a, high));
-  return clamp_between(a, low.as_double(), high.as_double());
+  if (fits_parameter(low, a) && fits_parameter(high, a))
+    return clamp_between(a, low.as_double(), high.as_double());
+  return minimum(maximum(a, number(low, a)), number(high, a));
 }
 
 // --- logic
@@ -385,15 +401,23 @@ Tensor& Tensor::div_(const Tensor& other) {
   return binary_in_place<functors::Div>(Binary::div, "div_", *this, other);
 }
 Tensor& Tensor::add_(Scalar value) {
-  return unary_in_place<functors::AddScalar>(Unary::add_scalar, "add_", *this, value.as_double());
+  return number_in_place<functors::AddScalar, functors::Add>(Unary::add_scalar, Binary::add, "add_", *this,
+                                                             value);
 }
 Tensor& Tensor::mul_(Scalar value) {
-  return unary_in_place<functors::MulScalar>(Unary::mul_scalar, "mul_", *this, value.as_double());
+  return number_in_place<functors::MulScalar, functors::Mul>(Unary::mul_scalar, Binary::mul, "mul_", *this,
+                                                             value);
 }
 Tensor& Tensor::div_(Scalar value) {
-  return unary_in_place<functors::DivScalar>(Unary::div_scalar, "div_", *this, value.as_double());
+  return number_in_place<functors::DivScalar, functors::Div>(Unary::div_scalar, Binary::div, "div_", *this,
+                                                             value);
 }
 Tensor& Tensor::clamp_(Scalar low, Scalar high) {
+  check_defined("clamp_", *this);
+  for (const Scalar bound : {low, high}) {
+    check_writable("clamp_", result_type(*this, bound), *this);
+    if (!fits_parameter(bound, *this)) return copy_(miniparallel::clamp(*this, low, high));
+  }
   return unary_in_place<functors::Clamp>(Unary::clamp_between, "clamp_", *this, low.as_double(),
                                          high.as_double());
 }

@@ -14,12 +14,25 @@ InPlace::InPlace(const char* op, const Tensor& target, std::initializer_list<Ten
   if (!grad_enabled()) return;
   recorded_ = autograd::is_tracked(target);
   for (const Tensor& source : sources) recorded_ = recorded_ || autograd::is_tracked(source);
-  check(!recorded_ || !target.impl()->untracked_view, op,
-        ": a view made while grad mode was off cannot be written where gradients flow; make the view again");
   const Tensor& owner = target.impl()->base ? *target.impl()->base : target;
+  check(!recorded_ || !owner.impl()->untracked_view, op,
+        ": a view made while grad mode was off cannot be written where gradients flow; make the view again");
+  if (recorded_ && target.impl()->base) geometry_of(target);  // throws before anything is written
   check(!owner.is_leaf() || !owner.requires_grad(), op, ": ",
         target.impl()->base ? "a view of a leaf" : "a leaf",
         " that requires grad cannot be written in place while grad mode is on; use NoGradGuard");
+}
+
+Tensor unaliased(const Tensor& source, const Tensor& target) {
+  const TensorImpl &from = *source.impl(), &to = *target.impl();
+  if (from.storage != to.storage || source.numel() == 0 || target.numel() == 0) return source;
+  if (from.offset == to.offset && from.shape == to.shape && from.strides == to.strides) return source;
+  const auto last = [](const TensorImpl& x) {
+    std::int64_t at = x.offset;
+    for (int d = 0; d < x.shape.rank(); ++d) at += (x.shape[d] - 1) * x.strides[d];
+    return at;
+  };
+  return from.offset > last(to) || to.offset > last(from) ? source : source.clone();
 }
 
 void InPlace::count_write() const {

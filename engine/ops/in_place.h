@@ -10,6 +10,10 @@
 
 namespace miniparallel {
 
+/// `source`, or a copy of it where writing to `target`, of the same storage, could change an element before
+/// it is read. Each element may be read to write itself.
+Tensor unaliased(const Tensor& source, const Tensor& target);
+
 /// One write to the elements of an existing tensor:
 ///
 ///   InPlace write("mul_", *this, {other});  // throws for a leaf that requires grad, while grad mode is on

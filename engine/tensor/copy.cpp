@@ -92,9 +92,10 @@ Tensor& Tensor::copy_(const Tensor& source) {
   check_defined("copy_", source);
   check(broadcast_shapes("copy_", shape(), source.shape()) == shape(), "copy_: ", source.shape(),
         " does not broadcast to ", shape());
-  const InPlace write("copy_", *this, {source});
-  copy_elements(*this, source.detach().to(device()));
-  write.finish({*this, source}, [shape = source.shape(), dtype = source.dtype()](Backward& b) {
+  const Tensor from = unaliased(source, *this);
+  const InPlace write("copy_", *this, {from});
+  copy_elements(*this, from.detach().to(device()));
+  write.finish({*this, from}, [shape = source.shape(), dtype = source.dtype()](Backward& b) {
     if (b.needs(0)) b.set(0, zeros_like(b.grad()));
     if (b.needs(1)) b.set(1, sum_to(b.grad(), shape).to(dtype));
   });

@@ -1,6 +1,8 @@
 #include <doctest/doctest.h>
 #include <miniparallel/miniparallel.h>
 
+#include <limits>
+
 using namespace miniparallel;
 
 TEST_CASE("in place: rows of a buffer written one by one carry gradients") {
@@ -68,4 +70,56 @@ TEST_CASE("in place: where autograd forbids it") {
     part = y[0];
   }
   CHECK_THROWS_AS(part.mul_(leaf[1]), Error);
+}
+
+TEST_CASE("in place: a source that overlaps the target is read before it is written") {
+  Tensor rows = tensor({1.0, 2.0, 3.0, 4.0}, {2, 2});
+  rows -= rows[0];
+  CHECK(rows.to_vector<double>() == std::vector<double>{0, 0, 2, 2});
+  Tensor square = arange(9).view({3, 3});
+  square += square.t();
+  CHECK(square.to_vector<int>() == std::vector<int>{0, 4, 8, 4, 8, 12, 8, 12, 16});
+  Tensor line = arange(5);
+  line.narrow(0, 1, 4).copy_(line.narrow(0, 0, 4));
+  CHECK(line.to_vector<int>() == std::vector<int>{0, 0, 1, 2, 3});
+
+  Tensor x = tensor({2.0, 3.0, 5.0, 7.0}, {2, 2}, {.dtype = float64, .requires_grad = true});
+  Tensor y = x * 1.0;
+  y.mul_(y[0]);
+  y.sum().backward();
+  CHECK(x.grad().to_vector<double>() == std::vector<double>{9, 13, 2, 3});
+}
+
+TEST_CASE("in place: a number that the dtype cannot take is refused, a large integer is exact") {
+  Tensor x = arange(4);
+  CHECK_THROWS_WITH_AS(x *= 0.5, doctest::Contains("mul_: a result of float32 cannot be written"), Error);
+  CHECK_THROWS_WITH_AS(x.clamp_(0.5, 2), doctest::Contains("clamp_"), Error);
+  x = zeros({1}, {.dtype = int64});
+  x += std::int64_t{9007199254740993};
+  CHECK(x.item<std::int64_t>() == 9007199254740993);
+  x.clamp_(0, std::numeric_limits<std::int64_t>::max());
+  CHECK(x.item<std::int64_t>() == 9007199254740993);
+}
+
+TEST_CASE("in place: a view of a view that was made while grad mode was off cannot carry gradients") {
+  const Tensor x = ones({2, 2}, {.requires_grad = true}), scale = ones({2}, {.requires_grad = true});
+  const Tensor y = x * 2;
+  Tensor row;
+  {
+    const NoGradGuard no_grad;
+    row = y[0];
+  }
+  CHECK_THROWS_WITH_AS(row.narrow(0, 0, 2).mul_(scale), doctest::Contains("while grad mode was off"), Error);
+}
+
+TEST_CASE("in place: a tensor written with what was made of it is freed") {
+  const auto before = memory_stats().used;
+  {
+    const Tensor x = ones({1000}, {.requires_grad = true});
+    Tensor y = x * 2;
+    y += gelu(y);
+    Tensor buffer = ones({2, 1000});
+    buffer[1].copy_(x * buffer[0]);
+  }
+  CHECK(memory_stats().used == before);
 }
