@@ -1,5 +1,5 @@
+#include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "engine/ops/common.h"
 
@@ -31,28 +31,47 @@ Tensor ones(const Shape& shape, const TensorOptions& options) {
 }
 Tensor scalar_tensor(Scalar value, const TensorOptions& options) { return full({}, value, options); }
 
+namespace {
+
+/// `value(i)` for i from 0 to n - 1.
+template <class T, class F>
+Tensor generate(std::int64_t n, F value) {
+  Tensor made = make_tensor({n}, dtype_of<T>, Device::cpu());
+  T* const elements = made.data<T>();
+  for (std::int64_t i = 0; i < n; ++i) elements[i] = value(i);
+  return made;
+}
+
+Tensor arange_floating(double start, double stop, double step) {
+  const double steps = std::ceil((stop - start) / step);
+  check(std::isfinite(steps) && steps < 9e18, "arange: from ", start, " to ", stop, " in steps of ", step,
+        " never ends");
+  return generate<double>(std::max<std::int64_t>(0, static_cast<std::int64_t>(steps)),
+                          [=](std::int64_t i) { return start + static_cast<double>(i) * step; });
+}
+
+/// Unsigned arithmetic: the distance of two numbers may not fit 63 bits.
+Tensor arange_integer(std::int64_t start, std::int64_t stop, std::int64_t step) {
+  using Unsigned = std::uint64_t;
+  const auto from = static_cast<Unsigned>(start), to = static_cast<Unsigned>(stop);
+  const bool up = step > 0;
+  const Unsigned distance = up ? (stop > start ? to - from : 0) : (start > stop ? from - to : 0);
+  const Unsigned stride = up ? static_cast<Unsigned>(step) : 0 - static_cast<Unsigned>(step);
+  const auto n = static_cast<std::int64_t>(distance / stride + (distance % stride != 0));
+  return generate<std::int64_t>(n, [=](std::int64_t i) {
+    return static_cast<std::int64_t>(from + static_cast<Unsigned>(i) * static_cast<Unsigned>(step));
+  });
+}
+
+}  // namespace
+
 Tensor arange(Scalar start, Scalar stop, Scalar step, const TensorOptions& options) {
   using Kind = Scalar::Kind;
-  check(step.as_double() != 0, "arange: the step is 0");
+  check(step.as_double() != 0, "arange: the step is 0; it must lead from start to stop");
   const bool floating =
       start.kind() == Kind::floating || stop.kind() == Kind::floating || step.kind() == Kind::floating;
-  const double steps = std::ceil((stop.as_double() - start.as_double()) / step.as_double());
-  check(std::isfinite(steps) && steps < 9e18, "arange: from ", start.as_double(), " to ", stop.as_double(),
-        " in steps of ", step.as_double(), " never ends");
-  const std::size_t n = steps > 0 ? static_cast<std::size_t>(steps) : 0;
-  const Shape shape{static_cast<std::int64_t>(n)};
-  Tensor made;
-  if (floating) {
-    std::vector<double> values(n);
-    for (std::size_t i = 0; i < n; ++i)
-      values[i] = start.as_double() + static_cast<double>(i) * step.as_double();
-    made = from_data(values.data(), shape, float64);
-  } else {
-    std::vector<std::int64_t> values(n);
-    for (std::size_t i = 0; i < n; ++i)
-      values[i] = start.as_int64() + static_cast<std::int64_t>(i) * step.as_int64();
-    made = from_data(values.data(), shape, int64);
-  }
+  const Tensor made = floating ? arange_floating(start.as_double(), stop.as_double(), step.as_double())
+                               : arange_integer(start.as_int64(), stop.as_int64(), step.as_int64());
   return finish(made.to(options.device, options.dtype.value_or(floating ? default_dtype() : int64)), options);
 }
 Tensor arange(Scalar stop, const TensorOptions& options) { return arange(0, stop, 1, options); }

@@ -32,17 +32,18 @@ Shape infer_size(const char* op, const Shape& shape, const Shape& from) {
   const std::int64_t numel = from.numel();
   Shape result = shape;
   int unknown = -1;
-  std::int64_t known = 1;
+  Shape given;
   for (int d = 0; d < shape.rank(); ++d) {
     if (shape[d] == -1) {
       check(unknown < 0, op, ": ", shape, " has more than one -1");
       unknown = d;
     } else {
       check(shape[d] >= 0, op, ": ", shape, " has a negative size");
-      known *= shape[d];
+      given.push_back(shape[d]);
     }
   }
   if (unknown >= 0) {
+    const std::int64_t known = given.numel();
     check(known > 0 && numel % known == 0, op, ": ", from, " with ", numel, " elements cannot take shape ",
           shape);
     result[unknown] = numel / known;
@@ -163,8 +164,8 @@ Tensor Tensor::slice(int dim, std::int64_t start, std::int64_t stop, std::int64_
   };
   const std::int64_t first = clip(start), last = std::max(first, clip(stop));
   Shape sizes = shape(), new_strides = strides();
-  sizes[d] = (last - first + step - 1) / step;
-  new_strides[d] *= step;
+  sizes[d] = (last - first) / step + ((last - first) % step != 0);
+  if (sizes[d] > 1) new_strides[d] *= step;
   return record_view("slice", *this, sizes, new_strides, offset_of(*this) + first * strides()[d],
                      [from = shape(), d, first, last, step](const Tensor& g) {
                        return slice_backward(g, from, d, first, last, step);
@@ -173,7 +174,7 @@ Tensor Tensor::slice(int dim, std::int64_t start, std::int64_t stop, std::int64_
 
 Tensor Tensor::narrow(int dim, std::int64_t start, std::int64_t length) const {
   const std::int64_t size = this->size(dim);
-  check(start >= 0 && length >= 0 && start + length <= size, "narrow: ", length, " elements from ", start,
+  check(start >= 0 && length >= 0 && length <= size - start, "narrow: ", length, " elements from ", start,
         " exceed dimension ", dim, " of size ", size);
   return slice(dim, start, start + length);
 }
@@ -260,7 +261,8 @@ std::vector<Tensor> Tensor::split(std::int64_t size, int dim) const {
 
 std::vector<Tensor> Tensor::chunk(std::int64_t chunks, int dim) const {
   check(chunks >= 1, "chunk: the number of chunks is ", chunks, "; it must be at least 1");
-  return split(std::max<std::int64_t>(1, (size(dim) + chunks - 1) / chunks), dim);
+  const std::int64_t n = size(dim);
+  return split(std::max<std::int64_t>(1, n / chunks + (n % chunks != 0)), dim);
 }
 
 // --- views that are written

@@ -217,5 +217,22 @@ TEST_CASE("tensor: messages name the op, what it got and the remedy") {
   CHECK_THROWS_WITH_AS(x.transpose(0, 2), doctest::Contains("transpose: "), Error);
 }
 
+TEST_CASE("tensor: sizes at the end of the range are answered, not wrapped") {
+  const auto largest = std::numeric_limits<std::int64_t>::max();
+  const Tensor x = arange(3);
+  CHECK_THROWS_AS(x.narrow(0, 1, largest), Error);
+  CHECK(x.slice(0, 1, 3, largest).to_vector<int>() == std::vector<int>{1});
+  CHECK(x.chunk(largest).size() == 3);
+  CHECK_THROWS_AS(x.view({std::int64_t{1} << 62, 4, -1}), Error);
+  CHECK_THROWS_AS(arange(1e18), Error);
+  CHECK_THROWS_AS(arange(largest), Error);
+  CHECK(clamp(x, 1, largest).to_vector<int>() == std::vector<int>{1, 1, 2});
+  const std::int64_t exact = 9007199254740992;  // 2^53
+  CHECK(arange(exact, exact + 3).numel() == 3);
+  CHECK(arange(exact, exact + 3)[1].item<std::int64_t>() == exact + 1);
+  CHECK(arange(5, 0, -2).to_vector<int>() == std::vector<int>{5, 3, 1});
+  CHECK_THROWS_AS(Tensor().detach(), Error);
+}
+
 }  // namespace
 }  // namespace miniparallel
