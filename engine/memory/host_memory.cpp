@@ -6,7 +6,15 @@
 #include "engine/memory/caching_allocator.h"
 #include "engine/memory/storage.h"
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__)  // GCC
+#define MP_ADDRESS_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)  // Clang
+#define MP_ADDRESS_SANITIZER
+#endif
+#endif
+
+#ifdef MP_ADDRESS_SANITIZER
 #include <sanitizer/asan_interface.h>
 #else
 #define ASAN_POISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
