@@ -30,7 +30,7 @@ namespace autograd {
 
 struct BackwardOptions {
   bool retain_graph = false;  ///< keep the graph for another backward; implied by create_graph
-  bool create_graph = false;  ///< make the gradients differentiable themselves
+  bool create_graph = false;  ///< differentiable gradients; each holds its graph until dropped (zero_grad)
 };
 
 /// Adds d(sum of outputs * gradients) / d(leaf) to `grad` of every leaf that requires it. `gradients` may be
@@ -96,8 +96,8 @@ std::vector<Tensor> apply_function(
 ///   };
 ///   Tensor y = Cube::apply({x})[0];
 ///
-/// `backward` returns one gradient per input (an undefined tensor for none). Gradients of outputs that were
-/// not used arrive as zeros. It may be differentiated again where it is made of differentiable ops.
+/// Inputs may be undefined. `backward` returns one gradient per input (an undefined tensor for none), those
+/// of unused outputs arrive as zeros. It may be differentiated again where it is made of differentiable ops.
 template <class Derived>
 class Function {
  public:

@@ -144,15 +144,15 @@ class Tensor {
   Tensor grad() const;
   /// Replaces the gradient; an undefined tensor drops it.
   void set_grad(const Tensor& grad) const;
-  /// Also keep the gradient of this tensor, which is not a leaf.
+  /// Also keep the gradient of this tensor, which is not a leaf; those of several backwards add up.
   void retain_grad() const;
   /// The same elements outside the graph: shares storage and version, requires no grad.
   Tensor detach() const;
   /// Fills `grad` of every leaf below. `gradient` may be left out for a scalar. See `autograd::backward`.
   void backward(const Tensor& gradient = {}, bool retain_graph = false, bool create_graph = false) const;
   using Hook = std::function<Tensor(const Tensor& grad)>;
-  /// Called with this tensor's gradient once it is complete; a defined return value replaces it.
-  /// Returns a number for `remove_hook`.
+  /// Called with this tensor's gradient once it is complete; a defined return value, of its kind, replaces
+  /// it. Returns a number for `remove_hook`.
   int register_hook(Hook hook) const;
   void remove_hook(int id) const;
   /// How often the elements were written; shared by a base and its views.
@@ -215,7 +215,7 @@ Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, const Te
 /// 0 .. n-1 in random order, int64.
 Tensor randperm(std::int64_t n);
 
-/// Shape, dtype and device of `other`; `options.dtype` replaces the dtype.
+/// With the shape, dtype and device of `other`.
 Tensor empty_like(const Tensor& other);
 Tensor zeros_like(const Tensor& other);
 Tensor ones_like(const Tensor& other);
