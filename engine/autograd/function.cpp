@@ -1,5 +1,6 @@
 #include <mutex>
 #include <set>
+#include <span>
 
 #include "engine/autograd/node.h"
 #include "engine/error.h"
@@ -43,11 +44,15 @@ std::vector<Tensor> apply_function(
   }
   if (!recording(inputs)) return outputs;
 
-  for (Tensor& output : outputs) {
-    check(output.defined(), name, ": forward returned an undefined tensor");
-    for (const Tensor& input : inputs)
-      if (output.is_same(input))
-        output = output.detach();  // an input passed through becomes an output of its own
+  const auto separate = [](Tensor& output, std::span<const Tensor> others) {
+    for (const Tensor& other : others)
+      if (output.is_same(other)) output = output.detach();
+  };
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    check(outputs[i].defined(), name, ": forward returned an undefined tensor");
+    // What is passed through or returned twice becomes an output of its own.
+    separate(outputs[i], inputs);
+    separate(outputs[i], std::span(outputs).first(i));
   }
   std::vector<Saved> saved;
   for (const Tensor& tensor : FunctionAccess::to_save(*context)) {

@@ -92,6 +92,7 @@ void record_unary(Unary function, const char* op, Tensor& y, const Tensor& x, do
 
 template <class F>
 Tensor unary(Unary function, const char* op, const Tensor& x, double p = 0, double q = 0) {
+  check_defined(op, x);
   check_supported(op, function, x.dtype());
   Tensor y = result_like(x);
   launch(function, y, x, p, q);
@@ -101,6 +102,7 @@ Tensor unary(Unary function, const char* op, const Tensor& x, double p = 0, doub
 
 template <class F>
 Tensor& unary_in_place(Unary function, const char* op, Tensor& x, double p, double q = 0) {
+  check_defined(op, x);
   check_supported(op, function, x.dtype());
   const InPlace write(op, x);
   const bool keep = F::saves == Saves::input && recording(x);
@@ -194,8 +196,9 @@ void check_writable(const char* op, DType result, const Tensor& x) {
 
 template <class F>
 Tensor& binary_in_place(Binary function, const char* op, Tensor& x, const Tensor& other) {
-  check_supported(op, function, x.dtype());
+  check_defined(op, x);
   check_defined(op, other);
+  check_supported(op, function, x.dtype());
   check(broadcast_shapes(op, x.shape(), other.shape()) == x.shape(), op, ": ", other.shape(),
         " does not broadcast to ", x.shape(), ", the shape of the tensor that is written");
   check_writable(op, result_type(x, other), x);
@@ -208,6 +211,8 @@ Tensor& binary_in_place(Binary function, const char* op, Tensor& x, const Tensor
 }
 
 Tensor compare(Compare function, const char* op, const Tensor& a, const Tensor& b) {
+  check_defined(op, a);
+  check_defined(op, b);
   const DType dtype = result_type(a, b);
   check(dtype != float16 && dtype != bfloat16, op, ": ", dtype,
         " is not supported; convert with to(float32)");

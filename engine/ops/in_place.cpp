@@ -11,7 +11,7 @@ InPlace::InPlace(const char* op, const Tensor& target, std::initializer_list<Ten
   for (int d = 0; d < target.dim(); ++d)
     check(target.strides()[d] != 0 || target.size(d) <= 1, op, ": the tensor of shape ", target.shape(),
           " repeats its elements along dimension ", d, "; write to a clone() of it");
-  if (!grad_enabled()) return;
+  if (!grad_enabled() || !target.is_floating()) return;
   recorded_ = autograd::is_tracked(target);
   for (const Tensor& source : sources) recorded_ = recorded_ || autograd::is_tracked(source);
   const Tensor& owner = target.impl()->base ? *target.impl()->base : target;

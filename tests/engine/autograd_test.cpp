@@ -413,5 +413,24 @@ TEST_CASE("autograd: a user's op may have an undefined input, and its gradients 
   CHECK(equal(x.grad(), full({1000}, 2.0f)));
 }
 
+/// Returns its result twice.
+struct Twin : autograd::Function<Twin> {
+  static constexpr const char* name = "twin";
+  static std::vector<Tensor> forward(Context&, const std::vector<Tensor>& inputs) {
+    const Tensor y = inputs[0] * 1;
+    return {y, y};
+  }
+  static std::vector<Tensor> backward(Context&, const std::vector<Tensor>& gradients) {
+    return {gradients[0] + gradients[1] * 10};
+  }
+};
+
+TEST_CASE("autograd: a tensor that a user's op returns twice is two outputs") {
+  const Tensor x = leaf({1});
+  const std::vector<Tensor> y = Twin::apply({x});
+  (y[0] * 2 + y[1] * 3).sum().backward();
+  CHECK(is(x.grad(), {32}));
+}
+
 }  // namespace
 }  // namespace miniparallel

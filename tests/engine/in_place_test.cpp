@@ -123,3 +123,11 @@ TEST_CASE("in place: a tensor written with what was made of it is freed") {
   }
   CHECK(memory_stats().used == before);
 }
+
+TEST_CASE("in place: integers written from a tensor with a graph have none") {
+  const Tensor x = full({2}, 1.5f, {.requires_grad = true});
+  Tensor whole = zeros({2}, {.dtype = int64});
+  whole.copy_(x * 2);
+  CHECK_FALSE(whole.requires_grad());
+  CHECK(whole.to_vector<int>() == std::vector<int>{3, 3});
+}

@@ -231,7 +231,14 @@ TEST_CASE("tensor: sizes at the end of the range are answered, not wrapped") {
   CHECK(arange(exact, exact + 3).numel() == 3);
   CHECK(arange(exact, exact + 3)[1].item<std::int64_t>() == exact + 1);
   CHECK(arange(5, 0, -2).to_vector<int>() == std::vector<int>{5, 3, 1});
-  CHECK_THROWS_AS(Tensor().detach(), Error);
+}
+
+TEST_CASE("tensor: an undefined tensor is an error that names the op") {
+  const Tensor none;
+  CHECK_THROWS_AS(none.detach(), Error);
+  CHECK_THROWS_WITH_AS(relu(none), doctest::Contains("relu: an argument is undefined"), Error);
+  CHECK_THROWS_WITH_AS(none == none, doctest::Contains("operator==: an argument is undefined"), Error);
+  CHECK_THROWS_WITH_AS(Tensor().mul_(2), doctest::Contains("mul_: an argument is undefined"), Error);
 }
 
 }  // namespace
