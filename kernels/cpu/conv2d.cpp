@@ -189,8 +189,8 @@ void weight_gradient_typed(const Conv2dGeometry& geometry, const T* g, const T* 
       if (channel >= plan.channels) continue;
       const std::int64_t target = unit / blocks * plan.channels + channel;
       for (std::int64_t tap = 0; tap <= taps; ++tap) {
-        T* out = tap < taps ? dweight + target * taps + tap : dbias + target;
         if ((tap < taps ? dweight : dbias) == nullptr) continue;
+        T* out = tap < taps ? dweight + target * taps + tap : dbias + target;
         T sum = (tap < taps ? beta : bias_beta) == 0 ? T(0) : *out;
         for (std::int64_t chunk = 0; chunk < chunks; ++chunk)
           sum += partials[(chunk * units + unit) * partial + tap * width + column];

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
 
 #if defined(MINIPARALLEL_STD_THREADS)
 #include <thread>
@@ -45,10 +46,16 @@ void run_parallel(std::int64_t n, std::int64_t grain, void (*body)(void*, std::i
   const std::int64_t parts = std::min<std::int64_t>(available_threads(), (n + grain - 1) / grain);
   if (parts <= 1) return body(context, 0, n);
   const std::int64_t length = (n + parts - 1) / parts;
+  std::exception_ptr error;  // of one part: an exception must not leave an OpenMP region or a thread
+  std::atomic_flag failed;
   const auto run_part = [&](std::int64_t part) {
     const SerialScope scope;
     const std::int64_t begin = std::min(n, part * length), end = std::min(n, begin + length);
-    if (begin < end) body(context, begin, end);
+    try {
+      if (begin < end) body(context, begin, end);
+    } catch (...) {
+      if (!failed.test_and_set()) error = std::current_exception();
+    }
   };
 #if defined(MINIPARALLEL_STD_THREADS)
   // For the thread sanitizer, which does not see libgomp's synchronisation: plain threads, slow and exact.
@@ -60,6 +67,7 @@ void run_parallel(std::int64_t n, std::int64_t grain, void (*body)(void*, std::i
 #pragma omp parallel for schedule(static, 1) num_threads(static_cast <int>(parts))
   for (std::int64_t part = 0; part < parts; ++part) run_part(part);
 #endif
+  if (error) std::rethrow_exception(error);
 }
 
 }  // namespace detail

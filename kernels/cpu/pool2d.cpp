@@ -71,7 +71,6 @@ HWY_ATTR void max_plane_halving(const Pool2dGeometry& g, const T* x, T* y, std::
   for (std::int64_t i = 0; i < g.rows.outputs; ++i) {
     const T *upper = x + 2 * i * g.columns.size, *lower = upper + g.columns.size;
     T* out = y + i * width;
-    std::uint8_t* at = index + i * width;
     const auto best_of = [&](std::int64_t j, T& best, Bits& where) {
       best = upper[2 * j];
       where = 0;
@@ -93,7 +92,7 @@ HWY_ATTR void max_plane_halving(const Pool2dGeometry& g, const T* x, T* y, std::
         Bits where;
         best_of(j, best, where);
         out[j] = best;
-        at[j] = static_cast<std::uint8_t>(where);
+        index[i * width + j] = static_cast<std::uint8_t>(where);
       }
   }
 }

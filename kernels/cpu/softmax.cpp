@@ -128,7 +128,7 @@ const SoftmaxLoops& loops_for(DType dtype) {
 /// Calls run(line, byte offset) for every row, or block of columns.
 template <class Run>
 void for_each_line(DType dtype, const SoftmaxArgs& args, Run run) {
-  if (args.n == 0) return;
+  if (args.n == 0 || args.inner == 0) return;
   const std::int64_t blocks = (args.inner + kColumnBlock - 1) / kColumnBlock;
   const std::int64_t elements = args.n * std::min(args.inner, kColumnBlock);
   parallel_for(args.outer * blocks, std::max<std::int64_t>(kGrain / elements, 1),
