@@ -311,8 +311,9 @@ struct Clamp {
   static constexpr Saves saves = Saves::input;
   template <class T>
   MP_INLINE static T forward(T x, double p, double q) {
-    const T raised = x < T(p) ? T(p) : x;
-    return raised > T(q) ? T(q) : raised;
+    const T low = saturated<T>(p), high = saturated<T>(q);
+    const T raised = x < low ? low : x;
+    return raised > high ? high : raised;
   }
   template <class T>
   MP_INLINE static T backward(T g, T x, double p, double q) {

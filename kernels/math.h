@@ -23,6 +23,17 @@ MP_INLINE T zero(T) {
   return T(0);
 }
 
+/// The nearest value that T has.
+template <class T>
+MP_INLINE T saturated(double value) {
+  if constexpr (std::is_integral_v<T>) {
+    if (!(value > static_cast<double>(std::numeric_limits<T>::lowest())))
+      return std::numeric_limits<T>::lowest();
+    if (value >= static_cast<double>(std::numeric_limits<T>::max())) return std::numeric_limits<T>::max();
+  }
+  return static_cast<T>(value);
+}
+
 /// exp by x = n ln 2 + r, |r| <= ln 2 / 2, and the Taylor polynomial of degree 7 of e^r: below 1.5 ulp.
 MP_INLINE float exp(float x) {
   const float clamped = x < -104.f ? -104.f : x > 89.f ? 89.f : x;
