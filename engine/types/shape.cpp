@@ -29,13 +29,13 @@ void Shape::erase(int position) {
 
 std::int64_t Shape::numel() const {
   std::int64_t n = 1;
-  bool overflow = false;
-  for (const std::int64_t size : *this) {
-    if (size == 0) return 0;
-    overflow |= __builtin_mul_overflow(n, size, &n);
+  bool overflow = false, empty = false;
+  for (const std::int64_t size : *this) {  // the sizes beside a zero too: strides are made of them
+    empty |= size == 0;
+    overflow |= size != 0 && __builtin_mul_overflow(n, size, &n);
   }
   check(!overflow, "shape ", *this, ": the number of elements does not fit 63 bits");
-  return n;
+  return empty ? 0 : n;
 }
 
 Shape Shape::row_major_strides() const {

@@ -241,5 +241,17 @@ TEST_CASE("tensor: an undefined tensor is an error that names the op") {
   CHECK_THROWS_WITH_AS(Tensor().mul_(2), doctest::Contains("mul_: an argument is undefined"), Error);
 }
 
+TEST_CASE("tensor: bounds beyond what a dtype holds do not clamp") {
+  const Tensor x = tensor({0, 100, 255}, {3}, {.dtype = uint8});
+  CHECK(equal(clamp(x, -5, 300), x));
+  CHECK(clamp(x, 50, 300).to_vector<int>() == std::vector<int>{50, 100, 255});
+}
+
+TEST_CASE("tensor: sizes beside a zero are counted, strides are made of them") {
+  const std::int64_t large = std::int64_t{1} << 32;
+  CHECK(Shape{large, 0, large / 4}.numel() == 0);
+  CHECK_THROWS_WITH_AS(empty({0, large, large}), doctest::Contains("does not fit 63 bits"), Error);
+}
+
 }  // namespace
 }  // namespace miniparallel
