@@ -8,9 +8,17 @@ namespace miniparallel::data::detail {
 void check_options(const DataLoaderOptions& options, std::int64_t size) {
   check(size >= 0, "DataLoader: the dataset's size is ", size);
   check(options.batch_size > 0, "DataLoader: batch_size is ", options.batch_size, ", expected at least 1");
-  check(options.num_workers >= 0, "DataLoader: num_workers is ", options.num_workers, ", expected 0 or more");
-  check(options.prefetch > 0, "DataLoader: prefetch is ", options.prefetch, ", expected at least 1");
+  constexpr int kMost = 4096;  // of either: their product is an int
+  check(options.num_workers >= 0 && options.num_workers <= kMost, "DataLoader: num_workers is ",
+        options.num_workers, ", expected 0 to ", kMost);
+  check(options.prefetch > 0 && options.prefetch <= kMost, "DataLoader: prefetch is ", options.prefetch,
+        ", expected 1 to ", kMost);
   check(!(options.shuffle && options.sampler), "DataLoader: shuffle and sampler exclude each other");
+}
+
+void check_position(const LoaderPosition& position) {
+  check(position.epoch >= 0 && position.batch >= 0, "DataLoader: epoch ", position.epoch, ", batch ",
+        position.batch, " is no position to resume at; take one from position()");
 }
 
 std::uint64_t draw_seed() { return kernels::random_bits(next_random_key(1), 0); }

@@ -21,8 +21,13 @@ struct Prefetcher::Workers {
     bool ready = false;
   };
 
+  Workers(std::int64_t first, std::int64_t last, int ahead, const Make& make_item)
+      : claimed(first), taken(first), end(last), make(make_item), slots(static_cast<std::size_t>(ahead)) {}
+
+  // The constructor above has made a whole object: where a thread cannot be started, those before it are
+  // stopped by the destructor.
   Workers(std::int64_t first, std::int64_t last, int count, int ahead, const Make& make_item)
-      : claimed(first), taken(first), end(last), make(make_item), slots(static_cast<std::size_t>(ahead)) {
+      : Workers(first, last, ahead, make_item) {
     threads.reserve(static_cast<std::size_t>(count));
     for (int i = 0; i < count; ++i) threads.emplace_back([this, dtype = default_dtype()] { work(dtype); });
   }

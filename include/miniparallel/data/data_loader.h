@@ -39,6 +39,8 @@ struct LoaderPosition {
 namespace detail {
 /// Throws `Error` where an option makes no sense.
 void check_options(const DataLoaderOptions& options, std::int64_t size);
+/// Throws `Error` where no loader could have stood there.
+void check_position(const LoaderPosition& position);
 /// A seed from the process's random state, so that `manual_seed` decides it.
 std::uint64_t draw_seed();
 /// The stream of random numbers for the example at `place` of an epoch's order.
@@ -129,6 +131,7 @@ class DataLoader {
   const LoaderPosition& position() const { return position_; }
   /// The next loop hands out the batches that follow `position`.
   void resume(const LoaderPosition& position) {
+    detail::check_position(position);
     position_ = position;
     resumed_ = true;
   }
@@ -139,8 +142,8 @@ class DataLoader {
     return options_.sampler(dataset_.size(), random);
   }
   std::int64_t batch_count(std::int64_t examples) const {
-    return options_.drop_last ? examples / options_.batch_size
-                              : (examples + options_.batch_size - 1) / options_.batch_size;
+    const bool part_of_one = !options_.drop_last && examples % options_.batch_size != 0;
+    return examples / options_.batch_size + (part_of_one ? 1 : 0);
   }
 
   std::unique_ptr<Prefetcher> start() {

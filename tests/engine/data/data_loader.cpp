@@ -4,6 +4,7 @@
 #include <miniparallel/error.h>
 #include <miniparallel/random.h>
 
+#include <limits>
 #include <stdexcept>
 
 #include "tests/support/idx_files.h"
@@ -142,6 +143,10 @@ TEST_CASE("data loader: samplers choose the examples") {
 TEST_CASE("data loader: options that make no sense are refused") {
   CHECK_THROWS_WITH_AS(DataLoader(Numbers{4}, {.batch_size = 0}), doctest::Contains("batch_size is 0"),
                        Error);
+  CHECK(DataLoader(Numbers{4}, {.batch_size = std::numeric_limits<std::int64_t>::max()}).size() == 1);
+  CHECK_THROWS_WITH_AS(DataLoader(Numbers{4}, {.num_workers = 1 << 20}), doctest::Contains("0 to 4096"),
+                       Error);
+  CHECK_THROWS_WITH_AS(DataLoader(Numbers{4}).resume({.batch = -1}), doctest::Contains("batch -1"), Error);
   CHECK_THROWS_WITH_AS(DataLoader(Numbers{4}, {.num_workers = -1}), doctest::Contains("num_workers is -1"),
                        Error);
   CHECK_THROWS_WITH_AS(DataLoader(Numbers{4}, {.shuffle = true, .sampler = in_order()}),
