@@ -70,7 +70,11 @@ std::vector<std::byte> read_file(const std::filesystem::path& path) {
 }
 
 AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(follow_link(path)) {
-  if (std::filesystem::is_directory(path_)) fail("cannot be written", EISDIR);
+  std::error_code ignored;
+  const auto status = std::filesystem::status(path_, ignored);
+  if (std::filesystem::is_directory(status)) fail("cannot be written", EISDIR);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
+    throw Error(path_.string() + ": not a regular file; it is not replaced by one");
   const std::string stem = (folder_of(path_) / ("." + path_.filename().string() + ".")).string();
   for (int attempt = 0; descriptor_ < 0; ++attempt) {  // a process that was killed may have left its file
     temporary_ = stem + std::to_string(::getpid()) + "-" + std::to_string(attempt) + ".tmp";

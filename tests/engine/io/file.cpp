@@ -93,6 +93,9 @@ TEST_CASE("io: a folder that cannot be written to is named") {
   CHECK_THROWS_WITH_AS(write_atomically(folder / "none/model.bin", "x"), doctest::Contains("none/model.bin"),
                        Error);
   CHECK_THROWS_WITH_AS(write_atomically(folder.path(), "x"), doctest::Contains("directory"), Error);
+  ::mkfifo((folder / "pipe").c_str(), 0600);
+  CHECK_THROWS_WITH_AS(write_atomically(folder / "pipe", "x"), doctest::Contains("not a regular file"),
+                       Error);
   CHECK_THROWS_WITH_AS(write_atomically("/proc/model.bin", "x"), doctest::Contains("no file can be created"),
                        Error);
   if (::geteuid() == 0) return;  // root writes everywhere
