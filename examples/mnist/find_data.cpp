@@ -1,6 +1,7 @@
 #include "find_data.h"
 
 #include <miniparallel/miniparallel.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <iostream>
@@ -37,7 +38,8 @@ constexpr const char* kMirrors[] = {"https://ossci-datasets.s3.amazonaws.com/mni
 
 /// Fetches one file from a mirror; it gets its name only once its checksum agrees.
 bool download(const RemoteFile& file, const std::filesystem::path& folder) {
-  const std::string target = folder / file.name, part = target + ".part";
+  const std::string target = folder / file.name;
+  const std::string part = target + '.' + std::to_string(::getpid()) + ".part";  // others may download, too
   for (const std::string mirror : kMirrors) {
     const auto fetched =
         run_child({"curl", "--fail", "--location", "--silent", "--proto", "=https", "--connect-timeout", "5",

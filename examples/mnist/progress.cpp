@@ -1,7 +1,9 @@
 #include "progress.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <iomanip>
 #include <iostream>
 #include <sstream>
@@ -27,14 +29,18 @@ std::ostream& text_stream(const Options& options) { return options.json ? std::c
 
 Progress::Progress(int epoch, const Options& options, std::int64_t images)
     : out_(text_stream(options)),
-      terminal_(::isatty(options.json ? STDERR_FILENO : STDOUT_FILENO)),
+      descriptor_(options.json ? STDERR_FILENO : STDOUT_FILENO),
+      terminal_(::isatty(descriptor_)),
       title_("epoch " + std::to_string(epoch) + "/" + std::to_string(options.epochs)),
       images_(images) {}
 
+Progress::~Progress() {
+  if (open_) out_ << std::endl;
+}
+
 namespace {
 
-std::string bar(double share) {
-  constexpr int width = 24;
+std::string bar(double share, int width) {
   const int full = static_cast<int>(share * width);
   return "[" + std::string(full, '=') + (full < width ? ">" + std::string(width - full - 1, ' ') : "") + "]";
 }
@@ -44,6 +50,11 @@ std::string minutes(double seconds) {
   std::ostringstream text;
   text << whole / 60 << ':' << std::setw(2) << std::setfill('0') << whole % 60;
   return text.str();
+}
+
+int terminal_columns(int descriptor) {
+  winsize size{};
+  return ::ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
 }  // namespace
@@ -61,16 +72,25 @@ void Progress::show(const Scores& scores) {
   }
 
   const double speed = static_cast<double>(scores.images()) / scores.seconds();
-  std::ostringstream line;
-  line << std::fixed << title_ << ' ' << (terminal_ ? bar(share) + " " : "") << std::setw(3)
-       << static_cast<int>(share * 100) << " %  loss " << std::setprecision(4) << scores.loss()
-       << "  accuracy " << std::setprecision(2) << 100 * scores.accuracy() << " %  " << std::setprecision(0)
-       << speed << " images/s  " << minutes(static_cast<double>(images_ - scores.images()) / speed)
-       << " left";
+  std::ostringstream text;
+  text << std::fixed << std::setprecision(4) << "loss " << scores.loss() << "  accuracy "
+       << std::setprecision(2) << 100 * scores.accuracy() << " %  " << std::setprecision(0) << speed
+       << " images/s  " << minutes(static_cast<double>(images_ - scores.images()) / speed) << " left";
   if (terminal_) {
-    out_ << "\r\033[K" << line.str() << (done ? "\r\033[K" : "")
-         << std::flush;  // the epoch's summary follows
+    redraw(share, text.str());
   } else {
-    out_ << line.str() << std::endl;
+    out_ << title_ << std::setw(4) << static_cast<int>(share * 100) << " %  " << text.str() << std::endl;
   }
+}
+
+/// The bar takes what the text leaves of the terminal's width: a longer line would wrap and could not be
+/// redrawn. A whole bar is wiped: the epoch's summary takes its place.
+void Progress::redraw(double share, const std::string& text) {
+  constexpr int least = 4, most = 40;
+  const int columns = terminal_columns(descriptor_) - 1;
+  const int left = columns - static_cast<int>(title_.size() + text.size()) - 5;  // spaces and brackets
+  std::string line = title_ + ' ' + (left < least ? "" : bar(share, std::min(left, most)) + "  ") + text;
+  line.resize(std::min<std::size_t>(line.size(), columns));
+  open_ = share < 1;
+  out_ << "\r\033[K" << line << (open_ ? "" : "\r\033[K") << std::flush;
 }

@@ -41,13 +41,21 @@ class Progress {
  public:
   Progress(int epoch, const Options& options, std::int64_t images);
 
+  ~Progress();  ///< ends the line of a bar that was interrupted
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
   void show(const Scores& scores);
 
  private:
+  void redraw(double share, const std::string& text);
+
   std::ostream& out_;
+  int descriptor_;  ///< of `out_`
   bool terminal_;
   std::string title_;
   std::int64_t images_;
   int tenths_ = 0;                   ///< of the epoch that have their line
+  bool open_ = false;                ///< the bar stands on the terminal's last line
   Scores::Clock::time_point drawn_;  ///< when the bar was last drawn
 };

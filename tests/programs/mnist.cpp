@@ -3,6 +3,10 @@
 #include <doctest/doctest.h>
 #include <miniparallel/io.h>
 
+#include <pty.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -105,6 +109,52 @@ TEST_CASE("mnist: every optimizer and the CNN run") {
   CHECK(cnn.output.find("images/s") != std::string::npos);
   CHECK(cnn.output.find("\r") == std::string::npos);  // no redrawing where it is no terminal
   CHECK(cnn.output.find("most often taken for") != std::string::npos);
+}
+
+/// What the program writes to a terminal of this width.
+std::string in_terminal(Arguments command, unsigned short columns) {
+  std::vector<char*> pointers;
+  for (std::string& argument : command) pointers.push_back(argument.data());
+  pointers.push_back(nullptr);
+  const winsize size{.ws_row = 24, .ws_col = columns, .ws_xpixel = 0, .ws_ypixel = 0};
+  int terminal = -1;
+  const pid_t child = ::forkpty(&terminal, nullptr, nullptr, &size);
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    ::execv(pointers[0], pointers.data());
+    ::_exit(127);
+  }
+  std::string output;
+  char buffer[4096];
+  for (ssize_t count; (count = ::read(terminal, buffer, sizeof buffer)) > 0;)
+    output.append(buffer, static_cast<std::size_t>(count));
+  ::close(terminal);
+  int status = 0;
+  CHECK(::waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+  return output;
+}
+
+TEST_CASE("mnist: on a terminal one line is redrawn, which fits and makes place for the summary") {
+  const TinyData data;
+  const std::string wipe = "\r\033[K";
+  for (const unsigned short columns : {40, 80, 200}) {
+    const std::string output = in_terminal(
+        {MINIPARALLEL_MNIST, "--data", data.path(), "--model", "mlp", "--epochs", "1", "--batch-size", "10"},
+        columns);
+    const auto first = output.find(wipe), last = output.rfind(wipe);
+    REQUIRE(first < last);
+    for (auto at = first; at != last;) {
+      const auto begin = at + wipe.size();
+      at = output.find(wipe, begin);
+      const std::string line = output.substr(begin, at - begin);
+      CHECK(line.size() < columns);
+      CHECK(line.find('\n') == std::string::npos);
+      CHECK((line.find("==>") != std::string::npos || line.find("==]") != std::string::npos) ==
+            (columns >= 80));
+    }
+    CHECK(output.compare(last + wipe.size(), 10, "epoch 1/1:") == 0);
+  }
 }
 
 TEST_CASE("mnist: mistakes of the user are explained") {
