@@ -2,6 +2,8 @@
 
 #include <miniparallel/shape.h>
 
+#include "kernels/macros.h"
+
 #include <cstdint>
 #include <initializer_list>
 
@@ -25,5 +27,16 @@ struct Layout {
 
 /// `strides`: one Shape of shape.rank() strides per operand, 0 where the operand repeats.
 Layout make_layout(const Shape& shape, std::initializer_list<Shape> strides);
+
+/// Offset of element `index`, counted in row-major order, of operand 0.
+MP_INLINE std::int64_t offset_of(const Layout& layout, std::int64_t index) {
+  if (layout.rank == 0) return 0;
+  std::int64_t offset = 0;
+  for (int d = layout.rank - 1; d > 0; --d) {
+    offset += index % layout.sizes[d] * layout.strides[0][d];
+    index /= layout.sizes[d];
+  }
+  return offset + index * layout.strides[0][0];
+}
 
 }  // namespace miniparallel::kernels

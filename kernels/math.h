@@ -155,7 +155,8 @@ MP_INLINE T pow(T x, T y) {
   if constexpr (std::is_floating_point_v<T>) {
     return std::pow(x, y);
   } else {
-    if (y < T(0)) return x == T(1) ? T(1) : x != T(-1) ? T(0) : y % 2 == 0 ? T(1) : x;
+    if constexpr (std::is_signed_v<T>)
+      if (y < T(0)) return x == T(1) ? T(1) : x != T(-1) ? T(0) : y % 2 == 0 ? T(1) : x;
     std::uint64_t power = 1, factor = static_cast<std::uint64_t>(x);
     for (std::uint64_t n = static_cast<std::uint64_t>(y); n > 0; n /= 2) {
       if (n % 2 == 1) power *= factor;

@@ -24,17 +24,6 @@ struct FoldLoops {
 
 inline constexpr std::int64_t kColumns = 256;
 
-/// Offset of element `index`, counted in row-major order, of operand 0.
-MP_INLINE std::int64_t offset_of(const Layout& layout, std::int64_t index) {
-  if (layout.rank == 0) return 0;
-  std::int64_t offset = 0;
-  for (int d = layout.rank - 1; d > 0; --d) {
-    offset += index % layout.sizes[d] * layout.strides[0][d];
-    index /= layout.sizes[d];
-  }
-  return offset + index * layout.strides[0][0];
-}
-
 /// Size and stride of the innermost dimension; one element when there is none.
 MP_INLINE std::int64_t inner_size(const Layout& layout) {
   return layout.rank == 0 ? 1 : layout.sizes[layout.rank - 1];

@@ -8,7 +8,15 @@ const Backend& cuda_backend();
 
 namespace cuda {
 
+const CrossEntropy& cross_entropy();
 const Elementwise& elementwise();
+const Indexing& indexing();
+const Matmul& matmul();
+const Optimizer& optimizer();
+const PointwiseLoss& pointwise_loss();
+const Random& random_launchers();
+const Reduce& reduce();
+const Softmax& softmax();
 
 /// Gives back what the kernels keep on the devices; the next use makes it anew.
 void release();

@@ -1,0 +1,65 @@
+#include "kernels/cuda/cublas.h"
+
+#include <miniparallel/error.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "kernels/cuda/device_guard.h"
+
+namespace miniparallel::kernels::cuda {
+namespace {
+
+struct Entry {
+  std::mutex mutex;
+  cublasHandle_t handle = nullptr;
+};
+
+struct Entries {
+  std::mutex mutex;
+  std::map<void*, std::unique_ptr<Entry>> by_stream;
+};
+
+Entries& entries() {
+  static Entries* const all = new Entries;  // usable while the process ends
+  return *all;
+}
+
+Entry& entry_of(Stream stream) {
+  const std::scoped_lock lock(entries().mutex);
+  std::unique_ptr<Entry>& entry = entries().by_stream[stream.handle];
+  if (entry == nullptr) {
+    auto made = std::make_unique<Entry>();
+    const miniparallel::cuda::DeviceGuard guard(stream.device);
+    CUBLAS_CHECK(cublasCreate(&made->handle));
+    CUBLAS_CHECK(cublasSetStream(made->handle, static_cast<cudaStream_t>(stream.handle)));
+    entry = std::move(made);
+  }
+  return *entry;
+}
+
+}  // namespace
+
+void check_cublas(cublasStatus_t status, const char* call) {
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  std::string name(call);
+  name.resize(std::min(name.find('('), name.size()));
+  throw Error(name + " failed on device " + std::to_string(miniparallel::cuda::guarded_device) + ": " +
+              cublasGetStatusName(status) + " (" + cublasGetStatusString(status) + ")");
+}
+
+Cublas::Cublas(Stream stream) {
+  Entry& entry = entry_of(stream);
+  lock_ = std::unique_lock(entry.mutex);
+  handle_ = entry.handle;
+}
+
+void release_cublas() {
+  const std::scoped_lock lock(entries().mutex);
+  for (const auto& [stream, entry] : entries().by_stream) static_cast<void>(cublasDestroy(entry->handle));
+  entries().by_stream.clear();
+}
+
+}  // namespace miniparallel::kernels::cuda

@@ -1,0 +1,202 @@
+#include "kernels/optimizer.h"
+
+#include "kernels/cuda/backend.h"
+#include "kernels/cuda/block_reduce.cuh"
+#include "kernels/math.h"
+
+#include <algorithm>
+
+// All tensors of a call in one launch: a block takes a chunk of kNormChunk elements of one row. The rows
+// travel as the kernel's argument; what does not fit in one goes to another launch.
+
+namespace miniparallel::kernels::cuda {
+namespace {
+
+constexpr std::size_t kArgumentBytes = 3584;  // of the 4096 that every GPU takes
+
+/// As many rows as fit; blocks [first[i], first[i + 1]) of the launch belong to row i.
+template <class Row>
+struct Batch {
+  static constexpr int capacity = static_cast<int>(kArgumentBytes / (sizeof(Row) + sizeof(std::int64_t)));
+  int count = 0;
+  std::int64_t first[capacity + 1] = {};
+  Row rows[capacity];
+
+  __device__ int row_of(std::int64_t block) const {
+    int low = 0, high = count - 1;
+    while (low < high) {
+      const int middle = (low + high + 1) / 2;
+      if (first[middle] <= block)
+        low = middle;
+      else
+        high = middle - 1;
+    }
+    return low;
+  }
+};
+
+/// F::update(row, i) for every element i of every row.
+template <class F, class Row>
+__global__ void update_rows(Batch<Row> batch, F f) {
+  const int r = batch.row_of(blockIdx.x);
+  const Row& row = batch.rows[r];
+  const std::int64_t begin = (blockIdx.x - batch.first[r]) * kNormChunk;
+  const std::int64_t end = begin + kNormChunk < row.n ? begin + kNormChunk : row.n;
+  for (std::int64_t i = begin + threadIdx.x; i < end; i += blockDim.x) f.update(row, i);
+}
+
+template <class T>
+struct Sgd {
+  __device__ void update(const SgdRow& row, std::int64_t i) const {
+    T* p = static_cast<T*>(row.parameter);
+    const T momentum = static_cast<T>(row.momentum);
+    T g = static_cast<const T*>(row.gradient)[i] + static_cast<T>(row.weight_decay) * p[i];
+    if (row.momentum_buffer != nullptr) {
+      T& buffer = static_cast<T*>(row.momentum_buffer)[i];
+      buffer = momentum * buffer + static_cast<T>(row.gradient_scale) * g;
+      g = row.nesterov ? g + momentum * buffer : buffer;
+    }
+    p[i] -= static_cast<T>(row.lr) * g;
+  }
+};
+
+template <class T>
+struct Adam {
+  __device__ void update(const AdamRow& row, std::int64_t i) const {
+    T* p = static_cast<T*>(row.parameter);
+    T& exp_avg = static_cast<T*>(row.exp_avg)[i];
+    T& exp_avg_sq = static_cast<T*>(row.exp_avg_sq)[i];
+    const T value = p[i] * static_cast<T>(row.decay);
+    const T g = static_cast<const T*>(row.gradient)[i] + static_cast<T>(row.weight_decay) * value;
+    exp_avg += static_cast<T>(1 - row.beta1) * (g - exp_avg);
+    exp_avg_sq = static_cast<T>(row.beta2) * exp_avg_sq + static_cast<T>(1 - row.beta2) * g * g;
+    p[i] =
+        value - static_cast<T>(row.step_size) * exp_avg /
+                    (math::sqrt(exp_avg_sq) * static_cast<T>(1 / row.correction) + static_cast<T>(row.eps));
+  }
+};
+
+template <class T>
+struct ScaleToNorm {
+  const double* norm;
+  double max_norm;
+  __device__ void update(const GradientRow& row, std::int64_t i) const {
+    const double factor = max_norm / (*norm + 1e-6);
+    if (!(factor >= 1)) static_cast<T*>(row.gradient)[i] *= static_cast<T>(factor);
+  }
+};
+
+template <class T>
+struct ClampValue {
+  T limit;
+  __device__ void update(const GradientRow& row, std::int64_t i) const {
+    T& g = static_cast<T*>(row.gradient)[i];
+    const T raised = g < -limit ? -limit : g;
+    g = raised > limit ? limit : raised;
+  }
+};
+
+/// What one element adds to a norm, and how two parts of one join.
+MP_INLINE double norm_of(double g, NormKind kind) { return kind == NormKind::two ? g * g : g < 0 ? -g : g; }
+struct SumParts {
+  using Accumulator = double;
+  MP_INLINE static double combine(double a, double b) { return a + b; }
+};
+struct MaxParts {
+  using Accumulator = double;
+  MP_INLINE static double combine(double a, double b) { return a > b || a != a ? a : b; }  // NaN stays
+};
+
+template <class T, class Parts>
+__global__ void norm_chunks(Batch<GradientRow> batch, NormKind kind, double* partials) {
+  const int r = batch.row_of(blockIdx.x);
+  const GradientRow& row = batch.rows[r];
+  const std::int64_t begin = (blockIdx.x - batch.first[r]) * kNormChunk;
+  const std::int64_t end = begin + kNormChunk < row.n ? begin + kNormChunk : row.n;
+  double mine = 0;
+  for (std::int64_t i = begin + threadIdx.y; i < end; i += blockDim.y)
+    mine = Parts::combine(mine, norm_of(static_cast<double>(static_cast<const T*>(row.gradient)[i]), kind));
+  const double total = combine_over_y<Parts>(mine);
+  if (threadIdx.y == 0) partials[blockIdx.x] = total;
+}
+
+template <class Parts>
+__global__ void norm_result(const double* partials, std::int64_t count, NormKind kind, double* result) {
+  double mine = 0;
+  for (std::int64_t i = threadIdx.y; i < count; i += blockDim.y) mine = Parts::combine(mine, partials[i]);
+  const double total = combine_over_y<Parts>(mine);
+  if (threadIdx.y == 0) *result = kind == NormKind::two ? math::sqrt(total) : total;
+}
+
+/// Calls start(batch, blocks, blocks before it) for batches that together hold the rows.
+template <class Row, class Start>
+void for_each_batch(std::span<const Row> rows, const Start& start) {
+  std::int64_t before = 0;
+  Batch<Row> batch;
+  const auto flush = [&] {
+    const std::int64_t blocks = batch.first[batch.count];
+    if (blocks > 0) start(batch, static_cast<unsigned>(blocks), before);
+    before += blocks;
+    batch.count = 0;
+  };
+  for (const Row& row : rows) {
+    if (row.n == 0) continue;
+    if (batch.count == Batch<Row>::capacity) flush();
+    batch.rows[batch.count] = row;
+    batch.first[batch.count + 1] = batch.first[batch.count] + (row.n + kNormChunk - 1) / kNormChunk;
+    ++batch.count;
+  }
+  flush();
+}
+
+template <class F, class Row>
+void update(const F& f, std::span<const Row> rows, Stream stream) {
+  for_each_batch(rows, [&](const Batch<Row>& batch, unsigned blocks, std::int64_t) {
+    launch_on(stream, update_rows<F, Row>, blocks, kBlock, batch, f);
+  });
+}
+
+void sgd(DType dtype, std::span<const SgdRow> rows, Stream stream) {
+  dtype == float32 ? update(Sgd<float>{}, rows, stream) : update(Sgd<double>{}, rows, stream);
+}
+void adam(DType dtype, std::span<const AdamRow> rows, Stream stream) {
+  dtype == float32 ? update(Adam<float>{}, rows, stream) : update(Adam<double>{}, rows, stream);
+}
+void clip_norm(DType dtype, std::span<const GradientRow> rows, const double* norm, double max_norm,
+               Stream stream) {
+  dtype == float32 ? update(ScaleToNorm<float>{norm, max_norm}, rows, stream)
+                   : update(ScaleToNorm<double>{norm, max_norm}, rows, stream);
+}
+void clip_value(DType dtype, std::span<const GradientRow> rows, double limit, Stream stream) {
+  dtype == float32 ? update(ClampValue<float>{static_cast<float>(limit)}, rows, stream)
+                   : update(ClampValue<double>{limit}, rows, stream);
+}
+
+template <class T, class Parts>
+void norm_as(NormKind kind, std::span<const GradientRow> rows, double* partials, double* result,
+             Stream stream) {
+  for_each_batch(rows, [&](const Batch<GradientRow>& batch, unsigned blocks, std::int64_t before) {
+    launch_blocks(stream, norm_chunks<T, Parts>, dim3(blocks), dim3(1, kBlock), batch, kind,
+                  partials + before);
+  });
+  launch_blocks(stream, norm_result<Parts>, dim3(1), dim3(1, kBlock), partials, norm_partials(rows), kind,
+                result);
+}
+void norm(DType dtype, NormKind kind, std::span<const GradientRow> rows, double* partials, double* result,
+          Stream stream) {
+  const bool largest = kind == NormKind::infinity;
+  if (dtype == float32)
+    (largest ? norm_as<float, MaxParts> : norm_as<float, SumParts>)(kind, rows, partials, result, stream);
+  else
+    (largest ? norm_as<double, MaxParts> : norm_as<double, SumParts>)(kind, rows, partials, result, stream);
+}
+
+}  // namespace
+
+const Optimizer& optimizer() {
+  static constexpr Optimizer launchers{
+      .sgd = sgd, .adam = adam, .norm = norm, .clip_norm = clip_norm, .clip_value = clip_value};
+  return launchers;
+}
+
+}  // namespace miniparallel::kernels::cuda

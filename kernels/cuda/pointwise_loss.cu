@@ -1,0 +1,114 @@
+#include "kernels/pointwise_loss.h"
+
+#include "kernels/cuda/backend.h"
+#include "kernels/cuda/block_reduce.cuh"
+#include "kernels/cuda/workspace.h"
+#include "kernels/reductions.h"
+
+#include <algorithm>
+
+namespace miniparallel::kernels::cuda {
+namespace {
+
+template <class F, class T>
+__global__ void loss_elements(std::int64_t n, const T* x, const T* target, T* y) {
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += step)
+    y[i] = F::forward(x[i], target[i]);
+}
+
+/// Block c sums chunk c, in float64; the last stage is one block over the partial sums. Chunks depend on n
+/// alone.
+template <class F, class T>
+__global__ void loss_chunks(std::int64_t n, std::int64_t chunk, const T* x, const T* target,
+                            double* partials) {
+  const std::int64_t begin = blockIdx.x * chunk, end = begin + chunk < n ? begin + chunk : n;
+  double mine = 0;
+  for (std::int64_t i = begin + threadIdx.y; i < end; i += blockDim.y)
+    mine += static_cast<double>(F::forward(x[i], target[i]));
+  const double total = combine_over_y<SumOf<double>>(mine);
+  if (threadIdx.y == 0) partials[blockIdx.x] = total;
+}
+
+template <class T>
+__global__ void loss_result(const double* partials, unsigned chunks, double scale, T* y) {
+  double mine = 0;
+  for (unsigned c = threadIdx.y; c < chunks; c += blockDim.y) mine += partials[c];
+  const double total = combine_over_y<SumOf<double>>(mine);
+  if (threadIdx.y == 0) *y = static_cast<T>(total * scale);
+}
+
+template <class F, class T>
+__global__ void loss_gradient(PointwiseLossArgs args, const T* x, const T* target, const T* g, T* dx) {
+  const T scale = static_cast<T>(args.scale);
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < args.n;
+       i += step)
+    dx[i] = F::backward(x[i], target[i]) * (args.reduce ? g[0] * scale : g[i]);
+}
+
+constexpr std::int64_t kChunk = 8192;
+
+template <class F, class T>
+void forward_as(const PointwiseLossArgs& args, void* out, Stream stream) {
+  const T *x = static_cast<const T*>(args.x), *target = static_cast<const T*>(args.target);
+  T* const y = static_cast<T*>(out);
+  if (!args.reduce) {
+    if (args.n > 0)
+      launch_on(stream, loss_elements<F, T>, grid_for(args.n, stream.device), kBlock, args.n, x, target, y);
+    return;
+  }
+  const std::int64_t chunks = std::clamp<std::int64_t>(args.n / kChunk, 1, 1024);
+  auto* const partials = static_cast<double*>(workspace(stream));
+  launch_blocks(stream, loss_chunks<F, T>, dim3(static_cast<unsigned>(chunks)), dim3(1, kBlock), args.n,
+                (args.n + chunks - 1) / chunks, x, target, partials);
+  launch_blocks(stream, loss_result<T>, dim3(1), dim3(1, kBlock), partials, static_cast<unsigned>(chunks),
+                args.scale, y);
+}
+
+template <class F, class T>
+void backward_as(const PointwiseLossArgs& args, const void* g, void* dx, Stream stream) {
+  if (args.n == 0) return;
+  launch_on(stream, loss_gradient<F, T>, grid_for(args.n, stream.device), kBlock, args,
+            static_cast<const T*>(args.x), static_cast<const T*>(args.target), static_cast<const T*>(g),
+            static_cast<T*>(dx));
+}
+
+template <class F>
+struct Launchers {
+  static void forward(DType dtype, const PointwiseLossArgs& args, void* y, Stream stream) {
+    (dtype == float32 ? forward_as<F, float> : forward_as<F, double>)(args, y, stream);
+  }
+  static void backward(DType dtype, const PointwiseLossArgs& args, const void* g, void* dx, Stream stream) {
+    (dtype == float32 ? backward_as<F, float> : backward_as<F, double>)(args, g, dx, stream);
+  }
+};
+
+/// Calls run(launchers of the function).
+template <class Run>
+void with_function(LossFunction function, const Run& run) {
+  switch (function) {
+    case LossFunction::squared_error:
+      return run(Launchers<functors::SquaredError>{});
+    case LossFunction::absolute_error:
+      return run(Launchers<functors::AbsoluteError>{});
+    case LossFunction::binary_cross_entropy:
+      return run(Launchers<functors::BinaryCrossEntropy>{});
+  }
+}
+
+void forward(DType dtype, const PointwiseLossArgs& args, void* y, Stream stream) {
+  with_function(args.function, [&](auto launchers) { launchers.forward(dtype, args, y, stream); });
+}
+void backward(DType dtype, const PointwiseLossArgs& args, const void* g, void* dx, Stream stream) {
+  with_function(args.function, [&](auto launchers) { launchers.backward(dtype, args, g, dx, stream); });
+}
+
+}  // namespace
+
+const PointwiseLoss& pointwise_loss() {
+  static constexpr PointwiseLoss launchers{.forward = forward, .backward = backward};
+  return launchers;
+}
+
+}  // namespace miniparallel::kernels::cuda

@@ -1,0 +1,154 @@
+#include "kernels/cuda/backend.h"
+#include "kernels/cuda/launch_on.cuh"
+#include "kernels/random.h"
+
+#include <algorithm>
+
+// One thread per Philox block of four words: four elements of 32 bits, or two of 64. Element i of a call
+// stands at position key.first + i of the stream, so that the first block may begin before the array and the
+// last end after it.
+
+namespace miniparallel::kernels::cuda {
+namespace {
+
+/// Calls f.put(i, block, k) for the elements i of the call; k counts the `per_block` elements of a block.
+template <int per_block, class F>
+__global__ void for_each_block(F f, std::int64_t n, RandomKey key) {
+  const std::int64_t first_block = key.first / per_block;
+  const std::int64_t blocks = (key.first + n + per_block - 1) / per_block - first_block;
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
+  for (std::int64_t b = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; b < blocks;
+       b += step) {
+    const PhiloxBlock words = random_words(key, static_cast<std::uint64_t>(first_block + b));
+    const std::int64_t begin = (first_block + b) * per_block - key.first;
+    f.prepare(words);
+    MP_UNROLL
+    for (int k = 0; k < per_block; ++k)
+      if (begin + k >= 0 && begin + k < n) f.put(begin + k, words, k);
+  }
+}
+
+MP_INLINE std::uint64_t bits_of(const PhiloxBlock& block, int k) {
+  return static_cast<std::uint64_t>(block.word[2 * k]) << 32 | block.word[2 * k + 1];
+}
+
+struct NothingToPrepare {
+  MP_INLINE void prepare(const PhiloxBlock&) {}
+};
+
+template <class T>
+struct Uniform;
+template <>
+struct Uniform<float> : NothingToPrepare {
+  float* y;
+  float low, step;
+  MP_INLINE void put(std::int64_t i, const PhiloxBlock& block, int k) {
+    y[i] = low + step * static_cast<float>(static_cast<std::int32_t>(block.word[k] >> 8));
+  }
+};
+template <>
+struct Uniform<double> : NothingToPrepare {
+  double* y;
+  double low, step;
+  MP_INLINE void put(std::int64_t i, const PhiloxBlock& block, int k) {
+    y[i] = low + step * static_cast<double>(bits_of(block, k) >> 11);
+  }
+};
+
+template <class T>
+struct Normal {
+  T* y;
+  T mean, stddev;
+  T z[sizeof(T) == 4 ? 4 : 2];
+  MP_INLINE void prepare(const PhiloxBlock& block) {
+    if constexpr (sizeof(T) == 4) {
+      box_muller(block.word[0], block.word[1], z[0], z[1]);
+      box_muller(block.word[2], block.word[3], z[2], z[3]);
+    } else {
+      box_muller(bits_of(block, 0), bits_of(block, 1), z[0], z[1]);
+    }
+  }
+  MP_INLINE void put(std::int64_t i, const PhiloxBlock&, int k) { y[i] = mean + stddev * z[k]; }
+};
+
+struct Integers : NothingToPrepare {
+  std::int64_t* y;
+  std::int64_t low;
+  std::uint64_t range;
+  MP_INLINE void put(std::int64_t i, const PhiloxBlock& block, int k) {
+    y[i] =
+        static_cast<std::int64_t>(static_cast<std::uint64_t>(low) + scale_to_range(bits_of(block, k), range));
+  }
+};
+
+template <class T>
+struct Dropout : NothingToPrepare {
+  T* y;
+  const T* x;
+  std::uint32_t threshold;
+  T scale;
+  bool accumulate;
+  MP_INLINE void put(std::int64_t i, const PhiloxBlock& block, int k) {
+    const T kept = block.word[k] >= threshold ? x[i] * scale : T(0);
+    y[i] = accumulate ? y[i] + kept : kept;
+  }
+};
+
+template <int per_block, class F>
+void run(const F& f, std::int64_t n, const RandomKey& key, Stream stream) {
+  if (n == 0) return;
+  launch_on(stream, for_each_block<per_block, F>, grid_for(n / per_block + 2, stream.device), kBlock, f, n,
+            key);
+}
+
+void uniform(DType dtype, void* y, std::int64_t n, double low, double high, const RandomKey& key,
+             Stream stream) {
+  if (dtype == float32)
+    run<4>(
+        Uniform<float>{
+            {}, static_cast<float*>(y), static_cast<float>(low), static_cast<float>((high - low) * 0x1p-24)},
+        n, key, stream);
+  else
+    run<2>(Uniform<double>{{}, static_cast<double*>(y), low, (high - low) * 0x1p-53}, n, key, stream);
+}
+
+template <class T>
+void normal_as(void* y, std::int64_t n, double mean, double stddev, const RandomKey& key, Stream stream) {
+  run<sizeof(T) == 4 ? 4 : 2>(Normal<T>{static_cast<T*>(y), static_cast<T>(mean), static_cast<T>(stddev), {}},
+                              n, key, stream);
+}
+void normal(DType dtype, void* y, std::int64_t n, double mean, double stddev, const RandomKey& key,
+            Stream stream) {
+  (dtype == float32 ? normal_as<float> : normal_as<double>)(y, n, mean, stddev, key, stream);
+}
+
+void integers(std::int64_t* y, std::int64_t n, std::int64_t low, std::uint64_t range, const RandomKey& key,
+              Stream stream) {
+  run<2>(Integers{{}, y, low, range}, n, key, stream);
+}
+
+template <class T>
+void dropout_as(void* y, const void* x, std::int64_t n, double p, int beta, const RandomKey& key,
+                Stream stream) {
+  run<4>(Dropout<T>{{},
+                    static_cast<T*>(y),
+                    static_cast<const T*>(x),
+                    static_cast<std::uint32_t>(p * 0x1p32),
+                    static_cast<T>(1 / (1 - p)),
+                    beta == 1},
+         n, key, stream);
+}
+void dropout(DType dtype, void* y, const void* x, std::int64_t n, double p, int beta, const RandomKey& key,
+             Stream stream) {
+  (dtype == float32 ? dropout_as<float> : dropout_as<double>)(y, x, n, p, beta, key, stream);
+}
+
+}  // namespace
+
+const Random& random_launchers() {
+  static constexpr Random launchers{
+      .uniform = uniform, .normal = normal, .integers = integers, .dropout = dropout};
+  return launchers;
+}
+
+}  // namespace miniparallel::kernels::cuda

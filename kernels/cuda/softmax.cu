@@ -1,0 +1,63 @@
+#include "kernels/softmax.h"
+
+#include "kernels/cuda/backend.h"
+#include "kernels/cuda/line.cuh"
+
+namespace miniparallel::kernels::cuda {
+namespace {
+
+template <class T, int lanes>
+__global__ void softmax_forward(SoftmaxArgs args, std::int64_t lines, const T* x, T* y) {
+  const auto line = Line<lanes>::mine(args.n, args.inner);
+  if (line.index >= lines) return;
+  const LineStatistics<T, lanes> statistics(line, x);
+  const T factor = static_cast<T>(1 / statistics.sum);
+  line.for_each([&](std::int64_t at, std::int64_t) {
+    const T shifted = x[at] - statistics.maximum;
+    y[at] = args.log ? shifted - statistics.log_sum : math::exp(shifted) * factor;
+  });
+}
+
+/// softmax: dx = y (g - sum of g y); log_softmax: dx = g - exp(y) (sum of g).
+template <class T, int lanes>
+__global__ void softmax_backward(SoftmaxArgs args, std::int64_t lines, const T* g, const T* y, T* dx) {
+  const auto line = Line<lanes>::mine(args.n, args.inner);
+  if (line.index >= lines) return;
+  double mine = 0;
+  line.for_each([&](std::int64_t at, std::int64_t) {
+    mine += static_cast<double>(g[at]) * (args.log ? 1 : static_cast<double>(y[at]));
+  });
+  const T sum = static_cast<T>(line.sum(mine));
+  line.for_each([&](std::int64_t at, std::int64_t) {
+    dx[at] = args.log ? g[at] - math::exp(y[at]) * sum : y[at] * (g[at] - sum);
+  });
+}
+
+template <class T>
+void forward_as(const SoftmaxArgs& args, const void* x, void* y, Stream stream) {
+  const std::int64_t lines = args.n == 0 ? 0 : args.outer * args.inner;
+  launch_lines(stream, softmax_forward<T, 32>, softmax_forward<T, 1>, lines, args.inner, args, lines,
+               static_cast<const T*>(x), static_cast<T*>(y));
+}
+void forward(DType dtype, const SoftmaxArgs& args, const void* x, void* y, Stream stream) {
+  (dtype == float32 ? forward_as<float> : forward_as<double>)(args, x, y, stream);
+}
+
+template <class T>
+void backward_as(const SoftmaxArgs& args, const void* g, const void* y, void* dx, Stream stream) {
+  const std::int64_t lines = args.n == 0 ? 0 : args.outer * args.inner;
+  launch_lines(stream, softmax_backward<T, 32>, softmax_backward<T, 1>, lines, args.inner, args, lines,
+               static_cast<const T*>(g), static_cast<const T*>(y), static_cast<T*>(dx));
+}
+void backward(DType dtype, const SoftmaxArgs& args, const void* g, const void* y, void* dx, Stream stream) {
+  (dtype == float32 ? backward_as<float> : backward_as<double>)(args, g, y, dx, stream);
+}
+
+}  // namespace
+
+const Softmax& softmax() {
+  static constexpr Softmax launchers{.forward = forward, .backward = backward};
+  return launchers;
+}
+
+}  // namespace miniparallel::kernels::cuda

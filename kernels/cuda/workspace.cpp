@@ -1,0 +1,40 @@
+#include "kernels/cuda/workspace.h"
+
+#include <map>
+#include <mutex>
+
+#include "kernels/cuda/device_guard.h"
+
+namespace miniparallel::kernels::cuda {
+namespace {
+
+struct Workspaces {
+  std::mutex mutex;
+  std::map<void*, void*> by_stream;
+};
+
+Workspaces& workspaces() {
+  static Workspaces* const all = new Workspaces;  // usable while the process ends
+  return *all;
+}
+
+}  // namespace
+
+void* workspace(Stream stream) {
+  const std::scoped_lock lock(workspaces().mutex);
+  void*& memory = workspaces().by_stream[stream.handle];
+  if (memory == nullptr) {
+    const miniparallel::cuda::DeviceGuard guard(stream.device);
+    CUDA_CHECK(cudaMalloc(&memory, kWorkspaceBytes));
+  }
+  return memory;
+}
+
+void release_workspaces() {
+  const std::scoped_lock lock(workspaces().mutex);
+  for (const auto& [stream, memory] : workspaces().by_stream)
+    if (cudaFree(memory) != cudaSuccess) static_cast<void>(cudaGetLastError());
+  workspaces().by_stream.clear();
+}
+
+}  // namespace miniparallel::kernels::cuda

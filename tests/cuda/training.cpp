@@ -1,0 +1,85 @@
+#include <miniparallel/miniparallel.h>
+
+#include <cmath>
+
+#include "simulated.h"
+
+namespace miniparallel {
+namespace {
+
+using testing::Simulated;
+
+struct Mlp {
+  nn::Linear first{20, 32};
+  nn::Dropout drop{0.25};
+  nn::Linear second{32, 5};
+
+  Tensor operator()(const Tensor& x) { return second(drop(relu(first(x)))); }
+};
+
+/// The losses of `steps` steps with Adam on one batch.
+std::vector<double> train(Device device, int steps, std::vector<simulator::Counters>* per_step = nullptr) {
+  manual_seed(3);
+  Mlp net;
+  const Tensor x = randn({48, 20}), target = randint(0, 5, {48});
+  to(net, device);
+  optim::Adam optimizer(parameters(net), {.lr = 1e-2});
+  const Tensor images = x.to(device), labels = target.to(device);
+  Tensor losses = zeros({steps}, {.device = device});
+  for (int i = 0; i < steps; ++i) {
+    const auto before = simulator::counters();
+    const Tensor loss = cross_entropy(net(images), labels);
+    loss.backward();
+    optimizer.step();
+    optimizer.zero_grad();
+    if (per_step != nullptr) per_step->push_back(simulator::counters() - before);
+    losses.select(0, i).copy_(loss.detach());
+  }
+  return losses.to_vector<double>();
+}
+
+TEST_CASE("training with dropout follows the CPU's losses") {
+  for (const std::uint64_t seed : {0u, 5u}) {
+    simulator::Machine one = simulator::machine_with(1);
+    one.seed = seed;
+    const Simulated machine(one);
+    const std::vector<double> expected = train(Device::cpu(), 30), got = train(Device::cuda(0), 30);
+    CHECK(expected.back() < expected.front() * 0.8);
+    for (std::size_t i = 0; i < got.size(); ++i)
+      CHECK(std::abs(got[i] - expected[i]) <= 1e-5 * std::abs(expected[i]));
+  }
+}
+
+TEST_CASE("a steady step neither waits nor allocates, and issues the same work every time") {
+  const Simulated machine;
+  std::vector<simulator::Counters> steps;
+  train(Device::cuda(0), 8, &steps);
+  for (std::size_t i = 4; i < steps.size(); ++i) {
+    CHECK(steps[i].host_synchronizations == 0);
+    CHECK(steps[i].allocations == 0);
+    CHECK(steps[i].pinned_allocations == 0);
+    CHECK(steps[i].bytes_to_host == 0);
+    CHECK(steps[i].bytes_to_device == 0);
+    CHECK(steps[i].kernels == steps[4].kernels);
+  }
+  MESSAGE("launches per step: ", steps[4].kernels, " kernels, ", steps[4].library_calls, " library calls");
+}
+
+TEST_CASE("a label out of range is reported at the next synchronisation, and once") {
+  const Simulated machine;
+  const Device gpu = Device::cuda(0);
+  const Tensor logits = zeros({3, 5}, {.device = gpu});
+  const Tensor labels = tensor({1, 7, 2}).to(gpu);
+  const Tensor loss = cross_entropy(logits, labels);
+  CHECK_THROWS_WITH_AS(
+      synchronize(gpu),
+      "cross_entropy: index 7 is out of range, it must be at least 0 and below 5; found by cuda:0 "
+      "after the call had returned",
+      Error);
+  synchronize(gpu);
+  CHECK_THROWS_AS(index_select(logits, 0, tensor({-1}).to(gpu)).to_vector<float>(), Error);
+  CHECK(index_select(logits, 0, tensor({2}).to(gpu)).to_vector<float>() == std::vector<float>(5, 0));
+}
+
+}  // namespace
+}  // namespace miniparallel
