@@ -80,12 +80,20 @@ void Tensor::copy_to_host(void* destination, DType dtype) const {
 
 Tensor from_data(const void* source, const Shape& shape, DType dtype, Device device) {
   Tensor made = make_tensor(shape, dtype, Device::cpu());
+  check(source != nullptr || made.numel() == 0, "from_data: got a null pointer for ", made.numel(),
+        " elements of ", dtype, "; pass where they lie");
   kernels::ElementwiseArgs args;
   args.layout = kernels::make_layout(shape, {made.strides(), made.strides()});
   args.operands[0] = raw(made);
   args.operands[1] = const_cast<void*>(source);
   backend(made).elementwise.convert(dtype, dtype, args, {});
   return made.to(device);
+}
+
+Tensor detail::from_values(const void* source, std::size_t count, const Shape& shape, DType dtype) {
+  check(static_cast<std::size_t>(shape.numel()) == count, "tensor: got ", count, " values for shape ", shape,
+        ", which has ", shape.numel(), " elements; give one value for each");
+  return from_data(source, shape, dtype);
 }
 
 Tensor& Tensor::copy_(const Tensor& source) {

@@ -226,13 +226,18 @@ Tensor randn_like(const Tensor& other);
 /// A copy of `shape.numel()` elements at `source`, which is host memory of type `dtype`.
 Tensor from_data(const void* source, const Shape& shape, DType dtype, Device device = {});
 
+namespace detail {
+/// As `from_data`; throws `Error` unless the shape has `count` elements.
+Tensor from_values(const void* source, std::size_t count, const Shape& shape, DType dtype);
+}  // namespace detail
+
 /// A tensor with these elements: `tensor({1.0f, 2.0f})`, `tensor({1, 2, 3, 4}, {2, 2})`. double and float
 /// literals give `default_dtype`; pass `options.dtype` for another. int gives int64, bool gives bool.
 template <class T>
 requires std::is_arithmetic_v<T> Tensor tensor(std::span<const T> values, const Shape& shape,
                                                const TensorOptions& options = {}) {
   using Stored = std::conditional_t<std::is_same_v<T, int>, std::int32_t, T>;
-  Tensor made = from_data(values.data(), shape, dtype_of<Stored>);
+  Tensor made = detail::from_values(values.data(), values.size(), shape, dtype_of<Stored>);
   const DType natural = std::is_floating_point_v<T> ? default_dtype()
                         : std::is_same_v<T, int>    ? int64
                                                     : dtype_of<Stored>;

@@ -253,5 +253,11 @@ TEST_CASE("tensor: sizes beside a zero are counted, strides are made of them") {
   CHECK_THROWS_WITH_AS(empty({0, large, large}), doctest::Contains("does not fit 63 bits"), Error);
 }
 
+TEST_CASE("tensor: values and shape must agree") {
+  CHECK_THROWS_WITH_AS(tensor({1.0, 2.0}, {3}), doctest::Contains("got 2 values for shape [3]"), Error);
+  CHECK_THROWS_WITH_AS(from_data(nullptr, {2}, float32), doctest::Contains("null pointer"), Error);
+  CHECK(from_data(nullptr, {0}, float32).numel() == 0);
+}
+
 }  // namespace
 }  // namespace miniparallel
