@@ -168,8 +168,11 @@ struct Relu {
   static constexpr Saves saves = Saves::output;
   template <class T>
   MP_INLINE static T forward(T x, double, double) {
-    return x < 0 ? T(0) : x;
-  }  // NaN stays
+    if constexpr (std::is_unsigned_v<T>)
+      return x;
+    else
+      return x < 0 ? T(0) : x;  // NaN stays
+  }
   template <class T>
   MP_INLINE static T backward(T g, T y, double, double) {
     return select(y > 0, g, zero(g));
