@@ -42,9 +42,9 @@ class Fiber {
   boost::context::detail::fcontext_t scheduler_ = nullptr;
   void* sanitizer_fiber_ = nullptr;
   void* sanitizer_scheduler_ = nullptr;
-  void* fake_stack_ = nullptr;
-  const void* scheduler_stack_ = nullptr;
-  std::size_t scheduler_stack_bytes_ = 0;
+  [[maybe_unused]] void* fake_stack_ = nullptr;
+  [[maybe_unused]] const void* scheduler_stack_ = nullptr;
+  [[maybe_unused]] std::size_t scheduler_stack_bytes_ = 0;
 };
 
 }  // namespace miniparallel::simulator

@@ -1,6 +1,8 @@
 #include "cublas_context.h"
 
+#if defined(_OPENMP)
 #include <omp.h>
+#endif
 
 #include <cstdint>
 #include <memory>
@@ -59,8 +61,10 @@ cublasStatus_t queue(cudaStream_t stream, const char* name, std::vector<Access> 
   work.accesses = std::move(parameters);
   work.more_accesses = std::move(operands);
   work.run = [calculate = std::move(calculate)] {
+#if defined(_OPENMP)
     // Workers of several streams share the cores; a team of threads for each would be many times slower.
     if (machine().streams == Streams::threaded) omp_set_num_threads(1);
+#endif
     calculate();
     return cudaSuccess;
   };
