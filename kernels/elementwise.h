@@ -28,7 +28,7 @@ MP_INLINE auto constant(double value) {
 /// What the backward of a unary function reads besides the gradient.
 enum class Saves { nothing, input, output };
 
-// --- unary: y = forward(x), dx = backward(g, saved) ----------------------------------------------------
+// --- unary: y = forward(x), dx = backward(g, saved)
 // p and q are the parameters of a parametrised function; `op` is the name that users know, where the row has
 // another.
 
@@ -325,7 +325,6 @@ struct Clamp {
 };
 
 // --- binary: y = forward(a, b), da = backward_a(g, a, b), db = backward_b(g, a, b)
-// ------------------------------------
 
 struct Add {
   static constexpr bool linear = true;  // the gradient reads neither operand
@@ -438,7 +437,6 @@ struct Minimum {
 }  // namespace functors
 
 // --- the lists: name of the op, its functor
-// -----------------------------------------------------------------------------
 
 /// For every arithmetic dtype; each row defines the op `Tensor name(const Tensor&)`.
 #define MP_UNARY_ARITHMETIC(X) \
@@ -503,7 +501,6 @@ enum class Compare { MP_COMPARE(MP_NAME) count };
 #undef MP_NAME
 
 // --- the launchers
-// ------------------------------------------------------------------------------------------------------
 
 /// One elementwise call. Operand 0 is the output; it may be one of the inputs when both have the same
 /// strides.

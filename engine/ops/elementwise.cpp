@@ -57,7 +57,6 @@ void check_supported(const char* op, Function function, DType dtype) {
 }
 
 // --- unary
-// --------------------------------------------------------------------------------------------------------
 
 void launch(Unary function, const Tensor& y, const Tensor& x, double p, double q) {
   ElementwiseArgs args = arguments({y, x});
@@ -115,7 +114,6 @@ Tensor& unary_in_place(Unary function, const char* op, Tensor& x, double p, doub
 }
 
 // --- binary
-// -------------------------------------------------------------------------------------------------------
 
 void launch(Binary function, const Tensor& y, const Tensor& a, const Tensor& b) {
   backend(y).elementwise.binary(function, y.dtype(), arguments({y, a, b}), stream(y));
@@ -247,7 +245,6 @@ Tensor& number_in_place(Unary with_parameter, Binary function, const char* op, T
 }  // namespace
 
 // --- generated from the lists
-// -----------------------------------------------------------------------------------------
 
 #define MP_DEFINE(name, functor)                                                                          \
   Tensor name(const Tensor& x) {                                                                          \
@@ -297,7 +294,6 @@ MP_BINARY_FLOATING(MP_DEFINE_BINARY_FLOATING)
 MP_COMPARE(MP_DEFINE_COMPARE)
 
 // --- with numbers
-// ---------------------------------------------------------------------------------------------------------
 
 Tensor add(const Tensor& a, Scalar b) {
   const Tensor x = a.to(result_type(a, b));
@@ -349,7 +345,6 @@ Tensor clamp(const Tensor& x, Scalar low, Scalar high) {
 }
 
 // --- logic
-// ----------------------------------------------------------------------------------------------------------------
 
 Tensor logical_and(const Tensor& a, const Tensor& b) {
   return mul(a.detach().to(boolean), b.detach().to(boolean));
@@ -388,7 +383,6 @@ Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value) {
 }
 
 // --- in place
-// -------------------------------------------------------------------------------------------------------------
 
 namespace functors = kernels::functors;
 

@@ -18,8 +18,7 @@ Tensor unaliased(const Tensor& source, const Tensor& target);
 ///
 ///   InPlace write("mul_", *this, {other});  // throws for a leaf that requires grad, while grad mode is on
 ///   ...the kernel...
-///   write.finish({*this, other}, [...](Backward& b) {...});  // the gradients of the old elements and of
-///   `other`
+///   write.finish({*this, other}, [...](Backward& b) {...});  // gradients of the old elements and `other`
 ///
 /// Where gradients flow through one of the tensors, the target takes its new history. A view hands its base a
 /// history too: what the write did not touch is the base's as before, and other views of the base follow at

@@ -14,7 +14,6 @@
 namespace miniparallel {
 
 // --- arithmetic
-// ---------------------------------------------------------------------------------------------------
 
 Tensor add(const Tensor& a, const Tensor& b);
 Tensor sub(const Tensor& a, const Tensor& b);
@@ -45,7 +44,6 @@ Tensor operator/(Scalar a, const Tensor& b);
 Tensor operator-(const Tensor& x);
 
 // --- comparison: bool results, no gradient
-// ---------------------------------------------------------------------------
 
 Tensor operator==(const Tensor& a, const Tensor& b);
 Tensor operator!=(const Tensor& a, const Tensor& b);
@@ -69,7 +67,6 @@ bool allclose(const Tensor& a, const Tensor& b, double rtol = 1e-5, double atol 
 bool equal(const Tensor& a, const Tensor& b);
 
 // --- elementwise
-// ----------------------------------------------------------------------------------------------------
 
 Tensor neg(const Tensor& x);
 Tensor exp(const Tensor& x);
@@ -92,7 +89,6 @@ Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
 Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value);
 
 // --- reductions: over all dims when `dims` is empty
-// -------------------------------------------------------------------
 
 Tensor sum(const Tensor& x, const Shape& dims = {},
            bool keepdim = false);  ///< integers and bool sum in int64
@@ -105,7 +101,6 @@ Tensor argmax(const Tensor& x, std::optional<int> dim = {},
               bool keepdim = false);  ///< int64, the first maximum
 
 // --- joining and picking
-// ------------------------------------------------------------------------------------------------
 
 Tensor cat(const std::vector<Tensor>& tensors, int dim = 0);
 Tensor stack(const std::vector<Tensor>& tensors, int dim = 0);
@@ -116,7 +111,6 @@ Tensor index_select(const Tensor& x, int dim, const Tensor& index);
 Tensor embedding(const Tensor& weight, const Tensor& indices, std::int64_t padding_idx = -1);
 
 // --- linear algebra
-// -----------------------------------------------------------------------------------------------------
 
 /// (..., n, k) x (..., k, m) -> (..., n, m); leading dimensions broadcast; a vector on either side as in
 /// NumPy.
@@ -125,7 +119,6 @@ Tensor matmul(const Tensor& a, const Tensor& b);
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
 
 // --- softmax and losses
-// -------------------------------------------------------------------------------------------------
 
 Tensor softmax(const Tensor& x, int dim);
 Tensor log_softmax(const Tensor& x, int dim);
@@ -150,7 +143,6 @@ Tensor l1_loss(const Tensor& x, const Tensor& target, Reduction reduction = Redu
 Tensor bce_with_logits(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean);
 
 // --- images: (n, channels, height, width)
-// -------------------------------------------------------------------------------
 
 /// Height and width; one number stands for both.
 struct Size2 {
@@ -180,7 +172,6 @@ Tensor avg_pool2d(const Tensor& x, Size2 kernel,
 Tensor adaptive_avg_pool2d(const Tensor& x, Size2 output);
 
 // --- normalisation
-// ------------------------------------------------------------------------------------------------------
 
 struct BatchNormOptions {
   bool training = false;
@@ -198,7 +189,6 @@ Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& 
                   const Tensor& bias = {}, double eps = 1e-5);
 
 // --- randomness and attention
-// -------------------------------------------------------------------------------------------
 
 /// Zeroes elements with probability p and scales the others by 1 / (1 - p); `x` itself when not training.
 Tensor dropout(const Tensor& x, double p = 0.5, bool training = true);

@@ -37,7 +37,6 @@ class Tensor {
   explicit Tensor(std::shared_ptr<TensorImpl> impl) : impl_(std::move(impl)) {}
 
   // --- what it is
-  // -----------------------------------------------------------------------------------------------
   bool defined() const { return impl_ != nullptr; }
   const Shape& shape() const;
   const Shape& strides() const;  ///< in elements
@@ -50,7 +49,6 @@ class Tensor {
   bool is_floating() const;    ///< float32, float64, float16 or bfloat16
 
   // --- elements
-  // -------------------------------------------------------------------------------------------------
   /// Pointer to the first element of a CPU tensor of exactly this type.
   template <class T>
   T* data() const {
@@ -77,7 +75,6 @@ class Tensor {
   std::string to_string() const;
 
   // --- views: share storage
-  // -------------------------------------------------------------------------------------
   Tensor view(const Shape& shape) const;     ///< one size may be -1; throws where the strides need a copy
   Tensor reshape(const Shape& shape) const;  ///< `view` where possible, else a copy
   Tensor flatten(int start_dim = 0, int end_dim = -1) const;
@@ -98,7 +95,6 @@ class Tensor {
   std::vector<Tensor> split(const Shape& sizes, int dim = 0) const;
 
   // --- copies
-  // ---------------------------------------------------------------------------------------------------
   Tensor contiguous() const;  ///< itself when it is contiguous
   Tensor clone() const;
   Tensor to(DType dtype) const;    ///< itself when nothing changes
@@ -133,7 +129,6 @@ class Tensor {
   Tensor& operator/=(Scalar value) { return div_(value); }
 
   // --- autograd
-  // -------------------------------------------------------------------------------------------------
   bool requires_grad() const;
   /// Leaves only, floating only. Returns this tensor.
   Tensor& requires_grad_(bool requires_grad = true);
@@ -159,7 +154,6 @@ class Tensor {
   std::uint32_t version() const;
 
   // --- ops, as functions in ops.h
-  // -------------------------------------------------------------------------------
   Tensor neg() const;
   Tensor exp() const;
   Tensor log() const;
@@ -197,7 +191,6 @@ class Tensor {
 std::ostream& operator<<(std::ostream& stream, const Tensor& tensor);
 
 // --- creation
-// -----------------------------------------------------------------------------------------------------
 
 Tensor empty(const Shape& shape, const TensorOptions& options = {});  ///< elements are not initialised
 Tensor zeros(const Shape& shape, const TensorOptions& options = {});
