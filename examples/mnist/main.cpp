@@ -7,6 +7,7 @@
 
 #include <miniparallel/miniparallel.h>
 
+#include <algorithm>
 #include <exception>
 #include <iostream>
 #include <memory>
@@ -52,7 +53,7 @@ std::unique_ptr<optim::Optimizer> make_optimizer(const Model& model, const Optio
 // One pass over the training set: for each batch predict, measure the error, find its gradient, step.
 template <class Model>
 Scores train_epoch(Model& model, data::DataLoader<data::Mnist>& batches, optim::Optimizer& optimizer,
-                   Device device, Progress& progress) {
+                   optim::LRScheduler& scheduler, Device device, Progress& progress) {
   train(model);  // dropout is on
   Scores scores;
   for (auto& [images, labels] : batches) {
@@ -60,6 +61,7 @@ Scores train_epoch(Model& model, data::DataLoader<data::Mnist>& batches, optim::
     const Tensor loss = cross_entropy(logits, targets);
     loss.backward();
     optimizer.step();
+    scheduler.step();
     optimizer.zero_grad();
     scores.add(loss, logits, targets);
     progress.show(scores);
@@ -95,12 +97,15 @@ void run(Model model, const Options& options) {
   data::DataLoader test_batches(data::Mnist(source.folder, data::Split::test),
                                 {.batch_size = 500, .num_workers = options.workers});
   const auto optimizer = make_optimizer(model, options);
+  // Long steps to get near, ever shorter ones to settle: the learning rate falls to 0 with the last batch.
+  optim::CosineAnnealingLR scheduler(
+      *optimizer, {.t_max = std::max<std::int64_t>(options.epochs * train_batches.size(), 1)});
 
   Report report(options, source, device, num_parameters(model));
   Scores tested;
   for (int epoch = 1; epoch <= options.epochs; ++epoch) {
     Progress progress(epoch, options, train_batches.dataset().size());
-    const Scores trained = train_epoch(model, train_batches, *optimizer, device, progress);
+    const Scores trained = train_epoch(model, train_batches, *optimizer, scheduler, device, progress);
     tested = test(model, test_batches, device);
     report.add_epoch(trained, tested);
     if (!options.save.empty()) save(model, options.save);

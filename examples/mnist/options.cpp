@@ -42,7 +42,9 @@ Options parse_options(int argc, char** argv) {
                  "how gradients become steps: sgd (momentum 0.9), adam or adamw")
       ->check(CLI::IsMember({"sgd", "adam", "adamw"}))
       ->capture_default_str();
-  app.add_option("--lr", options.lr, "learning rate, the length of a step [0.001; 0.01 for sgd]")
+  app.add_option("--lr", options.lr,
+                 "learning rate, the length of a step, at the start [0.001; 0.01 for sgd];\n"
+                 "it falls to 0 along a cosine")
       ->check(CLI::PositiveNumber);
   app.add_option("--workers", options.workers, "threads that prepare batches while the model trains; 0: none")
       ->check(CLI::NonNegativeNumber)
