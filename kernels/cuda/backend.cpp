@@ -13,13 +13,6 @@ constexpr Attention attention{.forward = Missing<"attention">(), .backward = Mis
 constexpr Conv2d conv2d{.forward = Missing<"conv2d">(),
                         .data_gradient = Missing<"conv2d">(),
                         .weight_gradient = Missing<"conv2d">()};
-constexpr Norm norm{.batch_statistics = Missing<"batch_norm">(),
-                    .batch_normalize = Missing<"batch_norm">(),
-                    .batch_sums = Missing<"batch_norm">(),
-                    .batch_data_gradient = Missing<"batch_norm">(),
-                    .layer_forward = Missing<"layer_norm">(),
-                    .layer_data_gradient = Missing<"layer_norm">(),
-                    .layer_parameter_gradient = Missing<"layer_norm">()};
 constexpr Pool2d pool2d{.max = Missing<"max_pool2d">(),
                         .max_scatter = Missing<"max_pool2d">(),
                         .max_gather = Missing<"max_pool2d">(),
@@ -43,7 +36,7 @@ const Backend& cuda_backend() {
                                .elementwise = cuda::elementwise(),
                                .indexing = cuda::indexing(),
                                .matmul = cuda::matmul(),
-                               .norm = cuda::norm,
+                               .norm = cuda::norm(),
                                .optimizer = cuda::optimizer(),
                                .pointwise_loss = cuda::pointwise_loss(),
                                .pool2d = cuda::pool2d,

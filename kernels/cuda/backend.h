@@ -12,6 +12,7 @@ const CrossEntropy& cross_entropy();
 const Elementwise& elementwise();
 const Indexing& indexing();
 const Matmul& matmul();
+const Norm& norm();
 const Optimizer& optimizer();
 const PointwiseLoss& pointwise_loss();
 const Random& random_launchers();

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/cuda/launch_on.cuh"
+#include "kernels/cuda/block_reduce.cuh"
 #include "kernels/math.h"
 
 #include <cstdint>
@@ -10,8 +10,6 @@
 /// packed a warp works on each, else a thread, so that neighbouring threads read neighbouring elements.
 
 namespace miniparallel::kernels::cuda {
-
-inline constexpr unsigned kWholeWarp = 0xffffffffu;
 
 /// Line `index` = outer * inner + position, seen from one of its `lanes` threads.
 template <int lanes>

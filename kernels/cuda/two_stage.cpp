@@ -1,0 +1,32 @@
+#include "kernels/cuda/two_stage.h"
+
+#include "kernels/cuda/grid.h"
+#include "kernels/cuda/workspace.h"
+
+#include <algorithm>
+
+namespace miniparallel::kernels::cuda {
+namespace {
+
+constexpr std::int64_t kChunk = 8192;        // elements that one block reduces at least
+constexpr std::int64_t kEnoughBlocks = 512;  // with so many outputs' blocks, chunks gain nothing
+
+}  // namespace
+
+TwoStagePlan make_two_stage_plan(std::int64_t outputs, std::int64_t count, bool outputs_are_neighbours,
+                                 std::size_t accumulator_bytes) {
+  TwoStagePlan plan;
+  plan.outputs = outputs, plan.count = count;
+  plan.x = outputs_are_neighbours ? 32 : 1;
+  plan.y = kBlock / plan.x;
+  plan.grid_x = static_cast<unsigned>((outputs + plan.x - 1) / plan.x);
+  const std::int64_t room =
+      static_cast<std::int64_t>(kWorkspaceBytes / accumulator_bytes) / std::max<std::int64_t>(outputs, 1);
+  const std::int64_t useful =
+      std::min(kEnoughBlocks / std::max<std::int64_t>(plan.grid_x, 1), count * plan.x / kChunk);
+  plan.chunks = static_cast<unsigned>(std::clamp<std::int64_t>(std::min(room, useful), 1, 256));
+  plan.chunk = (count + plan.chunks - 1) / plan.chunks;
+  return plan;
+}
+
+}  // namespace miniparallel::kernels::cuda

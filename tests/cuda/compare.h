@@ -1,0 +1,76 @@
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <miniparallel/autograd.h>
+#include <miniparallel/miniparallel.h>
+
+#include <cmath>
+#include <functional>
+#include <vector>
+
+#include "tests/op_cases.h"
+
+namespace miniparallel::testing {
+
+using Tensors = std::vector<Tensor>;
+using Function = std::function<Tensor(const Tensors&)>;
+
+/// Equal up to rounding: float64 to 1e-11, float32 to 1e-5 of the largest expected number, or of 1.
+inline void check_close(const Tensor& got, const Tensor& expected) {
+  REQUIRE(got.shape() == expected.shape());
+  CHECK(got.dtype() == expected.dtype());
+  const std::vector<double> a = got.to_vector<double>(), b = expected.to_vector<double>();
+  double scale = 1;
+  for (const double value : b)
+    if (std::isfinite(value)) scale = std::max(scale, std::abs(value));
+  const double tolerance = (expected.dtype() == float64 ? 1e-11 : 1e-5) * scale;
+  std::size_t wrong = 0, first = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const bool close =
+        a[i] == b[i] || (std::isnan(a[i]) && std::isnan(b[i])) || std::abs(a[i] - b[i]) <= tolerance;
+    if (!close && wrong++ == 0) first = i;
+  }
+  CHECK_MESSAGE(wrong == 0, wrong, " of ", a.size(), " elements, the first is ", first, ": ", a[first],
+                " for ", b[first]);
+}
+
+/// On the CPU: the function's value for copies of the inputs on the device, then the gradients of those that
+/// require one.
+inline Tensors value_and_gradients(const Function& function, const Tensors& inputs, Device device) {
+  Tensors leaves;
+  for (const Tensor& input : inputs)
+    leaves.push_back(input.detach().to(device).requires_grad_(input.requires_grad()));
+  const Tensor value = function(leaves);
+  Tensors results{value.detach().cpu()};
+  if (!value.requires_grad()) return results;
+  value.backward(make_input({value.shape()}, 2, value.dtype()).to(device));
+  for (const Tensor& leaf : leaves)
+    if (leaf.grad().defined()) results.push_back(leaf.grad().cpu());
+  return results;
+}
+
+/// The same numbers on the device as on the CPU. Returns the device's.
+inline Tensors check_like_cpu(const Function& function, const Tensors& inputs, Device device) {
+  const Tensors expected = value_and_gradients(function, inputs, Device::cpu());
+  const Tensors got = value_and_gradients(function, inputs, device);
+  REQUIRE(got.size() == expected.size());
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    INFO("result ", i, ": the value, then gradients");
+    check_close(got[i], expected[i]);
+  }
+  return got;
+}
+
+inline bool bit_equal(const Tensors& a, const Tensors& b) {
+  for (std::size_t i = 0; i < a.size(); ++i)
+    if (a[i].to_vector<double>() != b[i].to_vector<double>()) return false;
+  return a.size() == b.size();
+}
+
+/// Real numbers of mean 0 that require a gradient.
+inline Tensor random_leaf(const Shape& shape, DType dtype) {
+  return randn(shape, {.dtype = dtype}).requires_grad_();
+}
+
+}  // namespace miniparallel::testing
