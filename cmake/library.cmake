@@ -3,17 +3,18 @@
 find_package(Threads REQUIRED)
 if(MINIPARALLEL_STD_THREADS)
   set(threads Threads::Threads)
-  set(blas_flavour openblas-serial)
+  set(blas_flavour serial)
 else()
   find_package(OpenMP REQUIRED COMPONENTS CXX)
-  set(threads OpenMP::OpenMP_CXX)
-  set(blas_flavour openblas-openmp)
+  list(GET OpenMP_CXX_LIB_NAMES 0 openmp)
+  cmake_path(GET OpenMP_${openmp}_LIBRARY PARENT_PATH openmp_folder)
+  set(threads $<BUILD_INTERFACE:OpenMP::OpenMP_CXX> $<INSTALL_INTERFACE:miniparallel::openmp>)
+  set(blas_flavour openmp)
 endif()
 find_package(ZLIB REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(hwy REQUIRED)
-find_path(MINIPARALLEL_CBLAS_INCLUDE cblas.h PATH_SUFFIXES ${blas_flavour} openblas REQUIRED)
-find_library(MINIPARALLEL_BLAS openblas PATH_SUFFIXES ${blas_flavour} REQUIRED)
+find_package(Cblas REQUIRED COMPONENTS ${blas_flavour})
 
 file(GLOB_RECURSE core_sources CONFIGURE_DEPENDS
   ${PROJECT_SOURCE_DIR}/kernels/*.cpp ${PROJECT_SOURCE_DIR}/engine/*.cpp ${PROJECT_SOURCE_DIR}/parallel/*.cpp)
@@ -26,10 +27,9 @@ function(miniparallel_configure target)
   target_include_directories(${target}
     PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>
     PRIVATE ${PROJECT_SOURCE_DIR})
-  target_include_directories(${target} SYSTEM PRIVATE ${MINIPARALLEL_CBLAS_INCLUDE})
   target_compile_features(${target} PUBLIC cxx_std_20)
   target_link_libraries(${target}
-    PRIVATE $<BUILD_INTERFACE:miniparallel_options> ${threads} ZLIB::ZLIB hwy::hwy ${MINIPARALLEL_BLAS}
+    PRIVATE $<BUILD_INTERFACE:miniparallel_options> ${threads} ZLIB::ZLIB hwy::hwy Cblas::Cblas
             $<BUILD_INTERFACE:nlohmann_json::nlohmann_json>)
   target_compile_definitions(${target} PRIVATE $<$<BOOL:${MINIPARALLEL_STD_THREADS}>:MINIPARALLEL_STD_THREADS>)
 endfunction()

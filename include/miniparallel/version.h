@@ -1,7 +1,15 @@
 #pragma once
 
-/// The version of the headers, as "major.minor.patch".
-#define MINIPARALLEL_VERSION "0.1.0"
+/// The version of the headers, of which the build, the packages and `version()` take theirs.
+#define MINIPARALLEL_VERSION_MAJOR 0
+#define MINIPARALLEL_VERSION_MINOR 1
+#define MINIPARALLEL_VERSION_PATCH 0
+
+/// The same as "major.minor.patch".
+#define MINIPARALLEL_VERSION \
+  MINIPARALLEL_JOIN_(MINIPARALLEL_VERSION_MAJOR, MINIPARALLEL_VERSION_MINOR, MINIPARALLEL_VERSION_PATCH)
+#define MINIPARALLEL_JOIN_(major, minor, patch) MINIPARALLEL_TEXT_(major.minor.patch)
+#define MINIPARALLEL_TEXT_(text) #text
 
 namespace miniparallel {
 

@@ -1,0 +1,6 @@
+# MINIPARALLEL_VERSION as include/miniparallel/version.h has it.
+set(header ${CMAKE_CURRENT_LIST_DIR}/../include/miniparallel/version.h)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${header})
+file(STRINGS ${header} MINIPARALLEL_VERSION REGEX "_(MAJOR|MINOR|PATCH) [0-9]+$")
+list(TRANSFORM MINIPARALLEL_VERSION REPLACE "^.* " "")
+list(JOIN MINIPARALLEL_VERSION "." MINIPARALLEL_VERSION)
