@@ -1,0 +1,24 @@
+# The Debian package of the library: `cpack -G DEB` in the build folder. Programs that use the library compile against
+# headers and link to a static archive, so it is one package for development, and depends on what they link to.
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
+set(CPACK_PACKAGE_CONTACT "miniparallel <miniparallel@localhost>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "tensors, autograd and neural networks for C++")
+set(CPACK_DEBIAN_PACKAGE_DESCRIPTION "Headers and static library of miniparallel: tensors, reverse-mode autograd, layers, optimizers and
+ data loading for training neural networks inside C++ programs.")
+set(CPACK_DEBIAN_PACKAGE_SECTION libdevel)
+set(CPACK_DEBIAN_PACKAGE_DEPENDS "libopenblas-${blas_flavour}-dev, libhwy-dev, zlib1g-dev")
+if(openmp STREQUAL gomp)
+  string(APPEND CPACK_DEBIAN_PACKAGE_DEPENDS ", libgomp1")
+endif()
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "g++, cmake, pkg-config")
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_STRIP_FILES OFF)
+
+set(CPACK_COMPONENTS_ALL miniparallel)  # without the simulator
+set(CPACK_COMPONENTS_GROUPING ALL_COMPONENTS_IN_ONE)
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_DEBIAN_PACKAGE_NAME libminiparallel-dev)
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE RENAME copyright DESTINATION share/doc/libminiparallel-dev COMPONENT miniparallel)
+include(CPack)
