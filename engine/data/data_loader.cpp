@@ -21,6 +21,35 @@ void check_position(const LoaderPosition& position) {
         position.batch, " is no position to resume at; take one from position()");
 }
 
+StateDict loader_state(const LoaderPosition& position, std::int64_t examples, std::int64_t batch_size) {
+  return {{"seed", scalar_tensor(static_cast<std::int64_t>(position.seed))},  // its bits
+          {"epoch", scalar_tensor(position.epoch)},
+          {"batch", scalar_tensor(position.batch)},
+          {"examples", scalar_tensor(examples)},
+          {"batch_size", scalar_tensor(batch_size)}};
+}
+
+LoaderPosition loader_position(const StateDict& state, std::int64_t examples, std::int64_t batch_size) {
+  const auto number = [&](const char* name) {
+    const auto found = state.find(name);
+    check(found != state.end() && found->second.dtype() == int64 && found->second.dim() == 0,
+          "DataLoader::load_state_dict: the state has no whole number '", name,
+          "'; pass that of a DataLoader");
+    return found->second.item<std::int64_t>();
+  };
+  const LoaderPosition position{
+      .seed = static_cast<std::uint64_t>(number("seed")), .epoch = number("epoch"), .batch = number("batch")};
+  check(state.size() == 5, "DataLoader::load_state_dict: the state has ", state.size(),
+        " entries, expected 5; pass that of a DataLoader");
+  check_position(position);
+  const bool same = number("examples") == examples && number("batch_size") == batch_size;
+  check(same || position.batch == 0, "DataLoader::load_state_dict: the state is batch ", position.batch,
+        " of an epoch of ", number("examples"), " examples in batches of ", number("batch_size"),
+        ", here are ", examples, " in batches of ", batch_size,
+        "; in the middle of an epoch both must agree, other batches can start with a new epoch");
+  return position;
+}
+
 std::uint64_t draw_seed() { return kernels::random_bits(next_random_key(1), 0); }
 
 RandomStream example_stream(const LoaderPosition& epoch, std::int64_t place) {

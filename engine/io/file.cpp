@@ -3,6 +3,7 @@
 #include <miniparallel/error.h>
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,6 +29,26 @@ std::filesystem::path follow_link(const std::filesystem::path& path) {
   std::error_code error;
   auto target = std::filesystem::canonical(path, error);
   return error ? path : target;
+}
+
+// Whether `descriptor` is still the file at `path`.
+bool is_at(int descriptor, const std::string& path) {
+  struct stat open {
+  }, there{};
+  return ::fstat(descriptor, &open) == 0 && ::lstat(path.c_str(), &there) == 0 &&
+         open.st_dev == there.st_dev && open.st_ino == there.st_ino;
+}
+
+// A lock ends with its process. Where the file system has none, a file counts as taken.
+bool lock(int descriptor) { return ::flock(descriptor, LOCK_EX | LOCK_NB) == 0; }
+
+// Removes the file at `path` unless a writer holds it.
+bool remove_abandoned(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (descriptor < 0) return errno == ENOENT;
+  const bool removed = lock(descriptor) && is_at(descriptor, path) && ::unlink(path.c_str()) == 0;
+  ::close(descriptor);
+  return removed;
 }
 
 }  // namespace
@@ -76,13 +97,24 @@ AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(follow_link(pa
   if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
     throw Error(path_.string() + ": not a regular file; it is not replaced by one");
   const std::string stem = (folder_of(path_) / ("." + path_.filename().string() + ".")).string();
-  for (int attempt = 0; descriptor_ < 0; ++attempt) {  // a process that was killed may have left its file
-    temporary_ = stem + std::to_string(::getpid()) + "-" + std::to_string(attempt) + ".tmp";
-    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (descriptor_ < 0 && errno != EEXIST) fail("no file can be created in its folder", errno);
+  for (int number = 0; descriptor_ < 0; ++number) {
+    temporary_ = stem + std::to_string(number) + ".tmp";
+    while (!create_temporary() && remove_abandoned(temporary_)) {
+    }
   }
   struct stat old {};
   if (::stat(path_.c_str(), &old) == 0) ::fchmod(descriptor_, old.st_mode & 07777);
+}
+
+// False where another file has the name.
+bool AtomicFile::create_temporary() {
+  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (descriptor_ < 0 && errno != EEXIST) fail("no file can be created in its folder", errno);
+  if (descriptor_ < 0) return false;
+  // Until it is locked another writer may take it for abandoned.
+  if (lock(descriptor_) ? is_at(descriptor_, temporary_) : errno != EWOULDBLOCK) return true;
+  close_descriptor();
+  return false;
 }
 
 AtomicFile::~AtomicFile() {

@@ -34,6 +34,8 @@ std::vector<std::byte> read_file(const std::filesystem::path& path);
 
 /// Writes a temporary file beside `path` and puts it in the place of `path` at commit(). A reader sees the
 /// old file or the whole new one at every moment, also after a crash; when a write fails the old file stays.
+/// The temporary file is `.NAME.0.tmp`, locked while it is written; with several writers of one file at the
+/// same time `.NAME.1.tmp`, ... One that a killed process left is removed by the next writer.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& path);
@@ -45,6 +47,7 @@ class AtomicFile {
   void commit();  ///< content to disk, rename, folder to disk
 
  private:
+  bool create_temporary();
   [[noreturn]] void fail(const char* step, int error) const;
   void close_descriptor();
 

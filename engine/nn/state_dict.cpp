@@ -32,6 +32,13 @@ StateDict state_dict(const Inventory& model) {
 
 LoadReport load_state_dict(const Inventory& model, const StateDict& state, const LoadOptions& options) {
   LoadReport report;
+  prepare_load(model, state, options, &report)();
+  return report;
+}
+
+PreparedLoad prepare_load(const Inventory& model, const StateDict& state, const LoadOptions& options,
+                          LoadReport* report) {
+  LoadReport names;
   std::vector<std::string> mismatched;
   std::vector<std::pair<Tensor, Tensor>> copies;  // target, source
   std::set<std::string> expected;
@@ -41,7 +48,7 @@ LoadReport load_state_dict(const Inventory& model, const StateDict& state, const
     auto found = state.find(item.name);
     if (found == state.end()) found = state.find("module." + item.name);
     if (found == state.end()) {
-      report.missing.push_back(item.name);
+      names.missing.push_back(item.name);
       continue;
     }
     expected.insert(found->first);
@@ -56,19 +63,23 @@ LoadReport load_state_dict(const Inventory& model, const StateDict& state, const
     }
   }
   for (const auto& [name, tensor] : state) {
-    if (!expected.contains(name)) report.unexpected.push_back(name);
+    if (!expected.contains(name)) names.unexpected.push_back(name);
   }
 
-  const bool incomplete = !report.missing.empty() || !report.unexpected.empty();
+  const bool incomplete = !names.missing.empty() || !names.unexpected.empty();
   if (!mismatched.empty() || (options.strict && incomplete)) {
     fail("load_state_dict: the state dict does not fit the model; nothing was loaded",
-         join("missing, in the model only", report.missing),
-         join("unexpected, in the state dict only", report.unexpected), join("mismatched", mismatched),
+         join("missing, in the model only", names.missing),
+         join("unexpected, in the state dict only", names.unexpected), join("mismatched", mismatched),
          incomplete ? "\nPass {.strict = false} to load what is in both." : "");
   }
   const NoGradGuard guard;
-  for (auto& [target, source] : copies) target.copy_(source);
-  return report;
+  for (auto& [target, source] : copies) source = source.detach().to(target.device(), target.dtype());
+  if (report != nullptr) *report = std::move(names);
+  return [copies = std::move(copies)]() mutable {
+    const NoGradGuard no_grad;
+    for (auto& [target, source] : copies) target.copy_(source);
+  };
 }
 
 }  // namespace miniparallel::reflect

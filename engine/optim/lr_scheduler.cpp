@@ -2,12 +2,14 @@
 
 #include "engine/error.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
 namespace miniparallel::optim {
 
-LRScheduler::LRScheduler(Optimizer& optimizer, Rule rule) : optimizer_(optimizer), rule_(std::move(rule)) {
+LRScheduler::LRScheduler(const char* name, Optimizer& optimizer, Rule rule)
+    : name_(name), optimizer_(optimizer), rule_(std::move(rule)) {
   for (int group = 0; group < optimizer.num_groups(); ++group) base_.push_back(optimizer.lr(group));
   apply();
 }
@@ -27,25 +29,32 @@ StateDict LRScheduler::state_dict() const {
           {"base_lrs", tensor(base_, {static_cast<std::int64_t>(base_.size())}, {.dtype = float64})}};
 }
 
-void LRScheduler::load_state_dict(const StateDict& state) {
-  check(state.size() == 2 && state.contains("count") && state.contains("base_lrs"),
-        "LRScheduler::load_state_dict: the state must hold count and base_lrs; pass that of a scheduler");
-  const std::vector<double> base = state.at("base_lrs").to_vector<double>();
-  check(base.size() == base_.size(), "LRScheduler::load_state_dict: the state is of ", base.size(),
+PreparedLoad LRScheduler::prepare_load(const StateDict& state) {
+  check(state.size() == 2 && state.contains("count") && state.contains("base_lrs"), name_,
+        "::load_state_dict: the state must hold count and base_lrs; pass that of a scheduler");
+  std::vector<double> base = state.at("base_lrs").to_vector<double>();
+  check(base.size() == base_.size(), name_, "::load_state_dict: the state is of ", base.size(),
         " parameter groups, the optimizer has ", base_.size());
-  count_ = state.at("count").item<std::int64_t>();
-  base_ = base;
+  for (const double rate : base) {
+    check(rate >= 0, name_, "::load_state_dict: a base rate is ", rate, "; it must be at least 0");
+  }
+  const auto count = state.at("count").item<std::int64_t>();
+  check(count >= 0, name_, "::load_state_dict: count is ", count, "; it must be at least 0");
+  return [this, count, base = std::move(base)] {
+    count_ = count;
+    std::ranges::copy(base, base_.begin());
+  };
 }
 
 StepLR::StepLR(Optimizer& optimizer, const StepLROptions& options)
-    : LRScheduler(optimizer, [options](double rate, double, std::int64_t count) {
+    : LRScheduler("StepLR", optimizer, [options](double rate, double, std::int64_t count) {
         return count > 0 && count % options.step_size == 0 ? rate * options.gamma : rate;
       }) {
   check(options.step_size >= 1, "StepLR: step_size is ", options.step_size, "; it must be at least 1");
 }
 
 CosineAnnealingLR::CosineAnnealingLR(Optimizer& optimizer, const CosineAnnealingLROptions& options)
-    : LRScheduler(optimizer, [options](double rate, double base, std::int64_t count) {
+    : LRScheduler("CosineAnnealingLR", optimizer, [options](double rate, double base, std::int64_t count) {
         const auto height = [&](std::int64_t n) {  // of the cosine above its lowest point
           return 1 + std::cos(std::numbers::pi * static_cast<double>(n) / static_cast<double>(options.t_max));
         };
@@ -58,7 +67,7 @@ CosineAnnealingLR::CosineAnnealingLR(Optimizer& optimizer, const CosineAnnealing
 }
 
 LinearLR::LinearLR(Optimizer& optimizer, const LinearLROptions& options)
-    : LRScheduler(optimizer, [options](double rate, double, std::int64_t count) {
+    : LRScheduler("LinearLR", optimizer, [options](double rate, double, std::int64_t count) {
         const auto [start, end, total] = options;
         if (count == 0) return rate * start;
         if (count > total) return rate;

@@ -1,3 +1,4 @@
+#include <miniparallel/autograd.h>
 #include <miniparallel/optim/optimizer.h>
 
 #include "engine/error.h"
@@ -58,7 +59,7 @@ StateDict Optimizer::state_dict() {
   return state;
 }
 
-void Optimizer::load_state_dict(const StateDict& state) {
+PreparedLoad Optimizer::prepare_load(const StateDict& state) {
   Faults faults(state);
   for (int group = 0; group < num_groups_; ++group)
     visit_options(group, [&](const char* option, double&) { faults.expect(group_key(group, option), {}); });
@@ -73,21 +74,34 @@ void Optimizer::load_state_dict(const StateDict& state) {
         "parameters:",
         faults.text());
 
+  std::vector<double> options;  // in the order in which they are visited
   for (int group = 0; group < num_groups_; ++group)
-    visit_options(group, [&](const char* option, double& value) {
-      value = state.at(group_key(group, option)).item<double>();
+    visit_options(group, [&](const char* option, double&) {
+      options.push_back(state.at(group_key(group, option)).item<double>());
+      check_option(option, options.back());
     });
-  for (std::size_t i = 0; i < slots_.size(); ++i) {
-    Slot& slot = slots_[i];
-    const auto step = state.find(state_key(i, "step"));
-    slot.step = step == state.end() ? 0 : step->second.item<std::int64_t>();
-    slot.state = {};
-    if (slot.step == 0) continue;
-    const auto names = state_names(slot.group);
-    for (std::size_t k = 0; k < names.size(); ++k) {
-      slot.state[k] = empty_like(slot.parameter);
-      slot.state[k].copy_(state.at(state_key(i, names[k])).detach());
-    }
+  std::vector<Slot> slots = slots_;
+  for (std::size_t i = 0; i < slots.size(); ++i) load_slot(slots[i], i, state);
+  return [this, options = std::move(options), slots = std::move(slots)]() mutable {
+    auto option = options.begin();
+    for (int group = 0; group < num_groups_; ++group)
+      visit_options(group, [&](const char*, double& value) { value = *option++; });
+    slots_ = std::move(slots);
+  };
+}
+
+void Optimizer::load_slot(Slot& slot, std::size_t number, const StateDict& state) const {
+  const NoGradGuard no_grad;
+  const auto step = state.find(state_key(number, "step"));
+  slot.step = step == state.end() ? 0 : step->second.item<std::int64_t>();
+  check(step == state.end() || slot.step > 0, name_, "::load_state_dict: ", state_key(number, "step"), " is ",
+        slot.step, "; it must be at least 1");
+  slot.state = {};
+  if (slot.step == 0) return;
+  const auto names = state_names(slot.group);
+  for (std::size_t k = 0; k < names.size(); ++k) {
+    slot.state[k] = empty_like(slot.parameter);
+    slot.state[k].copy_(state.at(state_key(number, names[k])));
   }
 }
 

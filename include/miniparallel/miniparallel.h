@@ -3,6 +3,7 @@
 /// Everything that a program needs.
 
 #include <miniparallel/autograd.h>
+#include <miniparallel/checkpoint.h>
 #include <miniparallel/data.h>
 #include <miniparallel/device.h>
 #include <miniparallel/dtype.h>

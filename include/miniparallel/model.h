@@ -40,6 +40,8 @@ NamedTensors named_buffers(const Inventory& model);
 std::vector<Tensor> parameters(const Inventory& model);
 StateDict state_dict(const Inventory& model);
 LoadReport load_state_dict(const Inventory& model, const StateDict& state, const LoadOptions& options);
+PreparedLoad prepare_load(const Inventory& model, const StateDict& state, const LoadOptions& options = {},
+                          LoadReport* report = nullptr);
 void move(const Inventory& model, std::optional<Device> device, std::optional<DType> dtype);
 void unshare(const Inventory& model);
 void set_training(const Inventory& model, bool on);

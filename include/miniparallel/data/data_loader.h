@@ -4,6 +4,7 @@
 #include <miniparallel/data/dataset.h>
 #include <miniparallel/data/prefetcher.h>
 #include <miniparallel/data/sampler.h>
+#include <miniparallel/state_dict.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -41,6 +42,11 @@ namespace detail {
 void check_options(const DataLoaderOptions& options, std::int64_t size);
 /// Throws `Error` where no loader could have stood there.
 void check_position(const LoaderPosition& position);
+/// What a loader saves: its position and what the numbering of the batches depends on.
+StateDict loader_state(const LoaderPosition& position, std::int64_t examples, std::int64_t batch_size);
+/// The position in such a state. Throws `Error` where it is none, or lies in the middle of an epoch of other
+/// batches.
+LoaderPosition loader_position(const StateDict& state, std::int64_t examples, std::int64_t batch_size);
 /// A seed from the process's random state, so that `manual_seed` decides it.
 std::uint64_t draw_seed();
 /// The stream of random numbers for the example at `place` of an epoch's order.
@@ -127,13 +133,27 @@ class DataLoader {
   const D& dataset() const { return dataset_; }
   const DataLoaderOptions& options() const { return options_; }
 
-  /// Where the loop stands; in its body the batch at hand counts as handed out.
+  /// Where the loop stands; in its body the batch at hand counts as handed out. After a whole epoch it is the
+  /// start of the next, so `epoch` counts the epochs that are done. After a loop that was left early it is
+  /// where it was left, though the next loop starts a new epoch unless `resume` says otherwise.
   const LoaderPosition& position() const { return position_; }
   /// The next loop hands out the batches that follow `position`.
   void resume(const LoaderPosition& position) {
     detail::check_position(position);
     position_ = position;
     resumed_ = true;
+  }
+
+  /// The position as tensors, for `save_checkpoint`. Loaded into a loader of the same dataset and options it
+  /// goes on with the batch that would have been next; the number of workers may be another.
+  StateDict state_dict() const {
+    return detail::loader_state(position_, dataset_.size(), options_.batch_size);
+  }
+  void load_state_dict(const StateDict& state) { prepare_load(state)(); }
+  PreparedLoad prepare_load(const StateDict& state) {
+    return [this, position = detail::loader_position(state, dataset_.size(), options_.batch_size)] {
+      resume(position);
+    };
   }
 
  private:

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 #include <functional>
-#include <string>
+#include <utility>
 #include <vector>
 
 namespace miniparallel::optim {
@@ -17,17 +17,27 @@ class LRScheduler {
   /// The rate after `count` calls of `step`; `rate`: the present one, `base`: the one at the start. Applied
   /// with count 0 by the constructor.
   using Rule = std::function<double(double rate, double base, std::int64_t count)>;
-  LRScheduler(Optimizer& optimizer, Rule rule);
+  LRScheduler(Optimizer& optimizer, Rule rule) : LRScheduler("LRScheduler", optimizer, std::move(rule)) {}
+  virtual ~LRScheduler() = default;
+  LRScheduler(const LRScheduler&) = default;
+  LRScheduler& operator=(const LRScheduler&) = delete;
 
+  const char* name() const { return name_; }  ///< "StepLR"
   void step();
 
   /// `count` and `base_lrs`. The present rates are part of the optimizer's state: load both.
   StateDict state_dict() const;
-  void load_state_dict(const StateDict& state);
+  void load_state_dict(const StateDict& state) { prepare_load(state)(); }
+  /// The same in two halves: see `PreparedLoad`.
+  PreparedLoad prepare_load(const StateDict& state);
+
+ protected:
+  LRScheduler(const char* name, Optimizer& optimizer, Rule rule);
 
  private:
   void apply();
 
+  const char* name_;
   Optimizer& optimizer_;
   Rule rule_;
   std::int64_t count_ = 0;

@@ -34,6 +34,7 @@ class Optimizer {
   /// Drops the gradients or, with `set_to_none = false`, fills them with zeros.
   void zero_grad(bool set_to_none = true);
 
+  const char* name() const { return name_; }  ///< "Adam"
   int num_groups() const { return num_groups_; }
   double lr(int group = 0);
   void set_lr(double lr);  ///< of every group
@@ -46,7 +47,9 @@ class Optimizer {
 
   /// Copies options and state in. Throws `Error`, changing nothing, with a list of what is missing,
   /// unexpected or of another shape.
-  void load_state_dict(const StateDict& state);
+  void load_state_dict(const StateDict& state) { prepare_load(state)(); }
+  /// The same in two halves; the optimizer must not be used in between.
+  PreparedLoad prepare_load(const StateDict& state);
 
  protected:
   static constexpr int kMostStates = 2;
@@ -89,6 +92,7 @@ class Optimizer {
 
   void prepare(Slot& slot);
   void enlist(Slot& slot);
+  void load_slot(Slot& slot, std::size_t number, const StateDict& state) const;
 
   const char* name_;
   int num_groups_ = 0;

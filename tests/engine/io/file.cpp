@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <thread>
 
 #include "tests/support/temporary_folder.h"
 
@@ -73,6 +74,48 @@ TEST_CASE("io: an atomic file keeps the mode and the link of the file that it re
   struct stat info {};
   ::stat((folder / "target").c_str(), &info);
   CHECK((info.st_mode & 07777) == 0640);
+}
+
+TEST_CASE("io: what a killed writer left is replaced, what another writer holds is not") {
+  const TemporaryFolder folder;
+  const auto path = folder / "model.bin";
+  write_text(folder / ".model.bin.0.tmp", "half of a fi");
+  write_atomically(path, "new");
+  CHECK(read_text(path) == "new");
+  CHECK(files_in(folder) == 1);
+
+  AtomicFile slow(path);
+  slow.write(as_bytes("slow"));
+  write_text(folder / ".model.bin.1.tmp", "left by another that wrote at the same time");
+  write_atomically(path, "fast");
+  CHECK(read_text(path) == "fast");
+  CHECK(read_text(folder / ".model.bin.0.tmp") == "slow");
+  CHECK(files_in(folder) == 2);
+  slow.commit();
+  CHECK(read_text(path) == "slow");
+  CHECK(files_in(folder) == 1);
+
+  // A name that is taken by what no writer has made is left alone.
+  std::filesystem::create_directory(folder / ".model.bin.0.tmp");
+  std::filesystem::create_symlink(path, folder / ".model.bin.1.tmp");
+  write_atomically(path, "newest");
+  CHECK(read_text(path) == "newest");
+  CHECK(files_in(folder) == 3);
+}
+
+TEST_CASE("io: of many writers at once each leaves a whole file") {
+  const TemporaryFolder folder;
+  const auto path = folder / "model.bin";
+  std::vector<std::thread> writers;
+  for (char letter = 'a'; letter < 'e'; ++letter) {
+    writers.emplace_back([&path, letter] {
+      for (int i = 0; i < 50; ++i) write_atomically(path, std::string(10'000, letter));
+    });
+  }
+  for (std::thread& writer : writers) writer.join();
+  const std::string text = read_text(path);
+  CHECK(text == std::string(10'000, text.at(0)));
+  CHECK(files_in(folder) == 1);
 }
 
 TEST_CASE("io: a full disk leaves the old file and no other") {
