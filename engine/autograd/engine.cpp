@@ -8,6 +8,7 @@
 #include "engine/autograd/accumulate.h"
 #include "engine/autograd/node.h"
 #include "engine/error.h"
+#include "engine/profiler/span.h"
 #include "engine/tensor/tensor_impl.h"
 
 // One walk over the graph: a first pass counts how many gradients each node waits for, the second runs nodes
@@ -36,6 +37,7 @@ class GraphTask {
   }
 
   void run() {
+    const profiler::Span span(profiler::Kind::user, "backward");
     discover();
     if (capturing_) prune();
     set_grad_enabled(create_graph_);
@@ -136,6 +138,12 @@ class GraphTask {
     for (const auto& [id, hook] : hooks) run_hook(node, hook, grads[0]);
   }
 
+  static void describe(profiler::Span& span, const Tensor& gradient) {
+    span.set_dtype(gradient.dtype());
+    const Shape& shape = gradient.shape();
+    span.set_sizes(nullptr, {shape.begin(), shape.end()});
+  }
+
   void run_node(const std::shared_ptr<Node>& node) {
     State& found = state(node.get());
     std::vector<Tensor> grads = std::move(found.grads);
@@ -159,6 +167,8 @@ class GraphTask {
       wanted = true;
     }
     if (any && wanted) {
+      profiler::Span span(profiler::Kind::backward, node->name());
+      if (span.active() && grads[0].defined()) describe(span, grads[0]);
       Backward backward(node, std::move(grads), std::move(targets), create_graph_);
       node->run(backward);
     }

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/profiler/span.h"
 #include "kernels/cpu/parallel.h"
 
 namespace miniparallel::data {
@@ -44,6 +45,7 @@ struct Prefetcher::Workers {
   void work(DType dtype) {
     const kernels::cpu::SerialScope one_thread;  // the cores belong to the other workers and to training
     set_default_dtype(dtype);
+    profiler::set_thread_role("data worker");
     std::unique_lock lock(mutex);
     for (;;) {
       may_claim.wait(lock, [&] { return claimed >= end || claimed < taken + std::ssize(slots); });
@@ -52,6 +54,7 @@ struct Prefetcher::Workers {
       lock.unlock();
       Slot made{.item = nullptr, .error = nullptr, .ready = true};
       try {
+        const profiler::Span span(profiler::Kind::data, "data.make_batch");
         made.item = make(number);
       } catch (...) {
         made.error = std::current_exception();
@@ -93,6 +96,7 @@ Prefetcher::~Prefetcher() = default;
 Prefetcher::Item Prefetcher::next() {
   if (next_ >= end_) return nullptr;
   const std::int64_t number = next_++;
+  const profiler::Span span(profiler::Kind::data, workers_ ? "data.wait" : "data.make_batch");
   return workers_ ? workers_->take() : make_(number);
 }
 

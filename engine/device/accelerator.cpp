@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/error.h"
+#include "engine/profiler/span.h"
 
 namespace miniparallel {
 namespace {
@@ -53,6 +54,7 @@ kernels::Stream stream(Device device) {
 void* current_stream(Device device) { return stream(device).handle; }
 
 void synchronize(Device device) {
+  const profiler::Span span(profiler::Kind::device, "synchronize");
   if (device.is_cuda()) accelerator(device).synchronize(device.index);
 }
 

@@ -2,10 +2,14 @@
 
 #include <algorithm>
 
+#include "engine/profiler/span.h"
+#include "engine/profiler/traced_backend.h"
+
 namespace miniparallel {
 
 const kernels::Backend& backend(Device device) {
-  return device.is_cpu() ? kernels::cpu_backend() : accelerator(device).backend();
+  const kernels::Backend& plain = device.is_cpu() ? kernels::cpu_backend() : accelerator(device).backend();
+  return profiler::recording() ? profiler::traced_backend(plain, device.is_cpu()) : plain;
 }
 
 int normalize_dim(const char* op, int dim, int rank) {

@@ -2,6 +2,7 @@
 
 #include "engine/ops/common.h"
 #include "engine/optim/gradient.h"
+#include "engine/profiler/span.h"
 
 #include <algorithm>
 
@@ -39,6 +40,7 @@ void Optimizer::check_option(const char* option, double value, double limit) con
 }
 
 void Optimizer::step() {
+  const profiler::Span span(profiler::Kind::optimizer, name_);
   const NoGradGuard no_grad;
   for (Batch& batch : batches_) batch.slots.clear();
   for (Slot& slot : slots_)

@@ -1,5 +1,8 @@
+#include <array>
+
 #include "engine/ops/common.h"
 #include "engine/ops/in_place.h"
+#include "engine/profiler/span.h"
 #include "kernels/elementwise.h"
 
 // Copies and conversions, and the writes that have no other op behind them.
@@ -30,6 +33,10 @@ Tensor moved(const Tensor& x, Device device) {
   Tensor y = make_tensor(x.shape(), x.dtype(), device);
   const std::size_t bytes = static_cast<std::size_t>(x.numel()) * size_of(x.dtype());
   if (bytes == 0) return y;
+  profiler::Span span(profiler::Kind::device, x.device().is_cpu() ? "copy_to_device"
+                                              : device.is_cpu()   ? "copy_to_host"
+                                                                  : "copy_between_devices");
+  if (span.active()) span.set_sizes("bytes", std::array{static_cast<std::int64_t>(bytes)});
   if (x.device().is_cpu()) {
     accelerator(device).copy_to_device(raw(y), raw(x), bytes, stream(y));
     return y;

@@ -15,6 +15,7 @@
 #include <miniparallel/nn.h>
 #include <miniparallel/ops.h>
 #include <miniparallel/optim.h>
+#include <miniparallel/profiler.h>
 #include <miniparallel/random.h>
 #include <miniparallel/shape.h>
 #include <miniparallel/state_dict.h>

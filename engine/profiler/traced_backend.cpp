@@ -1,0 +1,124 @@
+#include "engine/profiler/traced_backend.h"
+
+#include <miniparallel/model/field_names.h>
+
+#include <array>
+#include <string_view>
+#include <tuple>
+
+#include "engine/profiler/kernel_sizes.h"
+
+// A family is a struct of function pointers. Each gets a function of the same signature that opens a span and
+// calls on; its members and their names are found by reflection, so a new launcher is traced without a word
+// here.
+
+namespace miniparallel::profiler {
+namespace {
+
+/// The launchers that the traced ones call, set before these are handed out.
+template <class Family, bool is_cpu>
+Family plain_launchers;
+
+template <class Family>
+constexpr std::size_t launcher_count = reflect::member_names<Family>.size();
+
+template <std::size_t index, class Family>
+auto& launcher(Family& family) {
+  return reflect::with_members_of_aggregate(
+      family, [](auto&... members) -> auto& { return std::get<index>(std::tie(members...)); });
+}
+
+/// "family.launcher", by launcher.
+template <class Family>
+std::array<const char*, launcher_count<Family>> names;
+
+#define MP_TEXT(name, functor) #name,
+#define MP_BACKWARD_TEXT(name, functor) #name ".backward",
+constexpr const char* kUnary[] = {MP_ALL_UNARY_ARITHMETIC(MP_TEXT) MP_ALL_UNARY_FLOATING(MP_TEXT)};
+constexpr const char* kUnaryBackward[] = {MP_ALL_UNARY_ARITHMETIC(MP_BACKWARD_TEXT)
+                                              MP_ALL_UNARY_FLOATING(MP_BACKWARD_TEXT)};
+constexpr const char* kBinary[] = {MP_BINARY_ARITHMETIC(MP_TEXT) MP_BINARY_FLOATING(MP_TEXT)};
+constexpr const char* kBinaryBackward[] = {MP_BINARY_ARITHMETIC(MP_BACKWARD_TEXT)
+                                               MP_BINARY_FLOATING(MP_BACKWARD_TEXT)};
+constexpr const char* kCompare[] = {MP_COMPARE(MP_TEXT)};
+#undef MP_TEXT
+#undef MP_BACKWARD_TEXT
+
+/// An elementwise launcher runs many functions: the name is that of the function.
+const char* name_of(const char* launcher, kernels::Unary function, DType, const kernels::ElementwiseArgs&,
+                    kernels::Stream) {
+  const bool backward = std::string_view(launcher).ends_with("backward");
+  return (backward ? kUnaryBackward : kUnary)[static_cast<int>(function)];
+}
+const char* name_of(const char*, kernels::Binary function, DType, const kernels::ElementwiseArgs&,
+                    kernels::Stream) {
+  return kBinary[static_cast<int>(function)];
+}
+const char* name_of(const char*, kernels::Binary function, int, DType, const kernels::ElementwiseArgs&,
+                    kernels::Stream) {
+  return kBinaryBackward[static_cast<int>(function)];
+}
+const char* name_of(const char*, kernels::Compare function, DType, const kernels::ElementwiseArgs&,
+                    kernels::Stream) {
+  return kCompare[static_cast<int>(function)];
+}
+template <class... Arguments>
+const char* name_of(const char* launcher, const Arguments&...) {
+  return launcher;
+}
+
+template <class Family, bool is_cpu, std::size_t index, class... Arguments>
+void traced(Arguments... arguments) {
+  Span span(Kind::kernel, name_of(names<Family>[index], arguments...));
+  if (span.active()) (describe(span, arguments), ...);
+  launcher<index>(plain_launchers<Family, is_cpu>)(arguments...);
+}
+
+template <class Family, bool is_cpu, std::size_t index, class... Arguments>
+void replace(void (*&pointer)(Arguments...)) {
+  pointer = traced<Family, is_cpu, index, Arguments...>;
+}
+
+template <bool is_cpu, class Family>
+const Family& trace(const std::string& family, const Family& plain) {
+  static const Family made = [&] {
+    plain_launchers<Family, is_cpu> = plain;
+    Family wrapped = plain;
+    [&]<std::size_t... index>(std::index_sequence<index...>) {
+      ((names<Family>[index] = intern(family + "." + std::string(reflect::member_names<Family>[index])),
+        replace<Family, is_cpu, index>(launcher<index>(wrapped))),
+       ...);
+    }
+    (std::make_index_sequence<launcher_count<Family>>());
+    return wrapped;
+  }();
+  return made;
+}
+
+template <bool is_cpu>
+const kernels::Backend& traced_families(const kernels::Backend& plain) {
+  static const kernels::Backend backend{
+      .attention = trace<is_cpu>("attention", plain.attention),
+      .conv2d = trace<is_cpu>("conv2d", plain.conv2d),
+      .cross_entropy = trace<is_cpu>("cross_entropy", plain.cross_entropy),
+      .elementwise = trace<is_cpu>("elementwise", plain.elementwise),
+      .indexing = trace<is_cpu>("indexing", plain.indexing),
+      .matmul = trace<is_cpu>("matmul", plain.matmul),
+      .norm = trace<is_cpu>("norm", plain.norm),
+      .optimizer = trace<is_cpu>("optimizer", plain.optimizer),
+      .pointwise_loss = trace<is_cpu>("pointwise_loss", plain.pointwise_loss),
+      .pool2d = trace<is_cpu>("pool2d", plain.pool2d),
+      .random = trace<is_cpu>("random", plain.random),
+      .reduce = trace<is_cpu>("reduce", plain.reduce),
+      .softmax = trace<is_cpu>("softmax", plain.softmax),
+  };
+  return backend;
+}
+
+}  // namespace
+
+const kernels::Backend& traced_backend(const kernels::Backend& plain, bool is_cpu) {
+  return is_cpu ? traced_families<true>(plain) : traced_families<false>(plain);
+}
+
+}  // namespace miniparallel::profiler

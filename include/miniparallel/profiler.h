@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace miniparallel {
+
+struct ProfilerOptions {
+  int table_rows = 20;                  ///< of the table that the end prints to stderr; 0: no table
+  std::int64_t max_events = 1'000'000;  ///< in the trace, some 120 bytes each; the table counts all
+};
+
+/// What one op cost. Times are in seconds.
+struct OpStats {
+  std::string name;
+  std::int64_t calls = 0;
+  double total = 0;  ///< with the ops that it called; a call within a call of the same name counts twice
+  double self = 0;   ///< without them
+  double average() const { return calls ? total / static_cast<double>(calls) : 0; }
+};
+
+/// Records what the program does while it lives: the launches of kernels with their sizes, forward and
+/// backward, nodes of the graph, steps of optimizers, waiting for data, what its threads do, and
+/// `RecordFunction`s.
+///
+///   {
+///     Profiler profile("trace.json");
+///     train_some_batches();
+///   }                                  // writes the trace, prints a table of the costliest ops
+///
+/// The trace is for https://ui.perfetto.dev or chrome://tracing. On a GPU, where a launch returns at once,
+/// the time of a kernel is that of the launch, and waiting shows in `synchronize` and in copies to the host.
+/// One profiler at a time; any thread may end it, and what still runs in other threads then is left out.
+class Profiler {
+ public:
+  /// Starts. Throws `Error` where another one runs. An empty `trace` writes no file.
+  explicit Profiler(std::string trace = {}, const ProfilerOptions& options = {});
+  ~Profiler();  ///< stops; what goes wrong is logged
+  Profiler(const Profiler&) = delete;
+  Profiler& operator=(const Profiler&) = delete;
+
+  /// Ends the recording, writes the trace and prints the table. Throws `Error` where the file cannot be
+  /// written. Nothing the second time.
+  void stop();
+
+  // After `stop`:
+
+  /// One row per name, the highest `self` first.
+  const std::vector<OpStats>& key_averages() const;
+  /// The first rows as text.
+  std::string table(int rows = 20) const;
+  /// Writes a trace in the Trace Event Format, JSON, which Chrome and Perfetto open. Times are in
+  /// microseconds.
+  void export_chrome_trace(const std::string& path) const;
+
+ private:
+  struct Recording;
+  std::unique_ptr<Recording> recording_;
+};
+
+/// A part of the program under a name of its own, in the trace and the table:
+///
+///   RecordFunction record("augment");
+class RecordFunction {
+ public:
+  explicit RecordFunction(const std::string& name);
+  ~RecordFunction();
+  RecordFunction(const RecordFunction&) = delete;
+  RecordFunction& operator=(const RecordFunction&) = delete;
+
+ private:
+  struct Range;
+  std::unique_ptr<Range> range_;  // null while nobody records
+};
+
+}  // namespace miniparallel
