@@ -9,7 +9,7 @@
 namespace miniparallel::data {
 
 /// Bytes of one image: a plane of 32 x 32 for each of red, green and blue.
-inline constexpr std::size_t kCifarImage = 3 * 32 * 32;
+inline constexpr std::size_t kCifarImage = std::size_t{3} * 32 * 32;
 
 /// Images and their labels, one after the other.
 struct CifarRecords {

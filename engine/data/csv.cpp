@@ -132,7 +132,7 @@ float CsvTable::number(std::int64_t row, std::int64_t column) const {
 Tensor CsvTable::numbers(const std::vector<std::string>& columns) const {
   std::vector<std::int64_t> chosen;
   for (const std::string& name : columns.empty() ? names_ : columns) chosen.push_back(column(name));
-  const Tensor table = empty({rows(), std::ssize(chosen)}, {.dtype = float32});
+  Tensor table = empty({rows(), std::ssize(chosen)}, {.dtype = float32});
   float* out = table.data<float>();
   for (std::int64_t row = 0; row < rows(); ++row) {
     for (const std::int64_t index : chosen) *out++ = number(row, index);

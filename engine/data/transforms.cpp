@@ -48,7 +48,8 @@ Tensor Normalize::operator()(const Tensor& image) const {
     check(values->size() == 1 || std::ssize(*values) == image.size(0), "Normalize: ", std::ssize(*values),
           " numbers for an image of ", image.size(0), " channels");
   }
-  const Tensor source = image.contiguous(), result = empty(image.shape(), {.dtype = image.dtype()});
+  const Tensor source = image.contiguous();
+  Tensor result = empty(image.shape(), {.dtype = image.dtype()});
   if (image.dtype() == float32) {
     normalize<float>(source, result, *this);
   } else {
@@ -81,7 +82,8 @@ Tensor RandomCrop::operator()(const Tensor& image, RandomStream& random) const {
 Tensor RandomHorizontalFlip::operator()(const Tensor& image, RandomStream& random) const {
   check_image("RandomHorizontalFlip", image);
   if (!random.chance(probability)) return image;
-  const Tensor source = image.contiguous(), result = empty(image.shape(), {.dtype = image.dtype()});
+  const Tensor source = image.contiguous();
+  Tensor result = empty(image.shape(), {.dtype = image.dtype()});
   const std::int64_t columns = image.size(2);
   const std::size_t element = size_of(image.dtype());
   const std::size_t row_bytes = static_cast<std::size_t>(columns) * element;
