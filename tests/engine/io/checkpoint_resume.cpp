@@ -138,9 +138,9 @@ class Run {
 
 void check_identical(const StateDict& got, const StateDict& expected) {
   REQUIRE(got.size() == expected.size());
-  for (const auto& [name, tensor] : expected) {
-    CAPTURE(name);
-    CHECK(identical(got.at(name), tensor));
+  for (const auto& entry : expected) {
+    CAPTURE(entry.first);
+    CHECK(identical(got.at(entry.first), entry.second));
   }
 }
 
