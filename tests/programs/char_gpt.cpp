@@ -1,0 +1,60 @@
+// Runs examples/char_gpt as its users do, on a small text.
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "examples/mnist/child_process.h"
+#include "tests/support/temporary_folder.h"
+
+namespace {
+
+using miniparallel::testing::TemporaryFolder;
+
+ChildResult char_gpt(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), {"/bin/sh", "-c", "exec \"$0\" \"$@\" 2>&1", MINIPARALLEL_CHAR_GPT});
+  return run_child(arguments);
+}
+
+std::string verse(int times) {
+  std::string text;
+  for (int i = 0; i < times; ++i) text += "one potato, two potato, three potato, four;\n";
+  return text;
+}
+
+std::vector<std::string> small(const std::string& file, const std::vector<std::string>& more) {
+  std::vector<std::string> arguments = {file, "--context", "16",   "--width",   "32", "--heads",
+                                        "2",  "--layers",  "2",    "--dropout", "0",  "--batch-size",
+                                        "8",  "--lr",      "0.01", "--steps",   "150"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+}  // namespace
+
+TEST_CASE("char_gpt: learns a verse by heart and goes on with it") {
+  const TemporaryFolder folder;
+  const std::string file = folder / "verse.txt";
+  miniparallel::testing::write_text(file, verse(40));
+  const auto arguments = small(file, {"--prompt", "one pot", "--length", "80", "--temperature", "0.1"});
+  const ChildResult result = char_gpt(arguments);
+  REQUIRE_MESSAGE(result.status == 0, result.output);
+  CHECK_MESSAGE(result.output.find("\n" + verse(1)) != std::string::npos, result.output);
+  CHECK(result.output.find("step 150: loss 0.") != std::string::npos);
+  CHECK(char_gpt(arguments).output == result.output);
+}
+
+TEST_CASE("char_gpt: mistakes of the user are explained") {
+  const TemporaryFolder folder;
+  const std::string file = folder / "verse.txt";
+  miniparallel::testing::write_text(file, verse(1));
+  const ChildResult tiny = char_gpt({file, "--steps", "1"});
+  CHECK(tiny.status == 1);
+  CHECK(tiny.output.find("the text is too short") != std::string::npos);
+  const ChildResult unknown = char_gpt({file, "--context", "2", "--steps", "1", "--prompt", "Z"});
+  CHECK(unknown.status == 1);
+  CHECK(unknown.output.find("the text has no 'Z'") != std::string::npos);
+  CHECK(char_gpt({folder / "none.txt"}).output.find("none.txt") != std::string::npos);
+  CHECK(char_gpt({"--help"}).output.find("Examples:") != std::string::npos);
+}
