@@ -10,14 +10,6 @@ namespace cuda {
 namespace {
 
 constexpr Attention attention{.forward = Missing<"attention">(), .backward = Missing<"attention">()};
-constexpr Conv2d conv2d{.forward = Missing<"conv2d">(),
-                        .data_gradient = Missing<"conv2d">(),
-                        .weight_gradient = Missing<"conv2d">()};
-constexpr Pool2d pool2d{.max = Missing<"max_pool2d">(),
-                        .max_scatter = Missing<"max_pool2d">(),
-                        .max_gather = Missing<"max_pool2d">(),
-                        .average = Missing<"avg_pool2d">(),
-                        .average_backward = Missing<"avg_pool2d">()};
 
 }  // namespace
 
@@ -31,7 +23,7 @@ void release() {
 
 const Backend& cuda_backend() {
   static const Backend backend{.attention = cuda::attention,
-                               .conv2d = cuda::conv2d,
+                               .conv2d = cuda::conv2d(),
                                .cross_entropy = cuda::cross_entropy(),
                                .elementwise = cuda::elementwise(),
                                .indexing = cuda::indexing(),
@@ -39,7 +31,7 @@ const Backend& cuda_backend() {
                                .norm = cuda::norm(),
                                .optimizer = cuda::optimizer(),
                                .pointwise_loss = cuda::pointwise_loss(),
-                               .pool2d = cuda::pool2d,
+                               .pool2d = cuda::pool2d(),
                                .random = cuda::random_launchers(),
                                .reduce = cuda::reduce(),
                                .softmax = cuda::softmax()};

@@ -8,6 +8,7 @@ const Backend& cuda_backend();
 
 namespace cuda {
 
+const Conv2d& conv2d();
 const CrossEntropy& cross_entropy();
 const Elementwise& elementwise();
 const Indexing& indexing();
@@ -15,6 +16,7 @@ const Matmul& matmul();
 const Norm& norm();
 const Optimizer& optimizer();
 const PointwiseLoss& pointwise_loss();
+const Pool2d& pool2d();
 const Random& random_launchers();
 const Reduce& reduce();
 const Softmax& softmax();
