@@ -165,6 +165,7 @@ void weight_gradient_typed(const Conv2dGeometry& geometry, const T* g, const T* 
   const std::int64_t taps = static_cast<std::int64_t>(plan.phases.front().taps.size());
   const std::int64_t blocks = (plan.channels + width - 1) / width, units = plan.groups * blocks;
   const std::int64_t partial = (taps + 1) * width;  // and a row for the bias
+  if (units == 0) return;
   const std::int64_t chunks = std::clamp<std::int64_t>(kMaxPartialValues / (units * partial), 1,
                                                        std::clamp<std::int64_t>(plan.images, 1, kMaxChunks));
   T* const partials = scratch<Partials, T>(chunks * units * partial);

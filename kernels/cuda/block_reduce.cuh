@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/cuda/launch_on.cuh"
+#include "kernels/macros.h"
 
 #include <bit>
 

@@ -1,0 +1,109 @@
+#include <miniparallel/random.h>
+
+#include "compare.h"
+#include "kernels/cuda/conv2d_gather.cuh"
+#include "simulated.h"
+
+namespace miniparallel::testing {
+namespace {
+
+const Device gpu = Device::cuda(0);
+
+struct Case {
+  std::string name;
+  Shape x, weight;
+  Conv2dOptions options = {};
+};
+
+/// The tiles of forward and of the gradient of the data are 64 or 32 channels times 128 positions, 8 products
+/// at a time; those of the gradient of the weight 64 or 32 channels times as many taps.
+const std::vector<Case>& cases() {
+  static const std::vector<Case> list{
+      {"one of everything", {1, 1, 1, 1}, {1, 1, 1, 1}},
+      {"one channel in", {3, 1, 12, 11}, {32, 1, 3, 3}},
+      {"whole tiles", {2, 16, 8, 8}, {64, 16, 1, 1}},
+      {"several tiles each way", {3, 9, 13, 15}, {70, 9, 3, 3}, {.padding = 1}},
+      {"few channels out", {2, 7, 9, 10}, {3, 7, 3, 2}, {.padding = {1, 0}}},
+      {"five channels out", {2, 5, 9, 10}, {5, 5, 2, 3}},
+      {"kernel of the input's size", {5, 6, 4, 3}, {10, 6, 4, 3}},
+      {"kernel larger than the input", {2, 6, 3, 2}, {8, 6, 5, 4}, {.padding = 2}},
+      {"stride 2, odd size", {2, 6, 11, 9}, {33, 6, 3, 3}, {.stride = 2, .padding = 1}},
+      {"stride 2, 7 x 7", {1, 3, 21, 20}, {34, 3, 7, 7}, {.stride = 2, .padding = 3}},
+      {"stride 2, 1 x 1", {2, 8, 7, 6}, {36, 8, 1, 1}, {.stride = 2}},
+      {"stride as the kernel", {2, 6, 12, 9}, {7, 6, 4, 3}, {.stride = {4, 3}}},
+      {"stride wider than the kernel", {2, 6, 12, 9}, {7, 6, 2, 2}, {.stride = {5, 3}, .padding = {1, 0}}},
+      {"stride wider than the input", {2, 6, 3, 4}, {7, 6, 2, 2}, {.stride = 9}},
+      {"dilation", {2, 6, 11, 12}, {9, 6, 3, 3}, {.padding = {2, 1}, .dilation = {3, 2}}},
+      {"stride and dilation",
+       {2, 6, 14, 13},
+       {9, 6, 3, 4},
+       {.stride = {2, 3}, .padding = 2, .dilation = {2, 3}}},
+      {"stride 4, dilation 6", {1, 5, 25, 16}, {6, 5, 4, 3}, {.stride = 4, .padding = 3, .dilation = {6, 2}}},
+      {"more padding than kernel", {1, 5, 4, 4}, {6, 5, 2, 2}, {.padding = 5}},
+      {"groups", {2, 12, 9, 8}, {18, 4, 3, 3}, {.padding = 1, .groups = 3}},
+      {"groups of several tiles", {1, 80, 6, 5}, {134, 40, 1, 2}, {.groups = 2}},
+      {"groups with few channels out", {2, 12, 9, 8}, {9, 4, 3, 3}, {.stride = 2, .padding = 1, .groups = 3}},
+      {"depthwise", {2, 10, 9, 8}, {10, 1, 3, 3}, {.padding = 1, .groups = 10}},
+      {"depthwise, stride 2, twice the channels",
+       {2, 5, 9, 8},
+       {10, 1, 3, 3},
+       {.stride = 2, .padding = 1, .groups = 5}},
+      {"depthwise, six times the channels", {2, 5, 9, 8}, {30, 1, 3, 3}, {.groups = 5}},
+      {"no images", {0, 6, 5, 5}, {7, 6, 3, 3}},
+      {"no images, few channels out", {0, 6, 5, 5}, {2, 6, 3, 3}},
+      {"no channels out", {2, 6, 5, 5}, {0, 6, 3, 3}},
+      {"no channels in", {2, 0, 5, 5}, {7, 0, 3, 3}},
+      {"many chunks of positions", {4, 3, 40, 41}, {6, 3, 2, 2}},
+      {"many chunks of positions, depthwise", {3, 4, 40, 41}, {4, 1, 2, 2}, {.groups = 4}},
+  };
+  return list;
+}
+
+/// Each gradient is written by one call and added to by the other.
+Function twice(const Conv2dOptions& options) {
+  return [options](const Tensors& in) {
+    const Tensor bias = in.size() > 2 ? in[2] : Tensor{};
+    return conv2d(in[0], in[1], bias, options) + conv2d(in[0], in[1], bias, options) * 2;
+  };
+}
+
+Tensor whole_numbers(const Shape& shape, DType dtype = float32) { return randint(-3, 4, shape).to(dtype); }
+
+/// The value and the gradients for whole numbers, which are exact in every order of summation.
+Tensors of_whole_numbers(const Case& one, Device device) {
+  manual_seed(2);
+  Tensors x;
+  for (const Shape& shape : {one.x, one.weight, Shape{one.weight[0]}})
+    x.push_back(whole_numbers(shape).to(device).requires_grad_());
+  const Tensor y = conv2d(x[0], x[1], x[2], one.options);
+  y.backward(whole_numbers(y.shape()).to(device));
+  return {y.detach().cpu(), x[0].grad().cpu(), x[1].grad().cpu(), x[2].grad().cpu()};
+}
+
+TEST_CASE("conv2d and its gradients over awkward shapes") {
+  const Simulated machine;
+  manual_seed(1);
+  for (const DType dtype : {float32, float64})
+    for (const Case& one : cases()) {
+      INFO(one.name);
+      const Tensors x{random_leaf(one.x, dtype), random_leaf(one.weight, dtype),
+                      random_leaf({one.weight[0]}, dtype)};
+      check_like_cpu(twice(one.options), x, gpu);
+      check_like_cpu(twice(one.options), {x[0], x[1]}, gpu);
+    }
+}
+
+TEST_CASE("conv2d of whole numbers is exact, whatever the order of blocks and threads") {
+  for (const std::uint64_t seed : {0u, 1u, 2u}) {
+    simulator::Machine ordered = simulator::machine_with(1);
+    ordered.seed = seed;
+    const Simulated machine(ordered);
+    for (const Case& one : cases()) {
+      INFO(one.name);
+      CHECK(bit_equal(of_whole_numbers(one, gpu), of_whole_numbers(one, Device::cpu())));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace miniparallel::testing
