@@ -1,0 +1,111 @@
+#include <miniparallel/random.h>
+
+#include <cmath>
+#include <limits>
+
+#include "compare.h"
+#include "simulated.h"
+
+namespace miniparallel::testing {
+namespace {
+
+const Device gpu = Device::cuda(0);
+
+struct Case {
+  Shape x;
+  Size2 kernel;
+  Pool2dOptions options = {};
+};
+
+const std::vector<Case>& cases() {
+  static const std::vector<Case> list{
+      {{1, 1, 1, 1}, 1},
+      {{0, 3, 4, 4}, 2},
+      {{2, 0, 4, 4}, 2},
+      {{2, 3, 8, 6}, 2},
+      {{2, 3, 9, 7}, 2},
+      {{2, 3, 7, 5}, {3, 2}, {.stride = 1}},
+      {{2, 3, 7, 8}, 3, {.stride = 2, .padding = 1}},
+      {{1, 2, 5, 6}, {2, 4}, {.stride = Size2{1, 3}, .padding = {1, 2}}},
+      {{2, 2, 11, 13}, {2, 3}, {.stride = Size2{5, 4}}},
+      {{1, 2, 4, 3}, {4, 3}},
+      {{3, 2, 6, 6}, 2, {.stride = 9}},
+      {{2, 5, 21, 19}, {7, 5}, {.stride = 2, .padding = {3, 1}}},  // a warp for each mean
+      {{1, 2, 40, 23},
+       {18, 17},
+       {.stride = Size2{3, 5}, .padding = {9, 1}}},  // windows that uint8 does not index
+      {{40, 30, 4, 5}, {2, 1}},                      // many blocks
+  };
+  return list;
+}
+
+const std::vector<std::pair<Shape, Size2>>& adaptive_cases() {
+  static const std::vector<std::pair<Shape, Size2>> list{
+      {{1, 1, 1, 1}, 1},       {{0, 3, 4, 4}, 2},      {{2, 3, 8, 6}, {4, 3}},  {{2, 3, 7, 5}, 1},
+      {{2, 3, 7, 11}, {5, 4}}, {{1, 2, 3, 2}, {7, 5}}, {{2, 3, 13, 15}, {2, 1}}};
+  return list;
+}
+
+/// Each gradient is written by one call and added to by the other.
+Function twice(const std::function<Tensor(const Tensor&)>& pool) {
+  return [pool](const Tensors& in) { return pool(in[0]) + pool(in[0]) * 2; };
+}
+
+void compare_all(DType dtype) {
+  for (const Case& one : cases()) {
+    INFO("input ", to_string(one.x), ", kernel ", one.kernel.height, " x ", one.kernel.width);
+    const Tensors x{random_leaf(one.x, dtype)};
+    check_like_cpu(twice([&](const Tensor& in) { return max_pool2d(in, one.kernel, one.options); }), x, gpu);
+    check_like_cpu(twice([&](const Tensor& in) { return avg_pool2d(in, one.kernel, one.options); }), x, gpu);
+  }
+  for (const auto& [shape, output] : adaptive_cases()) {
+    INFO("input ", to_string(shape), ", output ", output.height, " x ", output.width);
+    const auto pool = [size = output](const Tensor& in) { return adaptive_avg_pool2d(in, size); };
+    check_like_cpu(twice(pool), {random_leaf(shape, dtype)}, gpu);
+  }
+}
+
+TEST_CASE("pooling and its gradients over awkward shapes, whatever the order of blocks and threads") {
+  for (const std::uint64_t seed : {0u, 1u, 2u}) {
+    simulator::Machine ordered = simulator::machine_with(1);
+    ordered.seed = seed;
+    const Simulated machine(ordered);
+    manual_seed(1);
+    compare_all(seed == 1 ? float64 : float32);
+  }
+}
+
+TEST_CASE("the gradient of max_pool2d's gradient picks the same elements") {
+  const Simulated machine;
+  manual_seed(2);
+  for (const DType dtype : {float32, float64})
+    for (const Case& one : cases()) {
+      INFO("input ", to_string(one.x), ", kernel ", one.kernel.height, " x ", one.kernel.width);
+      const auto second = [&](const Tensors& in) {
+        const Tensor x = in[0].detach().requires_grad_();
+        const Tensor y = max_pool2d(x, one.kernel, one.options);
+        const Tensor g = in[1].slice(0, 0, y.numel()).reshape(y.shape());
+        return autograd::grad({y}, {x}, {.gradients = {g}, .create_graph = true})[0];
+      };
+      const Tensors x{randn(one.x, {.dtype = dtype}), random_leaf({one.x.numel() * 2 + 40}, dtype)};
+      check_like_cpu(second, x, gpu);
+    }
+}
+
+TEST_CASE("the first of equal elements, the last NaN, and windows of -infinity") {
+  const Simulated machine;
+  const double nan = std::nan(""), infinity = std::numeric_limits<double>::infinity();
+  for (const DType dtype : {float32, float64})
+    for (const std::vector<double>& window : {std::vector<double>{1, 3, 3, 2},
+                                              {nan, 3, nan, 4},
+                                              {-infinity, -infinity, -infinity, -infinity},
+                                              {5, 5, 5, 5}}) {
+      const Tensor x = from_data(window.data(), {1, 1, 2, 2}, float64).to(dtype).requires_grad_();
+      check_like_cpu([](const Tensors& in) { return max_pool2d(in[0], 2); }, {x}, gpu);
+      check_like_cpu([](const Tensors& in) { return max_pool2d(in[0], 2, {.stride = 1, .padding = 1}); }, {x},
+                     gpu);
+    }
+}
+
+}  // namespace
+}  // namespace miniparallel::testing
