@@ -2,8 +2,10 @@
 //
 //   mnist --epochs 3 --save digits.safetensors         train, test after each epoch, save
 //   mnist --load digits.safetensors --epochs 0         test only
+//   mnist --resume run.safetensors                     stop with Ctrl-C; the same command goes on
 //
-// The files beside this one hold what is not about training: options, progress bar, report, finding the data.
+// The files beside this one hold what is not about training: options, progress bar, report, checkpoint,
+// finding the data.
 
 #include <miniparallel/miniparallel.h>
 
@@ -16,6 +18,7 @@
 #include "options.h"
 #include "progress.h"
 #include "report.h"
+#include "resume.h"
 
 using namespace miniparallel;
 
@@ -50,12 +53,13 @@ std::unique_ptr<optim::Optimizer> make_optimizer(const Model& model, const Optio
   return std::make_unique<optim::Adam>(parameters(model), optim::AdamOptions{.lr = options.lr});
 }
 
-// One pass over the training set: for each batch predict, measure the error, find its gradient, step.
+// One pass over the training set, or what is left of it: for each batch predict, measure the error, find its
+// gradient, step.
 template <class Model>
-Scores train_epoch(Model& model, data::DataLoader<data::Mnist>& batches, optim::Optimizer& optimizer,
-                   optim::LRScheduler& scheduler, Device device, Progress& progress) {
+void train_epoch(Model& model, data::DataLoader<data::Mnist>& batches, optim::Optimizer& optimizer,
+                 optim::LRScheduler& scheduler, Device device, Scores& scores, Progress& progress,
+                 Resume& resume) {
   train(model);  // dropout is on
-  Scores scores;
   for (auto& [images, labels] : batches) {
     const Tensor logits = model(images.to(device)), targets = labels.to(device);
     const Tensor loss = cross_entropy(logits, targets);
@@ -65,8 +69,8 @@ Scores train_epoch(Model& model, data::DataLoader<data::Mnist>& batches, optim::
     optimizer.zero_grad();
     scores.add(loss, logits, targets);
     progress.show(scores);
+    resume.stop_if_interrupted();
   }
-  return scores;
 }
 
 // One pass over the test set, which the model has never been trained on.
@@ -102,15 +106,23 @@ void run(Model model, const Options& options) {
       *optimizer, {.t_max = std::max<std::int64_t>(options.epochs * train_batches.size(), 1)});
 
   Report report(options, source, device, num_parameters(model));
-  Scores tested;
-  for (int epoch = 1; epoch <= options.epochs; ++epoch) {
-    Progress progress(epoch, options, train_batches.dataset().size());
-    const Scores trained = train_epoch(model, train_batches, *optimizer, scheduler, device, progress);
+  Scores trained, tested;
+  Resume resume(options, {{"model", model},
+                          {"optimizer", *optimizer},
+                          {"scheduler", scheduler},
+                          {"batches", train_batches},
+                          {"scores", trained},
+                          {"report", report}});
+  while (train_batches.position().epoch < options.epochs) {
+    Progress progress(train_batches.position().epoch + 1, options, train_batches.dataset().size());
+    train_epoch(model, train_batches, *optimizer, scheduler, device, trained, progress, resume);
     tested = test(model, test_batches, device);
     report.add_epoch(trained, tested);
+    trained = {};
     if (!options.save.empty()) save(model, options.save);
+    resume.save();
   }
-  if (options.epochs == 0) tested = test(model, test_batches, device);
+  if (tested.images() == 0) tested = test(model, test_batches, device);
   report.finish(tested);
 }
 
@@ -122,6 +134,9 @@ int main(int argc, char** argv) try {
   } else {
     run(Cnn{}, options);
   }
+} catch (const Interrupted& stop) {
+  std::cerr << "mnist: " << stop.what() << '\n';
+  return 130;  // as the shell has it for SIGINT
 } catch (const std::exception& error) {
   std::cerr << "mnist: " << error.what() << '\n';
   return 1;

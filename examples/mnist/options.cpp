@@ -22,6 +22,7 @@ Options parse_options(int argc, char** argv) {
       "  mnist --optimizer sgd --lr 0.05                another way to step\n"
       "  mnist --save digits.safetensors                keep the weights after each epoch ...\n"
       "  mnist --load digits.safetensors --epochs 0     ... and test them later\n"
+      "  mnist --resume run.safetensors                 stop with Ctrl-C; the same command goes on\n"
       "  mnist --json > result.json                     numbers for a program, text on stderr");
 
   app.add_option("--data", options.data,
@@ -53,6 +54,9 @@ Options parse_options(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--save", options.save, "write the weights here after each epoch (safetensors)");
   app.add_option("--load", options.load, "start from the weights in this file");
+  app.add_option("--resume", options.resume,
+                 "keep a checkpoint in this file, after each epoch and on Ctrl-C, and go on from it where\n"
+                 "it exists: as if the run had not been interrupted");
   app.add_option("--device", options.device, "where to compute; auto: a GPU where there is one")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();

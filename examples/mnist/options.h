@@ -12,7 +12,7 @@ struct Options {
   double lr = 0;  ///< 0: what suits the optimizer
   int workers = 0;
   std::uint64_t seed = 1;
-  std::string save, load;
+  std::string save, load, resume;
   std::string device = "auto";
   bool json = false;
 };

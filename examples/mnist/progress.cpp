@@ -25,9 +25,28 @@ double Scores::accuracy() const {
   return images_ ? static_cast<double>(right) / static_cast<double>(images_) : 0;
 }
 
+miniparallel::StateDict Scores::state_dict() const {
+  return {{"counts", miniparallel::from_data(counts_.data(), {kClasses, kClasses}, miniparallel::int64)},
+          {"loss", miniparallel::scalar_tensor(loss_, {.dtype = miniparallel::float64})},
+          {"seconds", miniparallel::scalar_tensor(seconds(), {.dtype = miniparallel::float64})}};
+}
+
+miniparallel::PreparedLoad Scores::prepare_load(const miniparallel::StateDict& state) {
+  Scores loaded;
+  const auto counts = state.at("counts").to_vector<std::int64_t>();
+  for (int i = 0; i < kClasses * kClasses; ++i) {
+    loaded.counts_[i / kClasses][i % kClasses] = counts.at(i);
+    loaded.images_ += counts[i];
+  }
+  loaded.loss_ = state.at("loss").item();
+  const std::chrono::duration<double> before(state.at("seconds").item());
+  loaded.start_ -= std::chrono::duration_cast<Clock::duration>(before);
+  return [this, loaded] { *this = loaded; };
+}
+
 std::ostream& text_stream(const Options& options) { return options.json ? std::cerr : std::cout; }
 
-Progress::Progress(int epoch, const Options& options, std::int64_t images)
+Progress::Progress(std::int64_t epoch, const Options& options, std::int64_t images)
     : out_(text_stream(options)),
       descriptor_(options.json ? STDERR_FILENO : STDOUT_FILENO),
       terminal_(::isatty(descriptor_)),

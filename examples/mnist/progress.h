@@ -1,5 +1,6 @@
 #pragma once
 
+#include <miniparallel/state_dict.h>
 #include <miniparallel/tensor.h>
 
 #include <array>
@@ -26,6 +27,10 @@ class Scores {
   /// Images of class `target` that were taken for class `guess`.
   std::int64_t count(int target, int guess) const { return counts_.at(target).at(guess); }
 
+  /// For a checkpoint in the middle of an epoch.
+  miniparallel::StateDict state_dict() const;
+  miniparallel::PreparedLoad prepare_load(const miniparallel::StateDict& state);
+
  private:
   Clock::time_point start_ = Clock::now(), last_ = start_;
   std::int64_t images_ = 0;
@@ -39,7 +44,7 @@ std::ostream& text_stream(const Options& options);
 /// How far an epoch is: a bar that redraws itself on a terminal, else a line every tenth of the epoch.
 class Progress {
  public:
-  Progress(int epoch, const Options& options, std::int64_t images);
+  Progress(std::int64_t epoch, const Options& options, std::int64_t images);
 
   ~Progress();  ///< ends the line of a bar that was interrupted
   Progress(const Progress&) = delete;

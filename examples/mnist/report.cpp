@@ -60,6 +60,17 @@ void Report::add_epoch(const Scores& trained, const Scores& tested) {
                         << " s" << std::endl;
 }
 
+miniparallel::StateDict Report::state_dict() const {
+  const std::string text = json_["epochs"].dump();
+  return {{"epochs", miniparallel::from_data(text.data(), {std::ssize(text)}, miniparallel::uint8)}};
+}
+
+miniparallel::PreparedLoad Report::prepare_load(const miniparallel::StateDict& state) {
+  const auto text = state.at("epochs").to_vector<std::uint8_t>();
+  return
+      [this, epochs = nlohmann::ordered_json::parse(text.begin(), text.end())] { json_["epochs"] = epochs; };
+}
+
 void Report::finish(const Scores& tested) {
   std::ostream& text = text_stream(options_);
   json_["test"] = to_json(tested);

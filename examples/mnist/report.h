@@ -1,6 +1,7 @@
 #pragma once
 
 #include <miniparallel/device.h>
+#include <miniparallel/state_dict.h>
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
@@ -17,6 +18,10 @@ class Report {
          std::int64_t parameters);
 
   void add_epoch(const Scores& trained, const Scores& tested);
+
+  /// The epochs so far, for a checkpoint.
+  miniparallel::StateDict state_dict() const;
+  miniparallel::PreparedLoad prepare_load(const miniparallel::StateDict& state);
 
   /// The table per class.
   void finish(const Scores& tested);

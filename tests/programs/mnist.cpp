@@ -3,7 +3,10 @@
 #include <doctest/doctest.h>
 #include <miniparallel/io.h>
 
+#include <fcntl.h>
 #include <pty.h>
+#include <signal.h>
+#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -53,8 +56,9 @@ void forget_times(Json& result) {
 TEST_CASE("mnist: --help teaches every option") {
   const ChildResult help = mnist({"--help"});
   CHECK(help.status == 0);
-  for (const char* option : {"--data", "--epochs", "--batch-size", "--model", "--optimizer", "--lr",
-                             "--workers", "--seed", "--save", "--load", "--device", "--json", "Examples:"}) {
+  for (const char* option :
+       {"--data", "--epochs", "--batch-size", "--model", "--optimizer", "--lr", "--workers", "--seed",
+        "--save", "--load", "--resume", "--device", "--json", "Examples:"}) {
     CHECK_MESSAGE(help.output.find(option) != std::string::npos, option);
   }
 }
@@ -93,6 +97,75 @@ TEST_CASE("mnist: what is saved can be loaded and gives the same result") {
       mnist({"--data", data.path(), "--epochs", "0", "--model", "cnn", "--load", file}, true);
   CHECK(wrong.status == 1);
   CHECK(wrong.output.find("conv1.weight") != std::string::npos);
+}
+
+/// Runs the program and sends it Ctrl-C once it has written `sign`; its exit status and all its text.
+ChildResult interrupt(const Arguments& arguments, const std::string& sign) {
+  std::vector<char*> pointers{const_cast<char*>(MINIPARALLEL_MNIST)};
+  for (const std::string& argument : arguments) pointers.push_back(const_cast<char*>(argument.c_str()));
+  pointers.push_back(nullptr);
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+  ::posix_spawn_file_actions_adddup2(&actions, ends[1], STDERR_FILENO);
+  pid_t child = 0;
+  REQUIRE(::posix_spawn(&child, pointers[0], &actions, nullptr, pointers.data(), environ) == 0);
+  ::posix_spawn_file_actions_destroy(&actions);
+  ::close(ends[1]);
+  std::string output;
+  char buffer[4096];
+  bool sent = false;
+  for (ssize_t count; (count = ::read(ends[0], buffer, sizeof buffer)) > 0;) {
+    output.append(buffer, static_cast<std::size_t>(count));
+    if (!sent && output.find(sign) != std::string::npos) sent = ::kill(child, SIGINT) == 0;
+  }
+  ::close(ends[0]);
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  return {WEXITSTATUS(status), output};
+}
+
+TEST_CASE("mnist: interrupted and resumed it gives the same numbers as in one go") {
+  const testing::TemporaryFolder data;
+  testing::write_mnist_split(data.path(), "train", 800, true);
+  testing::write_mnist_split(data.path(), "t10k", 20, false);
+  const std::string file = data / "run.safetensors";
+  const auto arguments = [&](const Arguments& more) {
+    Arguments all{"--data", data.path(), "--model", "mlp",       "--batch-size",
+                  "16",     "--epochs",  "3",       "--workers", "2"};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  Json straight = Json::parse(mnist(arguments({"--json"})).output);
+
+  // In the first epoch and, resumed, in the second.
+  for (const char* sign : {"epoch 1/2  20 %", "epoch 2/2  50 %"}) {
+    const ChildResult stopped = interrupt(arguments({"--resume", file}), sign);
+    CHECK(stopped.status == 130);
+    CHECK(stopped.output.find("mnist: interrupted; the same command goes on from " + file) !=
+          std::string::npos);
+    CHECK(load(file).at("batches.batch").item() > 0);
+  }
+  const ChildResult finished = mnist(arguments({"--json", "--resume", file}));
+  REQUIRE(finished.status == 0);
+  Json resumed = Json::parse(finished.output);
+  CHECK(resumed["epochs"].size() == 2);
+  CHECK(load(file).at("batches.epoch").item() == 2);
+  forget_times(straight);
+  forget_times(resumed);
+  CHECK(resumed == straight);
+
+  // A run that is complete is only tested.
+  Json again = Json::parse(mnist(arguments({"--json", "--resume", file})).output);
+  forget_times(again);
+  CHECK(again == straight);
+
+  const ChildResult other = mnist(arguments({"--resume", file, "--lr", "0.5"}), true);
+  CHECK(other.status == 1);
+  CHECK(other.output.find("give the same options, or another file") != std::string::npos);
 }
 
 TEST_CASE("mnist: every optimizer and the CNN run") {
