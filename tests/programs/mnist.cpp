@@ -135,7 +135,7 @@ TEST_CASE("mnist: interrupted and resumed it gives the same numbers as in one go
   const std::string file = data / "run.safetensors";
   const auto arguments = [&](const Arguments& more) {
     Arguments all{"--data", data.path(), "--model", "mlp",       "--batch-size",
-                  "16",     "--epochs",  "3",       "--workers", "2"};
+                  "16",     "--epochs",  "2",       "--workers", "2"};
     all.insert(all.end(), more.begin(), more.end());
     return all;
   };
