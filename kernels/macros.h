@@ -5,7 +5,10 @@
 #if defined(__CUDACC__)
 #define MP_INLINE __host__ __device__ __forceinline__
 #define MP_UNROLL _Pragma("unroll")
+#define MP_PRAGMA(text) _Pragma(#text)
+#define MP_UNROLL_BY(count) MP_PRAGMA(unroll count)
 #else
 #define MP_INLINE inline __attribute__((always_inline))
 #define MP_UNROLL
+#define MP_UNROLL_BY(count)
 #endif

@@ -2,16 +2,10 @@
 
 #include "kernels/cuda/bad_index.h"
 #include "kernels/cuda/cublas.h"
-#include "kernels/cuda/missing.h"
 #include "kernels/cuda/workspace.h"
 
 namespace miniparallel::kernels {
 namespace cuda {
-namespace {
-
-constexpr Attention attention{.forward = Missing<"attention">(), .backward = Missing<"attention">()};
-
-}  // namespace
 
 void release() {
   release_cublas();
@@ -22,7 +16,7 @@ void release() {
 }  // namespace cuda
 
 const Backend& cuda_backend() {
-  static const Backend backend{.attention = cuda::attention,
+  static const Backend backend{.attention = cuda::attention(),
                                .conv2d = cuda::conv2d(),
                                .cross_entropy = cuda::cross_entropy(),
                                .elementwise = cuda::elementwise(),

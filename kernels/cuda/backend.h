@@ -8,6 +8,7 @@ const Backend& cuda_backend();
 
 namespace cuda {
 
+const Attention& attention();
 const Conv2d& conv2d();
 const CrossEntropy& cross_entropy();
 const Elementwise& elementwise();

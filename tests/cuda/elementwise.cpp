@@ -185,12 +185,5 @@ TEST_CASE("a call whose offsets need more than 31 bits is split into calls that 
   }
 }
 
-TEST_CASE("ops without a CUDA kernel say so") {
-  const Simulated machine;
-  const Tensor x = ones({1, 1, 2, 2}, {.device = gpu});
-  CHECK_THROWS_WITH_AS(scaled_dot_product_attention(x, x, x),
-                       doctest::Contains("attention: there is no CUDA kernel for it"), Error);
-}
-
 }  // namespace
 }  // namespace miniparallel

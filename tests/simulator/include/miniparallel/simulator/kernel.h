@@ -10,3 +10,8 @@
 #include "miniparallel/simulator/intrinsics.h"
 #include "miniparallel/simulator/launch.h"
 #include "miniparallel/simulator/warp.h"
+
+/// A hint about registers, which a simulated GPU has no need of.
+#ifndef __launch_bounds__
+#define __launch_bounds__(...)
+#endif
