@@ -8,6 +8,7 @@
 #include <miniparallel/device.h>
 #include <miniparallel/dtype.h>
 #include <miniparallel/error.h>
+#include <miniparallel/image.h>
 #include <miniparallel/io.h>
 #include <miniparallel/log.h>
 #include <miniparallel/memory.h>
@@ -20,5 +21,6 @@
 #include <miniparallel/shape.h>
 #include <miniparallel/state_dict.h>
 #include <miniparallel/tensor.h>
+#include <miniparallel/tensorboard.h>
 #include <miniparallel/threads.h>
 #include <miniparallel/version.h>
