@@ -17,8 +17,9 @@ void check_options(const DataLoaderOptions& options, std::int64_t size) {
 }
 
 void check_position(const LoaderPosition& position) {
-  check(position.epoch >= 0 && position.batch >= 0, "DataLoader: epoch ", position.epoch, ", batch ",
-        position.batch, " is no position to resume at; take one from position()");
+  constexpr std::int64_t kMost = std::int64_t{1} << 27;  // epochs whose examples have streams of their own
+  check(position.epoch >= 0 && position.epoch < kMost && position.batch >= 0, "DataLoader: epoch ",
+        position.epoch, ", batch ", position.batch, " is no position to resume at; take one from position()");
 }
 
 StateDict loader_state(const LoaderPosition& position, std::int64_t examples, std::int64_t batch_size) {

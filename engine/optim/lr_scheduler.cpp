@@ -1,6 +1,7 @@
 #include <miniparallel/optim/lr_scheduler.h>
 
 #include "engine/error.h"
+#include "engine/optim/count.h"
 
 #include <algorithm>
 #include <cmath>
@@ -38,8 +39,7 @@ PreparedLoad LRScheduler::prepare_load(const StateDict& state) {
   for (const double rate : base) {
     check(rate >= 0, name_, "::load_state_dict: a base rate is ", rate, "; it must be at least 0");
   }
-  const auto count = state.at("count").item<std::int64_t>();
-  check(count >= 0, name_, "::load_state_dict: count is ", count, "; it must be at least 0");
+  const std::int64_t count = checked_count(name_, "count", state.at("count"), 0);
   return [this, count, base = std::move(base)] {
     count_ = count;
     std::ranges::copy(base, base_.begin());

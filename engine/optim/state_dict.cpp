@@ -2,6 +2,7 @@
 #include <miniparallel/optim/optimizer.h>
 
 #include "engine/error.h"
+#include "engine/optim/count.h"
 
 #include <set>
 
@@ -93,9 +94,7 @@ PreparedLoad Optimizer::prepare_load(const StateDict& state) {
 void Optimizer::load_slot(Slot& slot, std::size_t number, const StateDict& state) const {
   const NoGradGuard no_grad;
   const auto step = state.find(state_key(number, "step"));
-  slot.step = step == state.end() ? 0 : step->second.item<std::int64_t>();
-  check(step == state.end() || slot.step > 0, name_, "::load_state_dict: ", state_key(number, "step"), " is ",
-        slot.step, "; it must be at least 1");
+  slot.step = step == state.end() ? 0 : checked_count(name_, step->first, step->second, 1);
   slot.state = {};
   if (slot.step == 0) return;
   const auto names = state_names(slot.group);

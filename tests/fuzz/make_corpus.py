@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes the small files that the fuzzers start from: valid ones of every kind, and some near misses."""
 import gzip
+import json
 import shutil
 import struct
 from pathlib import Path
@@ -44,3 +45,45 @@ for file in (Path(__file__).parent.parent / "data" / "safetensors").glob("*.safe
     shutil.copy(file, corpus / "safetensors")
 header = b'{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"F8_E4M3","shape":[1],"data_offsets":[2,3]}}'
 put("safetensors", "overlap", struct.pack("<Q", len(header)) + header + bytes(4))
+
+
+def safetensors(notes, tensors):
+    header, data = {"__metadata__": notes}, b""
+    for name, (dtype, shape, elements) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(elements)]}
+        data += elements
+    text = json.dumps(header, separators=(",", ":")).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def whole(*values):
+    return "I64", [], struct.pack("<q", *values)
+
+
+def number(*values):
+    return "F64", [], struct.pack("<d", *values)
+
+
+# What tests/fuzz/checkpoint.cpp loads.
+kinds = {"model": "model", "optimizer": "SGD", "scheduler": "StepLR", "batches": "DataLoader", "epoch": "whole number",
+         "best": "number", "flag": "bool", "text": "text", "losses": "numbers", "counts": "whole numbers",
+         "random": "random numbers"}
+notes = {"format": "miniparallel checkpoint", "version": "1"} | {"part." + name: kind for name, kind in kinds.items()}
+options = {"lr": 0.1, "momentum": 0.9, "dampening": 0, "weight_decay": 0, "nesterov": 0}
+run = {
+    "model.weight": ("F32", [2, 2], bytes(16)), "model.bias": ("F32", [2], bytes(8)),
+    **{"optimizer.groups.0." + name: number(value) for name, value in options.items()},
+    "optimizer.state.0.step": whole(3), "optimizer.state.0.momentum_buffer": ("F32", [2, 2], bytes(16)),
+    "scheduler.count": whole(3), "scheduler.base_lrs": ("F64", [1], struct.pack("<d", 0.1)),
+    "batches.seed": whole(1), "batches.epoch": whole(1), "batches.batch": whole(1), "batches.examples": whole(5),
+    "batches.batch_size": whole(2),
+    "epoch": whole(1), "best": number(0.5), "flag": ("BOOL", [], b"\1"), "text": ("U8", [3], b"abc"),
+    "losses": ("F64", [2], bytes(16)), "counts": ("I64", [1], bytes(8)),
+    "random.seed": whole(1), "random.ordinal": whole(2),
+}
+put("checkpoint", "run", safetensors(notes, run))
+put("checkpoint", "newer", safetensors(notes | {"version": "2"}, run))
+put("checkpoint", "other_optimizer", safetensors(notes | {"part.optimizer": "Adam"}, run))
+put("checkpoint", "model_alone", safetensors({key: note for key, note in notes.items() if "." not in key or "model" in key or "random" in key},
+                                             {name: tensor for name, tensor in run.items() if "model" in name or "random" in name}))
+put("checkpoint", "last_of_all", safetensors(notes, run | {"batches.epoch": whole(2**62), "scheduler.count": whole(2**63 - 1)}))

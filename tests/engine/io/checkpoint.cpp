@@ -252,9 +252,13 @@ TEST_CASE("checkpoint: the last part's failure leaves the first ones alone") {
            "batch 2 of an epoch of 10 examples in batches of 4, here are 10 in batches of 3");
   contains(with("batches.seed", Tensor()), "no whole number 'seed'");
   contains(with("scheduler.count", scalar_tensor(-1)), "count is -1");
+  contains(with("scheduler.count", scalar_tensor(std::numeric_limits<std::int64_t>::max())),
+           "StepLR::load_state_dict: count is 9.22337e+18; it must be a whole number of at least 0");
   contains(with("scheduler.base_lrs", ones({2}, {.dtype = float64})), "of 2 parameter groups");
   contains(with("optimizer.groups.0.lr", scalar_tensor(-1.0, {.dtype = float64})), "lr is -1");
-  contains(with("optimizer.state.0.step", scalar_tensor(0)), "it must be at least 1");
+  for (const double step : {0.0, 1.5, -1.0, 1e300, std::numeric_limits<double>::quiet_NaN()})
+    contains(with("optimizer.state.0.step", scalar_tensor(step, {.dtype = float64})), "state.0.step is ");
+  contains(with("batches.epoch", scalar_tensor(std::int64_t{1} << 60)), "no position to resume at");
   contains(with("model.second.bias", ones({4})), "second.bias: the model has [3], the state dict [4]");
 }
 
