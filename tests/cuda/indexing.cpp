@@ -1,0 +1,81 @@
+#include <miniparallel/random.h>
+
+#include "compare.h"
+#include "simulated.h"
+
+namespace miniparallel::testing {
+namespace {
+
+const Device gpu = Device::cuda(0);
+
+/// The gradient of a table for indices of its rows, of random gradients.
+Tensor embedding_gradient(const Tensor& indices, std::int64_t rows, std::int64_t width, DType dtype,
+                          Device device, std::int64_t padding = -1) {
+  manual_seed(1);
+  const Tensor g = randn({indices.numel(), width}, {.dtype = dtype}).to(device);
+  const Tensor table = zeros({rows, width}, {.dtype = dtype, .device = device}).requires_grad_();
+  embedding(table, indices.to(device), padding).backward(g);
+  return table.grad().cpu();
+}
+
+/// Rows are added in the order of the indices on both devices, so to the bit.
+void check_exact(const Tensor& indices, std::int64_t rows, std::int64_t width, std::int64_t padding = -1) {
+  INFO(indices.numel(), " indices of ", rows, " rows of ", width);
+  for (const DType dtype : {float32, float64})
+    CHECK(bit_equal({embedding_gradient(indices, rows, width, dtype, gpu, padding)},
+                    {embedding_gradient(indices, rows, width, dtype, Device::cpu(), padding)}));
+}
+
+TEST_CASE("the gradient of an embedding is exact, however often rows repeat") {
+  for (const std::uint64_t seed : {0u, 3u}) {
+    simulator::Machine one = simulator::machine_with(1);
+    one.seed = seed;
+    const Simulated machine(one);
+    manual_seed(2);
+    for (const std::int64_t count : {1, 2, 33, 255, 256, 257, 700, 5000})
+      for (const std::int64_t rows : {1, 7, 100'000}) check_exact(randint(0, rows, {count}), rows, 3);
+    check_exact(arange(300), 300, 33);
+    check_exact(arange(299, -1, -1), 300, 70);
+    check_exact(randint(0, 9, {600}).to(int32), 9, 5);
+    check_exact(randint(0, 9, {600}), 9, 5, 4);
+    check_exact(full({40}, 2, {.dtype = int64}), 3, 5, 2);
+  }
+}
+
+TEST_CASE("more indices than are sorted at once, in a number of launches that hardly depends on them") {
+  const Simulated machine;
+  manual_seed(3);
+  check_exact(randint(0, 50, {140'000}), 50, 2);
+  const Tensor indices = randint(0, 1000, {65536}).to(gpu), g = ones({65536, 1}, {.device = gpu});
+  const Tensor table = zeros({1000, 1}, {.device = gpu}).requires_grad_();
+  const Tensor y = embedding(table, indices);
+  const auto before = simulator::counters();
+  y.backward(g);
+  CHECK((simulator::counters() - before).kernels < 15);
+}
+
+TEST_CASE("the gradient of index_select along every dimension") {
+  const Simulated machine;
+  manual_seed(4);
+  for (const DType dtype : {float32, float64})
+    for (const int dim : {0, 1, 2}) {
+      const auto select = [dim](const Tensors& x) {
+        return index_select(x[0], dim, tensor({2, 0, 2, 2, 1, 0}).to(x[0].device()));
+      };
+      check_like_cpu(select, {random_leaf({3, 4, 37}, dtype)}, gpu);
+      check_like_cpu(select, {random_leaf({35, 3, 4}, dtype)}, gpu);
+    }
+}
+
+TEST_CASE("a bad index is reported, and the others are added") {
+  const Simulated machine;
+  const Tensor x = zeros({3, 2}, {.device = gpu}).requires_grad_();
+  const Tensor y = index_select(x, 0, tensor({2, 5, 2}).to(gpu));
+  CHECK_THROWS_WITH_AS(synchronize(gpu), doctest::Contains("index_select: index 5 is out of range"), Error);
+  y.backward(ones_like(y));
+  CHECK_THROWS_WITH_AS(synchronize(gpu), doctest::Contains("index_select: index 5 is out of range"), Error);
+  CHECK(x.grad().to_vector<float>() == std::vector<float>{0, 0, 0, 0, 2, 2});
+}
+
+}  // namespace
+}  // namespace miniparallel::testing
