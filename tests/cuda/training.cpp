@@ -15,15 +15,41 @@ struct Mlp {
   nn::Linear second{32, 5};
 
   Tensor operator()(const Tensor& x) { return second(drop(relu(first(x)))); }
+  static Tensor inputs() { return randn({48, 20}); }
+  static Tensor targets() { return randint(0, 5, {48}); }
+  using Optimizer = optim::Adam;
 };
 
-/// The losses of `steps` steps with Adam on one batch.
+/// A language model of one block: of 3 texts of 11 tokens, each token's next.
+struct Transformer {
+  nn::Embedding tokens{23, 12}, positions{11, 12};
+  nn::Buffer places{arange(11)};
+  nn::LayerNorm norm1{12};
+  nn::MultiheadAttention attention{12, 3};
+  nn::LayerNorm norm2{12};
+  nn::Linear wide{12, 48}, narrow{48, 12};
+  nn::LayerNorm norm3{12};
+  nn::Linear logits{12, 23};
+
+  Tensor operator()(const Tensor& x) {
+    Tensor h = tokens(x) + positions(places);
+    h = h + attention(norm1(h), {.causal = true});
+    h = h + narrow(gelu(wide(norm2(h))));
+    return logits(norm3(h)).flatten(0, 1);
+  }
+  static Tensor inputs() { return randint(0, 23, {3, 11}); }
+  static Tensor targets() { return randint(0, 23, {33}); }
+  using Optimizer = optim::AdamW;
+};
+
+/// The losses of `steps` steps on one batch.
+template <class Net>
 std::vector<double> train(Device device, int steps, std::vector<simulator::Counters>* per_step = nullptr) {
   manual_seed(3);
-  Mlp net;
-  const Tensor x = randn({48, 20}), target = randint(0, 5, {48});
+  Net net;
+  const Tensor x = Net::inputs(), target = Net::targets();
   to(net, device);
-  optim::Adam optimizer(parameters(net), {.lr = 1e-2});
+  typename Net::Optimizer optimizer(parameters(net), {.lr = 1e-2});
   const Tensor images = x.to(device), labels = target.to(device);
   Tensor losses = zeros({steps}, {.device = device});
   for (int i = 0; i < steps; ++i) {
@@ -38,22 +64,29 @@ std::vector<double> train(Device device, int steps, std::vector<simulator::Count
   return losses.to_vector<double>();
 }
 
-TEST_CASE("training with dropout follows the CPU's losses") {
+template <class Net>
+void check_losses(int steps) {
   for (const std::uint64_t seed : {0u, 5u}) {
     simulator::Machine one = simulator::machine_with(1);
     one.seed = seed;
     const Simulated machine(one);
-    const std::vector<double> expected = train(Device::cpu(), 30), got = train(Device::cuda(0), 30);
+    const std::vector<double> expected = train<Net>(Device::cpu(), steps),
+                              got = train<Net>(Device::cuda(0), steps);
     CHECK(expected.back() < expected.front() * 0.8);
     for (std::size_t i = 0; i < got.size(); ++i)
       CHECK(std::abs(got[i] - expected[i]) <= 1e-5 * std::abs(expected[i]));
   }
 }
 
-TEST_CASE("a steady step neither waits nor allocates, and issues the same work every time") {
+TEST_CASE("training with dropout follows the CPU's losses") { check_losses<Mlp>(30); }
+
+TEST_CASE("a transformer block's training follows the CPU's losses") { check_losses<Transformer>(10); }
+
+template <class Net>
+void check_steady_steps() {
   const Simulated machine;
   std::vector<simulator::Counters> steps;
-  train(Device::cuda(0), 8, &steps);
+  train<Net>(Device::cuda(0), 8, &steps);
   for (std::size_t i = 4; i < steps.size(); ++i) {
     CHECK(steps[i].host_synchronizations == 0);
     CHECK(steps[i].allocations == 0);
@@ -63,6 +96,14 @@ TEST_CASE("a steady step neither waits nor allocates, and issues the same work e
     CHECK(steps[i].kernels == steps[4].kernels);
   }
   MESSAGE("launches per step: ", steps[4].kernels, " kernels, ", steps[4].library_calls, " library calls");
+}
+
+TEST_CASE("a steady step neither waits nor allocates, and issues the same work every time") {
+  check_steady_steps<Mlp>();
+}
+
+TEST_CASE("a steady step of a transformer block neither waits nor allocates") {
+  check_steady_steps<Transformer>();
 }
 
 TEST_CASE("a label out of range is reported at the next synchronisation, and once") {
