@@ -30,7 +30,7 @@ Tensor scatter(const Rows& rows, const Tensor& g, const Tensor& index, const Sha
 /// `shape`: of the result, whose elements are those of `x` with `index.numel()` rows in dimension `rows.dim`.
 Tensor gather(const Rows& rows, const Tensor& input, const Tensor& index, const Shape& shape) {
   const Tensor x = input.contiguous();
-  const Tensor y = make_tensor(shape, x.dtype(), x.device());
+  Tensor y = make_tensor(shape, x.dtype(), x.device());
   backend(x).indexing.gather(x.dtype(), make_args(rows, x.shape(), index), raw(x), raw(y), stream(x));
   return y;
 }

@@ -68,6 +68,7 @@ namespace {
 
 std::vector<Adam::Group> as_adam(const std::vector<AdamW::Group>& groups) {
   std::vector<Adam::Group> converted;
+  converted.reserve(groups.size());
   for (const auto& [parameters, options] : groups)
     converted.push_back({parameters, {options.lr, options.betas, options.eps, options.weight_decay}});
   return converted;
