@@ -4,6 +4,7 @@
 
 #include <miniparallel/autograd.h>
 #include <miniparallel/checkpoint.h>
+#include <miniparallel/cuda.h>
 #include <miniparallel/data.h>
 #include <miniparallel/device.h>
 #include <miniparallel/dtype.h>

@@ -7,7 +7,7 @@
 // The op that README works through, as README has it.
 
 namespace miniparallel::kernels::functors {
-#include "snippets/softplus.inc"
+#include "snippets/README/softplus.inc"
 }  // namespace miniparallel::kernels::functors
 
 using miniparallel::kernels::functors::Softplus;

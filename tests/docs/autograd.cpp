@@ -1,0 +1,58 @@
+#include <doctest/doctest.h>
+#include <miniparallel/miniparallel.h>
+
+#include <iostream>
+#include <sstream>
+
+#include "tests/docs/captured.h"
+
+// The code of docs/autograd.md.
+
+using namespace miniparallel;
+
+TEST_CASE("docs/autograd: backward") {
+  const test::Captured captured(std::cout);
+#include "snippets/autograd/backward.inc"
+  CHECK(captured.text() == "tensor([2., 4., 6.])");
+}
+
+TEST_CASE("docs/autograd: no grad") {
+#include "snippets/autograd/no_grad.inc"
+  CHECK(!constant.requires_grad());
+  CHECK(equal(constant, weight.detach()));
+}
+
+TEST_CASE("docs/autograd: second derivative") {
+#include "snippets/autograd/second.inc"
+  CHECK(slope.item() == doctest::Approx(12));
+  CHECK(curvature.item() == doctest::Approx(12));
+}
+
+TEST_CASE("docs/autograd: a penalty on the gradient") {
+#include "snippets/autograd/penalty.inc"
+  CHECK(weight.grad().defined());
+}
+
+TEST_CASE("docs/autograd: hooks") {
+  const test::Captured captured(std::cout);
+#include "snippets/autograd/hooks.inc"
+  CHECK(equal(middle.grad(), ones({3})));
+  CHECK(allclose(x.grad(), 2 * middle.detach()));
+  CHECK(captured.text().find("exp") != std::string::npos);
+}
+
+TEST_CASE("docs/autograd: the message is the one on the page") {
+  const auto run = [] {
+#include "snippets/autograd/version.inc"
+  };
+  CHECK_THROWS_WITH_AS(
+      run(),
+      "backward: a tensor of shape [2] that mul saved was written in place since (version 1, "
+      "saved at 0); write to a clone instead",
+      Error);
+}
+
+TEST_CASE("docs/autograd: check") {
+#include "snippets/autograd/check.inc"
+  CHECK(difference == "");
+}

@@ -1,0 +1,48 @@
+#include <doctest/doctest.h>
+#include <miniparallel/miniparallel.h>
+
+#include <iostream>
+
+#include "tests/docs/captured.h"
+#include "tests/support/temporary_folder.h"
+
+// The code of docs/data.md.
+
+using namespace miniparallel;
+
+namespace docs_data {
+#include "snippets/data/dataset.inc"
+}  // namespace docs_data
+using namespace docs_data;
+
+TEST_CASE("docs/data: loader") {
+#include "snippets/data/loader.inc"
+  auto& [images, labels, names] = *batches.begin();
+  CHECK(images.shape() == Shape{32, 1, 8, 8});
+  CHECK(labels.dtype() == int64);
+  CHECK(names.size() == 32);
+}
+
+TEST_CASE("docs/data: tensors") {
+  const test::Captured captured(std::cout);
+#include "snippets/data/tensors.inc"
+  CHECK(captured.text().find("[10, 4]\n") == 0);
+}
+
+TEST_CASE("docs/data: augmentation and parts") {
+#include "snippets/data/augmentation.inc"
+  CHECK(std::get<0>(*batches.begin()).shape() == Shape{32, 1, 8, 8});
+#include "snippets/data/subset.inc"
+  CHECK(some.get(2).name == "shape 11");
+  CHECK(drawn.size() == 16);
+}
+
+TEST_CASE("docs/data: files") {
+  const testing::TemporaryFolder folder;
+  const std::string path = folder / "flats.csv";
+  testing::write_text(path, "area_m2,rooms,price_thousand\n70,3,290.5\n25,1,110\n");
+#include "snippets/data/files.inc"
+  CHECK(x.shape() == Shape{2, 2});
+  CHECK(y[0][0].item() == 290.5);
+  CHECK(cell == "3");
+}

@@ -1,0 +1,42 @@
+#include <doctest/doctest.h>
+#include <miniparallel/miniparallel.h>
+
+#include <iostream>
+
+#include "tests/docs/captured.h"
+
+// The code of docs/models.md.
+
+using namespace miniparallel;
+
+namespace docs_models {
+#include "snippets/models/net.inc"
+}  // namespace docs_models
+using docs_models::Net;
+
+TEST_CASE("docs/models: names, parameters, functions") {
+  const test::Captured captured(std::cout);
+#include "snippets/models/use_net.inc"
+  CHECK(captured.text().find("blocks.1.fc.weight [32, 32]\n") != std::string::npos);
+  CHECK(captured.text().find("blocks.2.norm (LayerNorm)") != std::string::npos);
+#include "snippets/models/functions.inc"
+  CHECK(!net.drop.training);
+  CHECK(net.input.weight.dtype() == float64);
+  CHECK(same.output.weight.is_same(net.output.weight));
+  CHECK(!other.output.weight.is_same(net.output.weight));
+}
+
+TEST_CASE("docs/models: training") {
+  manual_seed(1);
+  Net net;
+  const Tensor before = net.output.weight.detach().clone();
+#include "snippets/models/training.inc"
+  CHECK(!equal(net.output.weight.detach(), before));
+  optim::Adam groups({{parameters(net.input), {.lr = 1e-4}}, {parameters(net.output)}});
+  CHECK(groups.lr(0) == 1e-4);
+}
+
+TEST_CASE("docs/models: sequential") {
+#include "snippets/models/sequential.inc"
+  CHECK(logits.shape() == Shape{4, 10});
+}

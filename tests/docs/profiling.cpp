@@ -1,0 +1,26 @@
+#include <doctest/doctest.h>
+#include <miniparallel/miniparallel.h>
+#include <miniparallel/profiler.h>
+
+#include <filesystem>
+#include <iostream>
+
+#include "tests/docs/captured.h"
+#include "tests/support/temporary_folder.h"
+
+// The code of docs/profiling.md.
+
+using namespace miniparallel;
+
+TEST_CASE("docs/profiling: the trace and the table") {
+  const testing::TemporaryFolder folder;
+  const std::string file = folder / "trace.json";
+  Tensor x = randn({16, 16});
+  x.requires_grad_();
+#include "snippets/profiling/profile.inc"
+  CHECK(std::filesystem::file_size(file) > 100);
+
+  const test::Captured captured(std::cout);
+#include "snippets/profiling/table.inc"
+  CHECK(captured.text().find("matmul.multiply: 1 calls") != std::string::npos);
+}

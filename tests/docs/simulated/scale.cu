@@ -1,0 +1,1 @@
+#include "snippets/simulated-gpu/scale.inc"
