@@ -14,8 +14,10 @@
 #include <iostream>
 #include <memory>
 
+#include "event_log.h"
 #include "find_data.h"
 #include "options.h"
+#include "plot.h"
 #include "progress.h"
 #include "report.h"
 #include "resume.h"
@@ -58,7 +60,7 @@ std::unique_ptr<optim::Optimizer> make_optimizer(const Model& model, const Optio
 template <class Model>
 void train_epoch(Model& model, data::DataLoader<data::Mnist>& batches, optim::Optimizer& optimizer,
                  optim::LRScheduler& scheduler, Device device, Scores& scores, Progress& progress,
-                 Resume& resume) {
+                 Resume& resume, EventLog& log) {
   train(model);  // dropout is on
   for (auto& [images, labels] : batches) {
     const Tensor logits = model(images.to(device)), targets = labels.to(device);
@@ -69,6 +71,7 @@ void train_epoch(Model& model, data::DataLoader<data::Mnist>& batches, optim::Op
     optimizer.zero_grad();
     scores.add(loss, logits, targets);
     progress.show(scores);
+    log.add_batch(scores, optimizer.lr(), batches.position());
     resume.stop_if_interrupted();
   }
 }
@@ -82,6 +85,7 @@ Scores test(Model& model, data::DataLoader<data::Mnist>& batches, Device device)
   for (auto& [images, labels] : batches) {
     const Tensor logits = model(images.to(device)), targets = labels.to(device);
     scores.add(cross_entropy(logits, targets), logits, targets);
+    scores.add_mistakes(logits, targets);
   }
   return scores;
 }
@@ -106,24 +110,30 @@ void run(Model model, const Options& options) {
       *optimizer, {.t_max = std::max<std::int64_t>(options.epochs * train_batches.size(), 1)});
 
   Report report(options, source, device, num_parameters(model));
+  Plot plot(options, source, test_batches.dataset());
+  EventLog log(options, train_batches.size());
   Scores trained, tested;
   Resume resume(options, {{"model", model},
                           {"optimizer", *optimizer},
                           {"scheduler", scheduler},
                           {"batches", train_batches},
                           {"scores", trained},
-                          {"report", report}});
+                          {"report", report},
+                          {"plot", plot}});
   while (train_batches.position().epoch < options.epochs) {
     Progress progress(train_batches.position().epoch + 1, options, train_batches.dataset().size());
-    train_epoch(model, train_batches, *optimizer, scheduler, device, trained, progress, resume);
+    train_epoch(model, train_batches, *optimizer, scheduler, device, trained, progress, resume, log);
     tested = test(model, test_batches, device);
     report.add_epoch(trained, tested);
+    plot.add_epoch(trained, tested);
+    log.add_epoch(trained, tested, state_dict(model), test_batches.dataset());
     trained = {};
     if (!options.save.empty()) save(model, options.save);
     resume.save();
   }
   if (tested.images() == 0) tested = test(model, test_batches, device);
   report.finish(tested);
+  plot.write(tested);
 }
 
 int main(int argc, char** argv) try {

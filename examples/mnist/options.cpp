@@ -23,6 +23,8 @@ Options parse_options(int argc, char** argv) {
       "  mnist --save digits.safetensors                keep the weights after each epoch ...\n"
       "  mnist --load digits.safetensors --epochs 0     ... and test them later\n"
       "  mnist --resume run.safetensors                 stop with Ctrl-C; the same command goes on\n"
+      "  mnist --plot mnist.svg                         curves and mistakes, for a browser\n"
+      "  mnist --log-dir runs/first                     ... and tensorboard --logdir runs\n"
       "  mnist --json > result.json                     numbers for a program, text on stderr");
 
   app.add_option("--data", options.data,
@@ -57,6 +59,10 @@ Options parse_options(int argc, char** argv) {
   app.add_option("--resume", options.resume,
                  "keep a checkpoint in this file, after each epoch and on Ctrl-C, and go on from it where\n"
                  "it exists: as if the run had not been interrupted");
+  app.add_option("--plot", options.plot,
+                 "draw the curves of loss and accuracy, and the worst mistakes, after each epoch (SVG)");
+  app.add_option("--log-dir", options.log_dir,
+                 "folder for TensorBoard: loss of each batch, scores, weights, mistakes");
   app.add_option("--device", options.device, "where to compute; auto: a GPU where there is one")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();

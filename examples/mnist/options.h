@@ -13,6 +13,7 @@ struct Options {
   int workers = 0;
   std::uint64_t seed = 1;
   std::string save, load, resume;
+  std::string plot, log_dir;
   std::string device = "auto";
   bool json = false;
 };

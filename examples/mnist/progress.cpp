@@ -1,5 +1,6 @@
 #include "progress.h"
 
+#include <miniparallel/ops.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -15,8 +16,26 @@ void Scores::add(const Tensor& loss, const Tensor& logits, const Tensor& targets
   const auto right = targets.to_vector<std::int64_t>();
   for (std::size_t i = 0; i < right.size(); ++i) ++counts_.at(right[i]).at(guesses[i]);
   images_ += targets.numel();
-  loss_ += loss.item() * static_cast<double>(targets.numel());
+  losses_.push_back(loss.item());
+  loss_ += losses_.back() * static_cast<double>(targets.numel());
   last_ = Clock::now();
+}
+
+void Scores::add_mistakes(const Tensor& logits, const Tensor& targets) {
+  const auto probabilities = miniparallel::softmax(logits.detach(), 1).to_vector<double>();
+  const auto guesses = logits.detach().argmax(1).to_vector<std::int64_t>();
+  const auto right = targets.to_vector<std::int64_t>();
+  for (std::size_t i = 0; i < right.size(); ++i, ++searched_)
+    if (guesses[i] != right[i])
+      mistakes_.push_back({searched_, static_cast<int>(right[i]), static_cast<int>(guesses[i]),
+                           probabilities[i * kClasses + static_cast<std::size_t>(guesses[i])]});
+}
+
+std::vector<Mistake> Scores::worst_mistakes(std::size_t most) const {
+  std::vector<Mistake> worst(std::min(most, mistakes_.size()));
+  std::ranges::partial_sort_copy(mistakes_, worst, std::ranges::greater(), &Mistake::confidence,
+                                 &Mistake::confidence);
+  return worst;
 }
 
 double Scores::accuracy() const {
@@ -27,6 +46,7 @@ double Scores::accuracy() const {
 
 miniparallel::StateDict Scores::state_dict() const {
   return {{"counts", miniparallel::from_data(counts_.data(), {kClasses, kClasses}, miniparallel::int64)},
+          {"losses", miniparallel::from_data(losses_.data(), {std::ssize(losses_)}, miniparallel::float64)},
           {"loss", miniparallel::scalar_tensor(loss_, {.dtype = miniparallel::float64})},
           {"seconds", miniparallel::scalar_tensor(seconds(), {.dtype = miniparallel::float64})}};
 }
@@ -38,6 +58,7 @@ miniparallel::PreparedLoad Scores::prepare_load(const miniparallel::StateDict& s
     loaded.counts_[i / kClasses][i % kClasses] = counts.at(i);
     loaded.images_ += counts[i];
   }
+  loaded.losses_ = state.at("losses").to_vector<double>();
   loaded.loss_ = state.at("loss").item();
   const std::chrono::duration<double> before(state.at("seconds").item());
   loaded.start_ -= std::chrono::duration_cast<Clock::duration>(before);

@@ -7,8 +7,16 @@
 #include <chrono>
 #include <cstdint>
 #include <iosfwd>
+#include <vector>
 
 #include "options.h"
+
+/// A test image that was taken for another class.
+struct Mistake {
+  std::int64_t image;  ///< its place in the data set
+  int target, guess;
+  double confidence;  ///< the model's probability of the guess
+};
 
 /// How well the model did on the images so far.
 class Scores {
@@ -20,12 +28,20 @@ class Scores {
   void add(const miniparallel::Tensor& loss, const miniparallel::Tensor& logits,
            const miniparallel::Tensor& targets);
 
+  /// Looks for mistakes in a batch of a pass in the data set's order.
+  void add_mistakes(const miniparallel::Tensor& logits, const miniparallel::Tensor& targets);
+
   std::int64_t images() const { return images_; }
   double loss() const { return images_ ? loss_ / static_cast<double>(images_) : 0; }
   double accuracy() const;  ///< 0 to 1
   double seconds() const { return std::chrono::duration<double>(last_ - start_).count(); }
   /// Images of class `target` that were taken for class `guess`.
   std::int64_t count(int target, int guess) const { return counts_.at(target).at(guess); }
+
+  /// Of each batch so far.
+  const std::vector<double>& losses() const { return losses_; }
+  /// Those of the highest confidence, the highest first.
+  std::vector<Mistake> worst_mistakes(std::size_t most) const;
 
   /// For a checkpoint in the middle of an epoch.
   miniparallel::StateDict state_dict() const;
@@ -35,6 +51,9 @@ class Scores {
   Clock::time_point start_ = Clock::now(), last_ = start_;
   std::int64_t images_ = 0;
   double loss_ = 0;
+  std::vector<double> losses_;
+  std::int64_t searched_ = 0;  ///< images, for mistakes
+  std::vector<Mistake> mistakes_;
   std::array<std::array<std::int64_t, kClasses>, kClasses> counts_{};
 };
 

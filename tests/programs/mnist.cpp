@@ -1,6 +1,7 @@
 // Runs examples/mnist as its users do, on a tiny data set.
 
 #include <doctest/doctest.h>
+#include <expat.h>
 #include <miniparallel/io.h>
 
 #include <fcntl.h>
@@ -10,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -58,7 +60,7 @@ TEST_CASE("mnist: --help teaches every option") {
   CHECK(help.status == 0);
   for (const char* option :
        {"--data", "--epochs", "--batch-size", "--model", "--optimizer", "--lr", "--workers", "--seed",
-        "--save", "--load", "--resume", "--device", "--json", "Examples:"}) {
+        "--save", "--load", "--resume", "--plot", "--log-dir", "--device", "--json", "Examples:"}) {
     CHECK_MESSAGE(help.output.find(option) != std::string::npos, option);
   }
 }
@@ -139,7 +141,7 @@ TEST_CASE("mnist: interrupted and resumed it gives the same numbers as in one go
     all.insert(all.end(), more.begin(), more.end());
     return all;
   };
-  Json straight = Json::parse(mnist(arguments({"--json"})).output);
+  Json straight = Json::parse(mnist(arguments({"--json", "--plot", data / "straight.svg"})).output);
 
   // In the first epoch and, resumed, in the second.
   for (const char* sign : {"epoch 1/2  20 %", "epoch 2/2  50 %"}) {
@@ -149,7 +151,7 @@ TEST_CASE("mnist: interrupted and resumed it gives the same numbers as in one go
           std::string::npos);
     CHECK(load(file).at("batches.batch").item() > 0);
   }
-  const ChildResult finished = mnist(arguments({"--json", "--resume", file}));
+  const ChildResult finished = mnist(arguments({"--json", "--resume", file, "--plot", data / "resumed.svg"}));
   REQUIRE(finished.status == 0);
   Json resumed = Json::parse(finished.output);
   CHECK(resumed["epochs"].size() == 2);
@@ -157,6 +159,7 @@ TEST_CASE("mnist: interrupted and resumed it gives the same numbers as in one go
   forget_times(straight);
   forget_times(resumed);
   CHECK(resumed == straight);
+  CHECK(testing::read_text(data / "resumed.svg") == testing::read_text(data / "straight.svg"));
 
   // A run that is complete is only tested.
   Json again = Json::parse(mnist(arguments({"--json", "--resume", file})).output);
@@ -166,6 +169,77 @@ TEST_CASE("mnist: interrupted and resumed it gives the same numbers as in one go
   const ChildResult other = mnist(arguments({"--resume", file, "--lr", "0.5"}), true);
   CHECK(other.status == 1);
   CHECK(other.output.find("give the same options, or another file") != std::string::npos);
+}
+
+/// What an SVG file holds; reading it checks that it is well-formed XML.
+struct Picture {
+  std::map<std::string, int> count;                ///< of each element
+  std::map<std::string, std::vector<int>> points;  ///< of the polylines, by class
+  std::vector<std::string> images;                 ///< where they come from
+  std::string text;
+
+  explicit Picture(const std::filesystem::path& path) {
+    const std::string file = testing::read_text(path);
+    const std::unique_ptr<XML_ParserStruct, void (*)(XML_Parser)> parser(XML_ParserCreate(nullptr),
+                                                                         XML_ParserFree);
+    XML_SetUserData(parser.get(), this);
+    XML_SetStartElementHandler(parser.get(), [](void* self, const char* name, const char** attributes) {
+      static_cast<Picture*>(self)->add(name, attributes);
+    });
+    XML_SetCharacterDataHandler(parser.get(), [](void* self, const char* part, int length) {
+      static_cast<Picture*>(self)->text.append(part, static_cast<std::size_t>(length));
+    });
+    const auto status = XML_Parse(parser.get(), file.data(), static_cast<int>(file.size()), true);
+    CHECK_MESSAGE(status == XML_STATUS_OK, XML_ErrorString(XML_GetErrorCode(parser.get())));
+  }
+
+ private:
+  void add(const std::string& name, const char** attributes) {
+    std::map<std::string, std::string> values;
+    for (; attributes[0] != nullptr; attributes += 2) values[attributes[0]] = attributes[1];
+    ++count[name];
+    if (name == "polyline") {
+      const std::string& list = values.at("points");
+      points[values.at("class")].push_back(static_cast<int>(std::count(list.begin(), list.end(), ',')));
+    }
+    if (name == "image") images.push_back(values.at("href"));
+  }
+};
+
+TEST_CASE("mnist: --plot draws the curves and the worst mistakes") {
+  const TinyData data;
+  const Json result = train(data, {"--epochs", "3", "--plot", data / "plot.svg"});
+  const Picture plot(data / "plot.svg");
+  // The legend has two points for each curve; 40 images are three batches an epoch.
+  CHECK(plot.points.at("batches") == std::vector{2, 9});
+  CHECK(plot.points.at("train") == std::vector{2, 3, 2, 3});
+  CHECK(plot.points.at("test") == std::vector{2, 3, 2, 3});
+
+  const double wrong = 20 * (1 - result["test"]["accuracy"].get<double>());
+  CHECK(plot.images.size() == std::lround(wrong));
+  for (const std::string& image : plot.images)
+    CHECK(image.rfind("data:image/png;base64,iVBORw0KGgo", 0) == 0);
+  for (const char* words :
+       {"mlp on MNIST", "Loss", "Accuracy", "epoch", " %", "true: ", "predicted: ", " % sure"})
+    CHECK_MESSAGE(plot.text.find(words) != std::string::npos, words);
+
+  train(data, {"--epochs", "0", "--plot", data / "test_only.svg"});
+  CHECK(Picture(data / "test_only.svg").points.empty());
+  const ChildResult nowhere =
+      mnist({"--data", data.path(), "--epochs", "0", "--plot", "/none/plot.svg"}, true);
+  CHECK(nowhere.status == 1);
+  CHECK(nowhere.output.find("--plot: /none/plot.svg cannot be written") != std::string::npos);
+}
+
+TEST_CASE("mnist: --log-dir writes an event file") {
+  const TinyData data;
+  train(data, {"--epochs", "2", "--log-dir", data / "runs"});
+  const std::filesystem::directory_iterator files(data / "runs");
+  REQUIRE(files != end(files));
+  const std::string log = testing::read_text(files->path());
+  for (const char* tag : {"batch/loss", "batch/learning rate", "loss/train", "loss/test", "accuracy/train",
+                          "accuracy/test", "fc1.weight", "fc3.bias", "worst mistakes"})
+    CHECK_MESSAGE(log.find(tag) != std::string::npos, tag);
 }
 
 TEST_CASE("mnist: every optimizer and the CNN run") {
