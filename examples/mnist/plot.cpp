@@ -16,7 +16,7 @@ namespace {
 
 constexpr int kPerRow = 8, kRows = 3;         // of mistakes
 constexpr std::size_t kPointsPerEpoch = 100;  // of the curve of the batches
-constexpr double kWidth = 960, kMargin = 24, kChartTop = 76, kChartHeight = 320, kCellHeight = 146;
+constexpr double kWidth = 1040, kMargin = 24, kChartTop = 76, kChartHeight = 320, kCellHeight = 146;
 
 std::string percent(double share, int decimals) {
   std::ostringstream text;
