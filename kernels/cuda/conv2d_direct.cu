@@ -31,7 +31,7 @@ __global__ void conv2d_direct(DirectArgs<T> args) {
                          std::int64_t{r} * gather.rows.weight_step * gather.weight_width;
       for (int k = 0; k < gather.columns.taps; ++k) {
         const int column = k * gather.columns.tap_step;
-        const Tap tap{c * gather.source_plane + row * gather.source_width + column, row, column};
+        const Tap tap{row, column, c * gather.source_plane + row * gather.source_width + column};
         sum += w[k * gather.columns.weight_step] * read(gather, args.source, position, tap);
       }
     }

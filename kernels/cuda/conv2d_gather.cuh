@@ -77,9 +77,9 @@ struct Position {
 };
 
 /// What a tap of a channel adds to a position.
-struct Tap {
-  std::int64_t offset;
+struct alignas(16) Tap {
   int row, column;
+  std::int64_t offset;
 };
 
 /// Position `index` of all images, image by image, for a group. One beyond the last reads nothing.
@@ -104,10 +104,10 @@ MP_INLINE Tap tap_at(const Gather& gather, std::uint32_t index) {
   std::uint32_t channel = index;
   std::uint32_t i = gather.taps.divide(channel);
   const std::uint32_t j = gather.row_taps.divide(i);
-  if (channel >= gather.channels) return {0, kNowhere, kNowhere};
+  if (channel >= gather.channels) return {kNowhere, kNowhere, 0};
   const int row = static_cast<int>(i) * gather.rows.tap_step;
   const int column = static_cast<int>(j) * gather.columns.tap_step;
-  return {channel * gather.source_plane + row * gather.source_width + column, row, column};
+  return {row, column, channel * gather.source_plane + row * gather.source_width + column};
 }
 
 /// Where tap `index` is in the weights of a filter.
@@ -122,9 +122,10 @@ MP_INLINE std::int64_t weight_at(const Gather& gather, std::uint32_t index) {
 
 template <class T>
 MP_INLINE T read(const Gather& gather, const T* source, const Position& position, const Tap& tap) {
+  // Both are compared, so that they are read in one access.
   const bool inside =
-      static_cast<unsigned>(position.row + tap.row) < static_cast<unsigned>(gather.rows.size) &&
-      static_cast<unsigned>(position.column + tap.column) < static_cast<unsigned>(gather.columns.size);
+      (static_cast<unsigned>(position.row + tap.row) < static_cast<unsigned>(gather.rows.size)) &
+      (static_cast<unsigned>(position.column + tap.column) < static_cast<unsigned>(gather.columns.size));
   return inside ? source[position.source + tap.offset] : T(0);
 }
 

@@ -31,13 +31,18 @@ struct Tile {
     T at[kThreadRows][kThreadColumns];
   };
 
+  /// Where a thread stands: a warp is 8 x 4 threads, which read the least that way.
+  MP_INLINE static int x_of(int thread) { return thread % 8 + thread / 32 % (kThreadsX / 8) * 8; }
+  MP_INLINE static int y_of(int thread) { return thread / 8 % 4 + thread / (4 * kThreadsX) * 4; }
+  static_assert(kThreadsX % 8 == 0 && kThreadsY % 4 == 0);
+
   /// Rows and columns of the tile that a thread's sums belong to: runs of kVector, so that neighbouring
   /// threads read neighbouring 16 bytes.
   MP_INLINE static int row_of(int thread, int i) {
-    return (i / kVector * kThreadsY + thread / kThreadsX) * kVector + i % kVector;
+    return (i / kVector * kThreadsY + y_of(thread)) * kVector + i % kVector;
   }
   MP_INLINE static int column_of(int thread, int j) {
-    return (j / kVector * kThreadsX + thread % kThreadsX) * kVector + j % kVector;
+    return (j / kVector * kThreadsX + x_of(thread)) * kVector + j % kVector;
   }
 
   struct alignas(16) Vector {

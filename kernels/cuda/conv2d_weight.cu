@@ -156,9 +156,9 @@ __global__ void conv2d_weight_chunks(WeightGradientArgs<T> args, std::uint32_t c
 
 // --- launchers
 
-constexpr std::int64_t kEnoughBlocks = 512;
+constexpr std::int64_t kEnoughBlocks = 1024;
 constexpr std::int64_t kLeastChunk = 256;  // positions
-constexpr std::int64_t kMostChunks = 256;
+constexpr std::int64_t kMostChunks = 1024;
 
 /// Calls launch(args, chunks) for the positions of `args`, with the workspace between where there are several
 /// chunks. `blocks`: of one chunk.
@@ -181,8 +181,8 @@ void in_chunks(const WeightGradientArgs<T>& args, std::int64_t blocks, Stream st
   if (args.dweight != nullptr) first.dweight = partials;
   if (args.dbias != nullptr) first.dbias = partials + weights;
   launch(first, chunks);
-  launch_blocks(stream, conv2d_weight_chunks<T>, dim3(miniparallel::cuda::blocks(values, 32)),
-                dim3(32, kBlock / 32), args, chunks, weights, values, static_cast<const T*>(partials));
+  launch_blocks(stream, conv2d_weight_chunks<T>, dim3(miniparallel::cuda::blocks(values, 8)),
+                dim3(8, kBlock / 8), args, chunks, weights, values, static_cast<const T*>(partials));
 }
 
 template <class Tile>
@@ -203,8 +203,9 @@ template <class T>
 void weight_gradient_by_tiles(const WeightGradientArgs<T>& args, Stream stream) {
   using Narrow = Tile<T, 32, 32, 4, 4>;
   if constexpr (sizeof(T) == 4) {
-    const bool wide = args.gather.filters > Narrow::kRows && args.gather.depth() > Narrow::kColumns;
-    if (wide) return launch_tiles<Tile<T, 64, 64, 8, 4>>(args, stream);
+    using Wide = Tile<T, 64, 128, 8, 8>;
+    const bool wide = args.gather.filters > Wide::kRows / 2 && args.gather.depth() > Wide::kColumns / 2;
+    if (wide) return launch_tiles<Wide>(args, stream);
   }
   launch_tiles<Narrow>(args, stream);
 }

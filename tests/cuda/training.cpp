@@ -20,6 +20,20 @@ struct Mlp {
   using Optimizer = optim::Adam;
 };
 
+struct Cnn {
+  nn::Conv2d conv1{1, 8, 3}, conv2{8, 40, 3};
+  nn::Dropout drop1{0.25}, drop2{0.5};
+  nn::Linear fc1{640, 32}, fc2{32, 5};
+
+  Tensor operator()(Tensor x) {
+    x = max_pool2d(relu(conv2(relu(conv1(x)))), 2);
+    return fc2(drop2(relu(fc1(drop1(x).flatten(1)))));
+  }
+  static Tensor inputs() { return randn({16, 1, 12, 12}); }
+  static Tensor targets() { return randint(0, 5, {16}); }
+  using Optimizer = optim::Adam;
+};
+
 /// A language model of one block: of 3 texts of 11 tokens, each token's next.
 struct Transformer {
   nn::Embedding tokens{23, 12}, positions{11, 12};
@@ -44,12 +58,13 @@ struct Transformer {
 
 /// The losses of `steps` steps on one batch.
 template <class Net>
-std::vector<double> train(Device device, int steps, std::vector<simulator::Counters>* per_step = nullptr) {
+std::vector<double> train(Device device, int steps, double lr,
+                          std::vector<simulator::Counters>* per_step = nullptr) {
   manual_seed(3);
   Net net;
   const Tensor x = Net::inputs(), target = Net::targets();
   to(net, device);
-  typename Net::Optimizer optimizer(parameters(net), {.lr = 1e-2});
+  typename Net::Optimizer optimizer(parameters(net), {.lr = lr});
   const Tensor images = x.to(device), labels = target.to(device);
   Tensor losses = zeros({steps}, {.device = device});
   for (int i = 0; i < steps; ++i) {
@@ -65,13 +80,13 @@ std::vector<double> train(Device device, int steps, std::vector<simulator::Count
 }
 
 template <class Net>
-void check_losses(int steps) {
+void check_losses(int steps, double lr = 1e-2) {
   for (const std::uint64_t seed : {0u, 5u}) {
     simulator::Machine one = simulator::machine_with(1);
     one.seed = seed;
     const Simulated machine(one);
-    const std::vector<double> expected = train<Net>(Device::cpu(), steps),
-                              got = train<Net>(Device::cuda(0), steps);
+    const std::vector<double> expected = train<Net>(Device::cpu(), steps, lr),
+                              got = train<Net>(Device::cuda(0), steps, lr);
     CHECK(expected.back() < expected.front() * 0.8);
     for (std::size_t i = 0; i < got.size(); ++i)
       CHECK(std::abs(got[i] - expected[i]) <= 1e-5 * std::abs(expected[i]));
@@ -80,13 +95,15 @@ void check_losses(int steps) {
 
 TEST_CASE("training with dropout follows the CPU's losses") { check_losses<Mlp>(30); }
 
+TEST_CASE("a convolutional network's training follows the CPU's losses") { check_losses<Cnn>(12, 3e-3); }
+
 TEST_CASE("a transformer block's training follows the CPU's losses") { check_losses<Transformer>(10); }
 
 template <class Net>
 void check_steady_steps() {
   const Simulated machine;
   std::vector<simulator::Counters> steps;
-  train<Net>(Device::cuda(0), 8, &steps);
+  train<Net>(Device::cuda(0), 8, 1e-2, &steps);
   for (std::size_t i = 4; i < steps.size(); ++i) {
     CHECK(steps[i].host_synchronizations == 0);
     CHECK(steps[i].allocations == 0);
@@ -100,6 +117,10 @@ void check_steady_steps() {
 
 TEST_CASE("a steady step neither waits nor allocates, and issues the same work every time") {
   check_steady_steps<Mlp>();
+}
+
+TEST_CASE("a steady step of a convolutional network neither waits nor allocates") {
+  check_steady_steps<Cnn>();
 }
 
 TEST_CASE("a steady step of a transformer block neither waits nor allocates") {
