@@ -23,6 +23,7 @@ struct MatmulArgs {
   std::int64_t c_stride = 1;
   int beta = 0;                ///< 0 (c is not read) or 1
   const void* bias = nullptr;  ///< `columns` elements added to every row; only with beta 0
+  bool allow_tf32 = false;     ///< a GPU may round float32 operands to TF32
   Layout batch;                ///< steps from one matrix to the next, of c, a and b
 };
 

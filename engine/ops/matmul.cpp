@@ -1,9 +1,14 @@
+#include <miniparallel/cuda.h>
+
 #include "engine/ops/matrix.h"
 
 #include <algorithm>
+#include <atomic>
 
 namespace miniparallel {
 namespace {
+
+std::atomic<bool> tf32_allowed{false};
 
 /// The two matrix dimensions swapped.
 Tensor swapped(const Tensor& x) { return x.transpose(-2, -1); }
@@ -62,6 +67,9 @@ Tensor matrix_product(const Tensor& a, const Tensor& b) {
 
 }  // namespace
 
+void set_allow_tf32(bool allow) { tf32_allowed.store(allow, std::memory_order_relaxed); }
+bool allow_tf32() { return tf32_allowed.load(std::memory_order_relaxed); }
+
 MatrixOperand matrix_operand(const Tensor& x) {
   const std::int64_t rows = x.size(-2), columns = x.size(-1);
   const std::int64_t row_stride = x.strides()[x.dim() - 2], column_stride = x.strides()[x.dim() - 1];
@@ -86,6 +94,7 @@ void multiply_into(const Tensor& c, const Tensor& a, const Tensor& b, int beta, 
   args.c_stride = args.columns;
   args.beta = beta;
   args.bias = row.defined() ? raw(row) : nullptr;
+  args.allow_tf32 = allow_tf32();
   args.batch =
       kernels::make_layout(batch, {leading(c.shape().row_major_strides()), batch_strides(left.tensor, batch),
                                    batch_strides(right.tensor, batch)});

@@ -21,6 +21,12 @@ std::string cuda_unavailable_reason();
 /// launched there runs after the tensor ops before it and before those that follow.
 void* current_stream(Device device);
 
+/// Whether GPUs may round the operands of float32 matrix products to TF32, which keeps 10 of 23 bits after
+/// the first: some three decimal digits, for products that tensor cores make several times faster. Not
+/// allowed unless asked for. It holds for products that are asked for afterwards, by any thread.
+void set_allow_tf32(bool allow);
+bool allow_tf32();
+
 /// A point in a stream's work, to wait for. Copies share the point.
 class Event {
  public:

@@ -4,22 +4,25 @@
 
 #include <mutex>
 
+#include "kernels/cuda/bias_plan.h"
 #include "kernels/stream.h"
 
 namespace miniparallel::kernels::cuda {
 
 void check_cublas(cublasStatus_t status, const char* call);
 
-/// The handle of a stream, locked: one thread at a time calls cuBLAS with it. Float32 products are exact
-/// float32, not TF32.
+/// The handle of a stream, locked: one thread at a time calls cuBLAS with it.
 class Cublas {
  public:
   explicit Cublas(Stream stream);
   cublasHandle_t handle() const { return handle_; }
+  /// What is known of products with a bias, for this handle.
+  BiasPlans& bias_plans() const { return *plans_; }
 
  private:
   std::unique_lock<std::mutex> lock_;
   cublasHandle_t handle_;
+  BiasPlans* plans_;
 };
 
 void release_cublas();

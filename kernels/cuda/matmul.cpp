@@ -4,12 +4,14 @@
 #include <miniparallel/error.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <limits>
 #include <string>
 
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/cublas.h"
 #include "kernels/cuda/device_guard.h"
+#include "kernels/cuda/workspace.h"
 
 // Row-major c = a b is column-major c^T = b^T a^T: cuBLAS gets b first and reads every matrix as its
 // transpose.
@@ -26,34 +28,39 @@ int to_blas(std::int64_t size) {
 
 cublasOperation_t operation(const Matrix& matrix) { return matrix.transposed ? CUBLAS_OP_T : CUBLAS_OP_N; }
 
-template <class T>
-constexpr auto gemm = nullptr;
-template <>
-constexpr auto gemm<float> = cublasSgemmStridedBatched;
-template <>
-constexpr auto gemm<double> = cublasDgemmStridedBatched;
-
-/// `count` products; matrices of c, a and b are `steps` elements apart.
-template <class T>
-void multiply_run(const MatmulArgs& args, const std::int64_t* offsets, std::int64_t count,
-                  const std::int64_t* steps, cublasHandle_t handle) {
-  const T alpha = 1, beta = static_cast<T>(args.beta);
-  const std::int64_t a_columns = args.a.transposed ? args.rows : args.inner;
-  const std::int64_t b_columns = args.b.transposed ? args.inner : args.columns;
-  CUBLAS_CHECK(
-      gemm<T>(handle, operation(args.b), operation(args.a), to_blas(args.columns), to_blas(args.rows),
-              to_blas(args.inner), &alpha, static_cast<const T*>(args.b.data) + offsets[2],
-              to_blas(std::max({args.b.stride, b_columns, std::int64_t{1}})), steps[2],
-              static_cast<const T*>(args.a.data) + offsets[1],
-              to_blas(std::max({args.a.stride, a_columns, std::int64_t{1}})), steps[1], &beta,
-              static_cast<T*>(args.c) + offsets[0],
-              to_blas(std::max({args.c_stride, args.columns, std::int64_t{1}})), steps[0], to_blas(count)));
+ProductShape shape_of(DType dtype, const MatmulArgs& args, std::int64_t count, const std::int64_t* steps) {
+  const auto stride = [](std::int64_t of_matrix, std::int64_t columns) {
+    return to_blas(std::max({of_matrix, columns, std::int64_t{1}}));
+  };
+  const auto single = args.allow_tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+  return {.type = dtype == float32 ? CUDA_R_32F : CUDA_R_64F,
+          .compute = dtype == float32 ? single : CUBLAS_COMPUTE_64F,
+          .a_operation = operation(args.b),
+          .b_operation = operation(args.a),
+          .m = to_blas(args.columns),
+          .n = to_blas(args.rows),
+          .k = to_blas(args.inner),
+          .a_stride = stride(args.b.stride, args.b.transposed ? args.inner : args.columns),
+          .b_stride = stride(args.a.stride, args.a.transposed ? args.rows : args.inner),
+          .d_stride = stride(args.c_stride, args.columns),
+          .count = to_blas(count),
+          .a_step = steps[2],
+          .b_step = steps[1],
+          .d_step = steps[0]};
 }
 
-/// The innermost dimension of the batch is one call.
-template <class T>
-void multiply_batch(const MatmulArgs& args, cublasHandle_t handle) {
-  const Layout& batch = args.batch;
+void multiply_plainly(const ProductShape& s, const ProductMemory& at, int beta, cublasHandle_t handle) {
+  const Factor one(1), of_d(beta);
+  CUBLAS_CHECK(cublasGemmStridedBatchedEx(handle, s.a_operation, s.b_operation, s.m, s.n, s.k, one.of(s.type),
+                                          at.a, s.type, s.a_stride, s.a_step, at.b, s.type, s.b_stride,
+                                          s.b_step, of_d.of(s.type), at.d, s.type, s.d_stride, s.d_step,
+                                          s.count, s.compute, CUBLAS_GEMM_DEFAULT));
+}
+
+/// Calls f(count, steps, offsets) for each run along the innermost dimension of the batch, which is one call
+/// of cuBLAS; steps and offsets are those of c, a and b.
+template <class F>
+void for_each_run(const Layout& batch, const F& f) {
   const int inner = batch.rank - 1;
   const std::int64_t run = batch.rank == 0 ? 1 : batch.sizes[inner];
   std::int64_t steps[3] = {};
@@ -65,22 +72,15 @@ void multiply_batch(const MatmulArgs& args, cublasHandle_t handle) {
       for (int k = 0; k < 3; ++k) offsets[k] += rest % batch.sizes[d] * batch.strides[k][d];
       rest /= batch.sizes[d];
     }
-    multiply_run<T>(args, offsets, run, steps, handle);
+    f(run, steps, offsets);
   }
 }
 
-/// c = the bias in every row: the product is then added.
-void start_with_bias(DType dtype, const MatmulArgs& args, Stream stream) {
+/// c = the bias in every row of `count` matrices `step` elements apart; the product is then added.
+void start_with_bias(DType dtype, const MatmulArgs& args, std::int64_t count, std::int64_t step,
+                     Stream stream) {
   ElementwiseArgs copy;
-  Shape shape, to, from;
-  for (int d = 0; d < args.batch.rank; ++d) {
-    shape.push_back(args.batch.sizes[d]);
-    to.push_back(args.batch.strides[0][d]);
-    from.push_back(0);
-  }
-  shape.push_back(args.rows), to.push_back(args.c_stride), from.push_back(0);
-  shape.push_back(args.columns), to.push_back(1), from.push_back(1);
-  copy.layout = make_layout(shape, {to, from});
+  copy.layout = make_layout({count, args.rows, args.columns}, {{step, args.c_stride, 1}, {0, 0, 1}});
   copy.operands[0] = args.c;
   copy.operands[1] = const_cast<void*>(args.bias);
   elementwise().convert(dtype, dtype, copy, stream);
@@ -88,14 +88,24 @@ void start_with_bias(DType dtype, const MatmulArgs& args, Stream stream) {
 
 void multiply(DType dtype, const MatmulArgs& args, Stream stream) {
   if (args.rows == 0 || args.columns == 0) return;
-  MatmulArgs product = args;
-  if (args.bias != nullptr) {
-    start_with_bias(dtype, args, stream);
-    product.beta = 1;
-  }
   const miniparallel::cuda::DeviceGuard guard(stream.device);
-  const Cublas cublas(stream);
-  (dtype == float32 ? multiply_batch<float> : multiply_batch<double>)(product, cublas.handle());
+  const auto bytes = static_cast<std::int64_t>(size_of(dtype));
+  for_each_run(args.batch, [&](std::int64_t count, const std::int64_t* steps, const std::int64_t* offsets) {
+    const ProductShape shape = shape_of(dtype, args, count, steps);
+    MatmulArgs run = args;
+    run.a.data = static_cast<const std::byte*>(args.a.data) + offsets[1] * bytes;
+    run.b.data = static_cast<const std::byte*>(args.b.data) + offsets[2] * bytes;
+    run.c = static_cast<std::byte*>(args.c) + offsets[0] * bytes;
+    const ProductMemory memory{run.b.data, run.a.data, args.bias, run.c};
+    const Cublas cublas(stream);
+    if (args.bias != nullptr) {
+      if (args.inner > 0 && cublas.bias_plans().multiply(cublas.handle(), shape, memory, workspace(stream),
+                                                         static_cast<cudaStream_t>(stream.handle)))
+        return;
+      start_with_bias(dtype, run, count, steps[0], stream);
+    }
+    multiply_plainly(shape, memory, args.bias == nullptr ? args.beta : 1, cublas.handle());
+  });
 }
 
 }  // namespace

@@ -139,7 +139,7 @@ cublasStatus_t cublasGetAtomicsMode(cublasHandle_t handle, cublasAtomicsMode_t* 
   return with_handle(handle, mode != nullptr, [&](cublasContext& context) { *mode = context.atomics_mode; });
 }
 
-/// Kept and returned; every mode calculates in full float or double precision, also those that allow TF32.
+/// Of the modes only CUBLAS_TF32_TENSOR_OP_MATH changes how products are calculated.
 cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode) {
   return with_handle(handle, true, [&](cublasContext& context) { context.math_mode = mode; });
 }

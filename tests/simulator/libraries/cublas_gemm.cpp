@@ -46,6 +46,7 @@ cublasStatus_t validate(const Gemm& g) {
 struct Batch {
   Gemm gemm;
   Scalar alpha, beta;
+  bool tf32;
 
   /// op() of matrix `index`, rows x cols.
   Matrix operand(const GemmOperand& operand, cublasOperation_t op, std::int64_t rows, std::int64_t cols,
@@ -64,7 +65,8 @@ struct Batch {
             c,
             alpha.value(),
             beta.value(),
-            {}};
+            {},
+            tf32};
   }
 
   std::vector<Access> parameters() const {
@@ -90,6 +92,13 @@ struct Batch {
     return accesses;
   }
 };
+
+/// By the call or, for products of floats in float, by the handle.
+bool allows_tf32(const cublasContext& handle, const Gemm& gemm) {
+  return gemm.compute == CUBLAS_COMPUTE_32F_FAST_TF32 ||
+         (gemm.compute == CUBLAS_COMPUTE_32F && gemm.a.type == CUDA_R_32F &&
+          handle.math_mode == CUBLAS_TF32_TENSOR_OP_MATH);
+}
 
 }  // namespace
 
@@ -122,7 +131,7 @@ cublasStatus_t run_gemm(cublasHandle_t handle, const Gemm& gemm) {
   if (gemm.m == 0 || gemm.n == 0 || gemm.batch == 0) return CUBLAS_STATUS_SUCCESS;
   const auto type = scale_type(gemm.compute);
   const Batch batch{gemm, Scalar(gemm.alpha, type, handle->scalars_on_device()),
-                    Scalar(gemm.beta, type, handle->scalars_on_device())};
+                    Scalar(gemm.beta, type, handle->scalars_on_device()), allows_tf32(*handle, gemm)};
   return queue(
       handle->stream, gemm.function, batch.parameters(), [batch] { return batch.matrices(); },
       [batch] {

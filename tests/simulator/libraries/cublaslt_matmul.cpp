@@ -68,7 +68,8 @@ struct LtMatmul {
             matrix(problem.d, d, index),
             alpha.value(),
             beta.value(),
-            epilogue(index)};
+            epilogue(index),
+            problem.desc.compute_type == CUBLAS_COMPUTE_32F_FAST_TF32};
   }
 
   std::vector<Access> scalars() const {

@@ -45,11 +45,13 @@ struct Epilogue {
 
 /// D = epilogue(alpha * A * B + beta * C), A being m x k, B k x n, C and D m x n; C and D may be the same
 /// memory. C is not read if beta is 0, A and B are not read if alpha is 0, so NaN in them stays there
-/// (reference BLAS). Sums are kept in double if D is double, else in float.
+/// (reference BLAS). Sums are kept in double if D is double, else in float. With `tf32` float operands lose
+/// the last 13 bits of their mantissa first, rounded to nearest.
 struct Matmul {
   Matrix a, b, c, d;
   double alpha = 1, beta = 0;
   Epilogue epilogue;
+  bool tf32 = false;
 };
 
 void run(const Matmul& matmul);

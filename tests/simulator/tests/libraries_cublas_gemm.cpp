@@ -170,6 +170,25 @@ TEST_CASE("libraries: cublasGemmEx agrees with loops for every combination of ty
   SUBCASE("bfloat16 to float") { check_gemm_ex<__nv_bfloat16, float>(CUBLAS_COMPUTE_32F); }
 }
 
+TEST_CASE("libraries: TF32 rounds the operands, where the call or the handle allows it") {
+  const TestMachine machine(1);
+  const CublasHandle cublas;
+  const float just_above_one = 1 + 1.0f / 4096, one = 1, zero = 0;
+  const DeviceBuffer<float> a(std::vector<float>{just_above_one}), b(std::vector<float>{1}),
+      c(std::vector<float>{0});
+  const auto product = [&](cublasComputeType_t compute) {
+    REQUIRE(cublasGemmEx(cublas.handle, CUBLAS_OP_N, CUBLAS_OP_N, 1, 1, 1, &one, a.data(), CUDA_R_32F, 1,
+                         b.data(), CUDA_R_32F, 1, &zero, c.data(), CUDA_R_32F, 1, compute,
+                         CUBLAS_GEMM_DEFAULT) == CUBLAS_STATUS_SUCCESS);
+    return c.download().front();
+  };
+  CHECK(product(CUBLAS_COMPUTE_32F) == just_above_one);
+  CHECK(product(CUBLAS_COMPUTE_32F_FAST_TF32) == 1);
+  REQUIRE(cublasSetMathMode(cublas.handle, CUBLAS_TF32_TENSOR_OP_MATH) == CUBLAS_STATUS_SUCCESS);
+  CHECK(product(CUBLAS_COMPUTE_32F) == 1);
+  CHECK(product(CUBLAS_COMPUTE_32F_PEDANTIC) == just_above_one);
+}
+
 TEST_CASE("libraries: empty products touch nothing, and k = 0 only scales C") {
   const TestMachine machine(1);
   const CublasHandle cublas;
