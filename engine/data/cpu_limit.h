@@ -6,8 +6,8 @@
 
 namespace miniparallel::data {
 
-/// CPU cores that the control group of version 2 under `mount` allows the process whose /proc/self/cgroup
-/// holds `membership`; nothing where it sets no limit.
+/// CPU cores that the control groups under `mount`, of version 1 or 2, allow the process whose
+/// /proc/self/cgroup holds `membership`; nothing where they set no limit.
 std::optional<double> control_group_cores(const std::filesystem::path& mount, const std::string& membership);
 
 }  // namespace miniparallel::data

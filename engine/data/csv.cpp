@@ -131,7 +131,10 @@ float CsvTable::number(std::int64_t row, std::int64_t column) const {
 
 Tensor CsvTable::numbers(const std::vector<std::string>& columns) const {
   std::vector<std::int64_t> chosen;
-  for (const std::string& name : columns.empty() ? names_ : columns) chosen.push_back(column(name));
+  for (const std::string& name : columns) chosen.push_back(column(name));
+  if (columns.empty()) {
+    for (std::int64_t i = 0; i < this->columns(); ++i) chosen.push_back(i);
+  }
   Tensor table = empty({rows(), std::ssize(chosen)}, {.dtype = float32});
   float* out = table.data<float>();
   for (std::int64_t row = 0; row < rows(); ++row) {

@@ -16,6 +16,13 @@ void check_options(const DataLoaderOptions& options, std::int64_t size) {
   check(!(options.shuffle && options.sampler), "DataLoader: shuffle and sampler exclude each other");
 }
 
+void check_order(const std::vector<std::int64_t>& order, std::int64_t size) {
+  for (const std::int64_t index : order) {
+    check(index >= 0 && index < size, "DataLoader: the sampler chose example ", index, " of a dataset of ",
+          size, "; expected 0 to ", size - 1);
+  }
+}
+
 void check_position(const LoaderPosition& position) {
   constexpr std::int64_t kMost = std::int64_t{1} << 27;  // epochs whose examples have streams of their own
   check(position.epoch >= 0 && position.epoch < kMost && position.batch >= 0, "DataLoader: epoch ",

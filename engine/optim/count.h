@@ -18,7 +18,7 @@ inline std::int64_t checked_count(const char* name, const std::string& key, cons
   const bool in_range = value >= static_cast<double>(least) && value < static_cast<double>(most);
   const std::int64_t count = in_range ? static_cast<std::int64_t>(value) : 0;
   check(in_range && static_cast<double>(count) == value, name, "::load_state_dict: ", key, " is ", value,
-        "; it must be a whole number of at least ", least);
+        "; it must be a whole number from ", least, " to 2^53");
   return count;
 }
 

@@ -40,6 +40,8 @@ struct LoaderPosition {
 namespace detail {
 /// Throws `Error` where an option makes no sense.
 void check_options(const DataLoaderOptions& options, std::int64_t size);
+/// Throws `Error` where an index is none of a dataset of `size` examples.
+void check_order(const std::vector<std::int64_t>& order, std::int64_t size);
 /// Throws `Error` where no loader could have stood there.
 void check_position(const LoaderPosition& position);
 /// What a loader saves: its position and what the numbering of the batches depends on.
@@ -92,7 +94,6 @@ class DataLoader {
       : dataset_(std::move(dataset)), options_(std::move(options)) {
     detail::check_options(options_, dataset_.size());
     position_.seed = options_.seed ? *options_.seed : detail::draw_seed();
-    if (!options_.sampler) options_.sampler = options_.shuffle ? shuffled() : in_order();
   }
   DataLoader(const DataLoader&) = delete;  // workers read the dataset where it is
   DataLoader& operator=(const DataLoader&) = delete;
@@ -128,8 +129,11 @@ class DataLoader {
   Iterator begin() { return Iterator(*this); }
   std::default_sentinel_t end() const { return {}; }
 
-  /// Batches per epoch.
-  std::int64_t size() const { return batch_count(static_cast<std::int64_t>(order(position_).size())); }
+  /// Batches per epoch; with a sampler of the user's, of this epoch.
+  std::int64_t size() const {
+    return batch_count(options_.sampler ? static_cast<std::int64_t>(order(position_).size())
+                                        : dataset_.size());
+  }
   const D& dataset() const { return dataset_; }
   const DataLoaderOptions& options() const { return options_; }
 
@@ -159,7 +163,11 @@ class DataLoader {
  private:
   std::vector<std::int64_t> order(const LoaderPosition& at) const {
     RandomStream random(at.seed, static_cast<std::uint64_t>(at.epoch));
-    return options_.sampler(dataset_.size(), random);
+    const Sampler& sampler = options_.sampler;
+    if (!sampler) return (options_.shuffle ? shuffled() : in_order())(dataset_.size(), random);
+    auto indices = sampler(dataset_.size(), random);
+    detail::check_order(indices, dataset_.size());
+    return indices;
   }
   std::int64_t batch_count(std::int64_t examples) const {
     const bool part_of_one = !options_.drop_last && examples % options_.batch_size != 0;

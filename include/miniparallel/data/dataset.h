@@ -35,7 +35,8 @@ concept HasGetBatch = requires(const D& dataset, std::span<const std::int64_t> i
 ///   Batch get_batch(indices) const              a whole batch at once, where that is faster
 ///
 /// `get` and `get_batch` are called by several workers at the same time, each with its own index. The first
-/// that the type has, from the last line up, is used.
+/// that the type has, from the last line up, is used. Random numbers come from the stream that `get` is
+/// given: those of `rand` and its like would depend on which worker is first.
 template <class D>
 concept Dataset = (HasGet<D> || HasRandomGet<D> || HasGetBatch<D>)&&requires(const D& dataset) {
   { dataset.size() } -> std::convertible_to<std::int64_t>;

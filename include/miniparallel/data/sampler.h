@@ -8,7 +8,8 @@
 
 namespace miniparallel::data {
 
-/// Which of `size` examples an epoch visits, in which order. `random` is the epoch's own.
+/// Which of `size` examples an epoch visits, in which order: indices from 0 to size - 1, some of them several
+/// times or not at all. `random` is the epoch's own.
 using Sampler = std::function<std::vector<std::int64_t>(std::int64_t size, RandomStream& random)>;
 
 /// 0, 1, 2, ...

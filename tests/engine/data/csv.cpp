@@ -36,6 +36,7 @@ TEST_CASE("csv: numbers as a tensor") {
   CHECK(table.numbers({"y", "x"}).to_vector<double>() == std::vector<double>{2.5, 1, 0.5, -40});
   CHECK(table.numbers().shape() == Shape{2, 3});
   CHECK(parse("x\n").numbers().shape() == Shape{0, 1});
+  CHECK(parse("x,x\n1,2\n").numbers().to_vector<double>() == std::vector<double>{1, 2});  // of one name
 }
 
 TEST_CASE("csv: errors name the line and the column") {

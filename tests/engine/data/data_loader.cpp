@@ -4,8 +4,13 @@
 #include <miniparallel/error.h>
 #include <miniparallel/random.h>
 
+#include <atomic>
+#include <chrono>
+#include <filesystem>
 #include <limits>
+#include <memory>
 #include <stdexcept>
+#include <thread>
 
 #include "tests/support/idx_files.h"
 
@@ -130,6 +135,114 @@ TEST_CASE("data loader: tensors of a batch may be kept") {
   REQUIRE(kept.size() == 3);
   CHECK(kept[0].to_vector<int>() == std::vector<int>{0, 1});
   CHECK(kept[2].to_vector<int>() == std::vector<int>{4, 5});
+}
+
+/// Counts what is asked of it, and what of that is alive.
+struct Counted {
+  struct Alive {
+    Alive() { ++count; }
+    Alive(const Alive&) { ++count; }
+    Alive& operator=(const Alive&) = default;
+    ~Alive() { --count; }
+    static inline std::atomic<int> count = 0;
+  };
+  std::int64_t size() const { return 1000; }
+  std::shared_ptr<Alive> get_batch(std::span<const std::int64_t>) const {
+    ++made;
+    return std::make_shared<Alive>();
+  }
+  static inline std::atomic<int> made = 0;
+};
+
+std::ptrdiff_t threads() { return std::distance(std::filesystem::directory_iterator("/proc/self/task"), {}); }
+
+TEST_CASE("data loader: workers are no more than their share ahead; leaving early drops all and ends them") {
+  const auto threads_before = threads();
+  for (const int workers : {0, 1, 3}) {
+    for (const int prefetch : {1, 4}) {
+      Counted::made = 0;
+      DataLoader loader(Counted{}, {.batch_size = 2, .num_workers = workers, .prefetch = prefetch});
+      for ([[maybe_unused]] auto& batch : loader) {
+        if (loader.position().batch < 3) continue;
+        const int most = 3 + workers * prefetch;
+        for (int wait = 0; wait < 1000 && Counted::made < most; ++wait)
+          std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+        CHECK(Counted::made == most);
+        break;
+      }
+      CHECK(Counted::Alive::count == 0);
+    }
+  }
+  CHECK(threads() == threads_before);
+}
+
+TEST_CASE("data loader: the loop's own exception and one of a worker end the workers, the loader goes on") {
+  const auto threads_before = threads();
+  DataLoader loader(Numbers{100}, {.batch_size = 5, .num_workers = 3});
+  const auto interrupted = [&] {
+    for ([[maybe_unused]] auto& batch : loader) throw std::runtime_error("of the loop");
+  };
+  CHECK_THROWS_WITH_AS(interrupted(), "of the loop", std::runtime_error);
+  CHECK(epoch(loader).size() == 20);
+
+  DataLoader broken(Broken{}, {.batch_size = 2, .num_workers = 3});
+  for (int i = 0; i < 2; ++i) {
+    const auto run = [&] {
+      for ([[maybe_unused]] auto& batch : broken) {
+      }
+    };
+    CHECK_THROWS_WITH_AS(run(), "example 5 is broken", std::runtime_error);
+  }
+  CHECK(threads() == threads_before);
+}
+
+TEST_CASE("data loader: examples that cannot be joined, and a bad order, are errors of the loop") {
+  struct Ragged {
+    std::int64_t size() const { return 4; }
+    Tensor get(std::int64_t index) const { return ones({index + 1}); }
+  };
+  for (const int workers : {0, 2}) {
+    DataLoader ragged(Ragged{}, {.batch_size = 2, .num_workers = workers});
+    CHECK_THROWS_AS(ragged.begin(), Error);
+    for (const std::int64_t index : {-1, 4}) {
+      DataLoader loader(Numbers{4}, {.num_workers = workers, .sampler = [index](std::int64_t, RandomStream&) {
+                                       return Integers{0, index};
+                                     }});
+      CHECK_THROWS_WITH_AS(loader.begin(), doctest::Contains("of a dataset of 4; expected 0 to 3"), Error);
+    }
+  }
+}
+
+TEST_CASE("data loader: transforms run on the workers, with the workers' default dtype that of the loop") {
+  const auto where = [](std::pair<std::int64_t, double> example) {
+    example.second = static_cast<double>(std::hash<std::thread::id>()(std::this_thread::get_id()) >> 12);
+    return std::pair{ones({1}), example.second};
+  };
+  const auto here = where({}).second;
+  set_default_dtype(float64);
+  for (const int workers : {0, 2}) {
+    DataLoader loader(Transformed(Numbers{20}, where), {.batch_size = 4, .num_workers = workers});
+    for (auto& [made, threads] : loader) {
+      CHECK(made.dtype() == float64);
+      for (const double thread : threads.to_vector<double>()) CHECK((thread == here) == (workers == 0));
+    }
+  }
+  set_default_dtype(float32);
+}
+
+TEST_CASE("data loader: a batch is valid until the next step, what was moved out of it for longer") {
+  for (const int workers : {0, 2}) {
+    DataLoader loader(TensorDataset(arange(6)), {.batch_size = 1, .num_workers = workers, .prefetch = 1});
+    std::vector<std::array<Tensor, 1>> whole_batches;
+    for (auto& batch : loader) {
+      const auto& seen = batch;                                   // one object for the whole body
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));  // the workers make the next ones
+      CHECK(seen[0].item<int>() == loader.position().batch - 1);
+      whole_batches.push_back(std::move(batch));
+    }
+    for (int i = 0; i < 6; ++i) CHECK(whole_batches.at(i)[0].item<int>() == i);
+  }
 }
 
 TEST_CASE("data loader: samplers choose the examples") {
