@@ -207,7 +207,7 @@ void add_roots(GraphTask& task, const char* op, const std::vector<Tensor>& outpu
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const Tensor& output = outputs[i];
     check(output.defined() && output.requires_grad(), op, ": output ", i,
-          " does not depend on a tensor that requires grad");
+          " does not depend on a tensor that requires grad; call requires_grad_() on what is to be learned");
     Tensor gradient = gradients.empty() ? Tensor() : gradients[i];
     if (!gradient.defined()) {
       check(output.numel() == 1, op, ": the output has shape ", output.shape(),

@@ -7,7 +7,7 @@ namespace miniparallel::data::detail {
 
 void check_options(const DataLoaderOptions& options, std::int64_t size) {
   check(size >= 0, "DataLoader: the dataset's size is ", size);
-  check(options.batch_size > 0, "DataLoader: batch_size is ", options.batch_size, ", expected at least 1");
+  check(options.batch_size > 0, "DataLoader: batch_size is ", options.batch_size, "; it must be at least 1");
   constexpr int kMost = 4096;  // of either: their product is an int
   check(options.num_workers >= 0 && options.num_workers <= kMost, "DataLoader: num_workers is ",
         options.num_workers, ", expected 0 to ", kMost);
@@ -70,7 +70,7 @@ void check_first_sizes(std::span<const Tensor> tensors) {
   for (const Tensor& tensor : tensors) {
     check(tensor.dim() > 0, "TensorDataset: a tensor has no dimensions");
     check(tensor.size(0) == tensors[0].size(0), "TensorDataset: first sizes differ: ", tensors[0].shape(),
-          " and ", tensor.shape());
+          " and ", tensor.shape(), "; it is the number of examples");
   }
 }
 

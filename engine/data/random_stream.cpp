@@ -30,7 +30,7 @@ double RandomStream::uniform() {
 }
 
 std::int64_t RandomStream::below(std::int64_t bound) {
-  check(bound > 0, "RandomStream::below: the bound is ", bound, ", expected at least 1");
+  check(bound > 0, "RandomStream::below: the bound is ", bound, "; it must be at least 1");
   // The high word of a product is uniform once the draws that would favour some results are left out (Lemire:
   // "Fast random integer generation in an interval", 2019).
   const auto range = static_cast<std::uint64_t>(bound);

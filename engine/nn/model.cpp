@@ -53,7 +53,9 @@ std::int64_t num_parameters(const Inventory& model) {
 }
 
 void move(const Inventory& model, std::optional<Device> device, std::optional<DType> dtype) {
-  if (dtype) check(is_floating(*dtype), "to: a model is converted to a floating dtype, not to ", *dtype);
+  if (dtype)
+    check(is_floating(*dtype), "to: got ", *dtype,
+          "; a model is converted to a floating dtype, such as float32");
   const NoGradGuard guard;
   std::unordered_set<const TensorImpl*> moved;
   for (const Kind kind : {Kind::parameter, Kind::buffer}) {

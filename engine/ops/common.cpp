@@ -25,7 +25,7 @@ Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b) {
   for (int d = 1; d <= rank; ++d) {
     const std::int64_t of_a = d <= a.rank() ? a[a.rank() - d] : 1, of_b = d <= b.rank() ? b[b.rank() - d] : 1;
     check(of_a == of_b || of_a == 1 || of_b == 1, op, ": shapes ", a, " and ", b, " do not broadcast: sizes ",
-          of_a, " and ", of_b, " at dimension ", -d);
+          of_a, " and ", of_b, " at dimension ", -d, "; they must be equal or one of them 1");
     result[rank - d] = of_a == 1 ? of_b : of_a;
   }
   return result;

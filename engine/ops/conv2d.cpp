@@ -39,8 +39,8 @@ void check_arguments(const Tensor& x, const Tensor& weight, const Tensor& bias,
         " output channels (weight of shape ", weight.shape(), ") do not divide into ", options.groups,
         " groups");
   check(x.size(1) == weight.size(1) * options.groups, "conv2d: input of shape ", x.shape(), " has ",
-        x.size(1), " channels, weight of shape ", weight.shape(), " with ", options.groups,
-        " groups expects ", weight.size(1) * options.groups);
+        x.size(1), " channels; weight of shape ", weight.shape(), " with groups ", options.groups, " needs ",
+        weight.size(1) * options.groups);
   check(!bias.defined() || bias.shape() == Shape{weight.size(0)}, "conv2d: bias has shape ",
         bias.defined() ? bias.shape() : Shape{}, "; it must be [", weight.size(0), "]");
 }

@@ -198,7 +198,8 @@ Tensor& binary_in_place(Binary function, const char* op, Tensor& x, const Tensor
   check_defined(op, other);
   check_supported(op, function, x.dtype());
   check(broadcast_shapes(op, x.shape(), other.shape()) == x.shape(), op, ": ", other.shape(),
-        " does not broadcast to ", x.shape(), ", the shape of the tensor that is written");
+        " does not broadcast to ", x.shape(),
+        ", the shape of the tensor that is written; only the other operand is stretched");
   check_writable(op, result_type(x, other), x);
   const Tensor z = unaliased(operands_of(op, x, other, x.dtype()).second, x);
   const InPlace write(op, x, {z});

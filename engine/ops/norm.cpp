@@ -224,7 +224,8 @@ Tensor layer_norm(const Tensor& input, const Shape& normalized_shape, const Tens
   const int inner = normalized_shape.rank(), outer = input.dim() - inner;
   check(inner > 0 && outer >= 0 &&
             Shape(input.shape().begin() + std::max(outer, 0), input.shape().end()) == normalized_shape,
-        op, ": input of shape ", input.shape(), " does not end in the normalised shape ", normalized_shape);
+        op, ": input of shape ", input.shape(), " does not end in the normalised shape ", normalized_shape,
+        "; make the layer for the shape of its input");
   check_parameter(op, "weight", scale, normalized_shape);
   check_parameter(op, "bias", offset, normalized_shape);
 

@@ -35,7 +35,8 @@ Pool2dGeometry window_geometry(const char* op, const Tensor& x, Size2 kernel, co
                          .rows = window_axis(x.size(2), kernel.height, stride.height, padding.height),
                          .columns = window_axis(x.size(3), kernel.width, stride.width, padding.width)};
   check(g.rows.outputs > 0 && g.columns.outputs > 0, op, ": kernel ", text(kernel),
-        " does not fit an input of shape ", x.shape(), " with padding ", text(padding));
+        " does not fit an input of shape ", x.shape(), " with padding ", text(padding),
+        "; use a larger input or padding, or a smaller kernel");
   return g;
 }
 

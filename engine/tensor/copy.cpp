@@ -106,7 +106,7 @@ Tensor detail::from_values(const void* source, std::size_t count, const Shape& s
 Tensor& Tensor::copy_(const Tensor& source) {
   check_defined("copy_", source);
   check(broadcast_shapes("copy_", shape(), source.shape()) == shape(), "copy_: ", source.shape(),
-        " does not broadcast to ", shape());
+        " does not broadcast to ", shape(), ", the shape of the tensor that is written");
   const Tensor from = unaliased(source, *this);
   const InPlace write("copy_", *this, {from});
   copy_elements(*this, from.detach().to(device()));

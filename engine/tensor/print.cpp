@@ -13,12 +13,10 @@ namespace {
 constexpr std::int64_t kSummarizeAbove = 1000;  // elements
 constexpr std::int64_t kEdge = 3;               // shown at each end of a summarised dimension
 
-/// How every element of one tensor is written.
+/// How every element of one floating tensor is written.
 class Format {
  public:
-  Format(const Tensor& x, const std::vector<double>& shown)
-      : integral_(!x.is_floating()), boolean_(x.dtype() == boolean) {
-    if (integral_) return;
+  explicit Format(const std::vector<double>& shown) {
     double largest = 0, smallest = HUGE_VAL;
     for (const double value : shown) {
       if (!std::isfinite(value) || value == 0) continue;
@@ -31,18 +29,12 @@ class Format {
   }
 
   std::string operator()(double value) const {
-    if (boolean_) return value != 0 ? "true" : "false";
+    if (std::isnan(value)) return "nan";
+    if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
     char buffer[64];
-    if (integral_)
-      std::snprintf(buffer, sizeof buffer, "%.0f", value);
-    else if (std::isnan(value))
-      return "nan";
-    else if (std::isinf(value))
-      return value > 0 ? "inf" : "-inf";
-    else
-      std::snprintf(buffer, sizeof buffer, scientific_ ? "%.*e" : "%.*f", digits_, value);
+    std::snprintf(buffer, sizeof buffer, scientific_ ? "%.*e" : "%.*f", digits_, value);
     std::string text = buffer;
-    if (!integral_ && !scientific_ && digits_ == 0) text += '.';
+    if (!scientific_ && digits_ == 0) text += '.';
     return text;
   }
 
@@ -57,18 +49,30 @@ class Format {
     return static_cast<int>(text.size() - text.find('.') - 1);
   }
 
-  bool integral_, boolean_, scientific_ = false;
+  bool scientific_ = false;
   int digits_ = 0;
 };
+
+/// The elements as texts, row by row; whole numbers exactly, beyond double's 53 bits too.
+std::vector<std::string> texts_of(const Tensor& x) {
+  std::vector<std::string> texts;
+  texts.reserve(static_cast<std::size_t>(x.numel()));
+  if (x.is_floating()) {
+    const std::vector<double> values = x.to_vector<double>();
+    const Format format(values);
+    for (const double value : values) texts.push_back(format(value));
+  } else {
+    for (const std::int64_t value : x.to_vector<std::int64_t>())
+      texts.push_back(x.dtype() != boolean ? std::to_string(value) : value != 0 ? "true" : "false");
+  }
+  return texts;
+}
 
 class Printer {
  public:
   explicit Printer(const Tensor& x)
-      : shape_(x.shape()),
-        summarize_(x.numel() > kSummarizeAbove),
-        values_(shown_values(x)),
-        format_(x, values_) {
-    for (const double value : values_) width_ = std::max(width_, format_(value).size());
+      : shape_(x.shape()), summarize_(x.numel() > kSummarizeAbove), texts_(texts_of(shown_part(x))) {
+    for (const std::string& text : texts_) width_ = std::max(width_, text.size());
   }
 
   std::string text() {
@@ -79,7 +83,7 @@ class Printer {
 
  private:
   /// The elements that are printed, in order: of long dimensions both ends.
-  std::vector<double> shown_values(const Tensor& x) {
+  Tensor shown_part(const Tensor& x) const {
     Tensor shown = x.detach();
     if (summarize_)
       for (int d = 0; d < shown.dim(); ++d)
@@ -93,14 +97,14 @@ class Printer {
           both.narrow(d, kEdge, kEdge).copy_(tail);
           shown = both;
         }
-    return shown.to_vector<double>();
+    return shown;
   }
 
   void print(int d, std::size_t indent, std::string& out) {
     if (d == shape_.rank()) {
-      const std::string value = format_(values_[next_++]);
-      out.append(width_ - value.size(), ' ');
-      out += value;
+      const std::string& text = texts_[next_++];
+      out.append(width_ - text.size(), ' ');
+      out += text;
       return;
     }
     const bool innermost = d + 1 == shape_.rank(), cut = summarize_ && shape_[d] > 2 * kEdge;
@@ -133,8 +137,7 @@ class Printer {
 
   Shape shape_;
   bool summarize_;
-  std::vector<double> values_;
-  Format format_;
+  std::vector<std::string> texts_;
   std::size_t width_ = 0, next_ = 0;
 };
 

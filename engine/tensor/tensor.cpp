@@ -112,7 +112,8 @@ void* Tensor::checked_data(DType wanted) const {
 }
 
 Scalar Tensor::scalar() const {
-  check(numel() == 1, "item: the tensor of shape ", shape(), " has ", numel(), " elements, not one");
+  check(numel() == 1, "item: the tensor of shape ", shape(), " has ", numel(),
+        " elements, not one; select one, or use to_vector()");
   if (is_floating() || dtype() == boolean) {
     double value = 0;
     copy_to_host(&value, float64);
@@ -159,7 +160,7 @@ void Tensor::set_grad(const Tensor& grad) const {
   }
   check(grad.shape() == shape() && grad.dtype() == dtype() && grad.device() == device(), "set_grad: got ",
         grad.dtype(), " ", grad.shape(), " on ", grad.device(), " for a tensor of ", dtype(), " ", shape(),
-        " on ", device());
+        " on ", device(), "; a gradient has the kind of its tensor");
   autograd::meta_of(*this).grad = grad;
 }
 

@@ -45,10 +45,11 @@ Shape infer_size(const char* op, const Shape& shape, const Shape& from) {
   if (unknown >= 0) {
     const std::int64_t known = given.numel();
     check(known > 0 && numel % known == 0, op, ": ", from, " with ", numel, " elements cannot take shape ",
-          shape);
+          shape, "; the known sizes must divide the number of elements");
     result[unknown] = numel / known;
   }
-  check(result.numel() == numel, op, ": ", from, " with ", numel, " elements cannot take shape ", shape);
+  check(result.numel() == numel, op, ": ", from, " with ", numel, " elements cannot take shape ", shape,
+        "; the sizes must multiply to the number of elements");
   return result;
 }
 
@@ -124,12 +125,13 @@ Tensor Tensor::flatten(int start_dim, int end_dim) const {
 }
 
 Tensor Tensor::permute(const Shape& dims) const {
-  check(dims.rank() == dim(), "permute: got ", dims.rank(), " dimensions for a tensor with ", dim());
+  check(dims.rank() == dim(), "permute: got ", dims.rank(), " dimensions for a tensor with ", dim(),
+        "; name every dimension once");
   Shape inverse = dims, sizes, new_strides;
   bool used[kMaxRank] = {};
   for (int i = 0; i < dim(); ++i) {
     const int d = normalize_dim("permute", static_cast<int>(dims[i]), dim());
-    check(!used[d], "permute: dimension ", d, " is named twice in ", dims);
+    check(!used[d], "permute: dimension ", d, " is named twice in ", dims, "; name every dimension once");
     used[d] = true;
     inverse[d] = i;
     sizes.push_back(shape()[d]);
@@ -175,7 +177,7 @@ Tensor Tensor::slice(int dim, std::int64_t start, std::int64_t stop, std::int64_
 Tensor Tensor::narrow(int dim, std::int64_t start, std::int64_t length) const {
   const std::int64_t size = this->size(dim);
   check(start >= 0 && length >= 0 && length <= size - start, "narrow: ", length, " elements from ", start,
-        " exceed dimension ", dim, " of size ", size);
+        " exceed dimension ", dim, " of size ", size, "; start and length must lie within");
   return slice(dim, start, start + length);
 }
 
@@ -184,7 +186,7 @@ Tensor Tensor::select(int dim, std::int64_t index) const {
   const int d = normalize_dim("select", dim, this->dim());
   const std::int64_t size = shape()[d];
   check(index >= -size && index < size, "select: index ", index, " is out of range for dimension ", d,
-        " of size ", size);
+        " of size ", size, "; it must be at least ", -size, " and below ", size);
   const std::int64_t at = index < 0 ? index + size : index;
   return slice(d, at, at + 1).squeeze(d);
 }
@@ -198,7 +200,7 @@ Tensor Tensor::expand(const Shape& shape) const {
     check(sizes[d] >= 0 || (sizes[d] == -1 && d >= added), "expand: ", shape, " has a size that is negative");
     if (sizes[d] == -1) sizes[d] = from;
     check(from == sizes[d] || from == 1, "expand: ", this->shape(), " cannot be expanded to ", shape,
-          ": dimension ", d, " has size ", from);
+          ": dimension ", d, " has size ", from, "; only a size of 1 expands");
     if (d >= added && from == sizes[d]) new_strides[d] = strides()[d - added];
   }
   if (sizes == this->shape()) return *this;
@@ -240,7 +242,7 @@ std::vector<Tensor> Tensor::split(const Shape& sizes, int dim) const {
   std::int64_t sum = 0;
   for (const std::int64_t size : sizes) sum += size;
   check(sum == size(dim), "split: the sizes ", sizes, " do not sum to ", size(dim),
-        ", the size of dimension ", dim);
+        ", the size of dimension ", dim, "; name the size of every part");
   std::vector<Tensor> parts;
   std::int64_t start = 0;
   for (const std::int64_t size : sizes) {

@@ -162,9 +162,15 @@ struct Conv2dOptions {
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
               const Conv2dOptions& options = {});
 
+/// A Size2 that may be left out; `{2, 1}` is height and width here too.
+struct OptionalSize2 : std::optional<Size2> {
+  using std::optional<Size2>::optional;
+  constexpr OptionalSize2() = default;
+  constexpr OptionalSize2(std::int64_t h, std::int64_t w) : std::optional<Size2>(Size2(h, w)) {}
+};
 struct Pool2dOptions {
-  std::optional<Size2> stride = {};  ///< the kernel's size when not given
-  Size2 padding = 0;                 ///< at most half of the kernel
+  OptionalSize2 stride = {};  ///< the kernel's size when not given
+  Size2 padding = 0;          ///< at most half of the kernel
 };
 Tensor max_pool2d(const Tensor& x, Size2 kernel, const Pool2dOptions& options = {});
 Tensor avg_pool2d(const Tensor& x, Size2 kernel,

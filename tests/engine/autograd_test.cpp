@@ -92,7 +92,9 @@ TEST_CASE("autograd: what cannot be differentiated says why") {
                        "same shape",
                        Error);
   CHECK_THROWS_WITH_AS(tensor({1.0}).backward(),
-                       "backward: output 0 does not depend on a tensor that requires grad", Error);
+                       "backward: output 0 does not depend on a tensor that requires grad; call "
+                       "requires_grad_() on what is to be learned",
+                       Error);
   CHECK_THROWS_WITH_AS((x * 2).backward(ones({3})),
                        "backward: the gradient is float32 [3], the output float32 [2]", Error);
   CHECK_THROWS_WITH_AS(tensor({1, 2}).requires_grad_(),

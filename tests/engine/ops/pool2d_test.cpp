@@ -85,8 +85,7 @@ TEST_CASE("pool2d: values and gradients against the definition") {
 TEST_CASE("max_pool2d: a NaN wins, of equal maxima the first, and all of minus infinity has a place") {
   const float nan = std::numeric_limits<float>::quiet_NaN(),
               infinity = std::numeric_limits<float>::infinity();
-  for (const Pool2dOptions& options :
-       {Pool2dOptions{}, Pool2dOptions{.stride = Size2{2, 3}}}) {  // fast, general
+  for (const Pool2dOptions& options : {Pool2dOptions{}, Pool2dOptions{.stride = {2, 3}}}) {  // fast, general
     Tensor x = tensor({nan, 1.f, 5.f, 5.f, 2.f, nan, 5.f, 5.f}, {1, 1, 2, 4}).requires_grad_();
     const Tensor y = max_pool2d(x, 2, options);
     CHECK(std::isnan(y.detach().to_vector<float>()[0]));
