@@ -197,7 +197,7 @@ TEST_CASE("conv2d: errors name what does not fit") {
   const Tensor x = zeros({2, 4, 8, 8}), weight = zeros({6, 4, 3, 3});
   using doctest::Contains;
   CHECK_THROWS_WITH_AS(conv2d(x[0], weight), Contains("unsqueeze(0)"), Error);
-  CHECK_THROWS_WITH_AS(conv2d(x, zeros({6, 3, 3, 3})), Contains("expects 3"), Error);
+  CHECK_THROWS_WITH_AS(conv2d(x, zeros({6, 3, 3, 3})), Contains("needs 3"), Error);
   CHECK_THROWS_WITH_AS(conv2d(x, weight, zeros({5})), Contains("must be [6]"), Error);
   CHECK_THROWS_WITH_AS(conv2d(x, weight, {}, {.groups = 4}), Contains("4 groups"), Error);
   CHECK_THROWS_WITH_AS(conv2d(x, weight, {}, {.stride = 0}), Contains("stride 0"), Error);
