@@ -3,35 +3,42 @@
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/conv2d.cuh"
 
+#include <algorithm>
+#include <vector>
+
 namespace miniparallel::kernels::cuda {
 namespace {
 
 template <class T>
-void gather_as(const Gather& gather, const void* source, const void* weight, const void* bias, void* out,
-               int beta, Stream stream) {
-  if (gather.positions() == 0 || gather.filters == 0) return;
-  const GatherArgs<T> args{gather,
-                           static_cast<const T*>(source),
-                           static_cast<const T*>(weight),
-                           static_cast<const T*>(bias),
-                           static_cast<T*>(out),
-                           beta != 0};
-  (gather.filters <= kFewFilters ? gather_directly<T> : gather_by_tiles<T>)(args, stream);
+void gather_as(const std::vector<Gather>& gathers, const void* source, const void* weight, const void* bias,
+               void* out, int beta, Stream stream) {
+  for (std::size_t first = 0; first < gathers.size(); first += kMostGathers) {
+    GatherArgs<T> args{{},
+                       static_cast<unsigned>(std::min<std::size_t>(gathers.size() - first, kMostGathers)),
+                       static_cast<const T*>(source),
+                       static_cast<const T*>(weight),
+                       static_cast<const T*>(bias),
+                       static_cast<T*>(out),
+                       beta != 0};
+    std::copy_n(gathers.data() + first, args.count, args.gathers);
+    if (args.first().positions() == 0 || args.first().filters == 0) continue;
+    (args.first().filters <= kFewFilters ? gather_directly<T> : gather_by_tiles<T>)(args, stream);
+  }
 }
 
 void forward(DType dtype, const Conv2dGeometry& geometry, const void* x, const void* weight, const void* bias,
              void* y, Stream stream) {
   check_sizes(geometry);
-  (dtype == float32 ? gather_as<float> : gather_as<double>)(forward_gather(geometry), x, weight, bias, y, 0,
+  (dtype == float32 ? gather_as<float> : gather_as<double>)({forward_gather(geometry)}, x, weight, bias, y, 0,
                                                             stream);
 }
 
 void data_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* weight, void* dx,
                    int beta, Stream stream) {
   check_sizes(geometry);
-  for (const Gather& gather : data_gradient_gathers(geometry))
-    if (beta == 0 || gather.depth() > 0)
-      (dtype == float32 ? gather_as<float> : gather_as<double>)(gather, g, weight, nullptr, dx, beta, stream);
+  std::vector<Gather> gathers = data_gradient_gathers(geometry);
+  if (beta != 0) std::erase_if(gathers, [](const Gather& gather) { return gather.depth() == 0; });
+  (dtype == float32 ? gather_as<float> : gather_as<double>)(gathers, g, weight, nullptr, dx, beta, stream);
 }
 
 template <class T>

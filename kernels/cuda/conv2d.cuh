@@ -5,13 +5,26 @@
 
 namespace miniparallel::kernels::cuda {
 
-/// out = sum + bias, or out += sum; of all images. bias (groups * filters) or null.
+constexpr int kMostGathers = 4;  // of one launch: a stride of 2 x 2
+
+/// out = sum + bias, or out += sum, of all images, for each of `count` gathers that differ in their rows and
+/// columns alone; the first has the most positions. bias (groups * filters) or null.
 template <class T>
 struct GatherArgs {
-  Gather gather;
+  Gather gathers[kMostGathers];
+  unsigned count;
   const T *source, *weight, *bias;
   T* out;
   bool accumulate;
+
+  const Gather& first() const { return gathers[0]; }
+  /// The same for some of the images.
+  GatherArgs part(std::int64_t first_image, std::uint32_t images) const {
+    GatherArgs result = *this;
+    for (Gather& gather : result.gathers) gather.images = images;
+    result.source += first_image * first().source_image, result.out += first_image * first().out_image;
+    return result;
+  }
 };
 
 /// dweight = beta dweight + sums of g times what a tap reads; dbias likewise, of g alone. Null: not wanted.

@@ -13,7 +13,7 @@ struct DirectArgs : GatherArgs<T> {
 
 template <class T>
 __global__ void conv2d_direct(DirectArgs<T> args) {
-  const Gather& gather = args.gather;
+  const Gather& gather = args.gathers[blockIdx.y];
   std::uint32_t image = blockIdx.x * blockDim.x + threadIdx.x;
   const std::uint32_t i = gather.plane_positions.divide(image);
   std::uint32_t group = args.all_filters.divide(image);
@@ -21,6 +21,7 @@ __global__ void conv2d_direct(DirectArgs<T> args) {
   const std::uint32_t channel = group, filter = args.filters.divide(group);
   const auto plane = static_cast<std::uint32_t>(gather.rows.positions * gather.columns.positions);
   const Position position = position_at(gather, image * plane + i, group);
+  const T* const source = args.source + position.source;
   const T* weight = args.weight + group * gather.weight_group + filter * gather.weight_filter +
                     gather.rows.weight_first * gather.weight_width + gather.columns.weight_first;
   T sum = 0;
@@ -32,7 +33,7 @@ __global__ void conv2d_direct(DirectArgs<T> args) {
       for (int k = 0; k < gather.columns.taps; ++k) {
         const int column = k * gather.columns.tap_step;
         const Tap tap{row, column, c * gather.source_plane + row * gather.source_width + column};
-        sum += w[k * gather.columns.weight_step] * read(gather, args.source, position, tap);
+        sum += w[k * gather.columns.weight_step] * read(gather, source, position.row, position.column, tap);
       }
     }
   if (args.bias != nullptr) sum += args.bias[channel];
@@ -44,14 +45,15 @@ __global__ void conv2d_direct(DirectArgs<T> args) {
 
 template <class T>
 void gather_directly(const GatherArgs<T>& whole, Stream stream) {
-  const std::uint32_t all_filters = whole.gather.groups * whole.gather.filters;
-  const std::int64_t per_image = whole.gather.plane() * all_filters;
-  for_each_part(whole.gather, per_image, [&](const Gather& part, std::int64_t first) {
-    DirectArgs<T> args{whole, Divider(whole.gather.filters), Divider(all_filters)};
-    args.gather = part;
-    args.source += first * part.source_image, args.out += first * part.out_image;
-    launch_on(stream, conv2d_direct<T>, miniparallel::cuda::blocks(part.images * per_image, kBlock), kBlock,
-              args);
+  const Gather& gather = whole.first();
+  const std::uint32_t all_filters = gather.groups * gather.filters;
+  const std::int64_t per_image = gather.plane() * all_filters;
+  for_each_part(gather, per_image, [&](const Gather& part, std::int64_t first) {
+    const DirectArgs<T> args{whole.part(first, part.images), Divider(gather.filters), Divider(all_filters)};
+    launch_blocks(stream, conv2d_direct<T>,
+                  dim3(miniparallel::cuda::blocks(static_cast<std::size_t>(part.images * per_image), kBlock),
+                       args.count),
+                  dim3(kBlock), args);
   });
 }
 

@@ -47,7 +47,7 @@ void check_sizes(const Conv2dGeometry& geometry);
 Gather forward_gather(const Conv2dGeometry& geometry);
 
 /// The sums that together are the gradient of the data: elements a stride apart share the taps that reach
-/// them, so that no sum has gaps.
+/// them, so that no sum has gaps. The largest come first.
 std::vector<Gather> data_gradient_gathers(const Conv2dGeometry& geometry);
 
 /// Calls run(gather, first image) for parts of the batch in which `per_image` items each number less than
@@ -120,13 +120,14 @@ MP_INLINE std::int64_t weight_at(const Gather& gather, std::uint32_t index) {
          j * gather.columns.weight_step;
 }
 
+/// What a tap reads for a position, whose element of the source is `at`.
 template <class T>
-MP_INLINE T read(const Gather& gather, const T* source, const Position& position, const Tap& tap) {
+MP_INLINE T read(const Gather& gather, const T* at, int row, int column, const Tap& tap) {
   // Both are compared, so that they are read in one access.
   const bool inside =
-      (static_cast<unsigned>(position.row + tap.row) < static_cast<unsigned>(gather.rows.size)) &
-      (static_cast<unsigned>(position.column + tap.column) < static_cast<unsigned>(gather.columns.size));
-  return inside ? source[position.source + tap.offset] : T(0);
+      (static_cast<unsigned>(row + tap.row) < static_cast<unsigned>(gather.rows.size)) &
+      (static_cast<unsigned>(column + tap.column) < static_cast<unsigned>(gather.columns.size));
+  return inside ? at[tap.offset] : T(0);
 }
 
 }  // namespace miniparallel::kernels::cuda

@@ -15,6 +15,7 @@ struct Tile {
   static constexpr int kThreadRows = thread_rows, kThreadColumns = thread_columns;
   static constexpr int kThreadsX = columns / thread_columns, kThreadsY = rows / thread_rows;
   static constexpr int kThreads = kThreadsX * kThreadsY;
+  static constexpr int kResident = 4;  // blocks for whose registers a multiprocessor has room
   static constexpr int kVector = 16 / static_cast<int>(sizeof(T));  // elements of one shared memory access
   // 16 bytes more than a line: threads that write kDepth lines of neighbours meet no bank twice.
   static constexpr int kRowPitch = rows + kVector, kColumnPitch = columns + kVector;

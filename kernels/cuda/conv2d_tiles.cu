@@ -18,9 +18,9 @@ template <class Tile>
 struct GatherLoad {
   using T = typename Tile::T;
   const Gather& gather;
-  const T *source, *weight;  // of the first row
+  const T *source, *weight;  // at the thread's position, of the first row
   int rows, thread;
-  Position position;
+  int row, column;  // of the position
   Tap (&taps)[2 * Tile::kDepth];
   T a[Tile::kLoadsA] = {}, b[Tile::kLoadsB] = {};
 
@@ -34,13 +34,13 @@ struct GatherLoad {
     const std::int64_t at = weight_at(gather, k);
     MP_UNROLL
     for (int i = 0; i < Tile::kLoadsA; ++i) {
-      const int row = thread / Tile::kDepth + i * (Tile::kThreads / Tile::kDepth);
-      a[i] = k < gather.depth() && row < rows ? weight[row * gather.weight_filter + at] : T(0);
+      const int filter = thread / Tile::kDepth + i * (Tile::kThreads / Tile::kDepth);
+      a[i] = k < gather.depth() && filter < rows ? weight[filter * gather.weight_filter + at] : T(0);
     }
     MP_UNROLL
     for (int i = 0; i < Tile::kLoadsB; ++i)
       b[i] = read(
-          gather, source, position,
+          gather, source, row, column,
           taps[part % 2 * Tile::kDepth + thread / Tile::kColumns + i * (Tile::kThreads / Tile::kColumns)]);
     look_up(part + 1);
   }
@@ -89,9 +89,10 @@ __device__ void write_row(const TilesArgs<typename Tile::T>& args, typename Tile
 }
 
 template <class Tile>
-__global__ void conv2d_tiles(TilesArgs<typename Tile::T> args) {
+__global__ void __launch_bounds__(Tile::kThreads, Tile::kResident)
+    conv2d_tiles(TilesArgs<typename Tile::T> args) {
   using T = typename Tile::T;
-  const Gather& gather = args.gather;
+  const Gather& gather = args.gathers[blockIdx.y];
   auto& taps = miniparallel::cuda::shared_array<Tap, 2 * Tile::kDepth>();
   auto& offsets = miniparallel::cuda::shared_array<std::int64_t, Tile::kColumns>();
   const int thread = static_cast<int>(threadIdx.x);
@@ -104,11 +105,12 @@ __global__ void conv2d_tiles(TilesArgs<typename Tile::T> args) {
       gather, position_tile * Tile::kColumns + static_cast<std::uint32_t>(thread % Tile::kColumns), group);
   if (thread < Tile::kColumns) offsets[thread] = position.out;
   GatherLoad<Tile> load{gather,
-                        args.source,
+                        args.source + position.source,
                         args.weight + group * gather.weight_group + first_row * gather.weight_filter,
                         static_cast<int>(gather.filters) - first_row,
                         thread,
-                        position,
+                        position.row,
+                        position.column,
                         taps};
   load.look_up(0);
   __syncthreads();
@@ -135,15 +137,16 @@ std::int64_t tiles_of(const Gather& gather) {
 
 template <class Tile>
 void launch_tiles(const GatherArgs<typename Tile::T>& whole, Stream stream) {
-  const auto row_tiles = static_cast<std::uint32_t>((whole.gather.filters + Tile::kRows - 1) / Tile::kRows);
-  const std::uint32_t units = row_tiles * whole.gather.groups;
-  for_each_part(whole.gather, whole.gather.plane() * units, [&](const Gather& part, std::int64_t first) {
-    TilesArgs<typename Tile::T> args{whole, Divider(units), Divider(row_tiles), false};
-    args.gather = part;
-    args.source += first * part.source_image, args.out += first * part.out_image;
+  const Gather& gather = whole.first();
+  const std::uint32_t row_tiles = (gather.filters + Tile::kRows - 1) / Tile::kRows;
+  const std::uint32_t units = row_tiles * gather.groups;
+  for_each_part(gather, gather.plane() * units, [&](const Gather& part, std::int64_t first) {
+    TilesArgs<typename Tile::T> args{whole.part(first, part.images), Divider(units), Divider(row_tiles),
+                                     false};
     args.packed = part.plane() == part.out_plane && part.out_plane % Tile::kVector == 0 &&
                   reinterpret_cast<std::uintptr_t>(args.out) % 16 == 0;
-    launch_on(stream, conv2d_tiles<Tile>, static_cast<unsigned>(tiles_of<Tile>(part)), Tile::kThreads, args);
+    launch_blocks(stream, conv2d_tiles<Tile>, dim3(static_cast<unsigned>(tiles_of<Tile>(part)), args.count),
+                  dim3(Tile::kThreads), args);
   });
 }
 
@@ -154,8 +157,8 @@ void gather_by_tiles(const GatherArgs<T>& args, Stream stream) {
   if constexpr (sizeof(T) == 4) {
     using Wide = Tile<T, 64, 128, 8, 8>;
     using Narrow = Tile<T, 32, 128, 4, 8>;  // for few rows, or few blocks
-    const bool wide = args.gather.filters > Narrow::kRows &&
-                      tiles_of<Wide>(args.gather) >= 2 * multiprocessors(stream.device);
+    const bool wide = args.first().filters > Narrow::kRows &&
+                      tiles_of<Wide>(args.first()) * args.count >= 2 * multiprocessors(stream.device);
     (wide ? launch_tiles<Wide> : launch_tiles<Narrow>)(args, stream);
   } else {
     launch_tiles<Tile<T, 32, 64, 4, 4>>(args, stream);

@@ -46,7 +46,8 @@ struct WeightGradientLoad {
     }
     MP_UNROLL
     for (int i = 0; i < Tile::kLoadsB; ++i)
-      b[i] = read(gather, x, position, taps[thread / Tile::kDepth + i * (Tile::kThreads / Tile::kDepth)]);
+      b[i] = read(gather, x + position.source, position.row, position.column,
+                  taps[thread / Tile::kDepth + i * (Tile::kThreads / Tile::kDepth)]);
   }
   __device__ void store(T* a_part, T* b_part) const {
     const int k = thread % Tile::kDepth, line = thread / Tile::kDepth;
@@ -130,7 +131,8 @@ __global__ void conv2d_weight_direct(ChunkArgs<T> args, std::uint32_t first, std
   T sum = 0;
   for (std::uint32_t i = args.begin() + threadIdx.y; i < args.end(); i += blockDim.y) {
     const Position position = position_at(gather, i, group);
-    sum += g[position.out] * (is_weight ? read(gather, args.x, position, tap) : T(1));
+    sum += g[position.out] *
+           (is_weight ? read(gather, args.x + position.source, position.row, position.column, tap) : T(1));
   }
   sum = combine_over_y<Sum<T>>(sum);
   if (threadIdx.y == 0) put_sum(to, sum, is_weight ? args.accumulate : args.accumulate_bias);
