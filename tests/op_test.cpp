@@ -394,9 +394,9 @@ TEST_CASE("ops: every op, view, copy and in-place method of the headers has a ro
   CHECK(functions.size() > 60);
   CHECK(methods.size() > 30);
   for (const auto& declarations : {functions, methods})
-    for (const auto& [name, count] : declarations) {
-      INFO(name, ": add a row to tests/op_cases.cpp and to tests/data/make_op_goldens.py");
-      CHECK(rows[name] >= count);
+    for (const auto& op : declarations) {
+      INFO(op.first, ": add a row to tests/op_cases.cpp and to tests/data/make_op_goldens.py");
+      CHECK(rows[op.first] >= op.second);
     }
 }
 

@@ -80,9 +80,9 @@ TEST_CASE("safetensors: a header that is cut off or not what it should be is an 
       {entry(R"("dtype":"F32","shape":[99999999999999999999],"data_offsets":[0,8])"), "99999999999999999999"},
       {entry(R"("dtype":"F32","shape":[1,1,1,1,1,1,1,1,2],"data_offsets":[0,8])"), "more than 8 dimensions"},
   };
-  for (const auto& [json, message] : cases) {
-    CAPTURE(json);
-    CHECK_THROWS_WITH_AS(parse(json), doctest::Contains(message), Error);
+  for (const auto& wrong : cases) {
+    CAPTURE(wrong.first);
+    CHECK_THROWS_WITH_AS(parse(wrong.first), doctest::Contains(wrong.second), Error);
   }
 }
 
@@ -98,9 +98,9 @@ TEST_CASE("safetensors: sizes and offsets that do not agree are errors") {
       {two("[0,4]", "[0,4]"), "starts at byte 0 of the data, the one before it ends at 4"},
       {"{}", "cover 0 bytes"},
   };
-  for (const auto& [json, message] : cases) {
-    CAPTURE(json);
-    CHECK_THROWS_WITH_AS(parse(json), doctest::Contains(message), Error);
+  for (const auto& wrong : cases) {
+    CAPTURE(wrong.first);
+    CHECK_THROWS_WITH_AS(parse(wrong.first), doctest::Contains(wrong.second), Error);
   }
   CHECK(parse(two("[4,8]", "[0,4]")).entries[0].name == "b");
   CHECK_THROWS_WITH_AS(parse(two("[0,4]", "[5,9]"), 9), doctest::Contains("starts at byte 5"), Error);

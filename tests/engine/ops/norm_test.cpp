@@ -86,8 +86,9 @@ TEST_CASE("layer_norm: values and gradients against the definition") {
   };
   const Case cases[] = {{{3, 5}, 1}, {{7}, 1}, {{2, 3, 100}, 1}, {{4, 3, 5}, 2}, {{2, 2, 3}, 3}, {{5, 1}, 1}};
   for (const DType dtype : {float32, float64})
-    for (const auto& [shape, normalized] : cases) {
-      CAPTURE(to_string(shape));
+    for (const Case& one : cases) {
+      CAPTURE(to_string(one.shape));
+      const auto& [shape, normalized] = one;
       const TensorOptions leaf{.dtype = dtype, .requires_grad = true};
       const Shape inner(shape.end() - normalized, shape.end());
       Tensor x = randn(shape, leaf), weight = randn(inner, leaf), bias = randn(inner, leaf);

@@ -127,8 +127,9 @@ TEST_CASE("optim: 20 steps of every variant agree with PyTorch, parameters and s
 }
 
 TEST_CASE("optim: training goes on bit-identically from a saved state") {
-  for (const auto& [variant, make] : kVariants) {
-    CAPTURE(variant);
+  for (const auto& variant : kVariants) {
+    CAPTURE(variant.first);
+    const auto make = variant.second;
     const auto straight = start(float32);
     const auto optimizer = make(straight);
     take_steps(*optimizer, straight, 1, kSteps);
