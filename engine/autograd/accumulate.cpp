@@ -2,6 +2,8 @@
 
 #include <miniparallel/ops.h>
 
+#include <array>
+#include <functional>
 #include <mutex>
 
 #include "engine/error.h"
@@ -10,9 +12,15 @@
 namespace miniparallel::autograd {
 namespace {
 
-// Threads with graphs of their own may have leaves in common. Two locks: adding up gradients that are
-// differentiable themselves looks for accumulators.
-std::mutex accumulators, gradients;
+// Threads with graphs of their own may have leaves in common. Adding up gradients that are differentiable
+// themselves looks for accumulators, so these have a lock of their own.
+std::mutex accumulators;
+
+/// Guards the gradient of a leaf, and that of some others.
+std::mutex& gradient_lock(const Meta& meta) {
+  static std::array<std::mutex, 64> locks;
+  return locks[std::hash<const Meta*>()(&meta) / sizeof(Meta) % locks.size()];
+}
 
 }  // namespace
 
@@ -29,8 +37,9 @@ void AccumulateGrad::run(Backward& backward) {
   check(grad.shape() == leaf_.shape(), "backward: a gradient of shape ", grad.shape(),
         " reached a leaf of shape ", leaf_.shape());
   grad = grad.to(leaf_.device(), leaf_.dtype());
-  const std::scoped_lock lock(gradients);
-  Tensor& sum = meta_of(leaf_).grad;
+  Meta& meta = meta_of(leaf_);
+  const std::scoped_lock lock(gradient_lock(meta));
+  Tensor& sum = meta.grad;
   if (!sum.defined())
     sum = is_exclusive(grad) ? std::move(grad) : grad.clone();
   else if (backward.create_graph() || sum.requires_grad() || !sum.is_contiguous())

@@ -93,6 +93,7 @@ void connect(const std::shared_ptr<Node>& node, const Tensor& output, std::initi
   next.reserve(inputs.size());
   for (const Tensor& input : inputs) next.push_back(edge_of(input));
   node->set_next(std::move(next));
+  node->set_device(output.device());
   attach(node, output, 0);
 }
 
@@ -102,8 +103,11 @@ void connect(const std::shared_ptr<Node>& node, std::vector<Tensor>& outputs,
   next.reserve(inputs.size());
   for (const Tensor& input : inputs) next.push_back(edge_of(input));
   node->set_next(std::move(next));
-  for (std::size_t i = 0; i < outputs.size(); ++i)
-    if (outputs[i].defined() && outputs[i].is_floating()) attach(node, outputs[i], static_cast<int>(i));
+  for (std::size_t i = outputs.size(); i-- > 0;) {
+    if (!outputs[i].defined() || !outputs[i].is_floating()) continue;
+    node->set_device(outputs[i].device());  // at last that of the first
+    attach(node, outputs[i], static_cast<int>(i));
+  }
 }
 
 void record_not_differentiable(const char* name, Tensor& output, std::initializer_list<Tensor> inputs) {
@@ -114,13 +118,15 @@ void record_not_differentiable(const char* name, Tensor& output, std::initialize
 // -----------------------------------------------------------------------------------------------------
 
 void Backward::set(int input, Tensor grad) {
-  if (!needs(input) || !grad.defined()) return;
-  Tensor& buffer = *targets_[input];
+  if (needs(input) && grad.defined()) accumulate(*targets_[input], std::move(grad), create_graph_);
+}
+
+void accumulate(Tensor& buffer, Tensor grad, bool create_graph) {
   if (!buffer.defined()) {
     buffer = std::move(grad);
-  } else if (!create_graph_ && is_exclusive(buffer)) {
+  } else if (!create_graph && is_exclusive(buffer)) {
     buffer.add_(grad);
-  } else if (!create_graph_ && is_exclusive(grad)) {
+  } else if (!create_graph && is_exclusive(grad)) {
     buffer = std::move(grad.add_(buffer));
   } else {
     buffer = add(buffer, grad);

@@ -57,6 +57,9 @@ class Node {
   int outputs() const { return outputs_; }
   const std::vector<Edge>& next() const { return next_; }
   void set_next(std::vector<Edge> next) { next_ = std::move(next); }
+  /// Where its outputs are, and so the gradients that it gets: decides which thread runs it.
+  Device device() const { return device_; }
+  void set_device(Device device) { device_ = device; }
 
   /// Reads the outputs' gradients from `backward`, hands it those of the inputs.
   virtual void run(Backward& backward) = 0;
@@ -74,6 +77,7 @@ class Node {
   const char* name_;
   std::uint64_t sequence_;
   int outputs_;
+  Device device_;
   std::vector<Edge> next_;
 };
 
@@ -219,6 +223,9 @@ void record(const char* name, std::vector<Tensor>& outputs, const std::vector<Te
 
 /// The edge through which the gradient of `tensor` flows on; null node when it requires none.
 Edge edge_of(const Tensor& tensor);
+
+/// Adds `grad` to `buffer`, which may be undefined; in place where nobody else holds one of them.
+void accumulate(Tensor& buffer, Tensor grad, bool create_graph);
 
 /// A node that throws when its backward is reached: for results whose op cannot be differentiated (again).
 void record_not_differentiable(const char* name, Tensor& output, std::initializer_list<Tensor> inputs);

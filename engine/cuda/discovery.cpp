@@ -30,7 +30,7 @@ std::string text_of(cudaError_t error) {
 Discovery discover() {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error != cudaSuccess) static_cast<void>(cudaGetLastError());
+  quietly(error);
   if (error == cudaErrorInsufficientDriver) return {0, driver_reason()};
   if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0))
     return {0, "no GPU is visible; CUDA_VISIBLE_DEVICES may hide it"};

@@ -32,7 +32,7 @@ PooledEvent::PooledEvent(EventPool& pool, kernels::Stream stream) : pool_(pool),
 bool is_done(cudaEvent_t event) {
   const cudaError_t error = cudaEventQuery(event);
   if (error == cudaErrorNotReady) {
-    static_cast<void>(cudaGetLastError());
+    quietly(error);
     return false;
   }
   CUDA_CHECK(error);

@@ -17,7 +17,7 @@ class EventPool {
  public:
   explicit EventPool(int device) : device_(device) {}
   ~EventPool() {
-    for (const cudaEvent_t event : events_) static_cast<void>(cudaEventDestroy(event));
+    for (const cudaEvent_t event : events_) quietly(cudaEventDestroy(event));
   }
   EventPool(const EventPool&) = delete;
   EventPool& operator=(const EventPool&) = delete;

@@ -8,16 +8,11 @@ namespace {
 
 constexpr std::size_t kSmallest = 512;  // what cudaMalloc hands out at least; a multiple of every alignment
 
-/// Destructors and failed calls that have another way out: the error is not left for the next launch.
-void ignore(cudaError_t error) {
-  if (error != cudaSuccess) static_cast<void>(cudaGetLastError());
-}
-
 /// Null when there is no more memory; other errors are thrown.
 void* allocated(cudaError_t error, void* block, const char* call) {
   if (error == cudaSuccess) return block;
   if (error != cudaErrorMemoryAllocation) throw_cuda_error(error, call);
-  ignore(error);
+  quietly(error);
   return nullptr;
 }
 
@@ -34,7 +29,7 @@ Streams::Streams(int device) : device_(device) {
 }
 
 Streams::~Streams() {
-  for (const cudaStream_t stream : streams_) ignore(cudaStreamDestroy(stream));
+  for (const cudaStream_t stream : streams_) quietly(cudaStreamDestroy(stream));
 }
 
 MemorySource::Mark StreamMemory::mark(kernels::Stream stream) {
@@ -55,7 +50,7 @@ void* DeviceMemory::take(std::size_t bytes) {
   return allocated(error, block, "cudaMalloc");
 }
 
-void DeviceMemory::give_back(void* block, std::size_t) { ignore(cudaFree(block)); }
+void DeviceMemory::give_back(void* block, std::size_t) { quietly(cudaFree(block)); }
 
 void DeviceMemory::settle() { runtime_.synchronize_all(); }
 
@@ -77,7 +72,7 @@ void* PinnedMemory::take(std::size_t bytes) {
   return allocated(error, block, "cudaHostAlloc");
 }
 
-void PinnedMemory::give_back(void* block, std::size_t) { ignore(cudaFreeHost(block)); }
+void PinnedMemory::give_back(void* block, std::size_t) { quietly(cudaFreeHost(block)); }
 
 void PinnedMemory::settle() { runtime_.synchronize_all(); }
 

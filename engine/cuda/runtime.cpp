@@ -1,5 +1,6 @@
 #include "engine/cuda/runtime.h"
 
+#include "engine/device/workers.h"
 #include "engine/error.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/bad_index.h"
@@ -90,6 +91,7 @@ Runtime& runtime() {
 }
 
 void shut_down() {
+  stop_workers();
   const std::scoped_lock lock(instance_mutex);
   delete instance.exchange(nullptr);
 }

@@ -20,6 +20,7 @@ class Runtime final : public Accelerator {
   const std::string& unavailable() const override { return found_.reason; }
   const kernels::Backend& backend() const override;
 
+  void make_current(int device) noexcept override { quietly(cudaSetDevice(device)); }
   kernels::Stream stream(int device, StreamKind kind) override { return gpu(device).streams[kind]; }
   CachingAllocator& allocator(int device) override { return gpu(device).allocator; }
   void synchronize(int device) override;

@@ -15,12 +15,12 @@ namespace {
 constexpr const char* kNotBuilt = "this build of miniparallel has no CUDA backend";
 
 /// By device; where the calling thread has chosen another than the compute stream.
-thread_local std::vector<kernels::Stream> chosen_streams;
+thread_local std::vector<kernels::Stream> chosen;
 
 kernels::Stream& chosen_stream(int device) {
   const auto index = static_cast<std::size_t>(device);
-  if (chosen_streams.size() <= index) chosen_streams.resize(index + 1);
-  return chosen_streams[index];
+  if (chosen.size() <= index) chosen.resize(index + 1);
+  return chosen[index];
 }
 
 }  // namespace
@@ -47,9 +47,12 @@ Accelerator& accelerator(Device device) {
 kernels::Stream stream(Device device) {
   if (device.is_cpu()) return {};
   Accelerator& owner = accelerator(device);
-  const kernels::Stream chosen = chosen_stream(device.index);
-  return chosen.handle != nullptr ? chosen : owner.stream(device.index, StreamKind::compute);
+  const kernels::Stream other = chosen_stream(device.index);
+  return other.handle != nullptr ? other : owner.stream(device.index, StreamKind::compute);
 }
+
+const std::vector<kernels::Stream>& chosen_streams() { return chosen; }
+void set_chosen_streams(std::vector<kernels::Stream> streams) { chosen = std::move(streams); }
 
 void* current_stream(Device device) { return stream(device).handle; }
 

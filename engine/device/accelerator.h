@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 namespace miniparallel {
 
@@ -28,6 +29,8 @@ class Accelerator {
   virtual const std::string& unavailable() const = 0;
   virtual const kernels::Backend& backend() const = 0;
 
+  /// Makes the device current for the calling thread, which spares each call there a change of devices.
+  virtual void make_current(int device) noexcept = 0;
   virtual kernels::Stream stream(int device, StreamKind kind) = 0;
   virtual CachingAllocator& allocator(int device) = 0;
   /// Waits for everything enqueued on the device, then throws what went wrong there.
@@ -62,6 +65,10 @@ Accelerator& accelerator(Device device);
 
 /// The calling thread's stream for the device: its compute stream, unless a StreamScope is alive.
 kernels::Stream stream(Device device);
+
+/// What StreamScopes of the calling thread chose, by device; the null stream where there is no choice.
+const std::vector<kernels::Stream>& chosen_streams();
+void set_chosen_streams(std::vector<kernels::Stream> streams);
 
 /// While it lives, work of the calling thread for one device goes to another of its streams. Nothing on the
 /// CPU.

@@ -5,8 +5,8 @@
 namespace miniparallel {
 namespace {
 
-std::mutex mutex;
-RandomState process_state;  // guarded by mutex
+std::mutex mutex;  // guards every state
+RandomState process_state;
 thread_local RowRandomScope* scope = nullptr;
 
 /// Past the end of any tensor: element numbers of row ranges that cannot be placed in one common tensor.
@@ -17,25 +17,18 @@ constexpr int kDisjointShift = 44;
 void manual_seed(std::uint64_t seed) { set_random_state({.seed = seed, .ordinal = 0}); }
 
 RandomState random_state() {
-  if (scope != nullptr) return scope->state_;
   const std::lock_guard lock(mutex);
-  return process_state;
+  return scope != nullptr ? scope->state_ : process_state;
 }
 
 void set_random_state(const RandomState& state) {
-  if (scope != nullptr) {
-    scope->state_ = state;
-    return;
-  }
   const std::lock_guard lock(mutex);
-  process_state = state;
+  (scope != nullptr ? scope->state_ : process_state) = state;
 }
 
 kernels::RandomKey next_random_key(std::int64_t numel) {
-  if (scope == nullptr) {
-    const std::lock_guard lock(mutex);
-    return {.seed = process_state.seed, .ordinal = process_state.ordinal++, .first = 0};
-  }
+  const std::lock_guard lock(mutex);
+  if (scope == nullptr) return {.seed = process_state.seed, .ordinal = process_state.ordinal++, .first = 0};
   const std::int64_t rows = scope->rows_, row = scope->first_row_;
   const bool batch_is_outermost = rows > 0 && numel % rows == 0;
   return {.seed = scope->state_.seed,
@@ -49,5 +42,8 @@ RowRandomScope::RowRandomScope(const RandomState& start, std::int64_t first_row,
 }
 
 RowRandomScope::~RowRandomScope() { scope = previous_; }
+
+RowRandomScope* RowRandomScope::current() { return scope; }
+void RowRandomScope::set_current(RowRandomScope* other) { scope = other; }
 
 }  // namespace miniparallel

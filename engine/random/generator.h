@@ -22,6 +22,10 @@ class RowRandomScope {
   RowRandomScope(const RowRandomScope&) = delete;
   RowRandomScope& operator=(const RowRandomScope&) = delete;
 
+  /// The calling thread's scope; null outside of one. A scope may be in use by several threads.
+  static RowRandomScope* current();
+  static void set_current(RowRandomScope* scope);
+
   /// Where this scope's generator stands; the whole batch goes on from the largest ordinal of its parts.
   const RandomState& state() const { return state_; }
 

@@ -49,8 +49,7 @@ std::optional<BadIndex> take_bad_index(int device) {
 
 void release_bad_index_words() {
   const std::scoped_lock lock(words().mutex);
-  for (BadIndexWord* const word : words().by_device)
-    if (word != nullptr && cudaFreeHost(word) != cudaSuccess) static_cast<void>(cudaGetLastError());
+  for (BadIndexWord* const word : words().by_device) miniparallel::cuda::quietly(cudaFreeHost(word));
   words().by_device.clear();
 }
 

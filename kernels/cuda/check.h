@@ -36,6 +36,11 @@ inline thread_local int guarded_device = -1;
                             cudaGetErrorName(code) + " (" + cudaGetErrorString(code) + ")");
 }
 
+/// For destructors, and for failures that have another way out: the error is not left for the next launch.
+inline void quietly(cudaError_t code) noexcept {
+  if (code != cudaSuccess) static_cast<void>(cudaGetLastError());
+}
+
 inline void check(cudaError_t code, const char* call) {
   if (code != cudaSuccess) throw_cuda_error(code, call);
 }

@@ -14,8 +14,7 @@ class DeviceGuard {
     if (previous_ != device) CUDA_CHECK(cudaSetDevice(device));
   }
   ~DeviceGuard() {
-    if (previous_ != guarded_device && cudaSetDevice(previous_) != cudaSuccess)
-      static_cast<void>(cudaGetLastError());
+    if (previous_ != guarded_device) quietly(cudaSetDevice(previous_));
   }
   DeviceGuard(const DeviceGuard&) = delete;
   DeviceGuard& operator=(const DeviceGuard&) = delete;

@@ -37,7 +37,7 @@ inline unsigned blocks(std::size_t count, unsigned block) {
 inline void check_launch(cudaError_t code, const void* kernel) {
   if (code == cudaSuccess) return;
   const char* name = "?";
-  if (cudaFuncGetName(&name, kernel) != cudaSuccess) static_cast<void>(cudaGetLastError());
+  quietly(cudaFuncGetName(&name, kernel));
   throw_cuda_error(code, (std::string("the launch of kernel ") + name).c_str());
 }
 

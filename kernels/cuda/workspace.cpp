@@ -32,8 +32,7 @@ void* workspace(Stream stream) {
 
 void release_workspaces() {
   const std::scoped_lock lock(workspaces().mutex);
-  for (const auto& [stream, memory] : workspaces().by_stream)
-    if (cudaFree(memory) != cudaSuccess) static_cast<void>(cudaGetLastError());
+  for (const auto& [stream, memory] : workspaces().by_stream) miniparallel::cuda::quietly(cudaFree(memory));
   workspaces().by_stream.clear();
 }
 

@@ -1,0 +1,85 @@
+#include <algorithm>
+#include <tuple>
+
+#include "engine/autograd/graph_task.h"
+#include "engine/device/workers.h"
+
+// A walk by several threads. A lane's worker is told when the lane gets its first ready node and leaves when
+// it has none; the caller leaves when no lane is active. Locks are held only to hand nodes and gradients on.
+
+namespace miniparallel::autograd {
+
+void GraphTask::use_lanes() {
+  if (on_worker() || create_graph_) return;
+  int first = -1, last = -1;  // GPUs in the graph
+  for (const Node* node : order_) {
+    if (node->device().is_cpu()) continue;
+    const int index = node->device().index;
+    first = first < 0 ? index : std::min(first, index);
+    last = std::max(last, index);
+  }
+  if (first == last) return;
+  parallel_ = true;
+  lanes_.resize(static_cast<std::size_t>(last) + 2);
+  ThreadState state_here;
+  state_here.grad_mode = create_graph_;
+  caller_ = std::make_unique<const ThreadState>(std::move(state_here));
+}
+
+GraphTask::Lane& GraphTask::lane_of(const Node& node) {
+  return lanes_[!parallel_ || node.device().is_cpu() ? 0 : static_cast<std::size_t>(node.device().index) + 1];
+}
+
+void GraphTask::activate(Lane& lane, Device device) {
+  if (device.is_cpu()) return changed_.notify_all();
+  if (lane.active) return;
+  lane.active = true;
+  ++active_;
+  post(accelerator(device), device.index, [this, &lane] { walk_lane(lane); });
+}
+
+void GraphTask::walk_lanes() {
+  Lane& own = lanes_[0];
+  std::unique_lock lock(mutex_);
+  for (const std::shared_ptr<Node>& root : roots_) enqueue_if_ready(root);
+  while (true) {
+    changed_.wait(lock, [&] { return active_ == 0 || (!error_ && !own.ready.empty()); });
+    if (error_ || own.ready.empty()) break;
+    run_guarded(take_ready(own), lock);
+  }
+  if (error_) std::rethrow_exception(error_);
+}
+
+void GraphTask::walk_lane(Lane& lane) {
+  const ThreadStateScope scope(*caller_);
+  std::unique_lock lock(mutex_);
+  while (!error_ && !lane.ready.empty()) run_guarded(take_ready(lane), lock);
+  lane.active = false;
+  --active_;
+  changed_.notify_all();  // while the lock is held: the task may be gone once it is not
+}
+
+void GraphTask::run_guarded(const std::shared_ptr<Node>& node, std::unique_lock<std::mutex>& lock) {
+  lock.unlock();
+  std::exception_ptr failure;
+  try {
+    run_node(node);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  lock.lock();
+  if (failure && !error_) error_ = failure;
+}
+
+void GraphTask::add_contributions(State& found) const {
+  const auto place = [](const Contribution& c) {  // senders of one device as in a walk by one thread
+    return std::tuple(c.device, ~c.sequence, c.input);
+  };
+  std::ranges::sort(found.contributions, {}, place);
+  for (Contribution& contribution : found.contributions)
+    accumulate(found.grads[static_cast<std::size_t>(contribution.output)], std::move(contribution.gradient),
+               create_graph_);
+  found.contributions.clear();
+}
+
+}  // namespace miniparallel::autograd

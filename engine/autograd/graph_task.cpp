@@ -1,0 +1,104 @@
+#include "engine/autograd/graph_task.h"
+
+#include <miniparallel/ops.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "engine/profiler/span.h"
+
+namespace miniparallel::autograd {
+
+void GraphTask::add_root(const Tensor& output, const Tensor& gradient) {
+  Edge edge = edge_of(output);
+  roots_.push_back(edge.node);
+  Tensor& buffer = state(edge.node.get()).grads[edge.output];
+  buffer = buffer.defined() ? add(buffer, gradient) : gradient;
+}
+
+void GraphTask::add_capture(const Tensor& input, Tensor* gradient) {
+  const Edge edge = edge_of(input);
+  state(edge.node.get()).captures.push_back({edge.output, gradient});
+  capturing_ = true;
+}
+
+void GraphTask::run() {
+  const profiler::Span span(profiler::Kind::user, "backward");
+  discover();
+  if (capturing_) prune();
+  use_lanes();
+  set_grad_enabled(create_graph_);
+  if (parallel_)
+    walk_lanes();
+  else
+    walk();
+}
+
+GraphTask::State& GraphTask::state(Node* node) {
+  State& found = states_[node];
+  if (found.grads.empty()) found.grads.resize(static_cast<std::size_t>(node->outputs()));
+  return found;
+}
+
+void GraphTask::discover() {
+  std::vector<Node*> stack;
+  const auto visit = [&](Node* node) {
+    State& found = state(node);
+    if (found.seen) return;
+    found.seen = true;
+    order_.push_back(node);
+    stack.push_back(node);
+  };
+  for (const std::shared_ptr<Node>& root : roots_) visit(root.get());
+  while (!stack.empty()) {
+    Node* const node = stack.back();
+    stack.pop_back();
+    for (const Edge& edge : node->next()) {
+      if (!edge.node) continue;
+      ++state(edge.node.get()).waiting;
+      visit(edge.node.get());
+    }
+  }
+}
+
+namespace {
+
+/// Inputs before the nodes that use them: leaves, then by number.
+std::uint64_t rank(const Node& node) { return node.next().empty() ? 0 : node.sequence() + 1; }
+
+}  // namespace
+
+/// Only nodes on a path to a captured input need to run.
+void GraphTask::prune() {
+  std::sort(order_.begin(), order_.end(), [](const Node* a, const Node* b) { return rank(*a) < rank(*b); });
+  for (Node* const node : order_) {
+    State& found = state(node);
+    found.needed = !found.captures.empty();
+    for (const Edge& edge : node->next())
+      if (edge.node && state(edge.node.get()).needed) found.needed = true;
+  }
+}
+
+void GraphTask::walk() {
+  for (const std::shared_ptr<Node>& root : roots_) enqueue_if_ready(root);
+  while (!lanes_[0].ready.empty()) run_node(take_ready(lanes_[0]));
+}
+
+std::shared_ptr<Node> GraphTask::take_ready(Lane& lane) {
+  std::shared_ptr<Node> node = lane.ready.top().node;
+  lane.ready.pop();
+  return node;
+}
+
+void GraphTask::enqueue_if_ready(const std::shared_ptr<Node>& node) {
+  State& found = state(node.get());
+  if (found.waiting > 0 || found.queued) return;
+  found.queued = true;
+  // A leaf has nobody after it: at once, while its gradient is in the cache.
+  const bool leaf = node->next().empty();
+  Lane& lane = lane_of(*node);
+  lane.ready.push({leaf ? std::numeric_limits<std::uint64_t>::max() : node->sequence(), node});
+  if (parallel_) activate(lane, node->device());
+}
+
+}  // namespace miniparallel::autograd

@@ -1,0 +1,109 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <queue>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/autograd/node.h"
+#include "engine/autograd/thread_state.h"
+
+namespace miniparallel::autograd {
+
+/// One walk over the graph: a first pass counts how many gradients each node waits for, the second runs nodes
+/// in falling order of their numbers as they become complete.
+///
+/// Nodes of several GPUs run in several threads, so that these GPUs are fed in parallel: each GPU's on its
+/// worker, the CPU's in the thread that called `run`. Else every node runs in the calling thread. So it is
+/// when the caller is itself a worker, that no worker ever waits for another; and when the walk records a
+/// graph, that the numbers of its nodes do not depend on timing.
+class GraphTask {
+ public:
+  GraphTask(bool retain_graph, bool create_graph)
+      : retain_graph_(retain_graph), create_graph_(create_graph) {}
+
+  void add_root(const Tensor& output, const Tensor& gradient);
+  /// Also keep the gradient of `input`, instead of accumulating it when it is a leaf.
+  void add_capture(const Tensor& input, Tensor* gradient);
+  /// Returns when every node has run. The first error cancels what has not started, is thrown here.
+  void run();
+
+ private:
+  struct Capture {
+    int output;
+    Tensor* gradient;
+  };
+  /// A gradient for one output of a node. In a walk with several threads the order of arrival depends on
+  /// timing: they are kept and added in the order of their senders.
+  struct Contribution {
+    int output;
+    Device device;  // of the sender
+    std::uint64_t sequence;
+    std::size_t input;  // of the sender
+    Tensor gradient;
+  };
+  struct State {
+    std::vector<Tensor> grads;  // by output, summed up as they arrive
+    std::vector<Contribution> contributions;
+    int waiting = 0;  // edges that will still deliver
+    bool seen = false, queued = false, needed = true;
+    std::vector<Capture> captures;
+  };
+  struct Ready {
+    std::uint64_t order;
+    std::shared_ptr<Node> node;
+    bool operator<(const Ready& other) const { return order < other.order; }
+  };
+  /// The nodes that one thread runs.
+  struct Lane {
+    std::priority_queue<Ready> ready;
+    bool active = false;  // its worker has been told
+  };
+
+  State& state(Node* node);
+  void discover();
+  void prune();
+
+  // --- graph_task.cpp: one thread
+  void walk();
+  std::shared_ptr<Node> take_ready(Lane& lane);
+  void enqueue_if_ready(const std::shared_ptr<Node>& node);
+
+  // --- graph_lanes.cpp: several
+  void use_lanes();
+  Lane& lane_of(const Node& node);
+  void activate(Lane& lane, Device device);
+  void walk_lanes();
+  void walk_lane(Lane& lane);
+  void run_guarded(const std::shared_ptr<Node>& node, std::unique_lock<std::mutex>& lock);
+  void add_contributions(State& found) const;
+
+  // --- run_node.cpp
+  void run_node(const std::shared_ptr<Node>& node);
+  State take(Node* node);
+  bool find_targets(const Node& node, std::vector<Tensor>& received, std::vector<Tensor*>& targets);
+  void deliver(const Node& node, const std::vector<Edge>& edges, std::vector<Tensor> received);
+  /// Guards the states where several threads walk.
+  std::unique_lock<std::mutex> lock_states() {
+    return parallel_ ? std::unique_lock(mutex_) : std::unique_lock<std::mutex>();
+  }
+
+  bool retain_graph_, create_graph_, capturing_ = false;
+  bool parallel_ = false;  // several threads walk
+  std::vector<std::shared_ptr<Node>> roots_;
+  std::vector<Node*> order_;
+
+  std::mutex mutex_;  // guards what follows, in a parallel walk
+  std::condition_variable changed_;
+  std::unordered_map<Node*, State> states_;
+  std::vector<Lane> lanes_ = std::vector<Lane>(1);  // 0: the calling thread; of GPU i: i + 1
+  int active_ = 0;                                  // workers that have been told
+  std::exception_ptr error_;
+  std::unique_ptr<const ThreadState> caller_;
+};
+
+}  // namespace miniparallel::autograd

@@ -1,0 +1,104 @@
+#include <algorithm>
+
+#include "engine/autograd/accumulate.h"
+#include "engine/autograd/graph_task.h"
+#include "engine/error.h"
+#include "engine/profiler/span.h"
+#include "engine/tensor/tensor_impl.h"
+
+namespace miniparallel::autograd {
+namespace {
+
+void run_hook(const Node& node, const Tensor::Hook& hook, Tensor& grad) {
+  Tensor replaced = hook(grad);
+  if (!replaced.defined()) return;
+  check(replaced.shape() == grad.shape() && replaced.dtype() == grad.dtype() &&
+            replaced.device() == grad.device(),
+        "backward: a hook at ", node.name(), " returned ", replaced.dtype(), " ", replaced.shape(), " on ",
+        replaced.device(), " for a gradient that is ", grad.dtype(), " ", grad.shape(), " on ", grad.device(),
+        "; return one like it, or an undefined tensor to leave it as it is");
+  grad = std::move(replaced);
+}
+
+void run_hooks(const Node& node, std::vector<Tensor>& grads) {
+  for (const Node::OutputHook& hook : node.hooks) {
+    Tensor& grad = grads[static_cast<std::size_t>(hook.output)];
+    if (grad.defined()) run_hook(node, hook.hook, grad);
+  }
+  const auto* leaf = dynamic_cast<const AccumulateGrad*>(&node);
+  if (leaf == nullptr || !grads[0].defined()) return;
+  const auto hooks = leaf->leaf().impl()->meta->hooks;  // a hook may remove itself
+  for (const auto& [id, hook] : hooks) run_hook(node, hook, grads[0]);
+}
+
+void describe(profiler::Span& span, const Tensor& gradient) {
+  span.set_dtype(gradient.dtype());
+  const Shape& shape = gradient.shape();
+  span.set_sizes(nullptr, {shape.begin(), shape.end()});
+}
+
+}  // namespace
+
+void GraphTask::run_node(const std::shared_ptr<Node>& node) {
+  State found = take(node.get());
+  if (parallel_) add_contributions(found);
+  std::vector<Tensor>& grads = found.grads;
+  const bool any = std::any_of(grads.begin(), grads.end(), [](const Tensor& grad) { return grad.defined(); });
+  if (any && found.needed) run_hooks(*node, grads);
+  for (const Capture& capture : found.captures)
+    *capture.gradient = grads[static_cast<std::size_t>(capture.output)];
+
+  const std::vector<Edge>& next = node->next();
+  std::vector<Tensor> received;  // in a parallel walk: by input, delivered afterwards
+  std::vector<Tensor*> targets(next.size(), nullptr);
+  const bool wanted = find_targets(*node, received, targets) || (next.empty() && !capturing_);
+  if (any && wanted) {
+    profiler::Span span(profiler::Kind::backward, node->name());
+    if (span.active() && grads[0].defined()) describe(span, grads[0]);
+    Backward backward(node, std::move(grads), std::move(targets), create_graph_);
+    node->run(backward);
+  }
+  const std::vector<Edge> edges = next;
+  if (!retain_graph_ && wanted) node->release();  // what was not walked can be differentiated later
+  deliver(*node, edges, std::move(received));
+}
+
+GraphTask::State GraphTask::take(Node* node) {
+  const auto lock = lock_states();
+  const auto found = states_.find(node);
+  State taken = std::move(found->second);
+  states_.erase(found);
+  return taken;
+}
+
+/// Where the node's gradients go. In a walk by one thread straight to the receivers, where a kernel can add
+/// to what is there.
+bool GraphTask::find_targets(const Node& node, std::vector<Tensor>& received, std::vector<Tensor*>& targets) {
+  const std::vector<Edge>& next = node.next();
+  if (parallel_) received.resize(next.size());
+  bool wanted = false;
+  const auto lock = lock_states();
+  for (std::size_t i = 0; i < next.size(); ++i) {
+    if (!next[i].node) continue;
+    State& receiver = state(next[i].node.get());
+    if (!receiver.needed) continue;
+    targets[i] = parallel_ ? &received[i] : &receiver.grads[static_cast<std::size_t>(next[i].output)];
+    wanted = true;
+  }
+  return wanted;
+}
+
+void GraphTask::deliver(const Node& node, const std::vector<Edge>& edges, std::vector<Tensor> received) {
+  const auto lock = lock_states();
+  for (std::size_t i = 0; i < edges.size(); ++i) {
+    if (!edges[i].node) continue;
+    State& receiver = state(edges[i].node.get());
+    if (parallel_ && received[i].defined())
+      receiver.contributions.push_back(
+          {edges[i].output, node.device(), node.sequence(), i, std::move(received[i])});
+    --receiver.waiting;
+    enqueue_if_ready(edges[i].node);
+  }
+}
+
+}  // namespace miniparallel::autograd

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <miniparallel/autograd.h>
+#include <miniparallel/dtype.h>
+
+#include <vector>
+
+#include "engine/device/accelerator.h"
+#include "engine/random/generator.h"
+
+namespace miniparallel {
+
+/// All that a thread can set for itself and that changes what ops do: handed along when work goes on in
+/// another thread.
+struct ThreadState {
+  bool grad_mode = grad_enabled();
+  DType dtype = default_dtype();
+  RowRandomScope* random = RowRandomScope::current();
+  std::vector<kernels::Stream> streams = chosen_streams();
+
+  /// Makes it the calling thread's.
+  void install() const {
+    set_grad_enabled(grad_mode);
+    set_default_dtype(dtype);
+    RowRandomScope::set_current(random);
+    set_chosen_streams(streams);
+  }
+};
+
+/// Gives the calling thread the state of another while it lives.
+class ThreadStateScope {
+ public:
+  explicit ThreadStateScope(const ThreadState& state) { state.install(); }
+  ~ThreadStateScope() { previous_.install(); }
+  ThreadStateScope(const ThreadStateScope&) = delete;
+  ThreadStateScope& operator=(const ThreadStateScope&) = delete;
+
+ private:
+  ThreadState previous_;
+};
+
+}  // namespace miniparallel

@@ -1,0 +1,102 @@
+#include "engine/device/workers.h"
+
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "kernels/cpu/parallel.h"
+
+namespace miniparallel {
+namespace {
+
+thread_local bool is_worker = false;
+
+class Worker {
+ public:
+  Worker(Accelerator& owner, int device) : thread_([this, &owner, device] { run(owner, device); }) {}
+  ~Worker() {
+    {
+      const std::scoped_lock lock(mutex_);
+      stopping_ = true;
+    }
+    changed_.notify_one();
+    thread_.join();
+  }
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  void post(std::function<void()> job) {
+    {
+      const std::scoped_lock lock(mutex_);
+      jobs_.push_back(std::move(job));
+    }
+    changed_.notify_one();
+  }
+
+ private:
+  void run(Accelerator& owner, int device) {
+    is_worker = true;
+    const kernels::cpu::SerialScope serial;
+    owner.make_current(device);
+    std::unique_lock lock(mutex_);
+    while (true) {
+      changed_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+      if (jobs_.empty()) return;
+      std::function<void()> job = std::move(jobs_.front());
+      jobs_.pop_front();
+      lock.unlock();
+      job();
+      job = nullptr;  // what it holds goes before the lock is taken
+      lock.lock();
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::function<void()>> jobs_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+struct Workers {
+  std::mutex mutex;
+  std::map<int, std::unique_ptr<Worker>> by_device;
+};
+
+Workers& workers() {
+  static Workers* const all = new Workers;  // usable while the process ends
+  return *all;
+}
+
+struct StopAtExit {
+  // exit() may have been called on a worker, which cannot wait for itself.
+  ~StopAtExit() {
+    if (!is_worker) stop_workers();
+  }
+};
+
+}  // namespace
+
+void post(Accelerator& owner, int device, std::function<void()> job) {
+  static const StopAtExit at_exit;  // made late, so that it goes before what the jobs use
+  const std::scoped_lock lock(workers().mutex);
+  std::unique_ptr<Worker>& worker = workers().by_device[device];
+  if (worker == nullptr) worker = std::make_unique<Worker>(owner, device);
+  worker->post(std::move(job));
+}
+
+bool on_worker() { return is_worker; }
+
+void stop_workers() {
+  std::map<int, std::unique_ptr<Worker>> ended;
+  {
+    const std::scoped_lock lock(workers().mutex);
+    ended.swap(workers().by_device);
+  }
+}
+
+}  // namespace miniparallel
