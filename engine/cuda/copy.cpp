@@ -37,11 +37,19 @@ void Runtime::copy_to_host(void* to, const void* from, std::size_t bytes, kernel
   const DeviceGuard guard(stream.device);
   // To pageable memory: returns when the copy is done.
   CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, native(stream)));
-  throw_reported(stream.device);
+  throw_reported();
 }
 
 void Runtime::copy_between(void* to, kernels::Stream to_stream, const void* from, kernels::Stream from_stream,
                            std::size_t bytes) {
+  if (peers_.reach(from_stream.device, to_stream.device))
+    copy_directly(to, to_stream, from, from_stream, bytes);
+  else
+    copy_staged(to, to_stream, from, from_stream, bytes);
+}
+
+void Runtime::copy_directly(void* to, kernels::Stream to_stream, const void* from,
+                            kernels::Stream from_stream, std::size_t bytes) {
   // The copy runs on the source's stream, so that a later write to the source comes after it; the
   // destination's stream lets go of the memory before and waits for the elements after.
   PooledEvent(gpu(to_stream.device).events, to_stream).hold(from_stream);
@@ -51,6 +59,36 @@ void Runtime::copy_between(void* to, kernels::Stream to_stream, const void* from
         cudaMemcpyPeerAsync(to, to_stream.device, from, from_stream.device, bytes, native(from_stream)));
   }
   PooledEvent(gpu(from_stream.device).events, from_stream).hold(to_stream);
+}
+
+void Runtime::copy_staged(void* to, kernels::Stream to_stream, const void* from, kernels::Stream from_stream,
+                          std::size_t bytes) {
+  EventPool &source = gpu(from_stream.device).events, &target = gpu(to_stream.device).events;
+  // A large copy goes through a few blocks in turn: one is filled while another is emptied.
+  std::deque<PinnedBlock> blocks;
+  std::deque<PooledEvent> emptied;
+  for (std::size_t done = 0, chunk = 0; done < bytes; done += kChunk, ++chunk) {
+    const std::size_t size = std::min(kChunk, bytes - done), turn = chunk % kChunksInFlight;
+    if (chunk < kChunksInFlight)
+      blocks.emplace_back(pinned_, size, to_stream);
+    else {
+      emptied.front().hold(from_stream);
+      emptied.pop_front();
+    }
+    void* const staging = blocks[turn].data();
+    {
+      const DeviceGuard guard(from_stream.device);
+      CUDA_CHECK(cudaMemcpyAsync(staging, static_cast<const std::byte*>(from) + done, size,
+                                 cudaMemcpyDeviceToHost, native(from_stream)));
+    }
+    PooledEvent(source, from_stream).hold(to_stream);
+    {
+      const DeviceGuard guard(to_stream.device);
+      CUDA_CHECK(cudaMemcpyAsync(static_cast<std::byte*>(to) + done, staging, size, cudaMemcpyHostToDevice,
+                                 native(to_stream)));
+    }
+    if (bytes > kChunk) emptied.emplace_back(target, to_stream);
+  }
 }
 
 }  // namespace miniparallel::cuda

@@ -22,11 +22,15 @@ void EventPool::give_back(cudaEvent_t event) noexcept {
   events_.push_back(event);
 }
 
-PooledEvent::PooledEvent(EventPool& pool, kernels::Stream stream) : pool_(pool), event_(pool.take()) {
-  if (const cudaError_t error = cudaEventRecord(event_, native(stream)); error != cudaSuccess) {
-    pool_.give_back(event_);
-    throw_cuda_error(error, "cudaEventRecord");
+cudaEvent_t EventPool::record(kernels::Stream stream) {
+  const cudaEvent_t event = take();
+  try {
+    CUDA_CHECK(cudaEventRecord(event, native(stream)));
+  } catch (...) {
+    give_back(event);
+    throw;
   }
+  return event;
 }
 
 bool is_done(cudaEvent_t event) {

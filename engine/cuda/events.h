@@ -23,6 +23,8 @@ class EventPool {
   EventPool& operator=(const EventPool&) = delete;
 
   cudaEvent_t take();
+  /// Takes one that marks what the stream, of this device, holds now.
+  cudaEvent_t record(kernels::Stream stream);
   void give_back(cudaEvent_t event) noexcept;
 
  private:
@@ -35,7 +37,7 @@ class EventPool {
 class PooledEvent {
  public:
   /// Marks what the stream holds now.
-  PooledEvent(EventPool& pool, kernels::Stream stream);
+  PooledEvent(EventPool& pool, kernels::Stream stream) : pool_(pool), event_(pool.record(stream)) {}
   ~PooledEvent() { pool_.give_back(event_); }
   PooledEvent(const PooledEvent&) = delete;
   PooledEvent& operator=(const PooledEvent&) = delete;

@@ -33,10 +33,7 @@ Streams::~Streams() {
 }
 
 MemorySource::Mark StreamMemory::mark(kernels::Stream stream) {
-  EventPool& pool = runtime_.gpu(stream.device).events;
-  const cudaEvent_t event = pool.take();
-  CUDA_CHECK(cudaEventRecord(event, native(stream)));
-  return {event, stream.device};
+  return {runtime_.gpu(stream.device).events.record(stream), stream.device};
 }
 
 void StreamMemory::drop(Mark mark) {

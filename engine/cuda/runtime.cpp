@@ -12,7 +12,8 @@ Runtime::Runtime()
     : found_(discover()),
       gpus_(static_cast<std::size_t>(found_.count)),
       pinned_memory_(*this),
-      pinned_("pinned host memory", pinned_memory_, 4096) {}
+      pinned_("pinned host memory", pinned_memory_, 4096),
+      peers_(*this, found_.count) {}
 
 Runtime::~Runtime() {
   try {
@@ -45,7 +46,7 @@ void Runtime::synchronize(int device) {
   gpu(device);
   const DeviceGuard guard(device);
   CUDA_CHECK(cudaDeviceSynchronize());
-  throw_reported(device);
+  throw_reported();
 }
 
 void Runtime::synchronize_all() {
@@ -57,10 +58,11 @@ void Runtime::synchronize_all() {
   }
 }
 
-void Runtime::throw_reported(int device) {
-  if (const auto report = kernels::cuda::take_bad_index(device))
-    fail(report->op, ": index ", report->index, " is out of range, it must be at least 0 and below ",
-         report->bound, "; found by ", Device::cuda(device), " after the call had returned");
+void Runtime::throw_reported() {
+  for (int device = 0; device < found_.count; ++device)
+    if (const auto report = kernels::cuda::take_bad_index(device))
+      fail(report->op, ": index ", report->index, " is out of range, it must be at least 0 and below ",
+           report->bound, "; found by ", Device::cuda(device), " after the call had returned");
 }
 
 void Runtime::record(void* event, kernels::Stream stream) {

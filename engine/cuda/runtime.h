@@ -7,6 +7,7 @@
 
 #include "engine/cuda/discovery.h"
 #include "engine/cuda/gpu.h"
+#include "engine/cuda/peers.h"
 
 namespace miniparallel::cuda {
 
@@ -24,7 +25,7 @@ class Runtime final : public Accelerator {
   kernels::Stream stream(int device, StreamKind kind) override { return gpu(device).streams[kind]; }
   CachingAllocator& allocator(int device) override { return gpu(device).allocator; }
   void synchronize(int device) override;
-  void throw_reported(int device) override;
+  void throw_reported() override;
 
   void* take_event(int device) override { return gpu(device).events.take(); }
   void return_event(int device, void* event) override {
@@ -39,6 +40,11 @@ class Runtime final : public Accelerator {
   void copy_to_host(void* to, const void* from, std::size_t bytes, kernels::Stream stream) override;
   void copy_between(void* to, kernels::Stream to_stream, const void* from, kernels::Stream from_stream,
                     std::size_t bytes) override;
+  /// The two ways in which copy_between goes: by the GPUs alone, and through pinned host memory.
+  void copy_directly(void* to, kernels::Stream to_stream, const void* from, kernels::Stream from_stream,
+                     std::size_t bytes);
+  void copy_staged(void* to, kernels::Stream to_stream, const void* from, kernels::Stream from_stream,
+                   std::size_t bytes);
 
   Gpu& gpu(int device);
   /// Waits for all work of the GPUs in use.
@@ -50,6 +56,7 @@ class Runtime final : public Accelerator {
   std::vector<std::atomic<Gpu*>> gpus_;
   PinnedMemory pinned_memory_;
   CachingAllocator pinned_;
+  Peers peers_;
 };
 
 /// The process's runtime, made on first use. It is never destroyed at exit: CUDA may be gone by then.

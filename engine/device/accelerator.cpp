@@ -98,7 +98,9 @@ void Event::wait(Device device) const {
 bool Event::is_done() const { return !handle_ || handle_->owner.is_done(handle_->event); }
 
 void Event::synchronize() const {
-  if (handle_) handle_->owner.synchronize_event(handle_->event);
+  if (!handle_) return;
+  handle_->owner.synchronize_event(handle_->event);
+  handle_->owner.throw_reported();
 }
 
 }  // namespace miniparallel

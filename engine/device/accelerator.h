@@ -35,8 +35,9 @@ class Accelerator {
   virtual CachingAllocator& allocator(int device) = 0;
   /// Waits for everything enqueued on the device, then throws what went wrong there.
   virtual void synchronize(int device) = 0;
-  /// Throws the bad index that a kernel has reported since the last call, if one has arrived. Does not wait.
-  virtual void throw_reported(int device) = 0;
+  /// Throws the bad index that a kernel of any device has reported since the last call, if one has arrived.
+  /// Does not wait.
+  virtual void throw_reported() = 0;
 
   /// Events come from a pool of the device; handles are cudaEvent_t.
   virtual void* take_event(int device) = 0;

@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "engine/profiler/span.h"
 #include "kernels/cpu/parallel.h"
 
 namespace miniparallel {
@@ -40,6 +41,7 @@ class Worker {
  private:
   void run(Accelerator& owner, int device) {
     is_worker = true;
+    profiler::set_thread_role("GPU worker");
     const kernels::cpu::SerialScope serial;
     owner.make_current(device);
     std::unique_lock lock(mutex_);

@@ -45,6 +45,9 @@ void Optimizer::step() {
   for (Batch& batch : batches_) batch.slots.clear();
   for (Slot& slot : slots_)
     if (dense_gradient(name_, slot.parameter).defined()) enlist(slot);
+  // A gradient of bad labels or indices is reported before it changes a parameter, if it is known by now.
+  for (const Batch& batch : batches_)
+    if (!batch.slots.empty() && batch.device.is_cuda()) accelerator(batch.device).throw_reported();
   for (const Batch& batch : batches_) {
     if (batch.slots.empty()) continue;
     for (Slot* slot : batch.slots) prepare(*slot);

@@ -41,8 +41,10 @@ inline void quietly(cudaError_t code) noexcept {
   if (code != cudaSuccess) static_cast<void>(cudaGetLastError());
 }
 
+/// While the process ends CUDA unloads before the last destructors run: what they cannot do any more is done.
 inline void check(cudaError_t code, const char* call) {
-  if (code != cudaSuccess) throw_cuda_error(code, call);
+  if (code != cudaSuccess && code != cudaErrorCudartUnloading) [[unlikely]]
+    throw_cuda_error(code, call);
 }
 
 }  // namespace miniparallel::cuda

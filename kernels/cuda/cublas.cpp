@@ -47,6 +47,9 @@ void check_cublas(cublasStatus_t status, const char* call) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
   std::string name(call);
   name.resize(std::min(name.find('('), name.size()));
+  // After a sticky error cuBLAS fails too, with a status that tells less.
+  if (const cudaError_t sticky = cudaGetLastError(); sticky != cudaSuccess)
+    miniparallel::cuda::throw_cuda_error(sticky, name.c_str());
   throw Error(name + " failed on device " + std::to_string(miniparallel::cuda::guarded_device) + ": " +
               cublasGetStatusName(status) + " (" + cublasGetStatusString(status) + ")");
 }

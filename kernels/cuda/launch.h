@@ -35,7 +35,7 @@ inline unsigned blocks(std::size_t count, unsigned block) {
 
 /// Throws when a launch failed, naming the kernel.
 inline void check_launch(cudaError_t code, const void* kernel) {
-  if (code == cudaSuccess) return;
+  if (code == cudaSuccess || code == cudaErrorCudartUnloading) return;
   const char* name = "?";
   quietly(cudaFuncGetName(&name, kernel));
   throw_cuda_error(code, (std::string("the launch of kernel ") + name).c_str());

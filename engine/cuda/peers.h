@@ -1,0 +1,39 @@
+#pragma once
+
+#include <atomic>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace miniparallel::cuda {
+
+class Runtime;
+
+/// Whether GPUs reach each other's memory directly. Each ordered pair is set up when it is first asked for:
+/// access is enabled and tried with real data, since some machines (IOMMU or PCIe ACS in the way) say that it
+/// works and deliver other bytes.
+///
+/// The environment variable MINIPARALLEL_PEER_COPIES decides instead: `direct` trusts what CUDA does,
+/// `staged` sends all copies between GPUs through host memory.
+class Peers {
+ public:
+  Peers(Runtime& runtime, int devices);
+
+  /// Whether `device` may read and write memory of `peer`. The first failure is logged as a warning.
+  bool reach(int device, int peer);
+
+ private:
+  enum class Link : char { unknown, direct, staged };
+  /// Why the link cannot be used; "" when it can.
+  std::string set_up(int device, int peer);
+  std::string try_out(int device, int peer);
+
+  Runtime& runtime_;
+  int devices_;
+  Link forced_ = Link::unknown;
+  std::vector<std::atomic<Link>> links_;  // by device and peer
+  std::mutex mutex_;                      // one pair is set up at a time
+  std::atomic<bool> warned_ = false;
+};
+
+}  // namespace miniparallel::cuda

@@ -1,0 +1,173 @@
+#include <miniparallel/cuda.h>
+#include <miniparallel/log.h>
+#include <miniparallel/miniparallel.h>
+
+#include <cstdlib>
+
+#include "simulated.h"
+
+// Copies between GPUs on every sort of machine: with peer access, without, refused, and corrupting.
+
+namespace miniparallel {
+namespace {
+
+using testing::Simulated;
+
+/// Takes the library's messages while it lives.
+class Messages {
+ public:
+  Messages()
+      : previous_(set_log_handler([this](LogLevel, std::string_view text) { list.emplace_back(text); })) {}
+  ~Messages() { set_log_handler(previous_); }
+  std::vector<std::string> list;
+
+ private:
+  LogHandler previous_;
+};
+
+class Environment {
+ public:
+  explicit Environment(const char* value) { setenv("MINIPARALLEL_PEER_COPIES", value, 1); }
+  ~Environment() { unsetenv("MINIPARALLEL_PEER_COPIES"); }
+};
+
+/// Sends values round all GPUs, twice, each adding its part; true when they come back right.
+bool ring_is_right(int gpus) {
+  Tensor x = arange(5000).to(Device::cuda(0), float32);
+  for (int hop = 1; hop <= 2 * gpus; ++hop) {
+    const Tensor y = x.to(Device::cuda(hop % gpus));
+    x.fill_(-1);  // after the copy
+    x = y + 1;
+  }
+  return allclose(x.cpu(), arange(5000).to(float32) + 2 * gpus, 0, 0);
+}
+
+simulator::Machine machine(int gpus, std::uint64_t seed = 0) {
+  simulator::Machine machine = simulator::machine_with(gpus);
+  machine.seed = seed;
+  return machine;
+}
+
+TEST_CASE("peers: with access, copies go straight, access is enabled once, and nobody waits") {
+  for (const int gpus : {2, 3, 4, 8}) {
+    const Simulated simulated(machine(gpus));
+    const Messages messages;
+    CHECK(ring_is_right(gpus));
+    const auto before = simulator::counters();
+    CHECK(ring_is_right(gpus));
+    const auto work = simulator::counters() - before;
+    CHECK(work.bytes_between_devices == 2 * gpus * 5000 * 4);
+    CHECK(work.host_synchronizations == 1);  // the look at the result
+    CHECK(messages.list.empty());
+  }
+}
+
+TEST_CASE("peers: without access, copies go through host memory, with the same result and one warning") {
+  for (const int gpus : {2, 4}) {
+    for (const std::uint64_t seed : {0u, 3u, 9u}) {
+      simulator::Machine apart = machine(gpus, seed);
+      apart.peers = simulator::Peers::none;
+      const Simulated simulated(apart);
+      const Messages messages;
+      const auto before = simulator::counters();
+      CHECK(ring_is_right(gpus));
+      CHECK((simulator::counters() - before).bytes_between_devices == 0);
+      REQUIRE(messages.list.size() == 1);
+      CHECK(messages.list[0].find("from cuda:0 to cuda:1") != std::string::npos);
+      CHECK(messages.list[0].find("the machine gives them no peer access") != std::string::npos);
+      CHECK(messages.list[0].find("IOMMU") != std::string::npos);
+      CHECK(messages.list[0].find("ACS") != std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("peers: where only some links exist, the others are staged") {
+  simulator::Machine ring = machine(4);
+  ring.peers = simulator::Peers::ring;
+  const Simulated simulated(ring);
+  const Messages messages;
+  CHECK(ring_is_right(4));
+  CHECK(messages.list.empty());
+  const Tensor x = ones({100}, {.device = Device::cuda(0)});
+  CHECK(x.to(Device::cuda(2)).to_vector<float>() == std::vector<float>(100, 1));
+  CHECK(messages.list.size() == 1);
+}
+
+TEST_CASE("peers: a GPU that is refused more peers stages the rest") {
+  simulator::Machine few = machine(5);
+  few.max_peers = 2;
+  const Simulated simulated(few);
+  const Messages messages;
+  const Tensor x = arange(3000).to(Device::cuda(0), float32);
+  const auto before = simulator::counters();
+  for (int peer = 1; peer < 5; ++peer)
+    CHECK(allclose(x.to(Device::cuda(peer)).cpu(), arange(3000).to(float32), 0, 0));
+  for (int peer = 1; peer < 5; ++peer) static_cast<void>(x.to(Device::cuda(peer)));
+  CHECK((simulator::counters() - before).bytes_to_host > 0);
+  REQUIRE(messages.list.size() == 1);
+  CHECK(messages.list[0].find("a GPU may have 8 peers") != std::string::npos);
+}
+
+TEST_CASE("peers: a link that changes bytes is found by trying and not used") {
+  for (const int gpus : {2, 3}) {
+    const Simulated simulated(machine(gpus));
+    const Messages messages;
+    simulator::corrupt_link(1 % gpus, 2 % gpus);
+    CHECK(ring_is_right(gpus));
+    REQUIRE(messages.list.size() == 1);
+    CHECK(messages.list[0].find("bytes arrive changed") != std::string::npos);
+  }
+}
+
+TEST_CASE("peers: the environment forces each way") {
+  {
+    const Environment staged("staged");
+    const Simulated simulated(machine(2));
+    const Messages messages;
+    const auto before = simulator::counters();
+    CHECK(ring_is_right(2));
+    CHECK((simulator::counters() - before).bytes_between_devices == 0);
+    CHECK(messages.list.empty());
+  }
+  {
+    const Environment direct("direct");
+    const Simulated simulated(machine(2));
+    const Messages messages;
+    simulator::corrupt_link(0, 1);
+    const Tensor x = zeros({100}, {.device = Device::cuda(0)});
+    CHECK(x.to(Device::cuda(1)).to_vector<float>() != std::vector<float>(100, 0));  // trusted all the same
+    CHECK(messages.list.empty());
+  }
+  {
+    const Environment wrong("sideways");
+    const Messages messages;
+    const Simulated simulated(machine(2));
+    CHECK(ring_is_right(2));
+    REQUIRE(messages.list.size() == 1);
+    CHECK(messages.list[0].find("may be direct, staged or auto") != std::string::npos);
+  }
+}
+
+TEST_CASE("peers: large staged copies use a few blocks of pinned memory in turn, and nobody waits") {
+  const Environment staged("staged");
+  for (const simulator::Streams streams : {simulator::Streams::lazy, simulator::Streams::threaded}) {
+    simulator::Machine two = machine(2, 4);
+    two.streams = streams;
+    const Simulated simulated(two);
+    const std::int64_t n = 150 << 20;
+    Tensor x = full({n}, 7, {.dtype = uint8, .device = Device::cuda(0)});
+    x.slice(0, 0, n, 1 << 20).fill_(3);
+    synchronize(Device::cuda(0));
+    static_cast<void>(ones({1}, {.device = Device::cuda(1)}));  // set it up
+    const auto before = simulator::counters();
+    const Tensor y = x.to(Device::cuda(1));
+    x.fill_(9);
+    const auto work = simulator::counters() - before;
+    CHECK(work.host_synchronizations == 0);
+    CHECK(work.pinned_allocations == 4);
+    CHECK((y.to(int64).sum().item<std::int64_t>() == 7 * n - 4 * 150));
+  }
+}
+
+}  // namespace
+}  // namespace miniparallel
