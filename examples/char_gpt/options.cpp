@@ -12,7 +12,7 @@ Options parse_options(int argc, char** argv) {
       "still wavers. It is also measured on the last tenth of the text, which training never sees.");
   app.footer(
       "Examples:\n"
-      "  char_gpt /usr/share/common-licenses/GPL-3             a few minutes on two cores\n"
+      "  char_gpt /usr/share/common-licenses/GPL-3             a minute on two cores\n"
       "  char_gpt book.txt --steps 5000 --width 128 --layers 4 longer, larger, better\n"
       "  char_gpt book.txt --prompt \"It was \" --temperature 0.5");
 
