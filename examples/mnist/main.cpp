@@ -7,6 +7,7 @@
 // The files beside this one hold what is not about training: options, progress bar, report, checkpoint,
 // finding the data.
 
+#include <miniparallel/cuda.h>
 #include <miniparallel/miniparallel.h>
 
 #include <algorithm>
@@ -90,9 +91,17 @@ Scores test(Model& model, data::DataLoader<data::Mnist>& batches, Device device)
   return scores;
 }
 
+// A GPU where there is one; else the log says why there is none.
+Device choose_device(const std::string& name) {
+  if (name != "auto") return Device::parse(name);
+  if (cuda_device_count() > 0) return Device::cuda();
+  log(LogLevel::info, "training on the CPU: " + cuda_unavailable_reason());
+  return Device::cpu();
+}
+
 template <class Model>
 void run(Model model, const Options& options) {
-  const Device device = Device::parse(options.device == "auto" ? "cpu" : options.device);
+  const Device device = choose_device(options.device);
   if (!options.load.empty()) load(model, options.load);
   to(model, device);
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <miniparallel/device.h>
+#include <miniparallel/dtype.h>
 
 #include <memory>
 #include <string>
@@ -9,6 +10,8 @@
 /// library's. Handles are `void*`, so that no CUDA header is needed here.
 
 namespace miniparallel {
+
+class Tensor;
 
 /// GPUs that can be used; 0 when there is none.
 int cuda_device_count();
@@ -26,6 +29,17 @@ void* current_stream(Device device);
 /// allowed unless asked for. It holds for products that are asked for afterwards, by any thread.
 void set_allow_tf32(bool allow);
 bool allow_tf32();
+
+namespace detail {
+void* device_data(const Tensor& tensor, DType dtype);
+}
+
+/// Pointer to the first element of a GPU tensor of exactly this type, in the GPU's memory: for the kernels of
+/// a user. What they write is not seen by autograd, so they should write new tensors only.
+template <class T>
+T* device_data(const Tensor& tensor) {
+  return static_cast<T*>(detail::device_data(tensor, dtype_of<T>));
+}
 
 /// A point in a stream's work, to wait for. Copies share the point.
 class Event {

@@ -60,8 +60,9 @@ TEST_CASE("errors: every way of waiting throws a bad label") {
          event.record();
          event.wait(Device::cpu());
        }}};
-  for (const auto& [name, wait] : ways) {
-    CAPTURE(name);
+  for (const auto& way : ways) {
+    CAPTURE(way.first);
+    const auto& wait = way.second;
     const Simulated machine;
     const Tensor weight = ones({4, 5}, {.device = gpu}).requires_grad_();
     const Tensor loss = bad_loss(weight);
@@ -139,9 +140,9 @@ TEST_CASE("errors: after a sticky one every call throws it, nothing hangs, destr
         after.x.add_(1);
         CHECK_THROWS_WITH_AS(synchronize(gpu), doctest::Contains(name), cuda::CudaError);
         for (int round = 0; round < 2; ++round)
-          for (const auto& [call, function] : after.calls()) {
-            CAPTURE(call);
-            CHECK_THROWS_WITH_AS(function(), doctest::Contains(name), Error);
+          for (const auto& call : after.calls()) {
+            CAPTURE(call.first);
+            CHECK_THROWS_WITH_AS(call.second(), doctest::Contains(name), Error);
           }
       }
       cuda::shut_down();  // quiet as well

@@ -1,0 +1,90 @@
+#include <miniparallel/miniparallel.h>
+
+#include <sstream>
+
+#include "nets.h"
+#include "simulated.h"
+
+// What one steady training step asks of the GPU, exactly: the batch's way there, forward, loss, backward,
+// step. A change that makes a step cheaper or dearer shows here; the failing test prints the new row.
+
+namespace miniparallel {
+namespace {
+
+using testing::Simulated;
+
+struct Counts {
+  std::int64_t kernels, library_calls, copies, to_device, to_host, on_device, set, tensors;
+  friend bool operator==(const Counts&, const Counts&) = default;
+};
+
+// clang-format off
+//                              launches       calls of       copies    bytes copied                 bytes   blocks of memory
+//                              of kernels     cuBLAS                   to device, to host, within   set     for tensors
+constexpr Counts mlp         = {        11,         5,             2,         4224,       0,      0,     0,                17};
+constexpr Counts cnn         = {        26,         6,             2,         9344,       0,      0,     0,                31};
+constexpr Counts transformer = {        50,        15,             2,          528,       0,      0,     0,                65};
+// clang-format on
+
+std::string row(const Counts& c) {
+  std::ostringstream text;
+  for (const std::int64_t count :
+       {c.kernels, c.library_calls, c.copies, c.to_device, c.to_host, c.on_device, c.set, c.tensors})
+    text << count << ", ";
+  return text.str();
+}
+
+template <class Net>
+void check_steady_step(const Counts& expected, const simulator::Machine& settings) {
+  const Simulated machine(settings);
+  const Device gpu = Device::cuda(0);
+  manual_seed(3);
+  Net net;
+  const Tensor inputs = Net::inputs(), targets = Net::targets();
+  to(net, gpu);
+  typename Net::Optimizer optimizer(parameters(net), {.lr = 1e-2});
+  for (int step = 0; step < 8; ++step) {
+    const simulator::Counters before = simulator::counters();
+    const std::int64_t tensors_before = memory_stats(gpu).allocations;
+    {
+      const Tensor loss = cross_entropy(net(inputs.to(gpu)), targets.to(gpu));
+      loss.backward();
+      optimizer.step();
+      optimizer.zero_grad();
+    }
+    const simulator::Counters work = simulator::counters() - before;
+    const Counts counts{.kernels = work.kernels,
+                        .library_calls = work.library_calls,
+                        .copies = work.copies,
+                        .to_device = work.bytes_to_device,
+                        .to_host = work.bytes_to_host,
+                        .on_device = work.bytes_on_device,
+                        .set = work.bytes_set,
+                        .tensors = memory_stats(gpu).allocations - tensors_before};
+    synchronize(gpu);  // as a GPU would have done by the next step
+    if (step < 3) continue;
+    CHECK_MESSAGE(counts == expected, "a step counts ", row(counts));
+    CHECK(work.host_synchronizations == 0);
+    CHECK(work.allocations == 0);
+    CHECK(work.frees == 0);
+    CHECK(work.pinned_allocations == 0);
+  }
+}
+
+template <class Net>
+void check_counts(const Counts& expected) {
+  for (const simulator::Streams streams : {simulator::Streams::lazy, simulator::Streams::threaded})
+    for (const std::uint64_t seed : {0u, 7u}) {
+      simulator::Machine machine = simulator::machine_with(1);
+      machine.streams = streams;
+      machine.seed = seed;
+      check_steady_step<Net>(expected, machine);
+    }
+}
+
+TEST_CASE("counts: a steady step of an MLP") { check_counts<testing::Mlp>(mlp); }
+TEST_CASE("counts: a steady step of a CNN") { check_counts<testing::Cnn>(cnn); }
+TEST_CASE("counts: a steady step of a transformer block") { check_counts<testing::Transformer>(transformer); }
+
+}  // namespace
+}  // namespace miniparallel

@@ -1,0 +1,116 @@
+#include <miniparallel/miniparallel.h>
+
+#include "nets.h"
+#include "simulated.h"
+
+// Training on GPUs whose memory does not suffice, and what the statistics say.
+
+namespace miniparallel {
+namespace {
+
+using testing::Simulated;
+
+const Device gpu = Device::cuda(0);
+
+simulator::Machine small_machine(int gpus, std::size_t megabytes) {
+  simulator::Machine machine = simulator::machine_with(gpus);
+  for (simulator::Gpu& each : machine.gpus) each.memory = megabytes << 20;
+  return machine;
+}
+
+TEST_CASE("out of memory: a batch too large is an error, a smaller one trains at once") {
+  const Simulated machine(small_machine(1, 24));
+  manual_seed(1);
+  testing::Mlp net;
+  to(net, gpu);
+  optim::Adam optimizer(parameters(net), {.lr = 1e-2});
+  const auto step = [&](std::int64_t rows) {
+    const Tensor loss = cross_entropy(net(randn({rows, 20}, {.device = gpu})), randint(0, 5, {rows}).to(gpu));
+    loss.backward();
+    optimizer.step();
+    optimizer.zero_grad();
+    return loss.item();
+  };
+  step(100);
+  const std::int64_t held = memory_stats(gpu).used;
+  for (const std::int64_t rows : {100'000, 60'000, 1'000'000}) {
+    CHECK_THROWS_WITH_AS(step(rows), doctest::Contains("cuda:0: out of memory: "), OutOfMemoryError);
+    optimizer.zero_grad();
+    CHECK(memory_stats(gpu).used == held);  // nothing of the failed step is left
+    CHECK(step(100) > 0);
+    CHECK(step(10'000) > 0);
+  }
+}
+
+TEST_CASE("out of memory: on one of several GPUs, in the middle of a backward, the others stay usable") {
+  for (const int failing : {0, 1, 2}) {
+    const Simulated machine(3);
+    const Tensor w = ones({1000}).requires_grad_();
+    const auto loss = [&] {
+      Tensor sum = zeros({});
+      for (int i = 0; i < 3; ++i) sum = sum + tanh(w.to(Device::cuda(i))).sum().cpu();
+      return sum;
+    };
+    loss().backward();
+    for (int i = 0; i < 3; ++i) empty_cache(Device::cuda(i));
+    const Tensor sum = loss();
+    for (int i = 0; i < 3; ++i) empty_cache(Device::cuda(i));            // so that backward asks CUDA again
+    for (int i = 0; i < 2; ++i) simulator::fail_allocation(failing, 1);  // also when it tries again
+    simulator::fail_allocation(failing, 2);
+    const std::string name = to_string(Device::cuda(failing)) + ": out of memory";
+    CHECK_THROWS_WITH_AS(sum.backward(), doctest::Contains(name.c_str()), OutOfMemoryError);
+    w.set_grad({});
+    loss().backward();
+    CHECK(w.grad().defined());
+  }
+}
+
+TEST_CASE("memory: what is used, cached and asked for adds up to what CUDA gave") {
+  const Simulated machine;
+  { const Tensor first = ones({1}, {.device = gpu}); }
+  empty_cache(gpu);
+  const std::int64_t elsewhere = simulator::counters(0).bytes_in_use;  // the kernels' own
+  reset_peak_memory(gpu);
+  const MemoryStats before = memory_stats(gpu);
+  Tensor a = ones({3000}, {.device = gpu}), b = ones({1000}, {.device = gpu});
+  const std::int64_t both = memory_stats(gpu).used;
+  CHECK(both >= 4 * 4000);
+  CHECK(both <= 5 * 4000);
+  a = Tensor();
+  MemoryStats stats = memory_stats(gpu);
+  CHECK(stats.used + stats.cached == simulator::counters(0).bytes_in_use - elsewhere);
+  CHECK(stats.peak == both);
+  CHECK(stats.allocations == before.allocations + 2);
+  CHECK(stats.system_calls == before.system_calls + 2);
+  a = ones({3000}, {.device = gpu});  // from the cache
+  CHECK(memory_stats(gpu).system_calls == before.system_calls + 2);
+  CHECK(memory_stats(gpu).cached == 0);
+  reset_peak_memory(gpu);
+  b = Tensor();
+  empty_cache(gpu);
+  stats = memory_stats(gpu);
+  CHECK(stats.peak == both);  // held when the measurement began
+  CHECK(stats.cached == 0);
+  CHECK(stats.used == simulator::counters(0).bytes_in_use - elsewhere);
+}
+
+TEST_CASE("pinned memory: a block is used again only after its copy, which the host may have outrun") {
+  for (const simulator::Streams streams : {simulator::Streams::lazy, simulator::Streams::threaded})
+    for (const std::uint64_t seed : {0u, 3u, 8u}) {
+      simulator::Machine one = simulator::machine_with(1);
+      one.streams = streams;
+      one.seed = seed;
+      const Simulated machine(one);
+      std::vector<Tensor> copies;
+      for (int i = 0; i < 20; ++i) copies.push_back(full({5000}, i).to(gpu));
+      for (int i = 0; i < 20; ++i)
+        CHECK(copies[static_cast<std::size_t>(i)].to_vector<float>() ==
+              std::vector<float>(5000, static_cast<float>(i)));
+      const auto before = simulator::counters();  // all copies are done: their blocks are free
+      for (int i = 0; i < 3; ++i) copies.push_back(full({5000}, i).to(gpu));
+      CHECK((simulator::counters() - before).pinned_allocations == 0);
+    }
+}
+
+}  // namespace
+}  // namespace miniparallel
