@@ -2,6 +2,7 @@
 
 #include "engine/cuda/runtime.h"
 #include "engine/error.h"
+#include "kernels/cuda/block_life.h"
 
 namespace miniparallel::cuda {
 namespace {
@@ -61,6 +62,14 @@ std::string DeviceMemory::describe() const {
 bool DeviceMemory::pass(Mark mark, kernels::Stream stream) {
   CUDA_CHECK(cudaStreamWaitEvent(native(stream), static_cast<cudaEvent_t>(mark.event), 0));
   return true;
+}
+
+void DeviceMemory::handed_out(void* block, std::size_t bytes, kernels::Stream stream) {
+  kernels::cuda::block_handed_out(block, bytes, stream);
+}
+
+void DeviceMemory::returned(void* block, std::size_t, kernels::Stream stream) {
+  kernels::cuda::block_returned(block, stream);
 }
 
 void* PinnedMemory::take(std::size_t bytes) {

@@ -47,6 +47,8 @@ class DeviceMemory final : public StreamMemory {
   void settle() override;
   std::string describe() const override;
   bool pass(Mark mark, kernels::Stream stream) override;
+  void handed_out(void* block, std::size_t bytes, kernels::Stream stream) override;
+  void returned(void* block, std::size_t bytes, kernels::Stream stream) override;
 
  private:
   int device_;

@@ -69,7 +69,7 @@ void CachingAllocator::deallocate(void* block, std::size_t bytes, Stream stream,
   Block freed{block, {}};
   try {
     for (const Stream user : users) freed.marks.push_back(source_.mark(user));
-    source_.returned(block, size, stream);
+    if (users.empty()) source_.returned(block, size, stream);
   } catch (const std::exception&) {  // the device has failed for good, or the process ends
   }
   free_[{stream.handle, size}].push_back(std::move(freed));

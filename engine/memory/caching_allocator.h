@@ -37,7 +37,8 @@ class MemorySource {
   /// wait.
   virtual bool pass(Mark, kernels::Stream) { return true; }
 
-  /// For checkers of memory: a block begins and ends its life without the system knowing.
+  /// For checkers of memory: a block begins and ends its life without the system knowing. A block that other
+  /// streams than its own may still use ends when it is handed out again.
   virtual void handed_out(void* /*block*/, std::size_t /*bytes*/, kernels::Stream) {}
   virtual void returned(void* /*block*/, std::size_t /*bytes*/, kernels::Stream) {}
 };

@@ -16,6 +16,7 @@
 #include <tuple>
 #include <utility>
 
+#include "miniparallel/simulator.h"
 #include "miniparallel/simulator/kernel.h"
 #endif
 
@@ -69,6 +70,11 @@ __device__ T* dynamic_shared() {
   return reinterpret_cast<T*>(miniparallel_dynamic_shared);
 }
 
+/// A caching allocator says where its blocks begin and end their lives, in the order of the stream that uses
+/// them. Nothing on a GPU; the simulated one finds accesses past a block's end or after its return.
+inline void block_handed_out(const void*, std::size_t, cudaStream_t) {}
+inline void block_returned(const void*, cudaStream_t) {}
+
 #else
 
 template <typename... Parameters, typename... Arguments>
@@ -110,6 +116,9 @@ template <typename T>
 T* dynamic_shared() {
   return static_cast<T*>(simulator::dynamic_shared_memory());
 }
+
+using simulator::block_handed_out;
+using simulator::block_returned;
 
 #endif
 

@@ -2,6 +2,8 @@
 
 #include "engine/device/accelerator.h"
 #include "engine/tensor/tensor_impl.h"
+#include "kernels/backend.h"
+#include "kernels/cuda/backend.h"
 #include "simulated.h"
 
 namespace miniparallel {
@@ -76,6 +78,33 @@ TEST_CASE("an allocation that fails once is tried again") {
   { const Tensor warm = ones({8}, {.device = gpu}); }
   simulator::fail_allocation(0, 1);
   CHECK(ones({1 << 20}, {.device = gpu})[5].item() == 1);
+}
+
+/// What is found when a kernel works on `n` elements from `x` on.
+std::vector<simulator::Report> found_by_kernel(void* x, std::int64_t n) {
+  const auto handler = simulator::set_report_handler([](const simulator::Report&) {});
+  kernels::ElementwiseArgs args;
+  args.layout = kernels::make_layout({n}, {Shape{1}, Shape{1}});
+  args.operands[0] = args.operands[1] = x;
+  kernels::cuda_backend().elementwise.unary(kernels::Unary::neg, float32, args, stream(gpu));
+  CHECK_THROWS_AS(synchronize(gpu), Error);
+  simulator::set_report_handler(handler);
+  return simulator::take_reports();
+}
+
+TEST_CASE("the checker knows where cached blocks end, and when") {
+  if (!simulator::machine_with(1).checking) return;
+  for (const bool freed : {false, true}) {
+    Simulated machine;
+    machine.expect_failure();
+    Tensor x = ones({10}, {.device = gpu});  // in a block of 512 bytes
+    void* const address = raw(x);
+    if (freed) x = Tensor();
+    const auto found = found_by_kernel(address, freed ? 10 : 11);
+    REQUIRE(found.size() == 1);
+    CHECK(found[0].finding ==
+          (freed ? simulator::Finding::use_after_free : simulator::Finding::out_of_bounds));
+  }
 }
 
 }  // namespace
