@@ -2,6 +2,7 @@
 
 #include "kernels/cuda/divider.cuh"
 #include "kernels/cuda/launch_on.cuh"
+#include "kernels/cuda/pack.cuh"
 #include "kernels/cuda/split.h"
 #include "kernels/elementwise.h"
 
@@ -17,11 +18,6 @@ namespace miniparallel::kernels::cuda {
 
 // --- kernels
 
-template <class T, int N>
-struct alignas(sizeof(T) * N) Pack {
-  T at[N];
-};
-
 /// y = value, or y += value.
 template <class T>
 MP_INLINE void put(T& y, T value, bool accumulate) {
@@ -32,7 +28,7 @@ MP_INLINE void put(T& y, T value, bool accumulate) {
 }
 
 template <int N, class F, class Out, class... In>
-MP_INLINE void put_pack(const F& f, bool accumulate, Pack<Out, N>& y, const Pack<In, N>&... x) {
+MP_INLINE void put_pack(const F& f, bool accumulate, Pack<Out, N>& y, Pack<In, N>... x) {
   Pack<Out, N> result;
   if (accumulate) result = y;
   MP_UNROLL
@@ -47,8 +43,7 @@ __global__ void map_arrays(F f, std::int64_t n, bool accumulate, Out* y, const I
   const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   const std::int64_t packs = n / N;
   for (std::int64_t i = first; i < packs; i += step)
-    put_pack<N>(f, accumulate, reinterpret_cast<Pack<Out, N>*>(y)[i],
-                reinterpret_cast<const Pack<In, N>*>(x)[i]...);
+    put_pack<N>(f, accumulate, pack_at<N>(y, i * N), pack_at<N>(x, i * N)...);
   for (std::int64_t i = packs * N + first; i < n; i += step) put(y[i], f(x[i]...), accumulate);
 }
 
@@ -94,17 +89,13 @@ __global__ void map_strided(F f, std::uint32_t n, bool accumulate, Offsets<1 + s
 
 // --- launchers
 
-inline bool is_aligned(const void* pointer, std::size_t bytes) {
-  return reinterpret_cast<std::uintptr_t>(pointer) % bytes == 0;
-}
-
 template <class F, class Out, class... In, int... k>
 void launch_map(const F& f, const ElementwiseArgs& args, Stream stream, std::integer_sequence<int, k...>) {
   constexpr int pack = 16 / static_cast<int>(std::max({sizeof(Out), sizeof(In)...}));
   Out* const y = static_cast<Out*>(args.operands[0]);
   const std::int64_t n = args.layout.numel();
-  const bool arrays = args.layout.contiguous() && is_aligned(y, pack * sizeof(Out)) &&
-                      (is_aligned(args.operands[k + 1], pack * sizeof(In)) && ...);
+  const bool arrays = args.layout.contiguous() && are_aligned(pack * sizeof(Out), y) &&
+                      (are_aligned(pack * sizeof(In), args.operands[k + 1]) && ...);
   if (arrays)
     launch_on(stream, map_arrays<pack, F, Out, In...>, grid_for((n + pack - 1) / pack, stream.device), kBlock,
               f, n, args.accumulate, y, static_cast<const In*>(args.operands[k + 1])...);

@@ -2,6 +2,7 @@
 
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/block_reduce.cuh"
+#include "kernels/cuda/pack.cuh"
 #include "kernels/math.h"
 
 #include <algorithm>
@@ -35,64 +36,119 @@ struct Batch {
   }
 };
 
-/// F::update(row, i) for every element i of every row.
+__device__ bool is_aligned(const SgdRow& row) {
+  return are_aligned(16, row.parameter, row.gradient, row.momentum_buffer);
+}
+__device__ bool is_aligned(const AdamRow& row) {
+  return are_aligned(16, row.parameter, row.gradient, row.exp_avg, row.exp_avg_sq);
+}
+__device__ bool is_aligned(const GradientRow& row) { return are_aligned(16, row.gradient); }
+
+/// f.update<N>(row, i) for elements i to i + N, until every element of every row was in one.
 template <class F, class Row>
 __global__ void update_rows(Batch<Row> batch, F f) {
+  constexpr int pack = kPack<typename F::Element>;
   const int r = batch.row_of(blockIdx.x);
   const Row& row = batch.rows[r];
   const std::int64_t begin = (blockIdx.x - batch.first[r]) * kNormChunk;
   const std::int64_t end = begin + kNormChunk < row.n ? begin + kNormChunk : row.n;
-  for (std::int64_t i = begin + threadIdx.x; i < end; i += blockDim.x) f.update(row, i);
+  const std::int64_t packed = is_aligned(row) ? begin + (end - begin) / pack * pack : begin;
+  for (std::int64_t i = begin + threadIdx.x * pack; i < packed; i += blockDim.x * pack)
+    f.template update<pack>(row, i);
+  for (std::int64_t i = packed + threadIdx.x; i < end; i += blockDim.x) f.template update<1>(row, i);
 }
 
 template <class T>
 struct Sgd {
+  using Element = T;
+  template <int N>
   __device__ void update(const SgdRow& row, std::int64_t i) const {
-    T* p = static_cast<T*>(row.parameter);
+    Pack<T, N>& parameter = pack_at<N>(static_cast<T*>(row.parameter), i);
+    Pack<T, N> p = parameter, g = pack_at<N>(static_cast<const T*>(row.gradient), i);
     const T momentum = static_cast<T>(row.momentum);
-    T g = static_cast<const T*>(row.gradient)[i] + static_cast<T>(row.weight_decay) * p[i];
+    MP_UNROLL
+    for (int k = 0; k < N; ++k) g.at[k] += static_cast<T>(row.weight_decay) * p.at[k];
     if (row.momentum_buffer != nullptr) {
-      T& buffer = static_cast<T*>(row.momentum_buffer)[i];
-      buffer = momentum * buffer + static_cast<T>(row.gradient_scale) * g;
-      g = row.nesterov ? g + momentum * buffer : buffer;
+      Pack<T, N>& kept = pack_at<N>(static_cast<T*>(row.momentum_buffer), i);
+      Pack<T, N> buffer = kept;
+      MP_UNROLL
+      for (int k = 0; k < N; ++k) {
+        buffer.at[k] = momentum * buffer.at[k] + static_cast<T>(row.gradient_scale) * g.at[k];
+        g.at[k] = row.nesterov ? g.at[k] + momentum * buffer.at[k] : buffer.at[k];
+      }
+      kept = buffer;
     }
-    p[i] -= static_cast<T>(row.lr) * g;
+    MP_UNROLL
+    for (int k = 0; k < N; ++k) p.at[k] -= static_cast<T>(row.lr) * g.at[k];
+    parameter = p;
   }
 };
 
 template <class T>
 struct Adam {
+  using Element = T;
+  template <int N>
   __device__ void update(const AdamRow& row, std::int64_t i) const {
-    T* p = static_cast<T*>(row.parameter);
-    T& exp_avg = static_cast<T*>(row.exp_avg)[i];
-    T& exp_avg_sq = static_cast<T*>(row.exp_avg_sq)[i];
-    const T value = p[i] * static_cast<T>(row.decay);
-    const T g = static_cast<const T*>(row.gradient)[i] + static_cast<T>(row.weight_decay) * value;
-    exp_avg += static_cast<T>(1 - row.beta1) * (g - exp_avg);
-    exp_avg_sq = static_cast<T>(row.beta2) * exp_avg_sq + static_cast<T>(1 - row.beta2) * g * g;
-    p[i] =
-        value - static_cast<T>(row.step_size) * exp_avg /
-                    (math::sqrt(exp_avg_sq) * static_cast<T>(1 / row.correction) + static_cast<T>(row.eps));
+    Pack<T, N>& parameter = pack_at<N>(static_cast<T*>(row.parameter), i);
+    Pack<T, N>& first = pack_at<N>(static_cast<T*>(row.exp_avg), i);
+    Pack<T, N>& second = pack_at<N>(static_cast<T*>(row.exp_avg_sq), i);
+    Pack<T, N> p = parameter, exp_avg = first, exp_avg_sq = second;
+    const Pack<T, N> gradient = pack_at<N>(static_cast<const T*>(row.gradient), i);
+    MP_UNROLL
+    for (int k = 0; k < N; ++k) {
+      const T value = p.at[k] * static_cast<T>(row.decay);
+      const T g = gradient.at[k] + static_cast<T>(row.weight_decay) * value;
+      exp_avg.at[k] += static_cast<T>(1 - row.beta1) * (g - exp_avg.at[k]);
+      exp_avg_sq.at[k] = static_cast<T>(row.beta2) * exp_avg_sq.at[k] + static_cast<T>(1 - row.beta2) * g * g;
+      p.at[k] = value - static_cast<T>(row.step_size) * exp_avg.at[k] /
+                            (math::sqrt(exp_avg_sq.at[k]) * static_cast<T>(1 / row.correction) +
+                             static_cast<T>(row.eps));
+    }
+    parameter = p;
+    first = exp_avg;
+    second = exp_avg_sq;
   }
+};
+
+/// g = f.changed(g) for gradients.
+template <int N, class T, class F>
+__device__ void change(const GradientRow& row, std::int64_t i, const F& f) {
+  Pack<T, N>& gradient = pack_at<N>(static_cast<T*>(row.gradient), i);
+  Pack<T, N> g = gradient;
+  MP_UNROLL
+  for (int k = 0; k < N; ++k) g.at[k] = f.changed(g.at[k]);
+  gradient = g;
+}
+
+template <class T>
+struct Scaled {
+  T factor;
+  __device__ T changed(T g) const { return g * factor; }
 };
 
 template <class T>
 struct ScaleToNorm {
+  using Element = T;
   const double* norm;
   double max_norm;
+  template <int N>
   __device__ void update(const GradientRow& row, std::int64_t i) const {
     const double factor = max_norm / (*norm + 1e-6);
-    if (!(factor >= 1)) static_cast<T*>(row.gradient)[i] *= static_cast<T>(factor);
+    if (!(factor >= 1)) change<N, T>(row, i, Scaled<T>{static_cast<T>(factor)});
   }
 };
 
 template <class T>
 struct ClampValue {
+  using Element = T;
   T limit;
-  __device__ void update(const GradientRow& row, std::int64_t i) const {
-    T& g = static_cast<T*>(row.gradient)[i];
+  __device__ T changed(T g) const {
     const T raised = g < -limit ? -limit : g;
-    g = raised > limit ? limit : raised;
+    return raised > limit ? limit : raised;
+  }
+  template <int N>
+  __device__ void update(const GradientRow& row, std::int64_t i) const {
+    change<N, T>(row, i, *this);
   }
 };
 
@@ -182,8 +238,8 @@ void norm_as(NormKind kind, std::span<const GradientRow> rows, double* partials,
   launch_blocks(stream, norm_result<Parts>, dim3(1), dim3(1, kBlock), partials, norm_partials(rows), kind,
                 result);
 }
-void norm(DType dtype, NormKind kind, std::span<const GradientRow> rows, double* partials, double* result,
-          Stream stream) {
+void gradient_norm(DType dtype, NormKind kind, std::span<const GradientRow> rows, double* partials,
+                   double* result, Stream stream) {
   const bool largest = kind == NormKind::infinity;
   if (dtype == float32)
     (largest ? norm_as<float, MaxParts> : norm_as<float, SumParts>)(kind, rows, partials, result, stream);
@@ -195,7 +251,7 @@ void norm(DType dtype, NormKind kind, std::span<const GradientRow> rows, double*
 
 const Optimizer& optimizer() {
   static constexpr Optimizer launchers{
-      .sgd = sgd, .adam = adam, .norm = norm, .clip_norm = clip_norm, .clip_value = clip_value};
+      .sgd = sgd, .adam = adam, .norm = gradient_norm, .clip_norm = clip_norm, .clip_value = clip_value};
   return launchers;
 }
 

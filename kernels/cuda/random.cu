@@ -1,5 +1,6 @@
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/launch_on.cuh"
+#include "kernels/cuda/pack.cuh"
 #include "kernels/random.h"
 
 #include <algorithm>
@@ -11,26 +12,51 @@
 namespace miniparallel::kernels::cuda {
 namespace {
 
-/// Calls f.put(i, block, k) for the elements i of the call; k counts the `per_block` elements of a block.
+/// Writes elements of the call, which are `per_block` to a block: all of a block 16 bytes at once where they
+/// lie so, else one by one.
 template <int per_block, class F>
 __global__ void for_each_block(F f, std::int64_t n, RandomKey key) {
+  constexpr int pack = kPack<typename F::Element>;
   const std::int64_t first_block = key.first / per_block;
   const std::int64_t blocks = (key.first + n + per_block - 1) / per_block - first_block;
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
+  const bool aligned = f.is_aligned(key.first % pack);
   for (std::int64_t b = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; b < blocks;
        b += step) {
     const PhiloxBlock words = random_words(key, static_cast<std::uint64_t>(first_block + b));
     const std::int64_t begin = (first_block + b) * per_block - key.first;
     f.prepare(words);
-    MP_UNROLL
-    for (int k = 0; k < per_block; ++k)
-      if (begin + k >= 0 && begin + k < n) f.put(begin + k, words, k);
+    if (aligned && begin >= 0 && begin + per_block <= n) {
+      MP_UNROLL
+      for (int k = 0; k < per_block; k += pack) f.template put<pack>(begin + k, words, k);
+    } else {
+      MP_UNROLL
+      for (int k = 0; k < per_block; ++k)
+        if (begin + k >= 0 && begin + k < n) f.template put<1>(begin + k, words, k);
+    }
   }
 }
 
 MP_INLINE std::uint64_t bits_of(const PhiloxBlock& block, int k) {
   return static_cast<std::uint64_t>(block.word[2 * k]) << 32 | block.word[2 * k + 1];
 }
+
+/// Fills y with numbers(block, k) for element k of a block.
+template <class T, class Numbers>
+struct Fill {
+  using Element = T;
+  T* y;
+  Numbers numbers;
+  MP_INLINE bool is_aligned(std::int64_t shift) const { return are_aligned(16, y - shift); }
+  MP_INLINE void prepare(const PhiloxBlock& block) { numbers.prepare(block); }
+  template <int N>
+  MP_INLINE void put(std::int64_t i, const PhiloxBlock& block, int k) const {
+    Pack<T, N> values;
+    MP_UNROLL
+    for (int j = 0; j < N; ++j) values.at[j] = numbers(block, k + j);
+    pack_at<N>(y, i) = values;
+  }
+};
 
 struct NothingToPrepare {
   MP_INLINE void prepare(const PhiloxBlock&) {}
@@ -40,24 +66,21 @@ template <class T>
 struct Uniform;
 template <>
 struct Uniform<float> : NothingToPrepare {
-  float* y;
   float low, step;
-  MP_INLINE void put(std::int64_t i, const PhiloxBlock& block, int k) {
-    y[i] = low + step * static_cast<float>(static_cast<std::int32_t>(block.word[k] >> 8));
+  MP_INLINE float operator()(const PhiloxBlock& block, int k) const {
+    return low + step * static_cast<float>(static_cast<std::int32_t>(block.word[k] >> 8));
   }
 };
 template <>
 struct Uniform<double> : NothingToPrepare {
-  double* y;
   double low, step;
-  MP_INLINE void put(std::int64_t i, const PhiloxBlock& block, int k) {
-    y[i] = low + step * static_cast<double>(bits_of(block, k) >> 11);
+  MP_INLINE double operator()(const PhiloxBlock& block, int k) const {
+    return low + step * static_cast<double>(bits_of(block, k) >> 11);
   }
 };
 
 template <class T>
 struct Normal {
-  T* y;
   T mean, stddev;
   T z[sizeof(T) == 4 ? 4 : 2];
   MP_INLINE void prepare(const PhiloxBlock& block) {
@@ -68,29 +91,38 @@ struct Normal {
       box_muller(bits_of(block, 0), bits_of(block, 1), z[0], z[1]);
     }
   }
-  MP_INLINE void put(std::int64_t i, const PhiloxBlock&, int k) { y[i] = mean + stddev * z[k]; }
+  MP_INLINE T operator()(const PhiloxBlock&, int k) const { return mean + stddev * z[k]; }
 };
 
 struct Integers : NothingToPrepare {
-  std::int64_t* y;
   std::int64_t low;
   std::uint64_t range;
-  MP_INLINE void put(std::int64_t i, const PhiloxBlock& block, int k) {
-    y[i] =
-        static_cast<std::int64_t>(static_cast<std::uint64_t>(low) + scale_to_range(bits_of(block, k), range));
+  MP_INLINE std::int64_t operator()(const PhiloxBlock& block, int k) const {
+    return static_cast<std::int64_t>(static_cast<std::uint64_t>(low) +
+                                     scale_to_range(bits_of(block, k), range));
   }
 };
 
 template <class T>
 struct Dropout : NothingToPrepare {
+  using Element = T;
   T* y;
   const T* x;
   std::uint32_t threshold;
   T scale;
   bool accumulate;
-  MP_INLINE void put(std::int64_t i, const PhiloxBlock& block, int k) {
-    const T kept = block.word[k] >= threshold ? x[i] * scale : T(0);
-    y[i] = accumulate ? y[i] + kept : kept;
+  MP_INLINE bool is_aligned(std::int64_t shift) const { return are_aligned(16, y - shift, x - shift); }
+  template <int N>
+  MP_INLINE void put(std::int64_t i, const PhiloxBlock& block, int k) const {
+    const Pack<T, N> values = pack_at<N>(x, i);
+    Pack<T, N> result;
+    if (accumulate) result = pack_at<N>(y, i);
+    MP_UNROLL
+    for (int j = 0; j < N; ++j) {
+      const T kept = block.word[k + j] >= threshold ? values.at[j] * scale : T(0);
+      result.at[j] = accumulate ? result.at[j] + kept : kept;
+    }
+    pack_at<N>(y, i) = result;
   }
 };
 
@@ -101,21 +133,25 @@ void run(const F& f, std::int64_t n, const RandomKey& key, Stream stream) {
             key);
 }
 
+template <int per_block, class T, class Numbers>
+void fill(T* y, const Numbers& numbers, std::int64_t n, const RandomKey& key, Stream stream) {
+  run<per_block>(Fill<T, Numbers>{y, numbers}, n, key, stream);
+}
+
 void uniform(DType dtype, void* y, std::int64_t n, double low, double high, const RandomKey& key,
              Stream stream) {
   if (dtype == float32)
-    run<4>(
-        Uniform<float>{
-            {}, static_cast<float*>(y), static_cast<float>(low), static_cast<float>((high - low) * 0x1p-24)},
-        n, key, stream);
+    fill<4>(static_cast<float*>(y),
+            Uniform<float>{{}, static_cast<float>(low), static_cast<float>((high - low) * 0x1p-24)}, n, key,
+            stream);
   else
-    run<2>(Uniform<double>{{}, static_cast<double*>(y), low, (high - low) * 0x1p-53}, n, key, stream);
+    fill<2>(static_cast<double*>(y), Uniform<double>{{}, low, (high - low) * 0x1p-53}, n, key, stream);
 }
 
 template <class T>
 void normal_as(void* y, std::int64_t n, double mean, double stddev, const RandomKey& key, Stream stream) {
-  run<sizeof(T) == 4 ? 4 : 2>(Normal<T>{static_cast<T*>(y), static_cast<T>(mean), static_cast<T>(stddev), {}},
-                              n, key, stream);
+  fill<sizeof(T) == 4 ? 4 : 2>(static_cast<T*>(y),
+                               Normal<T>{static_cast<T>(mean), static_cast<T>(stddev), {}}, n, key, stream);
 }
 void normal(DType dtype, void* y, std::int64_t n, double mean, double stddev, const RandomKey& key,
             Stream stream) {
@@ -124,7 +160,7 @@ void normal(DType dtype, void* y, std::int64_t n, double mean, double stddev, co
 
 void integers(std::int64_t* y, std::int64_t n, std::int64_t low, std::uint64_t range, const RandomKey& key,
               Stream stream) {
-  run<2>(Integers{{}, y, low, range}, n, key, stream);
+  fill<2>(y, Integers{{}, low, range}, n, key, stream);
 }
 
 template <class T>

@@ -1,7 +1,7 @@
 #include <miniparallel/random.h>
 
 #include "compare.h"
-#include "simulated.h"
+#include "gpus.h"
 
 namespace miniparallel::testing {
 namespace {
@@ -30,7 +30,7 @@ Tensors operands(const Shape& batch, const Sizes& s, DType dtype) {
 }
 
 TEST_CASE("attention over awkward sizes, causal and not") {
-  const Simulated machine;
+  const Gpus machine;
   manual_seed(1);
   for (const DType dtype : {float32, float64})
     for (const Sizes& s : std::vector<Sizes>{{1, 1, 1, 1},
@@ -51,7 +51,7 @@ TEST_CASE("attention over awkward sizes, causal and not") {
 }
 
 TEST_CASE("attention with masks that broadcast and masks that hide everything") {
-  const Simulated machine;
+  const Gpus machine;
   manual_seed(2);
   for (const DType dtype : {float32, float64})
     for (const Shape& shape : std::vector<Shape>{{40, 35}, {2, 1, 40, 35}, {1, 1, 35}, {2, 1, 40, 1}}) {
@@ -72,7 +72,7 @@ TEST_CASE("attention with masks that broadcast and masks that hide everything") 
 }
 
 TEST_CASE("attention of heads cut out of one tensor, of shared keys, and of views that are not aligned") {
-  const Simulated machine;
+  const Gpus machine;
   manual_seed(3);
   for (const DType dtype : {float32, float64}) {
     const auto heads = [](const Tensors& in) {
@@ -93,7 +93,7 @@ TEST_CASE("attention of heads cut out of one tensor, of shared keys, and of view
 }
 
 TEST_CASE("scores far from zero, and a maximum that rises late") {
-  const Simulated machine;
+  const Gpus machine;
   manual_seed(4);
   for (const DType dtype : {float32, float64}) {
     Tensors x = operands({1}, {33, 200, 8, 8}, dtype);
@@ -115,9 +115,7 @@ TEST_CASE("attention's results do not depend on the order of blocks and threads"
   for (const DType dtype : {float32, float64}) {
     Tensors first;
     for (const std::uint64_t seed : {0u, 1u, 2u, 3u}) {
-      simulator::Machine one = simulator::machine_with(1);
-      one.seed = seed;
-      const Simulated machine(one);
+      const Gpus machine(1, seed);
       manual_seed(5);
       const Tensors got =
           check_like_cpu(attention_of({.causal = true}), operands({2}, {67, 70, 20, 36}, dtype), gpu);
@@ -128,7 +126,7 @@ TEST_CASE("attention's results do not depend on the order of blocks and threads"
 }
 
 TEST_CASE("attention's memory grows with the sequence, not with its square") {
-  const Simulated machine;
+  const Gpus machine;
   const std::int64_t n = 600, width = 4;
   Tensors x = operands({1}, {n, n, width, width}, float32);
   for (Tensor& tensor : x) tensor = tensor.detach().to(gpu).requires_grad_();

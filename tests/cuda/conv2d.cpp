@@ -2,8 +2,8 @@
 
 #include "compare.h"
 #include "engine/ops/common.h"
+#include "gpus.h"
 #include "kernels/cuda/conv2d_gather.cuh"
-#include "simulated.h"
 
 namespace miniparallel::testing {
 namespace {
@@ -81,7 +81,7 @@ Tensors of_whole_numbers(const Case& one, Device device) {
 }
 
 TEST_CASE("conv2d and its gradients over awkward shapes") {
-  const Simulated machine;
+  const Gpus machine;
   manual_seed(1);
   for (const DType dtype : {float32, float64})
     for (const Case& one : cases()) {
@@ -94,9 +94,7 @@ TEST_CASE("conv2d and its gradients over awkward shapes") {
 
 TEST_CASE("conv2d of whole numbers is exact, whatever the order of blocks and threads") {
   for (const std::uint64_t seed : {0u, 1u, 2u}) {
-    simulator::Machine ordered = simulator::machine_with(1);
-    ordered.seed = seed;
-    const Simulated machine(ordered);
+    const Gpus machine(1, seed);
     for (const Case& one : cases()) {
       INFO(one.name);
       CHECK(bit_equal(of_whole_numbers(one, gpu), of_whole_numbers(one, Device::cpu())));
@@ -105,7 +103,7 @@ TEST_CASE("conv2d of whole numbers is exact, whatever the order of blocks and th
 }
 
 TEST_CASE("conv2d with as many tiles as fill a GPU: the larger ones are taken") {
-  const Simulated machine;
+  const Gpus machine;
   for (const Case& one : {Case{"plain", {2, 12, 48, 48}, {264, 3, 3, 2}, {.groups = 4}},
                           Case{"packed", {2, 9, 64, 64}, {264, 9, 1, 1}}}) {
     INFO(one.name);
@@ -119,7 +117,7 @@ Tensor misaligned(std::int64_t elements, DType dtype) {
 }
 
 TEST_CASE("conv2d's launchers: misaligned arrays, no bias, the gradients of weight and bias alone") {
-  const Simulated machine;
+  const Gpus machine;
   manual_seed(3);
   kernels::Conv2dGeometry g{.n = 2,
                             .in_channels = 6,

@@ -2,11 +2,12 @@
 
 #include <cmath>
 
+#include "engine/device/accelerator.h"
 #include "engine/tensor/tensor_impl.h"
+#include "gpus.h"
 #include "kernels/backend.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/split.h"
-#include "simulated.h"
 
 // Every launcher of every elementwise function and dtype against the CPU's, on every sort of layout: each
 // kernel instantiation is launched.
@@ -15,7 +16,7 @@ namespace miniparallel {
 namespace {
 
 using kernels::ElementwiseArgs;
-using testing::Simulated;
+using testing::Gpus;
 
 const Device gpu = Device::cuda(0);
 constexpr DType all_dtypes[] = {float32, float64, int64, int32, uint8, boolean, float16, bfloat16};
@@ -106,7 +107,7 @@ void compare(std::initializer_list<DType> dtypes, Call&& call, bool accumulate =
 }
 
 TEST_CASE("unary functions and their gradients") {
-  const Simulated machine;
+  const Gpus machine;
   for (int f = 0; f < static_cast<int>(kernels::Unary::count); ++f) {
     const auto function = static_cast<kernels::Unary>(f);
     for (const DType dtype : all_dtypes) {
@@ -123,7 +124,7 @@ TEST_CASE("unary functions and their gradients") {
 }
 
 TEST_CASE("binary functions and their gradients") {
-  const Simulated machine;
+  const Gpus machine;
   for (int f = 0; f < static_cast<int>(kernels::Binary::count); ++f) {
     const auto function = static_cast<kernels::Binary>(f);
     for (const DType dtype : all_dtypes) {
@@ -142,7 +143,7 @@ TEST_CASE("binary functions and their gradients") {
 }
 
 TEST_CASE("comparisons and choices") {
-  const Simulated machine;
+  const Gpus machine;
   for (const DType dtype : {float32, float64, int64, int32, uint8, boolean}) {
     for (int f = 0; f < static_cast<int>(kernels::Compare::count); ++f)
       compare({boolean, dtype, dtype}, [&](auto& e, auto& args, auto s) {
@@ -153,7 +154,7 @@ TEST_CASE("comparisons and choices") {
 }
 
 TEST_CASE("conversions and fills") {
-  const Simulated machine;
+  const Gpus machine;
   for (const DType from : all_dtypes)
     for (const DType to : all_dtypes)
       compare({to, from}, [&](auto& e, auto& args, auto s) { e.convert(from, to, args, s); });

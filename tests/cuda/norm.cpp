@@ -1,18 +1,12 @@
 #include <miniparallel/random.h>
 
 #include "compare.h"
-#include "simulated.h"
+#include "gpus.h"
 
 namespace miniparallel::testing {
 namespace {
 
 const Device gpu = Device::cuda(0);
-
-simulator::Machine machine_of(std::uint64_t seed) {
-  simulator::Machine machine = simulator::machine_with(1);
-  machine.seed = seed;
-  return machine;
-}
 
 /// The sum of two calls, so that gradients are written by one and added to by the other.
 Function twice(const Function& function) {
@@ -34,7 +28,7 @@ Function summed(const Function& function) {
 Tensor layer_norm_of_last(const Tensors& x) { return layer_norm(x[0], {x[0].size(-1)}, x[1], x[2]); }
 
 TEST_CASE("batch_norm over awkward shapes") {
-  const Simulated machine;
+  const Gpus machine;
   manual_seed(1);
   for (const DType dtype : {float32, float64})
     for (const Shape& shape : std::vector<Shape>{{2, 1},
@@ -66,7 +60,7 @@ TEST_CASE("channels that many blocks share, whatever the order of blocks and thr
       INFO("shape ", to_string(shape));
       Tensors first;
       for (const std::uint64_t seed : {0u, 1u, 2u}) {
-        const Simulated machine(machine_of(seed));
+        const Gpus machine(1, seed);
         manual_seed(2);
         const Shape channels{shape[1]};
         const Tensors x{random_leaf(shape, dtype), random_leaf(channels, dtype),
@@ -79,7 +73,7 @@ TEST_CASE("channels that many blocks share, whatever the order of blocks and thr
 }
 
 TEST_CASE("statistics of numbers whose mean is large beside their spread") {
-  const Simulated machine;
+  const Gpus machine;
   manual_seed(3);
   for (const DType dtype : {float32, float64})
     for (const Shape& shape : std::vector<Shape>{{2, 2, 90, 91}, {1000, 8}}) {
@@ -97,7 +91,7 @@ TEST_CASE("statistics of numbers whose mean is large beside their spread") {
 }
 
 TEST_CASE("layer_norm over awkward shapes, long rows and views that are not aligned") {
-  const Simulated machine;
+  const Gpus machine;
   manual_seed(4);
   for (const DType dtype : {float32, float64})
     for (const Shape& shape : std::vector<Shape>{
@@ -121,7 +115,7 @@ TEST_CASE("layer_norm's sums over many rows, whatever the order of blocks and th
   for (const DType dtype : {float32, float64}) {
     Tensors first;
     for (const std::uint64_t seed : {0u, 1u, 2u}) {
-      const Simulated machine(machine_of(seed));
+      const Gpus machine(1, seed);
       manual_seed(5);
       const Tensors x{random_leaf({1100, 37}, dtype), random_leaf({37}, dtype), random_leaf({37}, dtype)};
       const Tensors got = check_like_cpu(summed(layer_norm_of_last), x, gpu);

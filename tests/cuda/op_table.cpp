@@ -5,7 +5,7 @@
 #include <set>
 
 #include "compare.h"
-#include "simulated.h"
+#include "gpus.h"
 
 // The table of ops on a simulated GPU: values and gradients against the CPU's.
 
@@ -31,13 +31,13 @@ void compare_rows(DType dtype, Device device) {
 }
 
 TEST_CASE("the table of ops in float64") {
-  const Simulated machine;
+  const Gpus machine;
   compare_rows(float64, Device::cuda(0));
 }
 
 TEST_CASE("the table of ops in float32, on a second GPU") {
-  const Simulated machine(2);
-  compare_rows(float32, Device::cuda(1));
+  const Gpus machine(2);
+  compare_rows(float32, machine.last());
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "compare.h"
-#include "simulated.h"
+#include "gpus.h"
 
 namespace miniparallel::testing {
 namespace {
@@ -67,16 +67,14 @@ void compare_all(DType dtype) {
 
 TEST_CASE("pooling and its gradients over awkward shapes, whatever the order of blocks and threads") {
   for (const std::uint64_t seed : {0u, 1u, 2u}) {
-    simulator::Machine ordered = simulator::machine_with(1);
-    ordered.seed = seed;
-    const Simulated machine(ordered);
+    const Gpus machine(1, seed);
     manual_seed(1);
     compare_all(seed == 1 ? float64 : float32);
   }
 }
 
 TEST_CASE("the gradient of max_pool2d's gradient picks the same elements") {
-  const Simulated machine;
+  const Gpus machine;
   manual_seed(2);
   for (const DType dtype : {float32, float64})
     for (const Case& one : cases()) {
@@ -93,7 +91,7 @@ TEST_CASE("the gradient of max_pool2d's gradient picks the same elements") {
 }
 
 TEST_CASE("the first of equal elements, the last NaN, and windows of -infinity") {
-  const Simulated machine;
+  const Gpus machine;
   const double nan = std::nan(""), infinity = std::numeric_limits<double>::infinity();
   for (const DType dtype : {float32, float64})
     for (const std::vector<double>& window : {std::vector<double>{1, 3, 3, 2},

@@ -1,13 +1,16 @@
 #include <miniparallel/cuda.h>
 #include <miniparallel/miniparallel.h>
 
-#include "simulated.h"
+#include <cmath>
+#include <map>
+
+#include "gpus.h"
 
 namespace miniparallel {
 namespace {
 
 TEST_CASE("the profiler sees launches, copies and waiting of a GPU beside those of the CPU") {
-  const testing::Simulated machine;
+  const testing::Gpus machine;
   const Device gpu = Device::cuda(0);
   Profiler profile({}, {.table_rows = 0});
   const Tensor x = randn({4, 3}), w = randn({3, 2}).to(gpu).requires_grad_();

@@ -2,15 +2,15 @@
 
 #include <cmath>
 
+#include "gpus.h"
 #include "nets.h"
-#include "simulated.h"
 
 namespace miniparallel {
 namespace {
 
 using testing::Cnn;
+using testing::Gpus;
 using testing::Mlp;
-using testing::Simulated;
 using testing::Transformer;
 
 /// The losses of `steps` steps on one batch.
@@ -36,9 +36,7 @@ std::vector<double> train(Device device, int steps, double lr) {
 template <class Net>
 void check_losses(int steps, double lr = 1e-2) {
   for (const std::uint64_t seed : {0u, 5u}) {
-    simulator::Machine one = simulator::machine_with(1);
-    one.seed = seed;
-    const Simulated machine(one);
+    const Gpus machine(1, seed);
     const std::vector<double> expected = train<Net>(Device::cpu(), steps, lr),
                               got = train<Net>(Device::cuda(0), steps, lr);
     CHECK(expected.back() < expected.front() * 0.8);
@@ -54,7 +52,7 @@ TEST_CASE("a convolutional network's training follows the CPU's losses") { check
 TEST_CASE("a transformer block's training follows the CPU's losses") { check_losses<Transformer>(10); }
 
 TEST_CASE("a label out of range is reported at the next synchronisation, and once") {
-  const Simulated machine;
+  const Gpus machine;
   const Device gpu = Device::cuda(0);
   const Tensor logits = zeros({3, 5}, {.device = gpu});
   const Tensor labels = tensor({1, 7, 2}).to(gpu);
