@@ -6,6 +6,7 @@
 #include "core/call.h"
 #include "core/checker.h"
 #include "core/device_model.h"
+#include "core/launch_counts.h"
 #include "core/symbol.h"
 
 namespace miniparallel::simulator {
@@ -65,6 +66,7 @@ cudaError_t launch_kernel(KernelLaunch launch) {
     operation->kernel = launch.function;
     operation->injected = strike(s.faults.kernels, device);
     ++s.devices[static_cast<std::size_t>(device)].counters.kernels;
+    count_launch(launch.function);
     return cudaSuccess;
   });
 }

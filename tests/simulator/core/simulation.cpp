@@ -6,6 +6,7 @@
 #include "core/call.h"
 #include "core/checker.h"
 #include "core/host_guard.h"
+#include "core/launch_counts.h"
 
 namespace miniparallel::simulator {
 namespace {
@@ -24,8 +25,9 @@ void replace(const Machine& machine) {
   current = new Simulation(machine, ++generations);
 }
 
-void complain_at_exit() {
+void finish() {
   complain_about_unread_error(simulation(), "the program's end");
+  write_launch_counts();
   exit_if_findings();
 }
 
@@ -58,7 +60,7 @@ Simulation& simulation() {
   if (Simulation* const s = current.load(std::memory_order_acquire)) return *s;
   const std::lock_guard lock(reset_mutex);
   if (current == nullptr) {
-    std::atexit(complain_at_exit);
+    std::atexit(finish);
     current = new Simulation(machine_from_environment(), ++generations);
   }
   return *current;

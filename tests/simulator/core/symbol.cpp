@@ -83,18 +83,22 @@ std::string shortened(const std::string& mangled) {
 
 }  // namespace
 
+std::string mangled_symbol(const void* function) {
+  static const auto& table = *new Table(read_table());
+  const auto found = table.find(reinterpret_cast<std::uintptr_t>(function));
+  if (found != table.end()) return found->second;
+  char text[32];
+  std::snprintf(text, sizeof text, "at %p", function);
+  return text;
+}
+
 std::string symbol_name(const void* function) {
   static std::mutex mutex;
   static auto& known = *new std::map<const void*, std::string>;
   const std::lock_guard lock(mutex);
   std::string& name = known[function];
-  if (!name.empty()) return name;
-  static const auto& table = *new Table(read_table());
-  const auto found = table.find(reinterpret_cast<std::uintptr_t>(function));
-  if (found != table.end()) return name = shortened(found->second);
-  char text[32];
-  std::snprintf(text, sizeof text, "at %p", function);
-  return name = text;
+  if (name.empty()) name = shortened(mangled_symbol(function));
+  return name;
 }
 
 }  // namespace miniparallel::simulator
