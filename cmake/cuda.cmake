@@ -19,7 +19,7 @@ function(miniparallel_use_cuda target)
   # The standard by its flag: CMake knows it for nvcc from 3.26 on only. --expt-relaxed-constexpr: std::bit_cast and
   # std::numeric_limits in device code.
   target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20 --expt-relaxed-constexpr
-    $<$<BOOL:${MINIPARALLEL_WERROR}>:-Werror=all-warnings>>)
+    $<$<BOOL:${MINIPARALLEL_WERROR}>:-Werror=all-warnings -Xptxas=-warn-spills,-Werror>>)
   target_include_directories(${target} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
   target_link_libraries(${target} PRIVATE CUDA::cudart_static CUDA::cublas CUDA::cublasLt)
 endfunction()

@@ -1,15 +1,15 @@
 #include <miniparallel/miniparallel.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <vector>
 
 // Whole training steps (zero_grad, forward, loss, backward, step), one JSON object per workload:
 //
-//   training_steps [PREFIX [SECONDS]]
+//   training_steps [--device cuda] [PREFIX [SECONDS]]
 //
 // W1 is an MLP 784-512-256-10 with Adam, W2 the CNN of examples/mnist with SGD and momentum. Inputs are
 // random and stay in memory; a figure is the median of a warmed-up loop. Compare only with a program timed in
@@ -42,10 +42,12 @@ double seconds_since(Clock::time_point start) {
 template <class Model, class Optimizer>
 void measure(const char* workload, Model& model, Optimizer& optimizer, const Tensor& x, const Tensor& y,
              double seconds) {
+  const Device device = x.device();
   const auto step = [&] {
     optimizer.zero_grad();
     cross_entropy(model(x), y).backward();
     optimizer.step();
+    synchronize(device);
   };
   for (int i = 0; i < 3; ++i) step();
   std::vector<double> times;
@@ -56,29 +58,41 @@ void measure(const char* workload, Model& model, Optimizer& optimizer, const Ten
   }
   std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());
   std::printf(
-      "{\"workload\": \"%s\", \"batch\": %lld, \"threads\": %d, \"median_ms\": %.3f, \"steps\": %zu}\n",
-      workload, static_cast<long long>(x.size(0)), num_threads(), times[times.size() / 2] * 1e3,
-      times.size());
+      "{\"workload\": \"%s\", \"batch\": %lld, \"device\": \"%s\", \"threads\": %d, \"median_ms\": %.3f, "
+      "\"steps\": %zu}\n",
+      workload, static_cast<long long>(x.size(0)), to_string(device).c_str(), num_threads(),
+      times[times.size() / 2] * 1e3, times.size());
   std::fflush(stdout);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string only = argc > 1 ? argv[1] : "";
-  const double seconds = argc > 2 ? std::atof(argv[2]) : 1.5;
+  std::string only, device_name = "cpu";
+  double seconds = 1.5;
+  CLI::App app("Whole training steps, one JSON object per workload");
+  app.add_option("prefix", only, "which workloads");
+  app.add_option("seconds", seconds, "how long each is measured")->capture_default_str();
+  app.add_option("--device", device_name, "cpu or cuda")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+  const Device device = device_name == "cuda" ? Device::cuda() : Device::cpu();
   const auto wanted = [&](const char* name) { return std::string(name).starts_with(only); };
+  const auto labels = [&](std::int64_t n) { return randint(0, 10, {n}, {.device = device}); };
   manual_seed(1);
   if (wanted("W1"))
     for (const std::int64_t n : {32, 128, 1024}) {
       Mlp model;
+      to(model, device);
       optim::Adam optimizer(parameters(model), {.lr = 1e-3});
-      measure("W1 mlp", model, optimizer, randn({n, 784}), randint(0, 10, {n}), seconds);
+      measure("W1 mlp", model, optimizer, randn({n, 784}, {.device = device}), labels(n), seconds);
     }
   if (wanted("W2"))
     for (const std::int64_t n : {32, 64, 256, 1024}) {
       Cnn model;
+      to(model, device);
       optim::SGD optimizer(parameters(model), {.lr = 0.01, .momentum = 0.9});
-      measure("W2 cnn", model, optimizer, randn({n, 1, 28, 28}), randint(0, 10, {n}), seconds);
+      measure("W2 cnn", model, optimizer, randn({n, 1, 28, 28}, {.device = device}), labels(n), seconds);
     }
 }

@@ -1,0 +1,82 @@
+#include <miniparallel/random.h>
+
+#include "compare.h"
+#include "engine/device/accelerator.h"
+#include "engine/tensor/tensor_impl.h"
+#include "gpus.h"
+#include "kernels/backend.h"
+#include "kernels/cuda/backend.h"
+
+// Reductions of every dtype, in one stage and in two; norms of gradients; rows of every dtype picked.
+
+namespace miniparallel::testing {
+namespace {
+
+const Device gpu = Device::cuda(0);
+
+/// Numbers of few values, so that maxima are not alone.
+Tensor numbers(const Shape& shape, DType dtype) {
+  const Tensor x = randint(0, dtype == boolean ? 2 : 50, shape);
+  return (is_floating(dtype) || dtype == int64 || dtype == int32 ? x - 25 : x).to(dtype);
+}
+
+TEST_CASE("reductions of every dtype, over few elements and over so many that blocks share them") {
+  const Gpus machine;
+  manual_seed(1);
+  const std::vector<Function> reductions{
+      [](const Tensors& x) { return sum(x[0]); },       [](const Tensors& x) { return sum(x[0], {1}); },
+      [](const Tensors& x) { return amax(x[0], {0}); }, [](const Tensors& x) { return amin(x[0], {0}); },
+      [](const Tensors& x) { return amax(x[0]); },      [](const Tensors& x) { return amin(x[0]); },
+      [](const Tensors& x) { return argmax(x[0], 1); }, [](const Tensors& x) { return argmax(x[0]); },
+      [](const Tensors& x) { return argmax(x[0], 0); },
+  };
+  for (const DType dtype : {float32, float64, int64, int32, uint8, boolean})
+    for (const Shape& shape : std::vector<Shape>{{1, 1}, {5, 7}, {2, 50'001}, {20'000, 3}}) {
+      INFO("dtype ", dtype, ", shape ", to_string(shape));
+      const Tensors x{numbers(shape, dtype)};
+      for (const Function& reduction : reductions) check_like_cpu(reduction, x, gpu);
+      if (is_floating(dtype) && shape.numel() > 1)
+        check_like_cpu([](const Tensors& in) { return var(in[0]); }, x, gpu);
+    }
+}
+
+TEST_CASE("norms of gradients of every kind") {
+  const Gpus machine;
+  manual_seed(2);
+  for (const DType dtype : {float32, float64})
+    for (const kernels::NormKind kind :
+         {kernels::NormKind::one, kernels::NormKind::two, kernels::NormKind::infinity}) {
+      const Tensors gradients{randn({3}, {.dtype = dtype}), randn({10'001}, {.dtype = dtype}),
+                              randn({0}, {.dtype = dtype})};
+      const auto norm = [&](const kernels::Backend& backend, Device device, kernels::Stream stream) {
+        Tensors there;
+        std::vector<kernels::GradientRow> rows;
+        for (const Tensor& g : gradients) {
+          there.push_back(g.to(device));
+          rows.push_back({raw(there.back()), g.numel()});
+        }
+        const Tensor partials = zeros({kernels::norm_partials(rows)}, {.dtype = float64, .device = device});
+        Tensor result = zeros({1}, {.dtype = float64, .device = device});
+        backend.optimizer.norm(dtype, kind, rows, reinterpret_cast<double*>(raw(partials)),
+                               reinterpret_cast<double*>(raw(result)), stream);
+        return result.cpu();
+      };
+      check_close(norm(kernels::cuda_backend(), gpu, stream(gpu)),
+                  norm(kernels::cpu_backend(), Device::cpu(), {}));
+    }
+}
+
+TEST_CASE("rows of every dtype are picked") {
+  const Gpus machine;
+  manual_seed(3);
+  const auto select = [](const Tensors& x) {
+    return index_select(x[0], 0, tensor({2, 0, 2, 1}).to(x[0].device()));
+  };
+  for (const DType dtype : {float32, float64, int64, int32, uint8, boolean, float16, bfloat16}) {
+    const Tensors x{numbers({3, 7}, float32).to(dtype)};
+    CHECK(select(Tensors{x[0].to(gpu)}).to_vector<double>() == select(x).to_vector<double>());
+  }
+}
+
+}  // namespace
+}  // namespace miniparallel::testing
