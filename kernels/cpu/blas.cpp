@@ -10,7 +10,9 @@
 #include <string>
 #include <tuple>
 
-#if !defined(MINIPARALLEL_STD_THREADS)
+#if defined(MINIPARALLEL_STD_THREADS)
+#include <mutex>
+#else
 #include <omp.h>
 #endif
 
@@ -18,11 +20,16 @@ namespace miniparallel::kernels::cpu {
 namespace {
 
 /// While it lives, the BLAS uses the threads that parallel_for would. OpenBLAS's OpenMP flavour asks
-/// omp_get_max_threads, which is a setting of the calling thread, and runs serially in a parallel region.
+/// omp_get_max_threads, which is a setting of the calling thread, and runs serially in a parallel region. Its
+/// serial flavour gives two callers one buffer and both wrong results: there one call runs at a time.
 class BlasThreads {
  public:
 #if defined(MINIPARALLEL_STD_THREADS)
-  BlasThreads() { openblas_set_num_threads(1); }
+  BlasThreads() : one_call_(calls_) { openblas_set_num_threads(1); }
+
+ private:
+  static inline std::mutex calls_;
+  std::lock_guard<std::mutex> one_call_;
 #else
   BlasThreads() : previous_(omp_get_max_threads()) {
     changed_ = !omp_in_parallel() && previous_ != available_threads();

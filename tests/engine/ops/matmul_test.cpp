@@ -1,6 +1,8 @@
 #include "tests/support/derivatives.h"
 
+#include <atomic>
 #include <limits>
+#include <thread>
 
 namespace miniparallel {
 namespace {
@@ -100,6 +102,19 @@ TEST_CASE("matmul, linear: derivatives") {
   check_derivatives([](const auto& x) { return matmul(x[0], x[0].t()); }, {{3, 4}});
   check_derivatives([](const auto& x) { return linear(x[0], x[1], x[2]); }, {{2, 3, 4}, {5, 4}, {5}});
   check_derivatives([](const auto& x) { return linear(x[0], x[1]); }, {{4}, {5, 4}});
+}
+
+TEST_CASE("matmul: products of several threads at the same time") {
+  const Tensor a = integers({100, 8}), b = integers({8, 70}), expected = matmul(a, b);
+  std::atomic<int> wrong = 0;
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 4; ++thread) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 5000; ++i) wrong += !equal(matmul(a, b), expected);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(wrong == 0);
 }
 
 TEST_CASE("matmul, linear: errors name the op, the shapes and what to do") {
