@@ -17,7 +17,8 @@ using namespace docs_data;
 
 TEST_CASE("docs/data: loader") {
 #include "snippets/data/loader.inc"
-  auto& [images, labels, names] = *batches.begin();
+  const auto first = batches.begin();  // the batch is valid as long as it
+  auto& [images, labels, names] = *first;
   CHECK(images.shape() == Shape{32, 1, 8, 8});
   CHECK(labels.dtype() == int64);
   CHECK(names.size() == 32);

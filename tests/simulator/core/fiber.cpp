@@ -42,6 +42,10 @@ Fiber::~Fiber() {
 #if defined(__SANITIZE_THREAD__)
   if (sanitizer_fiber_ != nullptr) __tsan_destroy_fiber(sanitizer_fiber_);
 #endif
+#if defined(__SANITIZE_ADDRESS__)
+  __asan_unpoison_memory_region(stack_,
+                                stack_bytes);  // the next owner of these addresses finds no old frames
+#endif
   munmap(stack_ - guard_bytes, stack_bytes + guard_bytes);
 }
 
