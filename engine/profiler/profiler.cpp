@@ -6,6 +6,8 @@
 #include <iomanip>
 #include <map>
 #include <sstream>
+#include <string_view>
+#include <tuple>
 
 #include "engine/error.h"
 #include "engine/profiler/chrome_trace.h"
@@ -45,7 +47,8 @@ void Profiler::Recording::summarise() {
   for (const auto& [name, sum] : by_name)
     rows.push_back(
         {name, sum.calls, static_cast<double>(sum.total) * 1e-9, static_cast<double>(sum.self) * 1e-9});
-  std::ranges::stable_sort(rows, std::ranges::greater(), &OpStats::self);
+  std::ranges::sort(rows, {},
+                    [](const OpStats& row) { return std::tuple(-row.self, std::string_view(row.name)); });
 }
 
 Profiler::Profiler(std::string trace, const ProfilerOptions& options)

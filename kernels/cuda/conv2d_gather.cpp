@@ -119,8 +119,7 @@ std::vector<Gather> data_gradient_gathers(const Conv2dGeometry& g) {
       gather.weight_group = forward.weight_group;
       all.push_back(gather);
     }
-  std::stable_sort(all.begin(), all.end(),
-                   [](const Gather& a, const Gather& b) { return a.plane() > b.plane(); });
+  std::sort(all.begin(), all.end(), [](const Gather& a, const Gather& b) { return a.plane() > b.plane(); });
   return all;
 }
 
