@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <numeric>
 #include <utility>
 
 #include "engine/error.h"
@@ -130,10 +131,11 @@ float CsvTable::number(std::int64_t row, std::int64_t column) const {
 }
 
 Tensor CsvTable::numbers(const std::vector<std::string>& columns) const {
-  std::vector<std::int64_t> chosen;
-  for (const std::string& name : columns) chosen.push_back(column(name));
+  std::vector<std::int64_t> chosen(columns.empty() ? names_.size() : columns.size());
   if (columns.empty()) {
-    for (std::int64_t i = 0; i < this->columns(); ++i) chosen.push_back(i);
+    std::iota(chosen.begin(), chosen.end(), 0);
+  } else {
+    std::ranges::transform(columns, chosen.begin(), [this](const std::string& name) { return column(name); });
   }
   Tensor table = empty({rows(), std::ssize(chosen)}, {.dtype = float32});
   float* out = table.data<float>();

@@ -25,7 +25,7 @@ SafetensorsFile::SafetensorsFile(const std::string& path) : file_(path) {
 }
 
 Tensor SafetensorsFile::read(const SafetensorsEntry& entry) const {
-  const Tensor tensor = empty(entry.shape, {.dtype = entry.dtype});
+  Tensor tensor = empty(entry.shape, {.dtype = entry.dtype});
   const auto bytes = bytes_of(tensor);
   file_.read(data_ + entry.begin, bytes);
   if (entry.dtype == boolean) {  // any byte but 0 and 1 would not be a bool to C++
