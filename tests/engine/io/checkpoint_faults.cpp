@@ -20,7 +20,7 @@ using testing::TemporaryFolder;
 /// Runs `body` in a thread that may mount what no other thread sees; says so where the machine forbids it.
 void with_own_mounts(const std::function<void()>& body) {
   std::thread([&] {
-    if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
+    if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", "none", MS_REC | MS_PRIVATE, nullptr) != 0) {
       MESSAGE("skipped: a file system cannot be mounted here: ", std::strerror(errno));
       return;
     }
@@ -66,8 +66,8 @@ TEST_CASE("checkpoint: a folder that is read-only or missing is an error, and th
     nn::Linear model(3, 3);
     CHECK(error_of_save(file, model) == "saved");
     const std::string old = read_text(file);
-    CHECK(::mount(folder.path().c_str(), folder.path().c_str(), nullptr, MS_BIND, nullptr) == 0);
-    CHECK(::mount(nullptr, folder.path().c_str(), nullptr, MS_BIND | MS_REMOUNT | MS_RDONLY, nullptr) == 0);
+    CHECK(::mount(folder.path().c_str(), folder.path().c_str(), "none", MS_BIND, nullptr) == 0);
+    CHECK(::mount("none", folder.path().c_str(), "none", MS_BIND | MS_REMOUNT | MS_RDONLY, nullptr) == 0);
     CHECK(error_of_save(file, model) == file +
                                             ": no file can be created in its folder: Read-only file system; "
                                             "the file that was there before is "

@@ -8,6 +8,7 @@ namespace miniparallel::simulator {
 namespace {
 
 constexpr std::size_t page = 4096;
+constexpr std::size_t shadow_per_byte = 9;  // what the checker keeps, rounded up (core/shadow.h)
 
 std::atomic<std::uintptr_t> device_begin{0};
 std::atomic<std::size_t> device_bytes{0};
@@ -22,11 +23,21 @@ std::uintptr_t reserve(std::size_t bytes, bool usable) {
   return at == MAP_FAILED ? 0 : reinterpret_cast<std::uintptr_t>(at);
 }
 
+/// Whether as many addresses are free. A sanitizer leaves few.
+static bool is_free(std::size_t bytes) {
+  const std::uintptr_t at = reserve(bytes, false);
+  if (at != 0) munmap(reinterpret_cast<void*>(at), bytes);
+  return at != 0;
+}
+
 Arenas::Arenas(int devices, bool checking) : devices_(devices), guard_(checking), recycle_(!checking) {
   const auto owners = static_cast<std::size_t>(devices) + 1;
-  // As much address space as the process may have: freed addresses then need not be used again.
-  for (span_bits_ = 37; span_bits_ >= 28 && base_ == 0; --span_bits_)
-    base_ = reserve(owners << span_bits_, !guard_);
+  // As much address space as the process may have, with its shadow: freed addresses then need not be used
+  // again.
+  for (span_bits_ = 37; span_bits_ >= 28 && base_ == 0; --span_bits_) {
+    const std::size_t bytes = owners << span_bits_;
+    if (is_free(checking ? bytes + bytes * shadow_per_byte : bytes)) base_ = reserve(bytes, !guard_);
+  }
   if (base_ == 0) throw std::bad_alloc();
   ++span_bits_;
   total_ = owners << span_bits_;

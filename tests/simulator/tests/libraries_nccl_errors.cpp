@@ -149,13 +149,14 @@ TEST_CASE("libraries: a device lost during a collective shows on the other ranks
     Ranks ranks(2);
     const RankBuffers<float> data(2, 4, ones);
     cudaStream_t blocked = ranks.stream(1);
-    std::atomic<bool> go = false;
+    static std::atomic<bool> go;  // read until the next machine stops this one's workers
+    go = false;
     cudaLaunchHostFunc(
         blocked,
-        [](void* flag) {
-          while (!*static_cast<std::atomic<bool>*>(flag)) std::this_thread::yield();
+        [](void*) {
+          while (!go) std::this_thread::yield();
         },
-        &go);
+        nullptr);
     REQUIRE(ranks.grouped([&](int rank, ncclComm_t comm, cudaStream_t stream) {
       ncclAllReduce(data[rank], data[rank], 4, ncclFloat, ncclSum, comm, stream);
     }) == ncclSuccess);
