@@ -1,5 +1,6 @@
 #pragma once
 
+#include <miniparallel/activation.h>
 #include <miniparallel/dtype.h>
 
 #include "kernels/layout.h"
@@ -14,17 +15,19 @@ struct Matrix {
   bool transposed = false;
 };
 
-/// c = a b + beta c, or rows of a b plus the bias: a is (rows, inner), b (inner, columns), c (rows, columns)
-/// with rows `c_stride` apart.
+/// c = a b + beta c, or activation(a b + bias) with the bias added to every row: a is (rows, inner), b
+/// (inner, columns), c (rows, columns) with rows `c_stride` apart.
 struct MatmulArgs {
   std::int64_t rows = 0, columns = 0, inner = 0;
   Matrix a, b;
   void* c = nullptr;
   std::int64_t c_stride = 1;
-  int beta = 0;                ///< 0 (c is not read) or 1
-  const void* bias = nullptr;  ///< `columns` elements added to every row; only with beta 0
-  bool allow_tf32 = false;     ///< a GPU may round float32 operands to TF32
-  Layout batch;                ///< steps from one matrix to the next, of c, a and b
+  int beta = 0;                              ///< 0 (c is not read) or 1
+  const void* bias = nullptr;                ///< `columns` elements added to every row; only with beta 0
+  Activation activation = Activation::none;  ///< of c, after the bias; only with beta 0
+  void* before = nullptr;   ///< gets, in c's layout, what the activation was given; null where nobody asks
+  bool allow_tf32 = false;  ///< a GPU may round float32 operands to TF32
+  Layout batch;             ///< steps from one matrix to the next, of c, a and b
 };
 
 struct Matmul {

@@ -9,7 +9,8 @@
 
 namespace miniparallel::nn {
 
-Linear::Linear(std::int64_t in_features, std::int64_t out_features, const LinearOptions& options) {
+Linear::Linear(std::int64_t in_features, std::int64_t out_features, const LinearOptions& options)
+    : activation(options.activation) {
   check(in_features > 0 && out_features > 0, "Linear: needs at least one feature on each side, got ",
         in_features, " and ", out_features);
   const double bound = 1 / std::sqrt(static_cast<double>(in_features));
@@ -17,6 +18,8 @@ Linear::Linear(std::int64_t in_features, std::int64_t out_features, const Linear
   if (options.bias) bias = Parameter(init::uniform_(empty({out_features}), -bound, bound));
 }
 
-Tensor Linear::operator()(const Tensor& x) const { return observed(*this, linear(x, weight, bias)); }
+Tensor Linear::operator()(const Tensor& x) const {
+  return observed(*this, linear(x, weight, bias, activation));
+}
 
 }  // namespace miniparallel::nn

@@ -337,6 +337,14 @@ Tensor gelu(const Tensor& x, Gelu approximate) {
   return approximate == Gelu::erf ? gelu_erf(x) : gelu_tanh(x);
 }
 
+void record_activation(Activation activation, Tensor& y, const Tensor& x) {
+  using namespace kernels::functors;
+  if (activation == Activation::relu)
+    record_unary<Relu>(Unary::relu, "relu", y, x, 0, 0);
+  else
+    record_unary<GeluTanh>(Unary::gelu_tanh, GeluTanh::op, y, x, 0, 0);
+}
+
 Tensor clamp(const Tensor& x, Scalar low, Scalar high) {
   Tensor a = x.to(result_type(x, low));
   a = a.to(result_type(a, high));

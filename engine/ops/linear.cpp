@@ -57,23 +57,30 @@ void linear_backward(Backward& b, const Tensor& x, const Tensor& weight, bool ha
 
 }  // namespace
 
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation) {
   check_linear(x, weight, bias);
   Shape shape = x.shape();
   shape[x.dim() - 1] = weight.size(0);
   Tensor y = make_tensor(shape, x.dtype(), x.device());
+  const bool records = recording(x, weight, bias);
+  const bool keep = records && activation == Activation::gelu_tanh;  // its gradient reads what it was given
+  const Tensor before = keep ? result_like(y) : Tensor();
   {
     const NoGradGuard no_grad;
-    multiply_into(as_matrix(y), as_matrix(x), weight.t(), 0, bias);
+    multiply_into(as_matrix(y), as_matrix(x), weight.t(), 0,
+                  {bias, activation, keep ? as_matrix(before) : before});
   }
-  if (!recording(x, weight, bias)) return y;
+  if (!records) return y;
+  // Two nodes, as of two ops. Of what relu is given nothing is read: it only stands in the graph.
+  const Tensor product = activation == Activation::none ? y : keep ? before : y.detach();
   const auto backward = [x = save(x), weight = save(weight), has_bias = bias.defined()](Backward& b) {
     linear_backward(b, x.get(b), weight.get(b), has_bias);
   };
   if (bias.defined())
-    record("linear", y, {x, weight, bias}, backward);
+    record("linear", product, {x, weight, bias}, backward);
   else
-    record("linear", y, {x, weight}, backward);
+    record("linear", product, {x, weight}, backward);
+  if (activation != Activation::none) record_activation(activation, y, product);
   return y;
 }
 

@@ -80,9 +80,9 @@ MatrixOperand matrix_operand(const Tensor& x) {
   return matrix_operand(x.contiguous());
 }
 
-void multiply_into(const Tensor& c, const Tensor& a, const Tensor& b, int beta, const Tensor& bias) {
+void multiply_into(const Tensor& c, const Tensor& a, const Tensor& b, int beta, const Epilogue& epilogue) {
   const MatrixOperand left = matrix_operand(a), right = matrix_operand(b);
-  const Tensor row = bias.defined() ? bias.contiguous() : bias;
+  const Tensor bias = epilogue.bias.defined() ? epilogue.bias.contiguous() : Tensor();
   const Shape batch = leading(c.shape());
   kernels::MatmulArgs args;
   args.rows = c.size(-2);
@@ -93,7 +93,9 @@ void multiply_into(const Tensor& c, const Tensor& a, const Tensor& b, int beta, 
   args.c = raw(c);
   args.c_stride = args.columns;
   args.beta = beta;
-  args.bias = row.defined() ? raw(row) : nullptr;
+  args.bias = bias.defined() ? raw(bias) : nullptr;
+  args.activation = epilogue.activation;
+  args.before = epilogue.before.defined() ? raw(epilogue.before) : nullptr;
   args.allow_tf32 = allow_tf32();
   args.batch =
       kernels::make_layout(batch, {leading(c.shape().row_major_strides()), batch_strides(left.tensor, batch),

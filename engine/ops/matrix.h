@@ -13,8 +13,16 @@ struct MatrixOperand {
 };
 MatrixOperand matrix_operand(const Tensor& x);
 
+/// What happens to a product on its way to memory; see kernels::MatmulArgs.
+struct Epilogue {
+  Tensor bias = {};  ///< m elements or undefined
+  Activation activation = Activation::none;
+  Tensor before = {};  ///< like the product, contiguous, or undefined
+};
+
 /// c = a b + beta c for a (..., n, k), b (..., k, m) and c (..., n, m), which is contiguous and whose leading
-/// dimensions a's and b's broadcast to. `bias`: m elements added to every row, with beta 0. Records nothing.
-void multiply_into(const Tensor& c, const Tensor& a, const Tensor& b, int beta, const Tensor& bias = {});
+/// dimensions a's and b's broadcast to. An epilogue goes with beta 0. Records nothing.
+void multiply_into(const Tensor& c, const Tensor& a, const Tensor& b, int beta,
+                   const Epilogue& epilogue = {});
 
 }  // namespace miniparallel

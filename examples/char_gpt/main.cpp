@@ -30,7 +30,7 @@ struct Block {
 
   Tensor operator()(Tensor x) {
     x = x + drop(attention(norm1(x), {.causal = true}));
-    return x + drop(down(gelu(up(norm2(x)))));
+    return x + drop(down(up(norm2(x))));
   }
 };
 
@@ -60,7 +60,7 @@ Gpt make_gpt(const Options& options, std::int64_t vocabulary) {
     gpt.blocks.push_back({.norm1 = {width},
                           .attention = {width, options.heads},
                           .norm2 = {width},
-                          .up = {width, 4 * width},
+                          .up = {width, 4 * width, {.activation = Activation::gelu_tanh}},
                           .down = {4 * width, width},
                           .drop = {options.dropout}});
   }

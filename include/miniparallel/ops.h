@@ -1,5 +1,6 @@
 #pragma once
 
+#include <miniparallel/activation.h>
 #include <miniparallel/tensor.h>
 
 #include <cstdint>
@@ -115,8 +116,9 @@ Tensor embedding(const Tensor& weight, const Tensor& indices, std::int64_t paddi
 /// (..., n, k) x (..., k, m) -> (..., n, m); leading dimensions broadcast; a vector on either side as in
 /// NumPy.
 Tensor matmul(const Tensor& a, const Tensor& b);
-/// x (..., in), weight (out, in), bias (out) or undefined -> x weight^T + bias, (..., out).
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
+/// x (..., in), weight (out, in), bias (out) or undefined -> activation(x weight^T + bias), (..., out).
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+              Activation activation = Activation::none);
 
 // --- softmax and losses
 

@@ -1,10 +1,12 @@
 #include "kernels/matmul.h"
 
+#include "kernels/activate.h"
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/blas.h"
 #include "kernels/cpu/parallel.h"
 
 #include <algorithm>
+#include <type_traits>
 
 namespace miniparallel::kernels::cpu {
 namespace {
@@ -24,6 +26,7 @@ MatmulArgs matrix_of_batch(const MatmulArgs& args, std::int64_t index) {
     for (int k = 0; k < 3; ++k) offsets[k] += i * args.batch.strides[k][d];
   }
   one.c = static_cast<T*>(args.c) + offsets[0];
+  if (args.before != nullptr) one.before = static_cast<T*>(args.before) + offsets[0];
   one.a.data = static_cast<const T*>(args.a.data) + offsets[1];
   one.b.data = static_cast<const T*>(args.b.data) + offsets[2];
   return one;
@@ -43,9 +46,12 @@ void start_with_bias(MatmulArgs& args) {
 }
 
 template <class T>
-void multiply_one(MatmulArgs args) {
-  if (args.bias) start_with_bias<T>(args);
-  blas_multiply<T>(args);
+void multiply_one(const MatmulArgs& args) {
+  MatmulArgs product = args;
+  if (args.before != nullptr) product.c = args.before;
+  if (args.bias != nullptr) start_with_bias<T>(product);
+  blas_multiply<T>(product);
+  activate(elementwise(), std::is_same_v<T, float> ? float32 : float64, args, 1, 0, Stream{});
 }
 
 template <class T>

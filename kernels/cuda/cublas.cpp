@@ -15,7 +15,7 @@ namespace {
 struct Entry {
   std::mutex mutex;
   cublasHandle_t handle = nullptr;
-  BiasPlans bias_plans;
+  EpiloguePlans epilogue_plans;
 };
 
 struct Entries {
@@ -58,7 +58,7 @@ Cublas::Cublas(Stream stream) {
   Entry& entry = entry_of(stream);
   lock_ = std::unique_lock(entry.mutex);
   handle_ = entry.handle;
-  plans_ = &entry.bias_plans;
+  plans_ = &entry.epilogue_plans;
 }
 
 void release_cublas() {

@@ -4,7 +4,7 @@
 
 #include <mutex>
 
-#include "kernels/cuda/bias_plan.h"
+#include "kernels/cuda/epilogue_plan.h"
 #include "kernels/stream.h"
 
 namespace miniparallel::kernels::cuda {
@@ -16,13 +16,13 @@ class Cublas {
  public:
   explicit Cublas(Stream stream);
   cublasHandle_t handle() const { return handle_; }
-  /// What is known of products with a bias, for this handle.
-  BiasPlans& bias_plans() const { return *plans_; }
+  /// What is known of products with an epilogue, for this handle.
+  EpiloguePlans& epilogue_plans() const { return *plans_; }
 
  private:
   std::unique_lock<std::mutex> lock_;
   cublasHandle_t handle_;
-  BiasPlans* plans_;
+  EpiloguePlans* plans_;
 };
 
 void release_cublas();

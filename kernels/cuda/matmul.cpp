@@ -7,7 +7,9 @@
 #include <cstddef>
 #include <limits>
 #include <string>
+#include <utility>
 
+#include "kernels/activate.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/cublas.h"
 #include "kernels/cuda/device_guard.h"
@@ -28,6 +30,24 @@ int to_blas(std::int64_t size) {
 
 cublasOperation_t operation(const Matrix& matrix) { return matrix.transposed ? CUBLAS_OP_T : CUBLAS_OP_N; }
 
+cublasLtEpilogue_t epilogue_of(const MatmulArgs& args) {
+  const bool bias = args.bias != nullptr;
+  switch (args.activation) {
+    case Activation::none:
+      return bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+    case Activation::relu:
+      return bias ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_RELU;
+    case Activation::gelu_tanh:
+      break;
+  }
+  if (args.before != nullptr) return bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
+  return bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
+}
+
+ProductMemory memory_of(const MatmulArgs& args) {
+  return {.a = args.b.data, .b = args.a.data, .bias = args.bias, .d = args.c, .before = args.before};
+}
+
 ProductShape shape_of(DType dtype, const MatmulArgs& args, std::int64_t count, const std::int64_t* steps) {
   const auto stride = [](std::int64_t of_matrix, std::int64_t columns) {
     return to_blas(std::max({of_matrix, columns, std::int64_t{1}}));
@@ -44,6 +64,7 @@ ProductShape shape_of(DType dtype, const MatmulArgs& args, std::int64_t count, c
           .b_stride = stride(args.a.stride, args.a.transposed ? args.rows : args.inner),
           .d_stride = stride(args.c_stride, args.columns),
           .count = to_blas(count),
+          .epilogue = epilogue_of(args),
           .a_step = steps[2],
           .b_step = steps[1],
           .d_step = steps[0]};
@@ -76,14 +97,35 @@ void for_each_run(const Layout& batch, const F& f) {
   }
 }
 
-/// c = the bias in every row of `count` matrices `step` elements apart; the product is then added.
-void start_with_bias(DType dtype, const MatmulArgs& args, std::int64_t count, std::int64_t step,
-                     Stream stream) {
+/// c = the bias in every row; the product is then added.
+void start_with_bias(DType dtype, const MatmulArgs& run, const ProductShape& shape, Stream stream) {
   ElementwiseArgs copy;
-  copy.layout = make_layout({count, args.rows, args.columns}, {{step, args.c_stride, 1}, {0, 0, 1}});
-  copy.operands[0] = args.c;
-  copy.operands[1] = const_cast<void*>(args.bias);
+  copy.layout =
+      make_layout({shape.count, run.rows, run.columns}, {{shape.d_step, run.c_stride, 1}, {0, 0, 1}});
+  copy.operands[0] = run.c;
+  copy.operands[1] = const_cast<void*>(run.bias);
   elementwise().convert(dtype, dtype, copy, stream);
+}
+
+/// One run. What cuBLASLt does not do at the end of a product is a pass of its own, the activation first.
+void multiply_run(DType dtype, const MatmulArgs& run, std::int64_t count, const std::int64_t* steps,
+                  const Cublas& cublas, Stream stream) {
+  const ProductShape shape = shape_of(dtype, run, count, steps);
+  const ProductMemory memory = memory_of(run);
+  if (shape.epilogue == CUBLASLT_EPILOGUE_DEFAULT)
+    return multiply_plainly(shape, memory, run.beta, cublas.handle());
+  if (run.inner > 0 && cublas.epilogue_plans().multiply(cublas.handle(), shape, memory, workspace(stream),
+                                                        static_cast<cudaStream_t>(stream.handle)))
+    return;
+  if (run.activation == Activation::none) {
+    start_with_bias(dtype, run, shape, stream);
+    return multiply_plainly(shape, memory, 1, cublas.handle());
+  }
+  MatmulArgs product = run;
+  product.activation = Activation::none;
+  if (run.before != nullptr) product.c = std::exchange(product.before, nullptr);
+  multiply_run(dtype, product, count, steps, cublas, stream);
+  activate(elementwise(), dtype, run, count, steps[0], stream);
 }
 
 void multiply(DType dtype, const MatmulArgs& args, Stream stream) {
@@ -91,20 +133,12 @@ void multiply(DType dtype, const MatmulArgs& args, Stream stream) {
   const miniparallel::cuda::DeviceGuard guard(stream.device);
   const auto bytes = static_cast<std::int64_t>(size_of(dtype));
   for_each_run(args.batch, [&](std::int64_t count, const std::int64_t* steps, const std::int64_t* offsets) {
-    const ProductShape shape = shape_of(dtype, args, count, steps);
     MatmulArgs run = args;
     run.a.data = static_cast<const std::byte*>(args.a.data) + offsets[1] * bytes;
     run.b.data = static_cast<const std::byte*>(args.b.data) + offsets[2] * bytes;
     run.c = static_cast<std::byte*>(args.c) + offsets[0] * bytes;
-    const ProductMemory memory{run.b.data, run.a.data, args.bias, run.c};
-    const Cublas cublas(stream);
-    if (args.bias != nullptr) {
-      if (args.inner > 0 && cublas.bias_plans().multiply(cublas.handle(), shape, memory, workspace(stream),
-                                                         static_cast<cudaStream_t>(stream.handle)))
-        return;
-      start_with_bias(dtype, run, count, steps[0], stream);
-    }
-    multiply_plainly(shape, memory, args.bias == nullptr ? args.beta : 1, cublas.handle());
+    if (args.before != nullptr) run.before = static_cast<std::byte*>(args.before) + offsets[0] * bytes;
+    multiply_run(dtype, run, count, steps, Cublas(stream), stream);
   });
 }
 

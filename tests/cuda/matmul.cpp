@@ -69,6 +69,36 @@ TEST_CASE("products with a bias, in one call, of memory that is aligned and that
   CHECK(y.to_vector<float>() == std::vector<float>(10, 4));
 }
 
+TEST_CASE("products with an activation: one call where cuBLASLt has it, else a pass after it") {
+  const Simulated machine;
+  manual_seed(5);
+  for (const Activation activation : {Activation::relu, Activation::gelu_tanh})
+    for (const bool with_bias : {true, false})
+      for (const bool records : {true, false})
+        for (const DType dtype : {float32, float64})
+          for (const auto& [rows, inner, columns] : std::vector<std::array<std::int64_t, 3>>{
+                   {1, 1, 1}, {5, 3, 8}, {33, 70, 64}, {33, 70, 129}, {4, 0, 3}, {4, 0, 8}}) {
+            INFO(static_cast<int>(activation), " ", dtype, ", ", rows, " rows, ", inner, " inner, ", columns,
+                 " columns, bias: ", with_bias, ", records: ", records);
+            const auto product = [=](const Tensors& x) {
+              return linear(x[0], x[1], with_bias ? x[2] : Tensor(), activation);
+            };
+            Tensors x{random_leaf({rows, inner}, dtype), random_leaf({columns, inner}, dtype),
+                      random_leaf({columns}, dtype)};
+            if (!records)
+              for (Tensor& leaf : x) leaf = leaf.detach();
+            check_like_cpu(product, x, gpu);
+            for (Tensor& leaf : x) leaf = leaf.detach().to(gpu).requires_grad_(records);
+            const auto before = simulator::counters();
+            product(x);
+            const auto call = simulator::counters() - before;
+            const bool keeps = records && activation == Activation::gelu_tanh;
+            const std::int64_t passes = inner == 0 ? 1 + with_bias : keeps && columns % 8 != 0 ? 1 : 0;
+            CHECK(call.library_calls == 1);
+            CHECK(call.kernels == passes);
+          }
+}
+
 /// The launcher itself, which takes batches with a bias too.
 TEST_CASE("a batch of products with one bias") {
   const Simulated machine;

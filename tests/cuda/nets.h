@@ -38,14 +38,14 @@ struct Transformer {
   nn::LayerNorm norm1{Shape{12}};
   nn::MultiheadAttention attention{12, 3};
   nn::LayerNorm norm2{Shape{12}};
-  nn::Linear wide{12, 48}, narrow{48, 12};
+  nn::Linear wide{12, 48, {.activation = Activation::gelu_tanh}}, narrow{48, 12};
   nn::LayerNorm norm3{Shape{12}};
   nn::Linear logits{12, 23};
 
   Tensor operator()(const Tensor& x) {
     Tensor h = tokens(x) + positions(places);
     h = h + attention(norm1(h), {.causal = true});
-    h = h + narrow(gelu(wide(norm2(h))));
+    h = h + narrow(wide(norm2(h)));
     return logits(norm3(h)).flatten(0, 1);
   }
   static Tensor inputs() { return randint(0, 23, {3, 11}); }

@@ -52,6 +52,10 @@ def copy_columns(x, column):
     return y * y
 
 
+def linear_gelu(x, weight, bias=None):
+    return F.gelu(F.linear(x, weight, bias), approximate="tanh")
+
+
 def pad_max_pool(x):
     return F.max_pool2d(x, (3, 2), stride=(2, 1), padding=(1, 0))
 
@@ -187,6 +191,12 @@ ROWS = {
     "linear: no bias": F.linear,
     "linear: one row without a batch": F.linear,
     "linear: batch": F.linear,
+    "linear: relu": lambda x, w, b: F.linear(x, w, b).relu(),
+    "linear: relu, no bias": lambda x, w: F.linear(x, w).relu(),
+    "linear: gelu": linear_gelu,
+    "linear: gelu, odd": linear_gelu,
+    "linear: gelu, no bias": linear_gelu,
+    "linear: gelu, nothing to sum": linear_gelu,
     "softmax": lambda x: x.softmax(-1),
     "softmax: first": lambda x: x.softmax(0),
     "softmax: one": lambda x: x.softmax(0),

@@ -2,6 +2,7 @@
 #include <miniparallel/miniparallel.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -187,6 +188,14 @@ TEST_CASE("profiler: one at a time, nothing is recorded beside it, and errors ar
   CHECK(logged.find("no file can be created") != std::string::npos);
   CHECK_THROWS_AS(Profiler({}, {.max_events = -1}), Error);
   CHECK_NOTHROW(Profiler({}, kQuiet));
+}
+
+/// For Perfetto: see tests/programs/perfetto.js.
+TEST_CASE("profiler: write a trace" * doctest::skip()) {
+  const char* path = std::getenv("MINIPARALLEL_TRACE");
+  const Profiler profile(path != nullptr ? path : "trace.json", kQuiet);
+  const RecordFunction record("a \"name\" \\ with signs, \xc3\xa9, a tab\t");
+  train_a_little(2);
 }
 
 TEST_CASE("profiler: the trace is bounded, the table is not") {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <miniparallel/activation.h>
 #include <miniparallel/model/members.h>
 #include <miniparallel/nn/parameter.h>
 
@@ -7,16 +8,19 @@ namespace miniparallel::nn {
 
 struct LinearOptions {
   bool bias = true;
+  Activation activation = Activation::none;
 };
 
-/// x (..., in) -> x weight^T + bias, (..., out). Both start uniform within 1 / sqrt(in).
+/// x (..., in) -> activation(x weight^T + bias), (..., out). Weight and bias start uniform within 1 /
+/// sqrt(in).
 struct Linear {
   Linear(std::int64_t in_features, std::int64_t out_features, const LinearOptions& options = {});
   Tensor operator()(const Tensor& x) const;
 
   Parameter weight;  ///< (out, in)
   Parameter bias;    ///< (out), or undefined
-  MINIPARALLEL_MEMBERS(weight, bias)
+  Activation activation;
+  MINIPARALLEL_MEMBERS(weight, bias, activation)
 };
 
 }  // namespace miniparallel::nn

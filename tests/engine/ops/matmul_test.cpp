@@ -94,6 +94,43 @@ TEST_CASE("linear: any leading dimensions, with and without bias") {
   CHECK(equal(linear(x, w, bias), matmul(x.contiguous(), w.t()) + bias));
 }
 
+TEST_CASE("linear: an activation is the op of its name") {
+  const auto plain = [](Activation activation, const Tensor& x) {
+    return activation == Activation::relu ? relu(x) : gelu(x, Gelu::tanh);
+  };
+  for (const Activation activation : {Activation::relu, Activation::gelu_tanh})
+    for (const DType dtype : {float32, float64})
+      for (const Shape& shape : {Shape{4}, {5, 4}, {2, 5, 4}, {0, 4}, {50, 4}}) {
+        const Tensor x = (integers(shape).to(dtype) / 4).requires_grad_();
+        const Tensor w = integers({37, 4}).to(dtype), bias = integers({37}).to(dtype);
+        const Tensor y = linear(x, w, bias, activation), expected = plain(activation, linear(x, w, bias));
+        CHECK(equal(y, expected));
+        CHECK(equal(linear(x.detach(), w, bias, activation), expected));
+        CHECK(equal(linear(x, w, {}, activation), plain(activation, linear(x, w))));
+        const Tensor g = integers(y.shape()).to(dtype);
+        const auto gradient = [&](const Tensor& of) {
+          return autograd::grad({of}, {x}, {.gradients = {g}})[0];
+        };
+        CHECK(equal(gradient(y), gradient(expected)));
+      }
+  CHECK(std::isnan(linear(full({1, 2}, NAN), ones({1, 2}), {}, Activation::relu).item<float>()));
+
+  const nn::Linear layer(4, 3, {.activation = Activation::relu});
+  const Tensor x = integers({5, 4});
+  CHECK(equal(layer(x), relu(linear(x, layer.weight, layer.bias))));
+}
+
+TEST_CASE("linear: what an activation keeps is guarded against later writes") {
+  const Tensor x = integers({5, 4}), w = integers({3, 4}).requires_grad_();
+  Tensor y = linear(x, w, {}, Activation::relu);
+  y.add_(1);
+  CHECK(error_of([&] { y.sum().backward(); }).find("relu") == 0);
+  Tensor z = linear(x, w, {}, Activation::gelu_tanh);
+  z.add_(1);  // gelu keeps what it was given
+  z.sum().backward();
+  CHECK(w.grad().defined());
+}
+
 TEST_CASE("matmul, linear: derivatives") {
   check_derivatives([](const auto& x) { return matmul(x[0], x[1]); }, {{3, 4}, {4, 2}});
   check_derivatives([](const auto& x) { return matmul(x[0], x[1]); }, {{2, 1, 3, 4}, {3, 4, 2}});

@@ -14,6 +14,7 @@ struct ProductShape {
   cublasComputeType_t compute;
   cublasOperation_t a_operation, b_operation;
   int m, n, k, a_stride, b_stride, d_stride, count;
+  cublasLtEpilogue_t epilogue;
   long long a_step, b_step, d_step;
 
   auto operator<=>(const ProductShape&) const = default;
@@ -30,14 +31,15 @@ struct Factor {
   }
 };
 
-/// Where the numbers are. `bias`: m numbers, added to every column.
+/// Where the numbers are. `bias`: m numbers, added to every column. `before`: as large as d, what the
+/// activation was given. Either is null where the epilogue has none.
 struct ProductMemory {
   const void *a, *b, *bias;
-  void* d;
+  void *d, *before;
 };
 
-/// How cuBLASLt makes a product with a bias. The descriptors are plain memory.
-struct BiasPlan {
+/// How cuBLASLt makes a product with an epilogue. The descriptors are plain memory.
+struct EpiloguePlan {
   bool exists = false;  ///< cuBLASLt has an algorithm
   cublasLtMatmulDescOpaque_t product;
   cublasLtMatrixLayoutOpaque_t a, b, d;
@@ -45,7 +47,7 @@ struct BiasPlan {
 };
 
 /// Plans by shape and alignment, so that only the first product of a kind asks for an algorithm.
-class BiasPlans {
+class EpiloguePlans {
  public:
   /// Makes the products on the stream, with kWorkspaceBytes at `workspace`. False, and nothing is done, if
   /// cuBLASLt does not take them.
@@ -55,12 +57,12 @@ class BiasPlans {
  private:
   struct Key {
     ProductShape shape;
-    unsigned a, b, d;  ///< alignment in bytes; `d`: of the bias too
+    unsigned a, b, d;  ///< alignment in bytes; `d`: of the bias and of `before` too
     auto operator<=>(const Key&) const = default;
   };
-  static BiasPlan make(cublasLtHandle_t handle, const Key& key);
+  static EpiloguePlan make(cublasLtHandle_t handle, const Key& key);
 
-  std::map<Key, BiasPlan> plans_;
+  std::map<Key, EpiloguePlan> plans_;
 };
 
 }  // namespace miniparallel::kernels::cuda

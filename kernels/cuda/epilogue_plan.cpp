@@ -1,4 +1,4 @@
-#include "kernels/cuda/bias_plan.h"
+#include "kernels/cuda/epilogue_plan.h"
 
 #include <algorithm>
 #include <bit>
@@ -13,7 +13,12 @@ namespace {
 
 constexpr std::size_t kMostPlans = 1024;  // of shapes that change all the time
 
-/// The largest power of two, up to cuBLASLt's 256, that divides the address.
+/// Whether what the activation is given is kept.
+bool keeps_input(cublasLtEpilogue_t epilogue) {
+  return epilogue == CUBLASLT_EPILOGUE_GELU_AUX || epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
+}
+
+/// The largest power of two, up to cuBLASLt's 256, that divides the address; of null 256.
 unsigned alignment_of(const void* address) {
   const auto value = reinterpret_cast<std::uintptr_t>(address);
   return 1u << std::min(std::countr_zero(value), 8);
@@ -52,13 +57,19 @@ cublasLtMatmulPreferenceOpaque_t preference_for(unsigned a, unsigned b, unsigned
 
 }  // namespace
 
-BiasPlan BiasPlans::make(cublasLtHandle_t handle, const Key& key) {
+EpiloguePlan EpiloguePlans::make(cublasLtHandle_t handle, const Key& key) {
   const ProductShape& s = key.shape;
-  BiasPlan plan;
+  EpiloguePlan plan;
+  // As cuBLASLt documents, of the strides where the input is kept; its address is aligned like theirs.
+  if (keeps_input(s.epilogue) && (s.d_stride % 8 != 0 || s.d_step % 8 != 0 || key.d < 16)) return plan;
   CUBLAS_CHECK(cublasLtMatmulDescInit(&plan.product, s.compute, s.type));
   set(plan.product, CUBLASLT_MATMUL_DESC_TRANSA, s.a_operation);
   set(plan.product, CUBLASLT_MATMUL_DESC_TRANSB, s.b_operation);
-  set(plan.product, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+  set(plan.product, CUBLASLT_MATMUL_DESC_EPILOGUE, s.epilogue);
+  if (keeps_input(s.epilogue)) {
+    set(plan.product, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, std::int64_t{s.d_stride});
+    set(plan.product, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_BATCH_STRIDE, std::int64_t{s.d_step});
+  }
   set_layout(plan.a, s.type, s.a_operation, s.m, s.k, s.a_stride, s.count, s.a_step);
   set_layout(plan.b, s.type, s.b_operation, s.k, s.n, s.b_stride, s.count, s.b_step);
   set_layout(plan.d, s.type, CUBLAS_OP_N, s.m, s.n, s.d_stride, s.count, s.d_step);
@@ -74,19 +85,20 @@ BiasPlan BiasPlans::make(cublasLtHandle_t handle, const Key& key) {
   return plan;
 }
 
-bool BiasPlans::multiply(cublasHandle_t handle, const ProductShape& shape, const ProductMemory& memory,
-                         void* workspace, cudaStream_t stream) {
+bool EpiloguePlans::multiply(cublasHandle_t handle, const ProductShape& shape, const ProductMemory& memory,
+                             void* workspace, cudaStream_t stream) {
   const auto lt = reinterpret_cast<cublasLtHandle_t>(handle);  // as cuBLAS documents
   const Key key{shape, alignment_of(memory.a), alignment_of(memory.b),
-                std::min(alignment_of(memory.d), alignment_of(memory.bias))};
+                std::min({alignment_of(memory.d), alignment_of(memory.bias), alignment_of(memory.before)})};
   auto at = plans_.find(key);
   if (at == plans_.end()) {
     if (plans_.size() == kMostPlans) plans_.clear();
     at = plans_.emplace(key, make(lt, key)).first;
   }
-  BiasPlan& plan = at->second;
+  EpiloguePlan& plan = at->second;
   if (!plan.exists) return false;
-  set(plan.product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, memory.bias);
+  if (memory.bias != nullptr) set(plan.product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, memory.bias);
+  if (memory.before != nullptr) set(plan.product, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, memory.before);
   const Factor one(1), zero(0);
   CUBLAS_CHECK(cublasLtMatmul(lt, &plan.product, one.of(shape.type), memory.a, &plan.a, memory.b, &plan.b,
                               zero.of(shape.type), memory.d, &plan.d, memory.d, &plan.d, &plan.algorithm,

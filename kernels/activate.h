@@ -1,0 +1,22 @@
+#pragma once
+
+#include "kernels/elementwise.h"
+#include "kernels/matmul.h"
+
+namespace miniparallel::kernels {
+
+/// The activation as a pass of its own, for products that end without it: of args.before where that is
+/// wanted, else of args.c; `count` matrices that lie `step` elements apart.
+inline void activate(const Elementwise& elementwise, DType dtype, const MatmulArgs& args, std::int64_t count,
+                     std::int64_t step, Stream stream) {
+  if (args.activation == Activation::none) return;
+  const Shape strides{step, args.c_stride, 1};
+  ElementwiseArgs pass;
+  pass.layout = make_layout({count, args.rows, args.columns}, {strides, strides});
+  pass.operands[0] = args.c;
+  pass.operands[1] = args.before == nullptr ? args.c : args.before;
+  elementwise.unary(args.activation == Activation::relu ? Unary::relu : Unary::gelu_tanh, dtype, pass,
+                    stream);
+}
+
+}  // namespace miniparallel::kernels
