@@ -53,6 +53,7 @@ function check([seen, complaints]) {
 }
 
 process.exitCode = 1;  // until all is seen
+process.on('exit', (code) => code && console.error(`Perfetto answered ${answers.length} of 2 questions`));
 const answers = [];
 const port = {
   postMessage(reply) {
