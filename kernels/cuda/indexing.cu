@@ -4,11 +4,11 @@
 #include "kernels/cuda/bad_index.cuh"
 #include "kernels/cuda/by_dtype.h"
 #include "kernels/cuda/launch_on.cuh"
+#include "kernels/cuda/sort.h"
 #include "kernels/cuda/workspace.h"
 #include "kernels/index_at.h"
 
 #include <algorithm>
-#include <utility>
 
 namespace miniparallel::kernels::cuda {
 namespace {
@@ -27,51 +27,25 @@ __global__ void gather_rows(IndexArgs args, const Bits* whole, Bits* picked, Bad
   }
 }
 
-// The sort of scatter_add: a key is a row of `whole` and, in its low bits, a position among at most kPart
-// indices, so that no two are equal and equal rows keep their order.
+// scatter_add sorts keys: a row of `whole` and, in the low bits, a position among at most kPart indices, so
+// that no two are equal and equal rows keep their order.
 
 using Key = std::uint64_t;
-constexpr int kPositionBits = 16;
+constexpr int kPositionBits = 18;
 constexpr std::int64_t kPart = std::int64_t{1} << kPositionBits;  // indices that are sorted at once
-static_assert(2 * kPart * sizeof(Key) <= kWorkspaceBytes);
+constexpr std::size_t kKeysBytes = kPart * sizeof(Key);
+static_assert(3 * kKeysBytes <= kWorkspaceBytes, "the keys, and the scratch memory of their sort");
 
 __device__ std::int64_t row_of(Key key) { return static_cast<std::int64_t>(key >> kPositionBits); }
 
-/// Makes the keys of `count` indices from `begin` on, in sorted runs of kBlock: a key's place is the number
-/// of smaller ones. Indices that take no part get the row past the last.
-__global__ void sort_runs(IndexArgs args, std::int64_t begin, int count, Key* keys, BadIndexWord* word) {
-  auto& run = miniparallel::cuda::shared_array<Key, kBlock>();
-  const int at = static_cast<int>(blockIdx.x * kBlock + threadIdx.x);
-  Key mine = ~Key{0};
-  if (at < count) {
-    const std::int64_t row = index_at(args.index, args.index_dtype, begin + at);
+/// The keys of `count` indices from `begin` on. Indices that take no part get the row past the last.
+__global__ void make_keys(IndexArgs args, std::int64_t begin, int count, Key* keys, BadIndexWord* word) {
+  const int step = static_cast<int>(gridDim.x * blockDim.x);
+  for (int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x); i < count; i += step) {
+    const std::int64_t row = index_at(args.index, args.index_dtype, begin + i);
     const bool here = check_index(row, args.rows, args.op, word) && row != args.skip;
-    mine = static_cast<Key>(here ? row : args.rows) << kPositionBits | static_cast<Key>(at);
+    keys[i] = static_cast<Key>(here ? row : args.rows) << kPositionBits | static_cast<Key>(i);
   }
-  run[threadIdx.x] = mine;
-  __syncthreads();
-  int place = 0;
-  for (int i = 0; i < kBlock; ++i) place += run[i] < mine ? 1 : 0;
-  if (at < count) keys[static_cast<int>(blockIdx.x) * kBlock + place] = mine;
-}
-
-/// Makes sorted runs of twice the length: a key's place is its own in its run and the number of smaller ones
-/// in the run beside it.
-__global__ void merge_runs(const Key* from, int count, int run, Key* to) {
-  const int at = static_cast<int>(blockIdx.x * kBlock + threadIdx.x);
-  if (at >= count) return;
-  const Key mine = from[at];
-  const int own = at & ~(run - 1), beside = own ^ run;
-  int low = min(beside, count), high = min(beside + run, count);
-  const int none = low;
-  while (low < high) {
-    const int middle = (low + high) / 2;
-    if (from[middle] < mine)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  to[min(own, beside) + (at - own) + (low - none)] = mine;
 }
 
 /// For the first of the sorted keys of each row, a warp adds all rows of `picked` that have it, in their
@@ -114,15 +88,11 @@ void gather(DType dtype, const IndexArgs& args, const void* whole, void* picked,
   }
 }
 
-/// Sorts the keys of `count` indices from `begin` on. (A library's sort would ask for memory of its own.)
 const Key* sorted_keys(const IndexArgs& args, std::int64_t begin, int count, Stream stream) {
-  Key *keys = static_cast<Key*>(workspace(stream)), *next = keys + kPart;
-  const auto blocks = static_cast<unsigned>((count + kBlock - 1) / kBlock);
-  launch_on(stream, sort_runs, blocks, kBlock, args, begin, count, keys, bad_index_word(stream.device));
-  for (int run = kBlock; run < count; run *= 2) {
-    launch_on(stream, merge_runs, blocks, kBlock, keys, count, run, next);
-    std::swap(keys, next);
-  }
+  Key* const keys = static_cast<Key*>(workspace(stream));
+  launch_on(stream, make_keys, grid_for(count, stream.device), kBlock, args, begin, count, keys,
+            bad_index_word(stream.device));
+  sort_keys(keys, count, keys + kPart, kWorkspaceBytes - kKeysBytes, stream);
   return keys;
 }
 

@@ -1,6 +1,10 @@
 #include <miniparallel/random.h>
 
 #include "compare.h"
+#include "engine/device/accelerator.h"
+#include "engine/tensor/tensor_impl.h"
+#include "kernels/cuda/check.h"
+#include "kernels/cuda/sort.h"
 #include "simulated.h"
 
 namespace miniparallel::testing {
@@ -38,18 +42,56 @@ TEST_CASE("the gradient of an embedding is exact, however often rows repeat") {
     check_exact(arange(299, -1, -1), 300, 70);
     check_exact(randint(0, 9, {600}).to(int32), 9, 5);
     check_exact(randint(0, 9, {600}), 9, 5, 4);
+    check_exact(randint(0, 9, {600}).to(int32), 9, 5, 4);
+    check_exact(full({700}, 1, {.dtype = int64}), 3, 5);
     check_exact(full({40}, 2, {.dtype = int64}), 3, 5, 2);
+    check_exact(zeros({0}, {.dtype = int64}), 3, 5);
   }
 }
 
-TEST_CASE("more indices than are sorted at once, in a number of launches that hardly depends on them") {
+TEST_CASE("more indices than are sorted at once: a sort for each 262144 of them") {
   const Simulated machine;
   manual_seed(3);
-  const Tensor indices = randint(0, 50, {66'000});
+  const Tensor indices = randint(0, 500, {(1 << 18) + 300}).to(int32);
   const auto before = simulator::counters();
-  const Tensor got = embedding_gradient(indices, 50, 2, float32, gpu);
-  CHECK((simulator::counters() - before).kernels < 20);
-  CHECK(bit_equal({got}, {embedding_gradient(indices, 50, 2, float32, Device::cpu())}));
+  const Tensor got = embedding_gradient(indices, 500, 1, float32, gpu, 7);
+  CHECK((simulator::counters() - before).library_calls == 2);
+  CHECK(bit_equal({got}, {embedding_gradient(indices, 500, 1, float32, Device::cpu(), 7)}));
+}
+
+TEST_CASE("a step that sorts neither allocates nor waits") {
+  const Simulated machine;
+  const Tensor table = zeros({40, 3}, {.device = gpu}).requires_grad_();
+  const Tensor indices = randint(0, 40, {500}).to(gpu), g = ones({500, 3}, {.device = gpu});
+  for (int step = 0; step < 4; ++step) {
+    const auto before = simulator::counters();
+    embedding(table, indices).backward(g);
+    table.set_grad({});
+    const auto work = simulator::counters() - before;
+    synchronize(gpu);  // as a GPU would have done by the next step
+    if (step < 2) continue;
+    CHECK(work.library_calls == 1);
+    CHECK(work.allocations == 0);
+    CHECK(work.host_synchronizations == 0);
+  }
+}
+
+TEST_CASE("a sort for which the memory does not suffice names what it lacks") {
+  const Simulated machine;
+  const Tensor keys = arange(1 << 14, {.device = gpu}),
+               scratch = zeros({1 << 13}, {.dtype = int64, .device = gpu});
+  CHECK_THROWS_WITH_AS(kernels::cuda::sort_keys(reinterpret_cast<std::uint64_t*>(raw(keys)), keys.numel(),
+                                                raw(scratch), 1 << 16, stream(gpu)),
+                       doctest::Contains("bytes of temporary memory, but 65536 are left"), Error);
+}
+
+TEST_CASE("a sort that fails is an error of CUDA's") {
+  const Simulated machine;
+  const Tensor table = zeros({4, 3}, {.device = gpu}).requires_grad_();
+  const Tensor y = embedding(table, tensor({1, 2}).to(gpu));
+  simulator::fail_library_call("thrust::sort", 1);
+  CHECK_THROWS_WITH_AS(y.backward(ones_like(y)), doctest::Contains("thrust::sort failed on device 0"),
+                       cuda::CudaError);
 }
 
 TEST_CASE("the gradient of index_select along every dimension") {

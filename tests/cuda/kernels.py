@@ -40,6 +40,11 @@ def short_name(text):
     return text[start:]
 
 
+def is_of_library(name):
+    """Thrust's kernels: they are NVIDIA's, and the simulated GPU has its own sort in their place."""
+    return name.startswith(("cub::", "thrust::"))
+
+
 def cuobjdump(program, what, library):
     beside = os.path.dirname(os.path.realpath(program))  # -sass needs nvdisasm
     environment = dict(os.environ, PATH=beside + os.pathsep + os.environ["PATH"])
@@ -69,7 +74,7 @@ def read_library(program, library):
         twice = [name for name, count in Counter(names[symbol] for symbol, _ in kernels).items() if count > 1]
         if twice:
             sys.exit("two kernels have one name; rename them or what they are made of:\n" + "\n".join(twice))
-        result[architecture] = {names[symbol]: numbers for symbol, numbers in kernels}
+        result[architecture] = {names[symbol]: numbers for symbol, numbers in kernels if not is_of_library(names[symbol])}
     if not result:
         sys.exit(f"{library} holds no kernels")
     return result
