@@ -120,6 +120,21 @@ std::int64_t CsvTable::column(std::string_view name) const {
   fail(file_, ": no column '", name, "'; the columns are ", known);
 }
 
+CsvTable CsvTable::drop(const std::vector<std::string>& columns) const {
+  for (const std::string& name : columns) column(name);  // which throws where there is none
+  const auto is_kept = [&](std::size_t i) { return std::ranges::find(columns, names_[i]) == columns.end(); };
+  CsvTable table;
+  table.file_ = file_;
+  table.lines_ = lines_;
+  for (std::size_t i = 0; i < names_.size(); ++i) {
+    if (is_kept(i)) table.names_.push_back(names_[i]);
+  }
+  for (std::size_t i = 0; i < fields_.size(); ++i) {
+    if (is_kept(i % names_.size())) table.fields_.push_back(fields_[i]);
+  }
+  return table;
+}
+
 float CsvTable::number(std::int64_t row, std::int64_t column) const {
   const std::string_view text = trim(at(row, column));
   double value = 0;

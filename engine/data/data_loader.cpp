@@ -66,12 +66,4 @@ RandomStream example_stream(const LoaderPosition& epoch, std::int64_t place) {
           (static_cast<std::uint64_t>(epoch.epoch) + 1) << 36 | static_cast<std::uint64_t>(place)};
 }
 
-void check_first_sizes(std::span<const Tensor> tensors) {
-  for (const Tensor& tensor : tensors) {
-    check(tensor.dim() > 0, "TensorDataset: a tensor has no dimensions");
-    check(tensor.size(0) == tensors[0].size(0), "TensorDataset: first sizes differ: ", tensors[0].shape(),
-          " and ", tensor.shape(), "; it is the number of examples");
-  }
-}
-
 }  // namespace miniparallel::data::detail

@@ -30,6 +30,13 @@ TEST_CASE("docs/data: tensors") {
   CHECK(captured.text().find("[10, 4]\n") == 0);
 }
 
+TEST_CASE("docs/data: split") {
+#include "snippets/data/split.inc"
+  CHECK(training.size() == 800);
+  CHECK(images.shape() == Shape{200, 1, 8, 8});
+  CHECK(names.size() == 200);
+}
+
 TEST_CASE("docs/data: augmentation and parts") {
 #include "snippets/data/augmentation.inc"
   CHECK(std::get<0>(*batches.begin()).shape() == Shape{32, 1, 8, 8});
@@ -45,5 +52,6 @@ TEST_CASE("docs/data: files") {
 #include "snippets/data/files.inc"
   CHECK(x.shape() == Shape{2, 2});
   CHECK(y[0][0].item() == 290.5);
+  CHECK(equal(all_but_one, x));
   CHECK(cell == "3");
 }

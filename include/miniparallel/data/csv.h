@@ -29,11 +29,16 @@ class CsvTable {
   /// Number of the column called `name`; throws `Error` with the names there are.
   std::int64_t column(std::string_view name) const;
 
+  /// The table without the columns of these names: `table.drop({"price"}).numbers()` are what a price may
+  /// depend on. Throws `Error` where there is no such column.
+  CsvTable drop(const std::vector<std::string>& columns) const;
+
   /// The columns of these names, all of them by default, as numbers: [rows, columns] float32. Throws `Error`
   /// with line and column where a field is no number.
   Tensor numbers(const std::vector<std::string>& columns = {}) const;
 
  private:
+  CsvTable() = default;
   float number(std::int64_t row, std::int64_t column) const;
 
   std::string file_;

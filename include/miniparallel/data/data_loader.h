@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <iterator>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <span>
 #include <utility>
@@ -76,6 +77,14 @@ auto make_batch(const D& dataset, std::span<const std::int64_t> indices, const L
   }
 }
 }  // namespace detail
+
+/// All examples of a dataset as one batch, in order: for what fits in memory.
+template <Dataset D>
+auto as_batch(const D& dataset) {
+  std::vector<std::int64_t> indices(static_cast<std::size_t>(dataset.size()));
+  std::iota(indices.begin(), indices.end(), 0);
+  return detail::make_batch(dataset, indices, {.seed = detail::draw_seed()}, 0);
+}
 
 /// Batches of a dataset, one epoch per loop:
 ///

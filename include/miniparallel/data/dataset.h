@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -45,6 +46,11 @@ concept Dataset = (HasGet<D> || HasRandomGet<D> || HasGetBatch<D>)&&requires(con
 namespace detail {
 /// Throws `Error` unless all tensors have dimensions and the same first size.
 void check_first_sizes(std::span<const Tensor> tensors);
+/// The sizes of parts that are `fractions` of `size` examples. Throws `Error` unless these add up to 1.
+std::vector<std::int64_t> split_sizes(std::int64_t size, std::span<const double> fractions);
+/// 0 .. size-1 in random order, cut into parts of these sizes. Throws `Error` unless they add up to `size`.
+std::vector<std::vector<std::int64_t>> random_parts(std::int64_t size,
+                                                    const std::vector<std::int64_t>& sizes);
 }  // namespace detail
 
 /// The rows of tensors that agree in their first size: `TensorDataset(images, labels)` gives
@@ -130,5 +136,28 @@ class Subset {
   D dataset_;
   std::vector<std::int64_t> indices_;
 };
+
+/// Cuts a dataset into parts at random, every example into one of them:
+///
+///   const auto [training, validation] = data::random_split(dataset, {0.8, 0.2});
+///
+/// `parts` are fractions that add up to 1 (what rounding leaves over goes to the first parts, one example to
+/// each) or, as whole numbers, sizes that add up to that of the dataset; else it throws `Error`. The order is
+/// drawn after `manual_seed`. The parts are copies of the dataset, which for tensors are handles.
+template <class D, class T, std::size_t count>
+requires std::is_arithmetic_v<T> std::array<Subset<D>, count> random_split(const D& dataset,
+                                                                           const T (&parts)[count]) {
+  std::vector<std::int64_t> sizes;
+  if constexpr (std::is_floating_point_v<T>) {
+    sizes = detail::split_sizes(dataset.size(), std::vector<double>(parts, parts + count));
+  } else {
+    sizes.assign(parts, parts + count);
+  }
+  auto indices = detail::random_parts(dataset.size(), sizes);
+  return [&]<std::size_t... i>(std::index_sequence<i...>) {
+    return std::array{Subset<D>(dataset, std::move(indices[i]))...};
+  }
+  (std::make_index_sequence<count>{});
+}
 
 }  // namespace miniparallel::data

@@ -39,6 +39,20 @@ TEST_CASE("csv: numbers as a tensor") {
   CHECK(parse("x,x\n1,2\n").numbers().to_vector<double>() == std::vector<double>{1, 2});  // of one name
 }
 
+TEST_CASE("csv: a table without some columns") {
+  const CsvTable table = parse("x,y,z\n1,2,3\n\n4,5,six\n"), rest = table.drop({"y"});
+  CHECK(rest.names() == Texts{"x", "z"});
+  CHECK(row(rest, 0) == Texts{"1", "3"});
+  CHECK(row(rest, 1) == Texts{"4", "six"});
+  CHECK(rest.column("z") == 1);
+  CHECK_THROWS_WITH_AS(rest.numbers(), "t.csv: line 4, column 'z': 'six' is not a number", Error);
+  CHECK(table.drop({"z", "x"}).numbers().to_vector<double>() == std::vector<double>{2, 5});
+  CHECK(table.drop({}).names() == table.names());
+  CHECK(table.drop({"x", "y", "z"}).numbers().shape() == Shape{2, 0});
+  CHECK(parse("x,x,y\n1,2,3\n").drop({"x"}).names() == Texts{"y"});  // all of one name
+  CHECK_THROWS_WITH_AS(rest.drop({"y"}), "t.csv: no column 'y'; the columns are 'x', 'z'", Error);
+}
+
 TEST_CASE("csv: errors name the line and the column") {
   CHECK_THROWS_WITH_AS(parse("a,b\n1,2\n\n3\n"), "t.csv: line 4: has 1 fields, the first line has 2", Error);
   CHECK_THROWS_WITH_AS(parse("a\n\"x\ny\n"), "t.csv: line 2: a quoted field has no end", Error);
