@@ -5,31 +5,20 @@
 #include <miniparallel/error.h>
 #include <miniparallel/shape.h>
 
-#include <concepts>
+#include <locale>
+#include <sstream>
 #include <string>
-#include <string_view>
+#include <utility>
 
 namespace miniparallel {
 
-namespace detail {
-inline void append(std::string& text, std::string_view part) { text += part; }
-inline void append(std::string& text, char part) { text += part; }
-inline void append(std::string& text, DType part) { text += name(part); }
-inline void append(std::string& text, Device part) { text += to_string(part); }
-inline void append(std::string& text, const Shape& part) { text += to_string(part); }
-template <std::integral T>
-void append(std::string& text, T part) {
-  text += std::to_string(part);
-}
-void append(std::string& text, double part);
-}  // namespace detail
-
-/// The parts as one text: `message("conv2d: got ", shape, " of ", dtype)`.
+/// The parts as one text, each as `operator<<` writes it: `message("conv2d: got ", shape, " of ", dtype)`.
 template <class... Parts>
 std::string message(const Parts&... parts) {
-  std::string text;
-  (detail::append(text, parts), ...);
-  return text;
+  std::ostringstream text;
+  text.imbue(std::locale::classic());  // numbers without a user's separators: some texts are keys
+  (text << ... << parts);
+  return std::move(text).str();
 }
 
 /// Throws `Error` with the parts as its message.

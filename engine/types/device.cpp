@@ -1,6 +1,7 @@
 #include <miniparallel/device.h>
 
 #include <charconv>
+#include <ostream>
 
 #include "engine/error.h"
 
@@ -21,5 +22,7 @@ Device Device::parse(std::string_view text) {
 std::string to_string(Device device) {
   return device.is_cpu() ? "cpu" : "cuda:" + std::to_string(device.index);
 }
+
+std::ostream& operator<<(std::ostream& stream, Device device) { return stream << to_string(device); }
 
 }  // namespace miniparallel

@@ -1,6 +1,6 @@
 #include <miniparallel/dtype.h>
 
-#include <algorithm>
+#include <ostream>
 
 #include "engine/error.h"
 
@@ -22,6 +22,8 @@ const char* name(DType dtype) {
                                    "uint8",   "bool",    "float16", "bfloat16"};
   return names[static_cast<int>(dtype)];
 }
+
+std::ostream& operator<<(std::ostream& stream, DType dtype) { return stream << name(dtype); }
 
 DType promote(DType a, DType b) {
   if (a != b && rank(a) == rank(b)) return DType::float32;

@@ -1,6 +1,7 @@
 #include <miniparallel/shape.h>
 
 #include <algorithm>
+#include <ostream>
 
 #include "engine/error.h"
 
@@ -55,5 +56,7 @@ std::string to_string(const Shape& shape) {
   for (int d = 0; d < shape.rank(); ++d) text += (d > 0 ? ", " : "") + std::to_string(shape[d]);
   return text + "]";
 }
+
+std::ostream& operator<<(std::ostream& stream, const Shape& shape) { return stream << to_string(shape); }
 
 }  // namespace miniparallel

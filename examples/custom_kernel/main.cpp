@@ -66,7 +66,7 @@ int main() try {
   for (int i = 0; i < cuda_device_count(); ++i) {
     const Device device = Device::cuda(i);
     const bool agrees = agrees_with_the_library(device);
-    std::cout << to_string(device) << (agrees ? ": as the library's ops\n" : ": NOT as the library's ops\n");
+    std::cout << device << (agrees ? ": as the library's ops\n" : ": NOT as the library's ops\n");
     if (!agrees) return EXIT_FAILURE;
   }
 

@@ -45,8 +45,8 @@ Report::Report(const Options& options, const DataSource& source, miniparallel::D
            {"seed", options.seed},
            {"epochs", nlohmann::ordered_json::array()}};
   text_stream(options) << source.name << " in " << source.folder << "\n"
-                       << options.model << " with " << parameters << " parameters on " << to_string(device)
-                       << ", " << options.optimizer << " with learning rate " << options.lr << ", batches of "
+                       << options.model << " with " << parameters << " parameters on " << device << ", "
+                       << options.optimizer << " with learning rate " << options.lr << ", batches of "
                        << options.batch_size << std::endl;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <compare>
+#include <iosfwd>
 #include <string>
 #include <string_view>
 
@@ -23,6 +24,7 @@ struct Device {
   constexpr bool is_cuda() const { return type == Type::cuda; }
   friend constexpr bool operator==(Device, Device) = default;
   friend constexpr auto operator<=>(Device, Device) = default;
+  friend std::ostream& operator<<(std::ostream& stream, Device device);  ///< "cpu" or "cuda:0"
 };
 
 /// "cpu" or "cuda:0".

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <iosfwd>
 #include <type_traits>
 
 namespace miniparallel {
@@ -27,6 +28,7 @@ constexpr std::size_t size_of(DType dtype) {
 
 /// "float32", "int64", ...
 const char* name(DType dtype);
+std::ostream& operator<<(std::ostream& stream, DType dtype);
 
 /// float32, float64, float16 or bfloat16.
 constexpr bool is_floating(DType dtype) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <iosfwd>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,7 @@ class Shape {
   Shape row_major_strides() const;
 
   friend bool operator==(const Shape& a, const Shape& b);
+  friend std::ostream& operator<<(std::ostream& stream, const Shape& shape);  ///< "[2, 3]"
 
  private:
   std::int64_t values_[kMaxRank] = {};
