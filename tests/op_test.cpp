@@ -6,9 +6,6 @@
 #include <miniparallel/threads.h>
 
 #include <cstdlib>
-#include <fstream>
-#include <map>
-#include <regex>
 
 #include "tests/op_cases.h"
 #include "tests/support/golden.h"
@@ -367,37 +364,6 @@ TEST_CASE("ops: float16 is an error that names the op, but for those that only m
       CHECK(std::string(error.what()).find("float16") != std::string::npos);
     }
   });
-}
-
-/// How often each function or method that returns a tensor is declared in a public header, between two lines.
-std::map<std::string, int> declared(const std::string& header, const std::string& from,
-                                    const std::string& to) {
-  std::ifstream file(std::string(MINIPARALLEL_TEST_DATA "/../../include/miniparallel/") + header);
-  REQUIRE(file.good());
-  static const std::regex declaration(
-      R"(^ *(inline )?(Tensor&?|bool|std::vector<Tensor>) (operator[^(]+|\w+)\(.*)");
-  std::map<std::string, int> counts;
-  bool inside = from.empty();
-  for (std::string line; std::getline(file, line);) {
-    if (!inside) inside = line.find(from) != std::string::npos;
-    if (!to.empty() && line.find(to) != std::string::npos) break;
-    if (std::smatch parts; inside && std::regex_match(line, parts, declaration)) ++counts[parts[3]];
-  }
-  return counts;
-}
-
-TEST_CASE("ops: every op, view, copy and in-place method of the headers has a row for each overload") {
-  std::map<std::string, int> rows;
-  for (const OpCase& row : op_cases()) ++rows[row.op()];
-  const auto functions = declared("ops.h", "", "");
-  const auto methods = declared("tensor.h", "// --- views", "// --- autograd");
-  CHECK(functions.size() > 60);
-  CHECK(methods.size() > 30);
-  for (const auto& declarations : {functions, methods})
-    for (const auto& op : declarations) {
-      INFO(op.first, ": add a row to tests/op_cases.cpp and to tests/data/make_op_goldens.py");
-      CHECK(rows[op.first] >= op.second);
-    }
 }
 
 }  // namespace

@@ -1,25 +1,16 @@
-#include "kernels/elementwise.h"
+#include "engine/ops/elementwise.h"
 
 #include <cmath>
 
-#include "engine/ops/common.h"
 #include "engine/ops/in_place.h"
 
-// Every op of the lists in kernels/elementwise.h, and the operators on top of them.
+// The ops of the lists in kernels/elementwise.h, and the operators on top of them.
 
 namespace miniparallel {
-namespace {
 
-using kernels::Binary;
-using kernels::Compare;
-using kernels::ElementwiseArgs;
-using kernels::Unary;
-using kernels::functors::Saves;
-
-/// Arguments for operands that broadcast to the shape of the first, the output.
-ElementwiseArgs arguments(std::initializer_list<Tensor> operands) {
+kernels::ElementwiseArgs elementwise_args(std::initializer_list<Tensor> operands) {
   const Shape& shape = operands.begin()->shape();
-  ElementwiseArgs args;
+  kernels::ElementwiseArgs args;
   Shape strides[kernels::kMaxOperands];
   int count = 0;
   for (const Tensor& operand : operands) {
@@ -42,6 +33,27 @@ ElementwiseArgs arguments(std::initializer_list<Tensor> operands) {
   return args;
 }
 
+std::pair<Tensor, Tensor> operands_of(const char* op, const Tensor& a, const Tensor& b, DType dtype) {
+  check_defined(op, a);
+  check_defined(op, b);
+  Tensor x = a.dim() == 0 && a.device().is_cpu() ? a.to(b.device()) : a;
+  Tensor y = b.dim() == 0 && b.device().is_cpu() ? b.to(a.device()) : b;
+  check_same_device(op, {x, y});
+  return {x.to(dtype), y.to(dtype)};
+}
+
+Tensor number_like(Scalar value, const Tensor& like) {
+  check_defined("an operator", like);
+  return full({}, value, {.dtype = result_type(like, value), .device = like.device()});
+}
+
+namespace {
+
+using kernels::Binary;
+using kernels::ElementwiseArgs;
+using kernels::Unary;
+using kernels::functors::Saves;
+
 /// The name for messages and the graph: the row's, or the one that the functor states.
 template <class F>
 constexpr const char* name_of(const char* row) {
@@ -59,7 +71,7 @@ void check_supported(const char* op, Function function, DType dtype) {
 // --- unary
 
 void launch(Unary function, const Tensor& y, const Tensor& x, double p, double q) {
-  ElementwiseArgs args = arguments({y, x});
+  ElementwiseArgs args = elementwise_args({y, x});
   args.p = p;
   args.q = q;
   backend(y).elementwise.unary(function, y.dtype(), args, stream(y));
@@ -71,7 +83,7 @@ void unary_backward(Unary function, Backward& b, const Tensor& saved, double p, 
   if (b.create_graph()) return b.set(0, F::template backward<Tensor>(b.grad(), saved, p, q));
   const Tensor g = b.take_grad();
   b.write_over(0, g, [&](const Tensor& dx, int beta) {
-    ElementwiseArgs args = arguments({dx, g, saved.defined() ? saved : g});
+    ElementwiseArgs args = elementwise_args({dx, g, saved.defined() ? saved : g});
     args.p = p;
     args.q = q;
     args.accumulate = beta != 0;
@@ -116,7 +128,7 @@ Tensor& unary_in_place(Unary function, const char* op, Tensor& x, double p, doub
 // --- binary
 
 void launch(Binary function, const Tensor& y, const Tensor& a, const Tensor& b) {
-  backend(y).elementwise.binary(function, y.dtype(), arguments({y, a, b}), stream(y));
+  backend(y).elementwise.binary(function, y.dtype(), elementwise_args({y, a, b}), stream(y));
 }
 
 /// The gradient of one side of F, into a destination where the side was not broadcast.
@@ -131,7 +143,7 @@ void binary_backward(Binary function, Backward& backward, const Tensor& g, const
       return backward.set(1, sum_to(F::template backward_b<Tensor>(g, a, b), shape));
   }
   const auto compute = [&](const Tensor& d, int beta) {
-    ElementwiseArgs args = arguments({d, g, a, b});
+    ElementwiseArgs args = elementwise_args({d, g, a, b});
     args.accumulate = beta != 0;
     backend(g).elementwise.binary_backward(function, side, g.dtype(), args, stream(g));
   };
@@ -167,16 +179,6 @@ auto backward_of(Binary function, const Tensor& a, const Tensor& b, bool writes_
   };
 }
 
-/// A number of another device joins the tensor's; else both must agree.
-std::pair<Tensor, Tensor> operands_of(const char* op, const Tensor& a, const Tensor& b, DType dtype) {
-  check_defined(op, a);
-  check_defined(op, b);
-  Tensor x = a.dim() == 0 && a.device().is_cpu() ? a.to(b.device()) : a;
-  Tensor y = b.dim() == 0 && b.device().is_cpu() ? b.to(a.device()) : b;
-  check_same_device(op, {x, y});
-  return {x.to(dtype), y.to(dtype)};
-}
-
 template <class F>
 Tensor binary(Binary function, const char* op, const Tensor& a, const Tensor& b, DType dtype) {
   check_supported(op, function, dtype);
@@ -209,25 +211,6 @@ Tensor& binary_in_place(Binary function, const char* op, Tensor& x, const Tensor
   return x;
 }
 
-Tensor compare(Compare function, const char* op, const Tensor& a, const Tensor& b) {
-  check_defined(op, a);
-  check_defined(op, b);
-  const DType dtype = result_type(a, b);
-  check(dtype != float16 && dtype != bfloat16, op, ": ", dtype,
-        " is not supported; convert with to(float32)");
-  const NoGradGuard no_grad;
-  const auto [x, z] = operands_of(op, a, b, dtype);
-  Tensor y = make_tensor(broadcast_shapes(op, x.shape(), z.shape()), boolean, x.device());
-  backend(y).elementwise.compare(function, dtype, arguments({y, x, z}), stream(y));
-  return y;
-}
-
-/// The number as a tensor without dimensions, of the dtype that it gives the result with `like`.
-Tensor number(Scalar value, const Tensor& like) {
-  check_defined("an operator", like);
-  return full({}, value, {.dtype = result_type(like, value), .device = like.device()});
-}
-
 /// Whether a parameter of type double carries the number without loss.
 bool fits_parameter(Scalar value, const Tensor& x) {
   return x.dtype() != boolean && (x.is_floating() || std::abs(value.as_double()) < 9e15);
@@ -240,7 +223,7 @@ Tensor& number_in_place(Unary with_parameter, Binary function, const char* op, T
   check_writable(op, result_type(x, value), x);
   if (fits_parameter(value, x))
     return unary_in_place<WithParameter>(with_parameter, op, x, value.as_double());
-  return binary_in_place<F>(function, op, x, number(value, x));
+  return binary_in_place<F>(function, op, x, number_like(value, x));
 }
 
 }  // namespace
@@ -285,33 +268,24 @@ MP_PARAMETRIC_FLOATING(MP_DEFINE_PARAMETRIC)
 MP_BINARY_ARITHMETIC(MP_DEFINE_BINARY)
 MP_BINARY_FLOATING(MP_DEFINE_BINARY_FLOATING)
 
-#define MP_DEFINE_COMPARE(name, op)                                 \
-  Tensor operator op(const Tensor& a, const Tensor& b) {            \
-    return compare(Compare::name, "operator" #op, a, b);            \
-  }                                                                 \
-  Tensor operator op(const Tensor& a, Scalar b) {                   \
-    return compare(Compare::name, "operator" #op, a, number(b, a)); \
-  }
-MP_COMPARE(MP_DEFINE_COMPARE)
-
 // --- with numbers
 
 Tensor add(const Tensor& a, Scalar b) {
   const Tensor x = a.to(result_type(a, b));
-  return fits_parameter(b, x) ? add_scalar(x, b.as_double()) : add(x, number(b, x));
+  return fits_parameter(b, x) ? add_scalar(x, b.as_double()) : add(x, number_like(b, x));
 }
 Tensor sub(const Tensor& a, Scalar b) {
   const Tensor x = a.to(result_type(a, b));
-  return fits_parameter(b, x) ? add_scalar(x, -b.as_double()) : sub(x, number(b, x));
+  return fits_parameter(b, x) ? add_scalar(x, -b.as_double()) : sub(x, number_like(b, x));
 }
 Tensor mul(const Tensor& a, Scalar b) {
   const Tensor x = a.to(result_type(a, b));
-  return fits_parameter(b, x) ? mul_scalar(x, b.as_double()) : mul(x, number(b, x));
+  return fits_parameter(b, x) ? mul_scalar(x, b.as_double()) : mul(x, number_like(b, x));
 }
 Tensor div(const Tensor& a, Scalar b) { return div_scalar(to_floating(a), b.as_double()); }
 Tensor operator-(Scalar a, const Tensor& b) {
   const Tensor x = b.to(result_type(b, a));
-  return fits_parameter(a, x) ? scalar_minus(x, a.as_double()) : sub(number(a, x), x);
+  return fits_parameter(a, x) ? scalar_minus(x, a.as_double()) : sub(number_like(a, x), x);
 }
 Tensor operator/(Scalar a, const Tensor& b) { return scalar_over(to_floating(b), a.as_double()); }
 Tensor operator-(const Tensor& x) { return neg(x); }
@@ -350,45 +324,7 @@ Tensor clamp(const Tensor& x, Scalar low, Scalar high) {
   a = a.to(result_type(a, high));
   if (fits_parameter(low, a) && fits_parameter(high, a))
     return clamp_between(a, low.as_double(), high.as_double());
-  return minimum(maximum(a, number(low, a)), number(high, a));
-}
-
-// --- logic
-
-Tensor logical_and(const Tensor& a, const Tensor& b) {
-  return mul(a.detach().to(boolean), b.detach().to(boolean));
-}
-Tensor logical_or(const Tensor& a, const Tensor& b) {
-  return maximum(a.detach().to(boolean), b.detach().to(boolean));
-}
-Tensor logical_not(const Tensor& x) { return x == 0; }
-
-Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
-  check_defined("where", condition);
-  check(condition.dtype() == boolean, "where: the condition is ", condition.dtype(), "; compare to get bool");
-  const DType dtype = result_type(a, b);
-  check(dtype != float16 && dtype != bfloat16, "where: ", dtype,
-        " is not supported; convert with to(float32)");
-  const auto [x, z] = operands_of("where", a, b, dtype);
-  check_same_device("where", {condition, x});
-  const Shape shape =
-      broadcast_shapes("where", condition.shape(), broadcast_shapes("where", x.shape(), z.shape()));
-  Tensor y = make_tensor(shape, dtype, x.device());
-  backend(y).elementwise.where(dtype, arguments({y, condition, x, z}), stream(y));
-  if (recording(x, z))
-    record("where", y, {x, z},
-           [condition = save(condition), x_shape = x.shape(), z_shape = z.shape()](Backward& backward) {
-             const Tensor chosen = condition.get(backward), g = backward.grad();
-             const Tensor none = full({}, 0, {.dtype = g.dtype(), .device = g.device()});
-             if (backward.needs(0)) backward.set(0, sum_to(where(chosen, g, none), x_shape));
-             if (backward.needs(1)) backward.set(1, sum_to(where(chosen, none, g), z_shape));
-           });
-  return y;
-}
-
-Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value) {
-  check(mask.dtype() == boolean, "masked_fill: the mask is ", mask.dtype(), "; compare to get bool");
-  return where(mask, full({}, value, {.dtype = x.dtype(), .device = x.device()}), x);
+  return minimum(maximum(a, number_like(low, a)), number_like(high, a));
 }
 
 // --- in place

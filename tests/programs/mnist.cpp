@@ -13,39 +13,23 @@
 
 #include <cmath>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
-#include "examples/mnist/child_process.h"
-#include "tests/support/idx_files.h"
+#include "tests/programs/run_mnist.h"
 
 namespace miniparallel {
 namespace {
 
-using Json = nlohmann::json;
-using Arguments = std::vector<std::string>;
+using testing::Arguments;
+using testing::Json;
+using testing::TinyData;
 
-/// A folder with 40 training and 20 test images.
-struct TinyData : testing::TemporaryFolder {
-  TinyData() {
-    testing::write_mnist_split(path(), "train", 40, true);
-    testing::write_mnist_split(path(), "t10k", 20, false);
-  }
-};
-
-/// Runs the program; its text comes with its output where `text` is set.
 ChildResult mnist(const Arguments& arguments, bool text = false) {
-  Arguments command = {"/bin/sh", "-c", text ? "exec \"$0\" \"$@\" 2>&1" : "exec \"$0\" \"$@\" 2>/dev/null",
-                       MINIPARALLEL_MNIST};
-  command.insert(command.end(), arguments.begin(), arguments.end());
-  return run_child(command);
+  return testing::run_mnist(MINIPARALLEL_MNIST, arguments, text);
 }
 
 Json train(const TinyData& data, const Arguments& more) {
-  Arguments arguments = {"--json", "--data", data.path(), "--model", "mlp", "--batch-size", "16"};
-  arguments.insert(arguments.end(), more.begin(), more.end());
-  const ChildResult result = mnist(arguments);
-  REQUIRE(result.status == 0);
-  return Json::parse(result.output);
+  return testing::train_mnist(MINIPARALLEL_MNIST, data,
+                              testing::joined({"--model", "mlp", "--batch-size", "16"}, more));
 }
 
 void forget_times(Json& result) {
@@ -136,10 +120,9 @@ TEST_CASE("mnist: interrupted and resumed it gives the same numbers as in one go
   testing::write_mnist_split(data.path(), "t10k", 20, false);
   const std::string file = data / "run.safetensors";
   const auto arguments = [&](const Arguments& more) {
-    Arguments all{"--data", data.path(), "--model", "mlp",       "--batch-size",
-                  "16",     "--epochs",  "2",       "--workers", "2"};
-    all.insert(all.end(), more.begin(), more.end());
-    return all;
+    return testing::joined(
+        {"--data", data.path(), "--model", "mlp", "--batch-size", "16", "--epochs", "2", "--workers", "2"},
+        more);
   };
   Json straight = Json::parse(mnist(arguments({"--json", "--plot", data / "straight.svg"})).output);
 

@@ -1,0 +1,23 @@
+#pragma once
+
+#include "engine/ops/common.h"
+#include "kernels/elementwise.h"
+
+#include <initializer_list>
+#include <utility>
+
+/// What elementwise ops share.
+
+namespace miniparallel {
+
+/// Arguments for operands that broadcast to the shape of the first, the output.
+kernels::ElementwiseArgs elementwise_args(std::initializer_list<Tensor> operands);
+
+/// Both operands as `dtype` on one device: a number of another device joins the tensor's, else both must
+/// agree.
+std::pair<Tensor, Tensor> operands_of(const char* op, const Tensor& a, const Tensor& b, DType dtype);
+
+/// The number as a tensor without dimensions, of the dtype that it gives the result with `like`.
+Tensor number_like(Scalar value, const Tensor& like);
+
+}  // namespace miniparallel
