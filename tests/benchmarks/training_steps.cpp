@@ -1,5 +1,4 @@
 #include <miniparallel/miniparallel.h>
-#include <CLI/CLI.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -7,13 +6,15 @@
 #include <string>
 #include <vector>
 
+#include "tests/benchmarks/device_option.h"
+
 // Whole training steps (zero_grad, forward, loss, backward, step), one JSON object per workload:
 //
-//   training_steps [--device cuda] [PREFIX [SECONDS]]
+//   training_steps [--device cuda] [--seconds 1.5] [PREFIX]
 //
 // W1 is an MLP 784-512-256-10 with Adam, W2 the CNN of examples/mnist with SGD and momentum. Inputs are
 // random and stay in memory; a figure is the median of a warmed-up loop. Compare only with a program timed in
-// the same run.
+// the same run: training_steps_torch.py does the same by PyTorch.
 
 using namespace miniparallel;
 using Clock = std::chrono::steady_clock;
@@ -67,17 +68,15 @@ void measure(const char* workload, Model& model, Optimizer& optimizer, const Ten
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  std::string only, device_name = "cpu";
+int main(int argc, char** argv) try {
+  std::string only;
+  Device device;
   double seconds = 1.5;
   CLI::App app("Whole training steps, one JSON object per workload");
   app.add_option("prefix", only, "which workloads");
-  app.add_option("seconds", seconds, "how long each is measured")->capture_default_str();
-  app.add_option("--device", device_name, "cpu or cuda")
-      ->check(CLI::IsMember({"cpu", "cuda"}))
-      ->capture_default_str();
+  app.add_option("--seconds", seconds, "how long each is measured")->capture_default_str();
+  benchmarks::add_device_option(app, device);
   CLI11_PARSE(app, argc, argv);
-  const Device device = device_name == "cuda" ? Device::cuda() : Device::cpu();
   const auto wanted = [&](const char* name) { return std::string(name).starts_with(only); };
   const auto labels = [&](std::int64_t n) { return randint(0, 10, {n}, {.device = device}); };
   manual_seed(1);
@@ -95,4 +94,7 @@ int main(int argc, char** argv) {
       optim::SGD optimizer(parameters(model), {.lr = 0.01, .momentum = 0.9});
       measure("W2 cnn", model, optimizer, randn({n, 1, 28, 28}, {.device = device}), labels(n), seconds);
     }
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "training_steps: %s\n", error.what());
+  return 1;
 }

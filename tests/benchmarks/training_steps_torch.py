@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
 """The workloads of training_steps.cpp by PyTorch, printed in the same form:
 
-  training_steps_torch.py [--device cuda] [--seconds 1.5] [PREFIX]
+  training_steps_torch.py [--device cuda] [--seconds 1.5] [--beside FILE] [PREFIX]
+
+--beside takes what training_steps printed in the same minutes; each line then has its median and `ratio`, miniparallel's
+time over PyTorch's. On a CPU give both the same OMP_NUM_THREADS.
 """
 
 import argparse
 import json
 import statistics
+import sys
 import time
 
 import torch
@@ -31,8 +35,9 @@ class Cnn(nn.Module):
 
 
 def measure(workload, model, optimizer, x, y, seconds):
+    """One line of the output."""
     def step():
-        optimizer.zero_grad()
+        optimizer.zero_grad(set_to_none=True)  # not the default before 2.0
         F.cross_entropy(model(x), y).backward()
         optimizer.step()
         if x.is_cuda:
@@ -45,33 +50,46 @@ def measure(workload, model, optimizer, x, y, seconds):
         before = time.perf_counter()
         step()
         times.append(time.perf_counter() - before)
-    print(json.dumps({"workload": workload, "batch": len(x), "device": str(x.device), "threads": torch.get_num_threads(),
-                      "median_ms": round(statistics.median(times) * 1e3, 3), "steps": len(times)}), flush=True)
+    return {"workload": workload, "batch": len(x), "device": str(x.device), "threads": torch.get_num_threads(),
+            "median_ms": round(statistics.median(times) * 1e3, 3), "steps": len(times)}
+
+
+def workloads(prefix, device, seconds):
+    def labels(n):
+        return torch.randint(0, 10, (n,), device=device)
+
+    if "W1".startswith(prefix):
+        for n in (32, 128, 1024):
+            model = mlp().to(device)
+            yield measure("W1 mlp", model, torch.optim.Adam(model.parameters(), lr=1e-3),
+                          torch.randn(n, 784, device=device), labels(n), seconds)
+    if "W2".startswith(prefix):
+        for n in (32, 64, 256, 1024):
+            model = Cnn().to(device)
+            yield measure("W2 cnn", model, torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9),
+                          torch.randn(n, 1, 28, 28, device=device), labels(n), seconds)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("prefix", nargs="?", default="")
+    parser.add_argument("prefix", nargs="?", default="", help="W1 or W2")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seconds", type=float, default=1.5)
+    parser.add_argument("--beside", type=argparse.FileType())
     arguments = parser.parse_args()
     torch.manual_seed(1)
-    torch.backends.cudnn.allow_tf32 = False  # miniparallel computes in full float32
-    device = torch.device(arguments.device)
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False  # as miniparallel: full float32
+    print(f"PyTorch {torch.__version__}", file=sys.stderr)
 
-    def labels(n):
-        return torch.randint(0, 10, (n,), device=device)
+    def key(line):
+        return line["workload"], line["batch"], line["device"]
 
-    if "W1".startswith(arguments.prefix[:2]):
-        for n in (32, 128, 1024):
-            model = mlp().to(device)
-            measure("W1 mlp", model, torch.optim.Adam(model.parameters(), lr=1e-3), torch.randn(n, 784, device=device),
-                    labels(n), arguments.seconds)
-    if "W2".startswith(arguments.prefix[:2]):
-        for n in (32, 64, 256, 1024):
-            model = Cnn().to(device)
-            measure("W2 cnn", model, torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9),
-                    torch.randn(n, 1, 28, 28, device=device), labels(n), arguments.seconds)
+    peers = {key(line): line["median_ms"] for line in map(json.loads, arguments.beside or [])}
+    for line in workloads(arguments.prefix, torch.device(arguments.device), arguments.seconds):
+        if key(line) in peers:
+            line["miniparallel_ms"] = peers[key(line)]
+            line["ratio"] = round(peers[key(line)] / line["median_ms"], 2)
+        print(json.dumps(line), flush=True)
 
 
 main()

@@ -1,24 +1,27 @@
-#include <benchmark/benchmark.h>
-#include <miniparallel/miniparallel.h>
+#include "tests/benchmarks/benchmark.h"
 
 // Convolution, pooling, normalisation and random numbers at shapes that training meets; `forward` alone and
 // the gradients alone (`backward`, from a graph that is kept).
 
 using namespace miniparallel;
+using benchmarks::here;
 
 namespace {
 
 template <class Function>
 void forward(benchmark::State& state, const Tensor& x, const Function& function) {
   const NoGradGuard guard;
-  for (auto _ : state) benchmark::DoNotOptimize(function(x));
+  benchmarks::measure(state, [&] { benchmark::DoNotOptimize(function(x)); });
 }
+
+TensorOptions learned() { return {.device = here.device, .requires_grad = true}; }
 
 /// The gradients of `inputs`.
 void backward(benchmark::State& state, const Tensor& y, const std::vector<Tensor>& inputs) {
-  const std::vector<Tensor> gradients{randn(y.shape())};
-  for (auto _ : state)
+  const std::vector<Tensor> gradients{randn(y.shape(), here)};
+  benchmarks::measure(state, [&] {
     benchmark::DoNotOptimize(autograd::grad({y}, inputs, {.gradients = gradients, .retain_graph = true}));
+  });
 }
 
 // --- convolution: {n, in, size, out, kernel, stride, padding, groups}
@@ -28,9 +31,10 @@ struct Convolution {
   Conv2dOptions options;
 
   explicit Convolution(const benchmark::State& state)
-      : x(randn({state.range(0), state.range(1), state.range(2), state.range(2)})),
-        weight(randn({state.range(3), state.range(1) / state.range(7), state.range(4), state.range(4)})),
-        bias(randn({state.range(3)})),
+      : x(randn({state.range(0), state.range(1), state.range(2), state.range(2)}, here)),
+        weight(
+            randn({state.range(3), state.range(1) / state.range(7), state.range(4), state.range(4)}, here)),
+        bias(randn({state.range(3)}, here)),
         options{.stride = state.range(5), .padding = state.range(6), .groups = state.range(7)} {
     for (Tensor* tensor : {&x, &weight, &bias}) tensor->requires_grad_();
   }
@@ -78,22 +82,22 @@ BENCHMARK(conv2d_weight_gradient)->Apply(convolutions);
 // --- pooling and normalisation of images, and random numbers
 
 void max_pool_forward(benchmark::State& state) {
-  forward(state, randn({64, 64, 24, 24}), [](const Tensor& x) { return max_pool2d(x, 2); });
+  forward(state, randn({64, 64, 24, 24}, here), [](const Tensor& x) { return max_pool2d(x, 2); });
 }
 void max_pool_backward(benchmark::State& state) {
-  const Tensor x = randn({64, 64, 24, 24}, {.requires_grad = true});
+  const Tensor x = randn({64, 64, 24, 24}, learned());
   backward(state, max_pool2d(x, 2), {x});
 }
 void avg_pool_forward(benchmark::State& state) {
-  forward(state, randn({64, 64, 24, 24}), [](const Tensor& x) { return avg_pool2d(x, 2); });
+  forward(state, randn({64, 64, 24, 24}, here), [](const Tensor& x) { return avg_pool2d(x, 2); });
 }
 void global_pool_forward(benchmark::State& state) {
-  forward(state, randn({64, 64, 56, 56}), [](const Tensor& x) { return adaptive_avg_pool2d(x, 1); });
+  forward(state, randn({64, 64, 56, 56}, here), [](const Tensor& x) { return adaptive_avg_pool2d(x, 1); });
 }
 
 struct BatchNormalisation {
-  Tensor x = randn({64, 64, 56, 56}, {.requires_grad = true});
-  Tensor weight = ones({64}, {.requires_grad = true}), bias = zeros({64}, {.requires_grad = true});
+  Tensor x = randn({64, 64, 56, 56}, learned());
+  Tensor weight = ones({64}, learned()), bias = zeros({64}, learned());
 
   Tensor operator()(const Tensor& input) const {
     return batch_norm(input, weight, bias, {}, {}, {.training = true});
@@ -109,8 +113,8 @@ void batch_norm_backward(benchmark::State& state) {
 }
 
 struct LayerNormalisation {
-  Tensor x = randn({16384, 1024}, {.requires_grad = true});
-  Tensor weight = ones({1024}, {.requires_grad = true}), bias = zeros({1024}, {.requires_grad = true});
+  Tensor x = randn({16384, 1024}, learned());
+  Tensor weight = ones({1024}, learned()), bias = zeros({1024}, learned());
 
   Tensor operator()(const Tensor& input) const { return layer_norm(input, {1024}, weight, bias); }
 };
@@ -126,17 +130,17 @@ void layer_norm_backward(benchmark::State& state) {
 constexpr std::int64_t kMany = 16 << 20;
 
 void dropout_forward(benchmark::State& state) {
-  forward(state, ones({kMany}), [](const Tensor& x) { return dropout(x, 0.5); });
+  forward(state, ones({kMany}, here), [](const Tensor& x) { return dropout(x, 0.5); });
 }
 void dropout_backward(benchmark::State& state) {
-  const Tensor x = ones({kMany}, {.requires_grad = true});
+  const Tensor x = ones({kMany}, learned());
   backward(state, dropout(x, 0.5), {x});
 }
 void draw_uniform(benchmark::State& state) {
-  forward(state, empty({kMany}), [](Tensor x) { return rand(x.shape()); });
+  forward(state, empty({kMany}, here), [](Tensor x) { return rand(x.shape(), here); });
 }
 void draw_normal(benchmark::State& state) {
-  forward(state, empty({kMany}), [](Tensor x) { return randn(x.shape()); });
+  forward(state, empty({kMany}, here), [](Tensor x) { return randn(x.shape(), here); });
 }
 
 void in_milliseconds(benchmark::internal::Benchmark* b) { b->Unit(benchmark::kMillisecond)->UseRealTime(); }
