@@ -51,8 +51,8 @@ std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<T
                          const GradOptions& options = {});
 
 struct GradcheckOptions {
-  double eps = 1e-6;
-  double rtol = 1e-4;
+  double eps = 1e-6;   ///< how far an entry is moved to each side
+  double rtol = 1e-4;  ///< relative to the finite difference
   double atol = 1e-6;
 };
 /// Compares the gradients of `function` at `inputs` (float64, requiring grad) with central differences, entry

@@ -158,7 +158,7 @@ class CheckpointPart {
 
 /// The list of what a training run consists of, for saving and for loading. It refers to the objects, which
 /// must outlive it. Names are your own and the keys of the file ("model.conv1.weight"): each once, without
-/// '.', and not "random", which holds the state of the random numbers.
+/// '.', and not "random", which holds the state of the random numbers; else the constructor throws `Error`.
 class Checkpoint {
  public:
   Checkpoint(std::initializer_list<CheckpointPart> parts) : Checkpoint(std::vector(parts)) {}

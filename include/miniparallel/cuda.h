@@ -20,8 +20,9 @@ int cuda_device_count();
 /// code for the GPU - as a sentence for the user; "" when there is a GPU.
 std::string cuda_unavailable_reason();
 
-/// The cudaStream_t that the calling thread's work for `device` goes to; null for the CPU. A user's kernel
-/// launched there runs after the tensor ops before it and before those that follow.
+/// The cudaStream_t that the calling thread's work for `device` goes to; null for the CPU. Throws `Error` for
+/// a GPU that there is none of. A user's kernel launched there runs after the tensor ops before it and before
+/// those that follow.
 void* current_stream(Device device);
 
 /// Whether GPUs may round the operands of float32 matrix products to TF32, which keeps 10 of 23 bits after
@@ -34,25 +35,28 @@ namespace detail {
 void* device_data(const Tensor& tensor, DType dtype);
 }
 
-/// Pointer to the first element of a GPU tensor of exactly this type, in the GPU's memory: for the kernels of
-/// a user. What they write is not seen by autograd, so they should write new tensors only.
+/// Pointer to the first element of a GPU tensor of exactly this type (`Error` for another), in the GPU's
+/// memory: for the kernels of a user. What they write is not seen by autograd, so they should write new
+/// tensors only.
 template <class T>
 T* device_data(const Tensor& tensor) {
   return static_cast<T*>(detail::device_data(tensor, dtype_of<T>));
 }
 
-/// A point in a stream's work, to wait for. Copies share the point.
+/// A point in a stream's work, to wait for. Copies share the point. For the CPU, whose work is done when a
+/// call returns, nothing ever waits. Functions throw `Error` where CUDA reports one.
 class Event {
  public:
-  explicit Event(Device device);
+  explicit Event(Device device);  ///< `Error` for a GPU that there is none of
 
   /// Marks what the calling thread has enqueued for the event's device.
   void record();
-  /// Work that the calling thread enqueues for `device` from now on starts after the mark. Nobody waits here.
+  /// Work that the calling thread enqueues for `device` from now on starts after the mark. Nobody waits here,
+  /// unless `device` is the CPU, whose work starts at once.
   void wait(Device device) const;
   /// Whether the marked work is done; true before the first record.
   bool is_done() const;
-  /// Waits, on the host, until the marked work is done.
+  /// Waits, on the host, until the marked work is done, and throws what went wrong on the GPU.
   void synchronize() const;
 
  private:

@@ -23,7 +23,7 @@ void save(const StateDict& tensors, const std::string& path, const Metadata& met
 /// anything is allocated; `Error` names the file, what was found and what was expected.
 StateDict load(const std::string& path);
 
-/// The notes in a safetensors file.
+/// The notes in a safetensors file. Throws `Error` as `load` does.
 Metadata load_metadata(const std::string& path);
 
 /// Anything but tensors by name: a model, an optimizer.

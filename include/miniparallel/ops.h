@@ -11,10 +11,15 @@
 /// Differentiable functions of tensors. Shapes broadcast and dtypes promote as in NumPy and PyTorch; the
 /// result lives on the device of the arguments, which must agree (a CPU tensor with no dimensions goes with
 /// any device).
+///
+/// A function throws `Error`, which names it and what it got, where an argument is undefined, shapes do not
+/// fit, devices differ, a dtype is not taken or an option is out of its range. What computes takes float32
+/// and float64; arithmetic, comparison and reductions take integers and bool too. float16 and bfloat16 are
+/// only stored and moved: convert them.
 
 namespace miniparallel {
 
-// --- arithmetic
+// --- arithmetic, element by element: the result has the shape that both sides broadcast to
 
 Tensor add(const Tensor& a, const Tensor& b);
 Tensor sub(const Tensor& a, const Tensor& b);
@@ -28,7 +33,7 @@ Tensor add(const Tensor& a, Scalar b);
 Tensor sub(const Tensor& a, Scalar b);
 Tensor mul(const Tensor& a, Scalar b);
 Tensor div(const Tensor& a, Scalar b);
-Tensor pow(const Tensor& base, Scalar exponent);
+Tensor pow(const Tensor& base, Scalar exponent);  ///< integers to a negative integer power: `Error`
 
 inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
 inline Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b); }
@@ -44,7 +49,7 @@ Tensor operator-(Scalar a, const Tensor& b);
 Tensor operator/(Scalar a, const Tensor& b);
 Tensor operator-(const Tensor& x);
 
-// --- comparison: bool results, no gradient
+// --- comparison, element by element and broadcast like arithmetic: bool results, no gradient
 
 Tensor operator==(const Tensor& a, const Tensor& b);
 Tensor operator!=(const Tensor& a, const Tensor& b);
@@ -62,59 +67,69 @@ Tensor logical_and(const Tensor& a, const Tensor& b);
 Tensor logical_or(const Tensor& a, const Tensor& b);
 Tensor logical_not(const Tensor& x);
 
-/// |a - b| <= atol + rtol * |b| for every element, NaN unequal.
+/// |a - b| <= atol + rtol * |b| for every element of the broadcast tensors, NaN unequal. Waits for a GPU.
 bool allclose(const Tensor& a, const Tensor& b, double rtol = 1e-5, double atol = 1e-8);
-/// Same shape, dtype and elements.
+/// Same shape, dtype and elements, NaN unequal. Waits for a GPU.
 bool equal(const Tensor& a, const Tensor& b);
 
-// --- elementwise
+// --- elementwise: the result has the shape of x. neg, abs, square and relu keep the dtype of integers and
+// take no bool; the others give `default_dtype` for both.
 
 Tensor neg(const Tensor& x);
 Tensor exp(const Tensor& x);
-Tensor log(const Tensor& x);
-Tensor sqrt(const Tensor& x);
-Tensor abs(const Tensor& x);  ///< gradient 0 at 0
+Tensor log(const Tensor& x);   ///< natural; NaN below 0
+Tensor sqrt(const Tensor& x);  ///< NaN below 0
+Tensor abs(const Tensor& x);   ///< gradient 0 at 0
 Tensor tanh(const Tensor& x);
-Tensor sigmoid(const Tensor& x);
+Tensor sigmoid(const Tensor& x);  ///< 1 / (1 + exp(-x))
 Tensor square(const Tensor& x);
 Tensor relu(const Tensor& x);  ///< gradient 0 at 0
 enum class Gelu { erf, tanh };
+/// x Phi(x), Phi the normal distribution function, exactly or by the usual formula with tanh.
 Tensor gelu(const Tensor& x, Gelu approximate = Gelu::erf);
-Tensor silu(const Tensor& x);
+Tensor silu(const Tensor& x);  ///< x sigmoid(x)
 Tensor erf(const Tensor& x);
 Tensor sin(const Tensor& x);
 Tensor cos(const Tensor& x);
-Tensor clamp(const Tensor& x, Scalar low, Scalar high);  ///< gradient passes at the bounds
-/// Elements of `a` where `condition`, which is bool, else of `b`.
+Tensor clamp(const Tensor& x, Scalar low, Scalar high);  ///< dtypes promote; gradient passes at the bounds
+/// Elements of `a` where `condition`, which is bool, else of `b`; all three broadcast.
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
+/// `value` where `mask`, which is bool, else elements of `x`; both broadcast.
 Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value);
 
-// --- reductions: over all dims when `dims` is empty
+// --- reductions: over `dims`, which count from the end where negative, each named once; over all of them
+// when empty. They are dropped from the shape or, with `keepdim`, have size 1. amax, amin and argmax throw
+// `Error` over no elements at all.
 
 Tensor sum(const Tensor& x, const Shape& dims = {},
            bool keepdim = false);  ///< integers and bool sum in int64
+/// Integers and bool give `default_dtype`; NaN over no elements.
 Tensor mean(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
+/// Mean squared deviation from the mean, with n - 1 in place of n where `unbiased`; floating only.
 Tensor var(const Tensor& x, const Shape& dims = {}, bool unbiased = true, bool keepdim = false);
 Tensor amax(const Tensor& x, const Shape& dims = {},
             bool keepdim = false);  ///< equal maxima share the gradient evenly
 Tensor amin(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
-Tensor argmax(const Tensor& x, std::optional<int> dim = {},
-              bool keepdim = false);  ///< int64, the first maximum
+/// Where the first maximum is: int64, along `dim`, or in row-major order of the whole tensor. No gradient.
+Tensor argmax(const Tensor& x, std::optional<int> dim = {}, bool keepdim = false);
 
 // --- joining and picking
 
+/// Joins tensors whose shapes differ at most in dimension `dim`, which is the sum of theirs; dtypes promote.
 Tensor cat(const std::vector<Tensor>& tensors, int dim = 0);
+/// Joins tensors of one shape along a new dimension, `dim` of the result; dtypes promote.
 Tensor stack(const std::vector<Tensor>& tensors, int dim = 0);
-/// Rows `index` (int64 or int32, one dimension) of dimension `dim`.
+/// Rows `index` (int64 or int32, one dimension) of dimension `dim`, which has the size of the index in the
+/// result. An index out of range is an `Error`, on a GPU at the next `synchronize` or `step`.
 Tensor index_select(const Tensor& x, int dim, const Tensor& index);
-/// weight (count, width), indices of any shape (int64 or int32) -> indices.shape + (width). Rows
-/// `padding_idx` get no gradient.
+/// weight (count, width), indices of any shape (int64 or int32) -> indices.shape + (width). Row
+/// `padding_idx`, if not negative, gets no gradient. An index out of range: as in `index_select`.
 Tensor embedding(const Tensor& weight, const Tensor& indices, std::int64_t padding_idx = -1);
 
 // --- linear algebra
 
-/// (..., n, k) x (..., k, m) -> (..., n, m); leading dimensions broadcast; a vector on either side as in
-/// NumPy.
+/// (..., n, k) x (..., k, m) -> (..., n, m); leading dimensions broadcast; a vector (k) on either side is a
+/// row or a column, which the result drops. One floating dtype.
 Tensor matmul(const Tensor& a, const Tensor& b);
 /// x (..., in), weight (out, in), bias (out) or undefined -> activation(x weight^T + bias), (..., out).
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
@@ -122,16 +137,22 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
 
 // --- softmax and losses
 
+/// exp(x) over its sum along `dim`, of the shape of x, whose largest element is taken off before: no
+/// overflow.
 Tensor softmax(const Tensor& x, int dim);
+/// The logarithm of `softmax`, more exact than taking it afterwards.
 Tensor log_softmax(const Tensor& x, int dim);
 
+/// What becomes of the losses of the elements or rows: a tensor without dimensions, or all of them.
 enum class Reduction { mean, sum, none };
 struct CrossEntropyOptions {
   Reduction reduction = Reduction::mean;
   std::int64_t ignore_index = -100;  ///< rows with this target count neither in the sum nor in the mean
   double label_smoothing = 0;        ///< in [0, 1]
 };
-/// logits (n, classes) or (n, classes, ...), target (n) or (n, ...): class indices, int64, int32 or uint8.
+/// -log softmax(logits)[target]: logits (n, classes) or (n, classes, ...), target (n) or (n, ...): class
+/// indices, int64, int32 or uint8; `Reduction::none` gives the target's shape. A class out of range is an
+/// `Error`, on a GPU at the next `synchronize` or `step`.
 Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& options = {});
 struct NllLossOptions {
   Reduction reduction = Reduction::mean;
@@ -139,9 +160,11 @@ struct NllLossOptions {
 };
 /// As `cross_entropy`, of log-probabilities.
 Tensor nll_loss(const Tensor& log_probabilities, const Tensor& target, const NllLossOptions& options = {});
+/// (x - target)^2, of one shape and dtype.
 Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean);
+/// |x - target|, of one shape and dtype.
 Tensor l1_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean);
-/// Binary cross entropy of sigmoid(x), stable for large |x|.
+/// Binary cross entropy of sigmoid(x) and a target in [0, 1] of its shape and dtype, stable for large |x|.
 Tensor bce_with_logits(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean);
 
 // --- images: (n, channels, height, width)
@@ -155,9 +178,9 @@ struct Size2 {
 };
 struct Conv2dOptions {
   Size2 stride = 1;
-  Size2 padding = 0;
-  Size2 dilation = 1;
-  std::int64_t groups = 1;
+  Size2 padding = 0;        ///< zeros on each side
+  Size2 dilation = 1;       ///< distance of the kernel's elements
+  std::int64_t groups = 1;  ///< parts of the channels that see only each other; divides both in and out
 };
 /// x (n, in, h, w), weight (out, in / groups, kh, kw), bias (out) or undefined
 /// -> (n, out, (h + 2 padding - dilation (kh - 1) - 1) / stride + 1, likewise).
@@ -174,9 +197,12 @@ struct Pool2dOptions {
   OptionalSize2 stride = {};  ///< the kernel's size when not given
   Size2 padding = 0;          ///< at most half of the kernel
 };
+/// x (n, channels, h, w) -> (n, channels, (h + 2 padding - kernel) / stride + 1, likewise): the largest
+/// element of each window. Of equal ones the first takes the gradient.
 Tensor max_pool2d(const Tensor& x, Size2 kernel, const Pool2dOptions& options = {});
-Tensor avg_pool2d(const Tensor& x, Size2 kernel,
-                  const Pool2dOptions& options = {});  ///< padding counts as zeros
+/// The same with the mean of each window; padding counts as zeros.
+Tensor avg_pool2d(const Tensor& x, Size2 kernel, const Pool2dOptions& options = {});
+/// x (n, channels, h, w) -> (n, channels, output): means of windows that cover the image evenly.
 Tensor adaptive_avg_pool2d(const Tensor& x, Size2 output);
 
 // --- normalisation
@@ -188,7 +214,8 @@ struct BatchNormOptions {
 };
 /// x (n, channels, ...): per channel (x - mean) / sqrt(var + eps) * weight + bias. In training mean and
 /// biased variance come from the batch and the running statistics are updated in place (variance unbiased);
-/// else the running ones are used. weight and bias, or the running pair, may be undefined.
+/// else the running ones are used. weight, bias (channels) and the running pair (channels) may be undefined,
+/// the latter while training. Training with one value per channel is an `Error`.
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
                   const Tensor& running_var, const BatchNormOptions& options = {});
 /// Normalises over the last `normalized_shape.rank()` dimensions; weight and bias have that shape or are

@@ -35,7 +35,8 @@ struct OpStats {
 /// One profiler at a time; any thread may end it, and what still runs in other threads then is left out.
 class Profiler {
  public:
-  /// Starts. Throws `Error` where another one runs. An empty `trace` writes no file.
+  /// Starts. Throws `Error` where another one runs or `max_events` is negative. `trace` is the file to write;
+  /// empty for none.
   explicit Profiler(std::string trace = {}, const ProfilerOptions& options = {});
   ~Profiler();  ///< stops; what goes wrong is logged
   Profiler(const Profiler&) = delete;
@@ -45,14 +46,14 @@ class Profiler {
   /// written. Nothing the second time.
   void stop();
 
-  // After `stop`:
+  // After `stop`, before which they throw `Error`:
 
   /// One row per name, the highest `self` first.
   const std::vector<OpStats>& key_averages() const;
-  /// The first rows as text.
+  /// The first rows as text, a line each below a line of titles.
   std::string table(int rows = 20) const;
   /// Writes a trace in the Trace Event Format, JSON, which Chrome and Perfetto open. Times are in
-  /// microseconds.
+  /// microseconds. Throws `Error` where the file cannot be written.
   void export_chrome_trace(const std::string& path) const;
 
  private:
@@ -62,7 +63,7 @@ class Profiler {
 
 /// A part of the program under a name of its own, in the trace and the table:
 ///
-///   RecordFunction record("augment");
+///   RecordFunction record("augment");  // until the end of the block
 class RecordFunction {
  public:
   explicit RecordFunction(const std::string& name);

@@ -27,6 +27,7 @@ class Shape {
   int rank() const { return rank_; }
   std::size_t size() const { return static_cast<std::size_t>(rank_); }
   bool empty() const { return rank_ == 0; }
+  /// Value i, from 0 to rank() - 1. Unchecked, as `front` and `back` of an empty one are.
   std::int64_t& operator[](int i) { return values_[i]; }
   std::int64_t operator[](int i) const { return values_[i]; }
   std::int64_t* begin() { return values_; }
@@ -38,8 +39,9 @@ class Shape {
 
   /// Throws `Error` past `kMaxRank` values.
   void push_back(std::int64_t value);
+  /// Before `position`, from 0 to rank(). Throws `Error` past `kMaxRank` values.
   void insert(int position, std::int64_t value);
-  void erase(int position);
+  void erase(int position);  ///< the value at `position`, from 0 to rank() - 1
 
   /// Product of the values; 1 when empty. Throws `Error` when it does not fit 63 bits.
   std::int64_t numel() const;

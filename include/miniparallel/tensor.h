@@ -29,8 +29,9 @@ struct TensorOptions {
 /// autograd graph. Copying a Tensor copies the handle: both see the same elements. Views (`view`,
 /// `transpose`, `slice`, ...) share storage with their base; `clone` copies the elements.
 ///
-/// Negative dimensions count from the end. Functions throw `Error` on bad arguments and leave the tensor as
-/// it was. A Tensor may be read by several threads; writing needs the caller's own synchronisation.
+/// Negative dimensions count from the end. Functions throw `Error` on bad arguments - an undefined tensor, a
+/// dimension or index that there is none of, shapes that do not fit - and leave the tensor as it was. A
+/// Tensor may be read by several threads; writing needs the caller's own synchronisation.
 class Tensor {
  public:
   Tensor() = default;  ///< undefined: holds nothing
@@ -38,18 +39,19 @@ class Tensor {
 
   // --- what it is
   bool defined() const { return impl_ != nullptr; }
-  const Shape& shape() const;
-  const Shape& strides() const;  ///< in elements
-  std::int64_t size(int dim) const;
-  int dim() const;  ///< number of dimensions
-  std::int64_t numel() const;
+  const Shape& shape() const;        ///< the sizes; [] for one element without dimensions
+  const Shape& strides() const;      ///< in elements
+  std::int64_t size(int dim) const;  ///< of one dimension
+  int dim() const;                   ///< number of dimensions
+  std::int64_t numel() const;        ///< number of elements
   DType dtype() const;
   Device device() const;
   bool is_contiguous() const;  ///< row-major without gaps
   bool is_floating() const;    ///< float32, float64, float16 or bfloat16
 
   // --- elements
-  /// Pointer to the first element of a CPU tensor of exactly this type.
+  /// Pointer to the first element of a CPU tensor of exactly this type; `Error` for another. The others
+  /// follow at `strides()`.
   template <class T>
   T* data() const {
     return static_cast<T*>(checked_data(dtype_of<T>));
@@ -61,7 +63,7 @@ class Tensor {
     if constexpr (std::is_floating_point_v<T>) return static_cast<T>(value.as_double());
     return static_cast<T>(value.as_int64());
   }
-  Scalar scalar() const;
+  Scalar scalar() const;  ///< the same, of the tensor's kind
   /// All elements in row-major order, converted to T.
   template <class T>
   std::vector<T> to_vector() const {
@@ -69,7 +71,8 @@ class Tensor {
     copy_to_host(values.data(), dtype_of<T>);
     return values;
   }
-  /// Converts to `dtype` and writes numel() elements in row-major order to host memory.
+  /// Converts to `dtype` and writes numel() elements in row-major order to host memory. Waits for a GPU, as
+  /// do `item`, `scalar` and `to_vector`.
   void copy_to_host(void* destination, DType dtype) const;
   /// NumPy's layout, with dtype, device and grad_fn where they are not the usual ones.
   std::string to_string() const;
@@ -77,35 +80,39 @@ class Tensor {
   // --- views: share storage
   Tensor view(const Shape& shape) const;     ///< one size may be -1; throws where the strides need a copy
   Tensor reshape(const Shape& shape) const;  ///< `view` where possible, else a copy
+  /// Dimensions start_dim to end_dim as one; a view where possible, else a copy.
   Tensor flatten(int start_dim = 0, int end_dim = -1) const;
-  Tensor transpose(int dim0, int dim1) const;
-  Tensor t() const;  ///< transpose of a matrix
-  Tensor permute(const Shape& dims) const;
+  Tensor transpose(int dim0, int dim1) const;  ///< exchanges two dimensions
+  Tensor t() const;                            ///< transpose of a matrix; fewer dimensions as they are
+  Tensor permute(const Shape& dims) const;     ///< dimension i is dims[i] of this one; each named once
   Tensor slice(int dim, std::int64_t start, std::int64_t stop,
-               std::int64_t step = 1) const;  ///< Python's x[start:stop:step], step >= 1
-  Tensor narrow(int dim, std::int64_t start, std::int64_t length) const;
-  Tensor select(int dim, std::int64_t index) const;  ///< drops the dimension
+               std::int64_t step = 1) const;  ///< Python's x[start:stop:step], step >= 1, bounds clipped
+  Tensor narrow(int dim, std::int64_t start, std::int64_t length) const;  ///< `slice` that must lie within
+  Tensor select(int dim, std::int64_t index) const;                       ///< drops the dimension
   Tensor operator[](std::int64_t index) const { return select(0, index); }
   Tensor expand(const Shape& shape) const;  ///< repeats size-1 dimensions without a copy; -1 keeps a size
-  Tensor squeeze() const;
-  Tensor squeeze(int dim) const;
-  Tensor unsqueeze(int dim) const;
+  Tensor squeeze() const;                   ///< drops every dimension of size 1
+  Tensor squeeze(int dim) const;            ///< drops the dimension if its size is 1
+  Tensor unsqueeze(int dim) const;          ///< a new dimension of size 1, `dim` of the result
+  /// At most `chunks` parts of equal size, but for the last.
   std::vector<Tensor> chunk(std::int64_t chunks, int dim = 0) const;
+  /// Parts of `size`, the last one smaller where it does not divide.
   std::vector<Tensor> split(std::int64_t size, int dim = 0) const;
+  /// Parts of these sizes, which must add up to that of the dimension.
   std::vector<Tensor> split(const Shape& sizes, int dim = 0) const;
 
   // --- copies
-  Tensor contiguous() const;  ///< itself when it is contiguous
-  Tensor clone() const;
+  Tensor contiguous() const;       ///< itself when it is contiguous
+  Tensor clone() const;            ///< contiguous; gradients flow through it
   Tensor to(DType dtype) const;    ///< itself when nothing changes
   Tensor to(Device device) const;  ///< itself when nothing changes
   Tensor to(Device device, DType dtype) const;
   Tensor cpu() const { return to(Device::cpu()); }
 
-  // --- in place: change the elements and the version
-  // ----------------------------------------------------------- A tensor that autograd needs unchanged
-  // reports it in `backward`. A leaf that requires grad, or a view of one, can only be written under
-  // `NoGradGuard`.
+  // --- in place: change the elements and the version. The other operand broadcasts to this tensor;
+  // arithmetic with a floating result does not go into integers. A tensor that autograd needs unchanged
+  // reports it in `backward`. `Error` for a leaf that requires grad, or a view of one, except under
+  // `NoGradGuard`, and for elements that `expand` repeats.
   Tensor& copy_(const Tensor& source);  ///< broadcasts and converts
   Tensor& fill_(Scalar value);
   Tensor& zero_() { return fill_(0); }
@@ -118,8 +125,8 @@ class Tensor {
   Tensor& div_(Scalar value);
   Tensor& clamp_(Scalar low, Scalar high);
   Tensor& masked_fill_(const Tensor& mask, Scalar value);
-  Tensor& uniform_(double low = 0, double high = 1);
-  Tensor& normal_(double mean = 0, double stddev = 1);
+  Tensor& uniform_(double low = 0, double high = 1);    ///< random in [low, high); floating only
+  Tensor& normal_(double mean = 0, double stddev = 1);  ///< random; floating only
   Tensor& operator+=(const Tensor& other) { return add_(other); }
   Tensor& operator-=(const Tensor& other) { return sub_(other); }
   Tensor& operator*=(const Tensor& other) { return mul_(other); }
@@ -130,16 +137,18 @@ class Tensor {
 
   // --- autograd
   bool requires_grad() const;
-  /// Leaves only, floating only. Returns this tensor.
+  /// Leaves only, floating only, else `Error`. Returns this tensor.
   Tensor& requires_grad_(bool requires_grad = true);
-  bool is_leaf() const;
+  bool is_leaf() const;  ///< no recorded op made it
   /// The op that made it, "" for a leaf.
   std::string grad_fn_name() const;
   /// The gradient; undefined before the first `backward` and after `zero_grad`.
   Tensor grad() const;
-  /// Replaces the gradient; an undefined tensor drops it.
+  /// Replaces the gradient, which must have this tensor's shape, dtype and device; an undefined tensor drops
+  /// it.
   void set_grad(const Tensor& grad) const;
-  /// Also keep the gradient of this tensor, which is not a leaf; those of several backwards add up.
+  /// Also keep the gradient of this tensor, which is not a leaf; those of several backwards add up. `Error`
+  /// unless it requires grad.
   void retain_grad() const;
   /// The same elements outside the graph: shares storage and version, requires no grad.
   Tensor detach() const;
@@ -147,13 +156,13 @@ class Tensor {
   void backward(const Tensor& gradient = {}, bool retain_graph = false, bool create_graph = false) const;
   using Hook = std::function<Tensor(const Tensor& grad)>;
   /// Called with this tensor's gradient once it is complete; a defined return value, of its kind, replaces
-  /// it. Returns a number for `remove_hook`.
+  /// it. Returns a number for `remove_hook`. `Error` unless the tensor requires grad.
   int register_hook(Hook hook) const;
   void remove_hook(int id) const;
   /// How often the elements were written; shared by a base and its views.
   std::uint32_t version() const;
 
-  // --- ops, as functions in ops.h
+  // --- ops, as the functions of ops.h, which tell shapes and errors
   Tensor neg() const;
   Tensor exp() const;
   Tensor log() const;
@@ -190,22 +199,24 @@ class Tensor {
 
 std::ostream& operator<<(std::ostream& stream, const Tensor& tensor);
 
-// --- creation
+// --- creation: of this shape. `Error` for negative sizes, a device that there is none of, or gradients asked
+// for integers; `OutOfMemoryError` where memory is used up.
 
 Tensor empty(const Shape& shape, const TensorOptions& options = {});  ///< elements are not initialised
 Tensor zeros(const Shape& shape, const TensorOptions& options = {});
 Tensor ones(const Shape& shape, const TensorOptions& options = {});
 /// dtype when not given: bool, int64 or `default_dtype`, by the kind of `value`.
 Tensor full(const Shape& shape, Scalar value, const TensorOptions& options = {});
-/// start, start + step, ... below `stop` (above, for a negative step). int64 for integer arguments.
+/// start, start + step, ... below `stop` (above, for a negative step), one dimension. int64 for integer
+/// arguments. `Error` for a step of 0.
 Tensor arange(Scalar start, Scalar stop, Scalar step = 1, const TensorOptions& options = {});
-Tensor arange(Scalar stop, const TensorOptions& options = {});
-Tensor eye(std::int64_t n, const TensorOptions& options = {});
+Tensor arange(Scalar stop, const TensorOptions& options = {});        ///< 0, 1, ... below `stop`
+Tensor eye(std::int64_t n, const TensorOptions& options = {});        ///< (n, n): ones on the diagonal
 Tensor rand(const Shape& shape, const TensorOptions& options = {});   ///< uniform in [0, 1)
 Tensor randn(const Shape& shape, const TensorOptions& options = {});  ///< normal with mean 0 and variance 1
-/// Integers in [low, high), int64 when no dtype is given.
+/// Integers in [low, high), which must not be empty; int64 when no dtype is given.
 Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, const TensorOptions& options = {});
-/// 0 .. n-1 in random order, int64.
+/// 0 .. n-1 in random order, int64, on the CPU.
 Tensor randperm(std::int64_t n);
 
 /// With the shape, dtype and device of `other`.
@@ -225,7 +236,8 @@ Tensor from_values(const void* source, std::size_t count, const Shape& shape, DT
 }  // namespace detail
 
 /// A tensor with these elements: `tensor({1.0f, 2.0f})`, `tensor({1, 2, 3, 4}, {2, 2})`. double and float
-/// literals give `default_dtype`; pass `options.dtype` for another. int gives int64, bool gives bool.
+/// literals give `default_dtype`; pass `options.dtype` for another. int gives int64, bool gives bool. Throws
+/// `Error` unless there is one value for each element of `shape`.
 template <class T>
 requires std::is_arithmetic_v<T> Tensor tensor(std::span<const T> values, const Shape& shape,
                                                const TensorOptions& options = {}) {

@@ -15,7 +15,8 @@ class Cifar10 : public ImageDataset {
       "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
 
   /// Reads data_batch_1.bin to data_batch_5.bin, or test_batch.bin, of `folder`. The usual means and
-  /// deviations are those of the training images.
+  /// deviations are those of the training images. Throws `Error`, naming the file, where one is missing or
+  /// not of this form.
   Cifar10(const std::string& folder, Split split,
           const Normalize& normalize = {{0.4914, 0.4822, 0.4465}, {0.2470, 0.2435, 0.2616}});
 };

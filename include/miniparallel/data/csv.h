@@ -18,13 +18,15 @@ struct CsvOptions {
 /// lines end with LF or CRLF; every row has the same number of fields. Empty lines are skipped.
 class CsvTable {
  public:
-  /// `name` is the file that errors speak of.
+  /// `name` is the file that errors speak of. Throws `Error` with the line where rows differ in their number
+  /// of fields or a quote has no end.
   CsvTable(std::string_view text, const CsvOptions& options, std::string name);
 
   std::int64_t rows() const { return static_cast<std::int64_t>(lines_.size()); }
   std::int64_t columns() const { return static_cast<std::int64_t>(names_.size()); }
   const std::vector<std::string>& names() const { return names_; }
 
+  /// A field as it stands in the file, without quotes; `Error` outside of the table.
   const std::string& at(std::int64_t row, std::int64_t column) const;
   /// Number of the column called `name`; throws `Error` with the names there are.
   std::int64_t column(std::string_view name) const;
@@ -47,7 +49,7 @@ class CsvTable {
   std::vector<std::int64_t> lines_;  // where in the file each row starts, from 1 on
 };
 
-/// The table in a CSV file.
+/// The table in a CSV file. Throws `Error` where it cannot be read or is no table.
 CsvTable read_csv(const std::string& path, const CsvOptions& options = {});
 
 }  // namespace miniparallel::data

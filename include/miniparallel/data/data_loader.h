@@ -20,11 +20,11 @@
 namespace miniparallel::data {
 
 struct DataLoaderOptions {
-  std::int64_t batch_size = 1;
-  bool shuffle = false;    ///< a new order each epoch
-  bool drop_last = false;  ///< leave out the last batch where it is smaller
-  int num_workers = 0;     ///< threads that make batches ahead; 0: made when asked for
-  int prefetch = 2;        ///< batches that each worker may be ahead
+  std::int64_t batch_size = 1;  ///< examples; at least 1
+  bool shuffle = false;         ///< a new order each epoch
+  bool drop_last = false;       ///< leave out the last batch where it is smaller
+  int num_workers = 0;          ///< threads that make batches ahead, at most 4096; 0: made when asked for
+  int prefetch = 2;             ///< batches that each worker may be ahead, 1 to 4096
   std::optional<std::uint64_t> seed =
       {};                ///< of the order and of augmentation; else drawn after `manual_seed`
   Sampler sampler = {};  ///< instead of `shuffle`: which examples, in which order
@@ -99,6 +99,7 @@ class DataLoader {
  public:
   using Batch = decltype(detail::make_batch(std::declval<const D&>(), {}, {}, 0));
 
+  /// Throws `Error` for options out of range, and for `shuffle` beside a sampler.
   explicit DataLoader(D dataset, DataLoaderOptions options = {})
       : dataset_(std::move(dataset)), options_(std::move(options)) {
     detail::check_options(options_, dataset_.size());
@@ -150,7 +151,7 @@ class DataLoader {
   /// start of the next, so `epoch` counts the epochs that are done. After a loop that was left early it is
   /// where it was left, though the next loop starts a new epoch unless `resume` says otherwise.
   const LoaderPosition& position() const { return position_; }
-  /// The next loop hands out the batches that follow `position`.
+  /// The next loop hands out the batches that follow `position`; `Error` for a negative one.
   void resume(const LoaderPosition& position) {
     detail::check_position(position);
     position_ = position;
@@ -162,6 +163,8 @@ class DataLoader {
   StateDict state_dict() const {
     return detail::loader_state(position_, dataset_.size(), options_.batch_size);
   }
+  /// Throws `Error`, changing nothing, where the state is none of a DataLoader or, in the middle of an epoch,
+  /// of one with other batches.
   void load_state_dict(const StateDict& state) { prepare_load(state)(); }
   PreparedLoad prepare_load(const StateDict& state) {
     return [this, position = detail::loader_position(state, dataset_.size(), options_.batch_size)] {

@@ -53,8 +53,8 @@ std::vector<std::vector<std::int64_t>> random_parts(std::int64_t size,
                                                     const std::vector<std::int64_t>& sizes);
 }  // namespace detail
 
-/// The rows of tensors that agree in their first size: `TensorDataset(images, labels)` gives
-/// `auto& [image, label]`.
+/// The rows of tensors that agree in their first size, else it throws `Error`: `TensorDataset(images,
+/// labels)` gives `auto& [image, label]`.
 template <std::size_t count>
 class TensorDataset {
  public:
@@ -111,7 +111,8 @@ class Transformed {
   Transform transform_;
 };
 
-/// The examples of `dataset` at `indices`, in that order: a part of it, or some of them several times.
+/// The examples of `dataset` at `indices`, in that order: a part of it, or some of them several times. An
+/// index that the dataset has not is an error of the dataset's when it is read.
 template <class D>
 class Subset {
  public:

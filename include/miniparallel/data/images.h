@@ -23,11 +23,13 @@ class ImageDataset {
     Tensor labels;  ///< [n] int64
   };
 
-  /// `pixels`: [n, channels, rows, columns] uint8; `labels`: [n], whole numbers.
+  /// `pixels`: [n, channels, rows, columns] uint8; `labels`: [n], whole numbers. Throws `Error` for other
+  /// shapes or pixels, and unless `normalize` has a mean and a deviation above 0 for each channel, or one for
+  /// all.
   ImageDataset(const Tensor& pixels, const Tensor& labels, const Normalize& normalize);
 
   std::int64_t size() const { return labels_.size(0); }
-  Example get(std::int64_t index) const;
+  Example get(std::int64_t index) const;  ///< `Error` unless 0 <= index < size()
   Batch get_batch(std::span<const std::int64_t> indices) const;
 
   const Tensor& pixels() const { return pixels_; }

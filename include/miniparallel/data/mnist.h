@@ -12,7 +12,8 @@ namespace miniparallel::data {
 class Mnist : public ImageDataset {
  public:
   /// Reads `{train,t10k}-{images-idx3,labels-idx1}-ubyte` of `folder`, with `.gz` or without. The usual mean
-  /// and deviation are those of MNIST's training images.
+  /// and deviation are those of MNIST's training images. Throws `Error`, naming the file, where one is
+  /// missing, damaged or holds something else.
   Mnist(const std::string& folder, Split split, const Normalize& normalize = {{0.1307}, {0.3081}});
 };
 

@@ -12,9 +12,10 @@ class RandomStream {
  public:
   RandomStream(std::uint64_t seed, std::uint64_t stream) : seed_(seed), stream_(stream) {}
 
-  std::uint32_t bits();                    ///< 32 random bits
-  double uniform();                        ///< in [0, 1)
-  std::int64_t below(std::int64_t bound);  ///< whole number in [0, bound), every one equally likely
+  std::uint32_t bits();  ///< 32 random bits
+  double uniform();      ///< in [0, 1)
+  /// A whole number in [0, bound), every one equally likely; `Error` for a bound below 1.
+  std::int64_t below(std::int64_t bound);
   bool chance(double probability) { return uniform() < probability; }
 
  private:

@@ -19,7 +19,8 @@ Sampler in_order();
 Sampler shuffled();
 
 /// `count` examples, drawn with replacement; example i with a probability in proportion to `weights[i]`. For
-/// classes of different size: 1 / (size of its class) for each example.
+/// classes of different size: 1 / (size of its class) for each example. Throws `Error` for weights below 0,
+/// not finite or all 0; the loop throws it where there is not one weight for each example.
 Sampler weighted(std::vector<double> weights, std::int64_t count);
 
 }  // namespace miniparallel::data

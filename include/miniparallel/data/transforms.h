@@ -10,17 +10,20 @@
 #include <vector>
 
 /// Changes to one image, a CPU tensor of shape [channels, rows, columns]. They run where `Transformed` calls
-/// them, on a loader's workers, and take their random numbers from the stream of the example.
+/// them, on a loader's workers, take their random numbers from the stream of the example and return a new
+/// image. They throw `Error` for what is no such tensor.
 namespace miniparallel::data {
 
-/// (x - mean) / stddev with a mean and a deviation for each channel, or one for all. Floating images only.
+/// (x - mean) / stddev with a mean and a deviation for each channel, or one for all; `Error` for another
+/// number of them. Images of float32 or float64.
 struct Normalize {
   std::vector<double> mean, stddev;
 
   Tensor operator()(const Tensor& image) const;
 };
 
-/// A square of `size` pixels at a random place of the image, which gets `padding` zeros on each side before.
+/// A square of `size` pixels at a random place of the image, which gets `padding` zeros on each side before;
+/// `Error` where it does not fit.
 struct RandomCrop {
   std::int64_t size;
   std::int64_t padding = 0;

@@ -17,10 +17,10 @@ struct AttendOptions {
 };
 
 /// Attention of `heads` heads of width / heads each, between projections: query (..., n, width), key and
-/// value
-/// (..., m, width) -> (..., n, width). The batch comes first. Names and shapes of the parameters are
-/// PyTorch's; but note that a bool mask says what takes part, as in `scaled_dot_product_attention`, not what
-/// is left out. (Vaswani et al.: "Attention is all you need", 2017.)
+/// value (..., m, width) -> (..., n, width). The batch comes first. Throws `Error` unless `heads` divides the
+/// width. Names and shapes of the parameters are PyTorch's; but note that a bool mask says what takes part,
+/// as in `scaled_dot_product_attention`, not what is left out. (Vaswani et al.: "Attention is all you need",
+/// 2017.)
 struct MultiheadAttention {
   MultiheadAttention(std::int64_t width, std::int64_t heads, const MultiheadAttentionOptions& options = {});
   Tensor operator()(const Tensor& query, const Tensor& key, const Tensor& value,

@@ -7,11 +7,12 @@
 
 namespace miniparallel::optim {
 
+/// All at least 0, betas below 1; else the constructor throws `Error`.
 struct AdamOptions {
   double lr = 1e-3;
   std::array<double, 2> betas = {0.9, 0.999};  ///< of the moving averages of g and g^2
-  double eps = 1e-8;
-  double weight_decay = 0;  ///< added to the gradient, times the parameter
+  double eps = 1e-8;                           ///< keeps the divisor from 0
+  double weight_decay = 0;                     ///< added to the gradient, times the parameter
 };
 
 /// With m and v the moving averages of g and g^2, corrected for starting at 0: p -= lr m / (sqrt(v) + eps).
@@ -37,6 +38,7 @@ class Adam : public Optimizer {
   std::unique_ptr<Rows> rows_;  // of the last update, kept for their memory
 };
 
+/// As `AdamOptions`.
 struct AdamWOptions {
   double lr = 1e-3;
   std::array<double, 2> betas = {0.9, 0.999};  ///< of the moving averages of g and g^2

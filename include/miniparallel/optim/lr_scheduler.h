@@ -23,10 +23,11 @@ class LRScheduler {
   LRScheduler& operator=(const LRScheduler&) = delete;
 
   const char* name() const { return name_; }  ///< "StepLR"
-  void step();
+  void step();                                ///< one more: applies the rule to every group
 
   /// `count` and `base_lrs`. The present rates are part of the optimizer's state: load both.
   StateDict state_dict() const;
+  /// Throws `Error`, changing nothing, where the state is none of a scheduler of as many groups.
   void load_state_dict(const StateDict& state) { prepare_load(state)(); }
   /// The same in two halves: see `PreparedLoad`.
   PreparedLoad prepare_load(const StateDict& state);
@@ -45,7 +46,7 @@ class LRScheduler {
 };
 
 struct StepLROptions {
-  std::int64_t step_size = 30;
+  std::int64_t step_size = 30;  ///< at least 1
   double gamma = 0.1;
 };
 /// Every `step_size` steps the rate is multiplied by `gamma`.
@@ -55,7 +56,7 @@ class StepLR : public LRScheduler {
 };
 
 struct CosineAnnealingLROptions {
-  std::int64_t t_max = 1;  ///< steps from the base rate to `eta_min`
+  std::int64_t t_max = 1;  ///< steps from the base rate to `eta_min`; at least 1
   double eta_min = 0;
 };
 /// eta_min + (base - eta_min) (1 + cos(pi count / t_max)) / 2. (Loshchilov, Hutter: "SGDR", 2016, without
@@ -66,9 +67,9 @@ class CosineAnnealingLR : public LRScheduler {
 };
 
 struct LinearLROptions {
-  double start_factor = 1.0 / 3;
-  double end_factor = 1;
-  std::int64_t total_iters = 5;
+  double start_factor = 1.0 / 3;  ///< in (0, 1]
+  double end_factor = 1;          ///< in [0, 1]
+  std::int64_t total_iters = 5;   ///< at least 1
 };
 /// Linear warm-up: the rate times a factor that goes from `start_factor` to `end_factor` in `total_iters`
 /// steps and stays there.

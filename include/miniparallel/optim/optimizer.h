@@ -21,14 +21,17 @@ struct ParamGroup {
 
 /// What the optimizers have in common. An optimizer holds handles of its parameters and, for each, the state
 /// that it needs (momentum, moments), on the parameter's device and in its dtype: a parameter that is moved,
-/// converted or loaded takes its state along. float32 and float64.
+/// converted or loaded takes its state along. Constructors throw `Error` where there is no parameter, where
+/// one is undefined, no leaf, given twice or neither float32 nor float64, and for options out of range.
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
-  /// Updates every parameter that has a gradient, all in one pass; the others keep their state.
+  /// Updates every parameter that has a gradient, all in one pass; the others keep their state. Throws
+  /// `Error`, changing nothing, where a gradient has another shape, dtype or device than its parameter, and
+  /// what a GPU reported since (a label out of range).
   void step();
 
   /// Drops the gradients or, with `set_to_none = false`, fills them with zeros.
@@ -36,9 +39,9 @@ class Optimizer {
 
   const char* name() const { return name_; }  ///< "Adam"
   int num_groups() const { return num_groups_; }
-  double lr(int group = 0);
-  void set_lr(double lr);  ///< of every group
-  void set_lr(int group, double lr);
+  double lr(int group = 0);           ///< learning rate; `Error` for a group that there is none of
+  void set_lr(double lr);             ///< of every group; `Error` below 0
+  void set_lr(int group, double lr);  ///< of one group
 
   /// `groups.0.lr`, ... and, for parameters updated at least once, `state.0.step`, `state.0.exp_avg`, ...,
   /// numbered in the order in which groups and parameters were given. The tensors are the optimizer's own,

@@ -6,6 +6,7 @@
 
 namespace miniparallel::optim {
 
+/// All at least 0; else the constructor throws `Error`.
 struct SGDOptions {
   double lr = 1e-3;
   double momentum = 0;
