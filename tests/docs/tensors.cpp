@@ -1,6 +1,8 @@
 #include <doctest/doctest.h>
 #include <miniparallel/miniparallel.h>
 
+#include <sstream>
+
 // The code of docs/tensors.md.
 
 using namespace miniparallel;
@@ -9,6 +11,9 @@ TEST_CASE("docs/tensors: create") {
 #include "snippets/tensors/create.inc"
   CHECK(a.dtype() == float32);
   CHECK(b.to_string() == "tensor([[1, 2, 3],\n        [4, 5, 6]])");
+  std::ostringstream kind;
+  kind << b.shape() << ' ' << b.dtype() << ' ' << b.device();
+  CHECK(kind.str() == "[2, 3] int64 cpu");
   CHECK(e.to_vector<int>() == std::vector<int>(6, 7));
   CHECK(g.numel() == 4);
   CHECK(n.dtype() == float64);
