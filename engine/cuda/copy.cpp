@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstring>
 #include <deque>
+#include <exception>
 
 #include "engine/cuda/runtime.h"
 
@@ -12,6 +13,22 @@ namespace {
 
 constexpr std::size_t kChunk = std::size_t{16} << 20;
 constexpr std::size_t kChunksInFlight = 4;  // a larger copy waits for its own older chunks
+
+/// When a copy fails halfway, nobody has been told to wait for what it has enqueued on `stream`, and memory
+/// that it uses is about to be freed: the host waits.
+class WaitOnFailure {
+ public:
+  explicit WaitOnFailure(kernels::Stream stream) : stream_(stream) {}
+  ~WaitOnFailure() {
+    if (std::uncaught_exceptions() > before_) quietly(cudaStreamSynchronize(native(stream_)));
+  }
+  WaitOnFailure(const WaitOnFailure&) = delete;
+  WaitOnFailure& operator=(const WaitOnFailure&) = delete;
+
+ private:
+  kernels::Stream stream_;
+  int before_ = std::uncaught_exceptions();
+};
 
 }  // namespace
 
@@ -25,7 +42,7 @@ void Runtime::copy_to_device(void* to, const void* from, std::size_t bytes, kern
       in_flight.front().synchronize();
       in_flight.pop_front();
     }
-    const PinnedBlock staging(pinned_, size, stream);
+    const StagingBlock staging(staging_, size, stream);
     std::memcpy(staging.data(), static_cast<const std::byte*>(from) + done, size);
     CUDA_CHECK(cudaMemcpyAsync(static_cast<std::byte*>(to) + done, staging.data(), size,
                                cudaMemcpyHostToDevice, native(stream)));
@@ -53,6 +70,7 @@ void Runtime::copy_directly(void* to, kernels::Stream to_stream, const void* fro
   // The copy runs on the source's stream, so that a later write to the source comes after it; the
   // destination's stream lets go of the memory before and waits for the elements after.
   PooledEvent(gpu(to_stream.device).events, to_stream).hold(from_stream);
+  const WaitOnFailure guarded(from_stream);
   {
     const DeviceGuard guard(from_stream.device);
     CUDA_CHECK(
@@ -65,12 +83,13 @@ void Runtime::copy_staged(void* to, kernels::Stream to_stream, const void* from,
                           std::size_t bytes) {
   EventPool &source = gpu(from_stream.device).events, &target = gpu(to_stream.device).events;
   // A large copy goes through a few blocks in turn: one is filled while another is emptied.
-  std::deque<PinnedBlock> blocks;
+  std::deque<StagingBlock> blocks;
   std::deque<PooledEvent> emptied;
+  const WaitOnFailure guarded(from_stream);
   for (std::size_t done = 0, chunk = 0; done < bytes; done += kChunk, ++chunk) {
     const std::size_t size = std::min(kChunk, bytes - done), turn = chunk % kChunksInFlight;
     if (chunk < kChunksInFlight)
-      blocks.emplace_back(pinned_, size, to_stream);
+      blocks.emplace_back(staging_, size, to_stream);
     else {
       emptied.front().hold(from_stream);
       emptied.pop_front();

@@ -9,14 +9,6 @@ namespace {
 
 constexpr std::size_t kSmallest = 512;  // what cudaMalloc hands out at least; a multiple of every alignment
 
-/// Null when there is no more memory; other errors are thrown.
-void* allocated(cudaError_t error, void* block, const char* call) {
-  if (error == cudaSuccess) return block;
-  if (error != cudaErrorMemoryAllocation) throw_cuda_error(error, call);
-  quietly(error);
-  return nullptr;
-}
-
 }  // namespace
 
 Streams::Streams(int device) : device_(device) {
@@ -31,6 +23,13 @@ Streams::Streams(int device) : device_(device) {
 
 Streams::~Streams() {
   for (const cudaStream_t stream : streams_) quietly(cudaStreamDestroy(stream));
+}
+
+void* StreamMemory::allocated(cudaError_t error, void* block, const char* call) {
+  if (error == cudaSuccess) return block;
+  if (error != cudaErrorMemoryAllocation) throw_cuda_error(error, call);
+  quietly(error);
+  return nullptr;
 }
 
 MemorySource::Mark StreamMemory::mark(kernels::Stream stream) {
@@ -72,30 +71,11 @@ void DeviceMemory::returned(void* block, std::size_t, kernels::Stream stream) {
   kernels::cuda::block_returned(block, stream);
 }
 
-void* PinnedMemory::take(std::size_t bytes) {
-  void* block = nullptr;
-  const cudaError_t error = cudaHostAlloc(&block, bytes, cudaHostAllocPortable);
-  return allocated(error, block, "cudaHostAlloc");
-}
-
-void PinnedMemory::give_back(void* block, std::size_t) { quietly(cudaFreeHost(block)); }
-
-void PinnedMemory::settle() { runtime_.synchronize_all(); }
-
-bool PinnedMemory::pass(Mark mark, kernels::Stream) { return is_done(static_cast<cudaEvent_t>(mark.event)); }
-
 Gpu::Gpu(Runtime& runtime, int device)
     : index(device),
       events(device),
       streams(device),
       memory(runtime, device),
       allocator(to_string(Device::cuda(device)), memory, kSmallest) {}
-
-void Gpu::release_memory() noexcept {
-  try {
-    allocator.empty_cache();
-  } catch (const std::exception&) {
-  }
-}
 
 }  // namespace miniparallel::cuda

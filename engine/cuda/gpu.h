@@ -35,6 +35,9 @@ class StreamMemory : public MemorySource {
   void drop(Mark mark) override;
 
  protected:
+  /// What the call took: null when there is no more memory; other errors are thrown.
+  static void* allocated(cudaError_t error, void* block, const char* call);
+
   Runtime& runtime_;
 };
 
@@ -54,40 +57,9 @@ class DeviceMemory final : public StreamMemory {
   int device_;
 };
 
-/// Page-locked host memory: GPUs copy from and to it while the host goes on.
-class PinnedMemory final : public StreamMemory {
- public:
-  using StreamMemory::StreamMemory;
-  void* take(std::size_t bytes) override;
-  void give_back(void* block, std::size_t bytes) override;
-  void settle() override;
-  bool pass(Mark mark, kernels::Stream stream) override;
-};
-
-/// A block of pinned memory that a copy on `stream` uses: the block is free again when the copy is done.
-class PinnedBlock {
- public:
-  PinnedBlock(CachingAllocator& allocator, std::size_t bytes, kernels::Stream stream)
-      : allocator_(allocator), bytes_(bytes), users_{stream}, data_(allocator.allocate(bytes, {})) {}
-  ~PinnedBlock() { allocator_.deallocate(data_, bytes_, {}, users_); }
-  PinnedBlock(const PinnedBlock&) = delete;
-  PinnedBlock& operator=(const PinnedBlock&) = delete;
-
-  void* data() const { return data_; }
-
- private:
-  CachingAllocator& allocator_;
-  std::size_t bytes_;
-  std::vector<kernels::Stream> users_;
-  void* data_;
-};
-
 /// One GPU in use.
 struct Gpu {
   Gpu(Runtime& runtime, int device);
-  /// Gives all cached memory back; a device that has failed keeps it.
-  void release_memory() noexcept;
-
   int index;
   EventPool events;
   Streams streams;

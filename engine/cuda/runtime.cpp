@@ -5,24 +5,21 @@
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/bad_index.h"
 #include "kernels/cuda/probe.h"
+#include "kernels/cuda/shortage.h"
 
 namespace miniparallel::cuda {
 
 Runtime::Runtime()
     : found_(discover()),
       gpus_(static_cast<std::size_t>(found_.count)),
-      pinned_memory_(*this),
-      pinned_("pinned host memory", pinned_memory_, 4096),
-      peers_(*this, found_.count) {}
+      staging_(*this),
+      peers_(*this, found_.count) {
+  kernels::cuda::give_back_cached_memory = [] { runtime().release_memory(); };
+}
 
 Runtime::~Runtime() {
-  try {
-    pinned_.empty_cache();
-  } catch (const std::exception&) {  // as Gpu::release_memory
-  }
   // Marks of one GPU's memory may be events of another: all memory goes before the first pool.
-  for (std::atomic<Gpu*>& gpu : gpus_)
-    if (gpu != nullptr) gpu.load()->release_memory();
+  release_memory();
   for (std::atomic<Gpu*>& gpu : gpus_) delete gpu.load();
   kernels::cuda::release();
 }
@@ -40,6 +37,18 @@ Gpu& Runtime::gpu(int device) {
   Gpu* const made = new Gpu(*this, device);
   slot.store(made, std::memory_order_release);
   return *made;
+}
+
+void Runtime::release_memory() noexcept {
+  const auto release = [](CachingAllocator& allocator) {
+    try {
+      allocator.empty_cache();
+    } catch (const std::exception&) {
+    }
+  };
+  release(staging_.pinned);
+  for (std::atomic<Gpu*>& slot : gpus_)
+    if (Gpu* const used = slot.load(std::memory_order_acquire)) release(used->allocator);
 }
 
 void Runtime::synchronize(int device) {

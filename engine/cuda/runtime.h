@@ -8,6 +8,7 @@
 #include "engine/cuda/discovery.h"
 #include "engine/cuda/gpu.h"
 #include "engine/cuda/peers.h"
+#include "engine/cuda/staging.h"
 
 namespace miniparallel::cuda {
 
@@ -40,13 +41,15 @@ class Runtime final : public Accelerator {
   void copy_to_host(void* to, const void* from, std::size_t bytes, kernels::Stream stream) override;
   void copy_between(void* to, kernels::Stream to_stream, const void* from, kernels::Stream from_stream,
                     std::size_t bytes) override;
-  /// The two ways in which copy_between goes: by the GPUs alone, and through pinned host memory.
+  /// The two ways in which copy_between goes: by the GPUs alone, and through host memory.
   void copy_directly(void* to, kernels::Stream to_stream, const void* from, kernels::Stream from_stream,
                      std::size_t bytes);
   void copy_staged(void* to, kernels::Stream to_stream, const void* from, kernels::Stream from_stream,
                    std::size_t bytes);
 
   Gpu& gpu(int device);
+  /// Gives all cached memory back; a device that has failed keeps its own.
+  void release_memory() noexcept;
   /// Waits for all work of the GPUs in use.
   void synchronize_all();
 
@@ -54,8 +57,7 @@ class Runtime final : public Accelerator {
   Discovery found_;
   std::mutex mutex_;  // guards the setting up of GPUs
   std::vector<std::atomic<Gpu*>> gpus_;
-  PinnedMemory pinned_memory_;
-  CachingAllocator pinned_;
+  Staging staging_;
   Peers peers_;
 };
 

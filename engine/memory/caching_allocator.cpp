@@ -70,7 +70,11 @@ void CachingAllocator::deallocate(void* block, std::size_t bytes, Stream stream,
   try {
     for (const Stream user : users) freed.marks.push_back(source_.mark(user));
     if (users.empty()) source_.returned(block, size, stream);
-  } catch (const std::exception&) {  // the device has failed for good, or the process ends
+  } catch (const std::exception&) {
+    try {
+      source_.settle();                // instead of the mark
+    } catch (const std::exception&) {  // the device has failed for good, or the process ends
+    }
   }
   free_[{stream.handle, size}].push_back(std::move(freed));
   stats_.used -= static_cast<std::int64_t>(size);

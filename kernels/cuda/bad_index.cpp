@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/cuda/device_guard.h"
+#include "kernels/cuda/shortage.h"
 
 namespace miniparallel::kernels::cuda {
 namespace {
@@ -28,7 +29,9 @@ BadIndexWord* bad_index_word(int device) {
   if (all.size() <= index) all.resize(index + 1, nullptr);
   if (all[index] == nullptr) {
     void* memory = nullptr;
-    CUDA_CHECK(cudaHostAlloc(&memory, sizeof(BadIndexWord), cudaHostAllocPortable));
+    CUDA_CHECK(with_memory(device, "a word of pinned host memory", cudaErrorMemoryAllocation, [&] {
+      return cudaHostAlloc(&memory, sizeof(BadIndexWord), cudaHostAllocPortable);
+    }));
     all[index] = new (memory) BadIndexWord{};
   }
   return all[index];

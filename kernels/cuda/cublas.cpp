@@ -8,6 +8,7 @@
 #include <string>
 
 #include "kernels/cuda/device_guard.h"
+#include "kernels/cuda/shortage.h"
 
 namespace miniparallel::kernels::cuda {
 namespace {
@@ -34,7 +35,8 @@ Entry& entry_of(Stream stream) {
   if (entry == nullptr) {
     auto made = std::make_unique<Entry>();
     const miniparallel::cuda::DeviceGuard guard(stream.device);
-    CUBLAS_CHECK(cublasCreate(&made->handle));
+    CUBLAS_CHECK(with_memory(stream.device, "a handle of cuBLAS", CUBLAS_STATUS_ALLOC_FAILED,
+                             [&] { return cublasCreate(&made->handle); }));
     CUBLAS_CHECK(cublasSetStream(made->handle, static_cast<cudaStream_t>(stream.handle)));
     entry = std::move(made);
   }

@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "kernels/cuda/device_guard.h"
+#include "kernels/cuda/shortage.h"
 
 namespace miniparallel::kernels::cuda {
 namespace {
@@ -25,7 +26,8 @@ void* workspace(Stream stream) {
   void*& memory = workspaces().by_stream[stream.handle];
   if (memory == nullptr) {
     const miniparallel::cuda::DeviceGuard guard(stream.device);
-    CUDA_CHECK(cudaMalloc(&memory, kWorkspaceBytes));
+    CUDA_CHECK(with_memory(stream.device, "a workspace of " + std::to_string(kWorkspaceBytes) + " bytes",
+                           cudaErrorMemoryAllocation, [&] { return cudaMalloc(&memory, kWorkspaceBytes); }));
   }
   return memory;
 }

@@ -94,22 +94,24 @@ TEST_CASE("memory: what is used, cached and asked for adds up to what CUDA gave"
   CHECK(stats.used == simulator::counters(0).bytes_in_use - elsewhere);
 }
 
-TEST_CASE("pinned memory: a block is used again only after its copy, which the host may have outrun") {
-  for (const simulator::Streams streams : {simulator::Streams::lazy, simulator::Streams::threaded})
-    for (const std::uint64_t seed : {0u, 3u, 8u}) {
-      simulator::Machine one = simulator::machine_with(1);
-      one.streams = streams;
-      one.seed = seed;
-      const Simulated machine(one);
-      std::vector<Tensor> copies;
-      for (int i = 0; i < 20; ++i) copies.push_back(full({5000}, i).to(gpu));
-      for (int i = 0; i < 20; ++i)
-        CHECK(copies[static_cast<std::size_t>(i)].to_vector<float>() ==
-              std::vector<float>(5000, static_cast<float>(i)));
-      const auto before = simulator::counters();  // all copies are done: their blocks are free
-      for (int i = 0; i < 3; ++i) copies.push_back(full({5000}, i).to(gpu));
-      CHECK((simulator::counters() - before).pinned_allocations == 0);
-    }
+TEST_CASE("out of memory: cached memory is given back for the kernels' workspaces and for cuBLAS") {
+  const Simulated machine(small_machine(1, 64));
+  { const Tensor cached = ones({14 << 20}, {.device = gpu}); }  // 56 MiB, and a workspace takes 16
+  CHECK(memory_stats(gpu).cached == 56 << 20);
+  simulator::fail_library_call("cublasCreate", 1);
+  nn::Linear linear(30, 20);
+  to(linear, gpu);
+  CHECK(linear(ones({10, 30}, {.device = gpu})).defined());
+  CHECK(memory_stats(gpu).cached < 1 << 20);
+}
+
+TEST_CASE("out of memory: without room for a workspace the error says so, and with room all goes on") {
+  const Simulated machine(small_machine(1, 64));
+  Tensor large = ones({14 << 20}, {.device = gpu});
+  CHECK_THROWS_WITH_AS(large.sum(), doctest::Contains("cuda:0: out of memory: a workspace of 16777216 bytes"),
+                       OutOfMemoryError);
+  large = Tensor();
+  CHECK(ones({1 << 20}, {.device = gpu}).sum().item() == 1 << 20);
 }
 
 }  // namespace

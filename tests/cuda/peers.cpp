@@ -1,9 +1,9 @@
 #include <miniparallel/cuda.h>
-#include <miniparallel/log.h>
 #include <miniparallel/miniparallel.h>
 
 #include <cstdlib>
 
+#include "messages.h"
 #include "simulated.h"
 
 // Copies between GPUs on every sort of machine: with peer access, without, refused, and corrupting.
@@ -11,19 +11,8 @@
 namespace miniparallel {
 namespace {
 
+using testing::Messages;
 using testing::Simulated;
-
-/// Takes the library's messages while it lives.
-class Messages {
- public:
-  Messages()
-      : previous_(set_log_handler([this](LogLevel, std::string_view text) { list.emplace_back(text); })) {}
-  ~Messages() { set_log_handler(previous_); }
-  std::vector<std::string> list;
-
- private:
-  LogHandler previous_;
-};
 
 class Environment {
  public:

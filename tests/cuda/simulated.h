@@ -22,6 +22,7 @@ class Simulated {
     cuda::shut_down();
     for (const simulator::Report& report : simulator::take_reports()) FAIL_CHECK(report.text);
     CHECK((failed_ || simulator::counters().bytes_in_use == 0));
+    CHECK((failed_ || simulator::pinned_bytes_in_use() == 0));
   }
   /// After a sticky error CUDA takes no memory back.
   void expect_failure() { failed_ = true; }

@@ -71,16 +71,20 @@ cudaError_t cudaHostRegister(void* memory, std::size_t bytes, unsigned flags) {
   return call("cudaHostRegister", [&](Simulation& s, Lock&) -> cudaError_t {
     if (memory == nullptr || bytes == 0) return cudaErrorInvalidValue;
     if (place_of(s, memory).space != Space::pageable) return cudaErrorHostMemoryAlreadyRegistered;
+    if (bytes > room(s, s.arenas.host())) return cudaErrorMemoryAllocation;
+    s.pinned_bytes += bytes;
     s.registered[reinterpret_cast<std::uintptr_t>(memory)] = {bytes, flags};
     return cudaSuccess;
   });
 }
 
 cudaError_t cudaHostUnregister(void* memory) {
-  return call("cudaHostUnregister", [&](Simulation& s, Lock&) {
-    return s.registered.erase(reinterpret_cast<std::uintptr_t>(memory)) == 1
-               ? cudaSuccess
-               : cudaErrorHostMemoryNotRegistered;
+  return call("cudaHostUnregister", [&](Simulation& s, Lock&) -> cudaError_t {
+    const auto found = s.registered.find(reinterpret_cast<std::uintptr_t>(memory));
+    if (found == s.registered.end()) return cudaErrorHostMemoryNotRegistered;
+    s.pinned_bytes -= found->second.first;
+    s.registered.erase(found);
+    return cudaSuccess;
   });
 }
 
@@ -94,10 +98,10 @@ cudaError_t cudaHostGetDevicePointer(void** device_pointer, void* host_pointer, 
 
 cudaError_t cudaMemGetInfo(std::size_t* available, std::size_t* total) {
   return call("cudaMemGetInfo", [&](Simulation& s, Lock&) -> cudaError_t {
-    const DeviceState& device = s.devices[static_cast<std::size_t>(current_device(s))];
-    if (const cudaError_t error = state_error(s, current_device(s)); error != cudaSuccess) return error;
-    *total = device.gpu.memory;
-    *available = device.gpu.memory - static_cast<std::size_t>(device.counters.bytes_in_use);
+    const int device = current_device(s);
+    if (const cudaError_t error = state_error(s, device); error != cudaSuccess) return error;
+    *total = s.devices[static_cast<std::size_t>(device)].gpu.memory;
+    *available = room(s, device);
     return cudaSuccess;
   });
 }

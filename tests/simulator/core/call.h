@@ -42,6 +42,8 @@ cudaError_t call(const char* name, Body&& body) {
   if (thread.in_operation) return cudaErrorNotPermitted;  // a host function must not call CUDA
   if (const cudaError_t missing = no_gpu(s.settings); missing != cudaSuccess) return note(s, name, missing);
   if (s.sticky != cudaSuccess) return note(s, name, s.sticky);
+  if (const cudaError_t injected = strike(s.faults.calls, name); injected != cudaSuccess)
+    return note(s, name, injected);
   return note(s, name, std::forward<Body>(body)(s, lock));
 }
 

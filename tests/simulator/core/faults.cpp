@@ -26,6 +26,15 @@ cudaError_t strike(std::vector<Fault>& faults, int device) {
   return error;
 }
 
+cudaError_t strike(std::vector<CallFault>& faults, std::string_view name) {
+  cudaError_t error = cudaSuccess;
+  for (CallFault& fault : faults) {
+    if (name.starts_with(fault.prefix) && --fault.countdown == 0) error = fault.error;
+  }
+  std::erase_if(faults, [](const CallFault& fault) { return fault.countdown <= 0; });
+  return error;
+}
+
 cudaError_t state_error(const Simulation& s, int device) {
   if (s.sticky != cudaSuccess) return s.sticky;
   return s.devices[static_cast<std::size_t>(device)].lost ? cudaErrorDevicesUnavailable : cudaSuccess;
@@ -52,18 +61,27 @@ void fail_copy(int device, int nth, int error) {
 void fail_library_call(const std::string& prefix, int nth) {
   Simulation& s = simulation();
   const Lock lock(s.mutex);
-  s.faults.library_calls.emplace_back(prefix, nth);
+  s.faults.library_calls.push_back({prefix, nth, cudaErrorUnknown});
 }
 
 bool library_call_fails(const std::string& name) {
   Simulation& s = simulation();
   const Lock lock(s.mutex);
-  bool fails = false;
-  for (auto& [prefix, countdown] : s.faults.library_calls) {
-    if (name.starts_with(prefix) && --countdown == 0) fails = true;
-  }
-  std::erase_if(s.faults.library_calls, [](const auto& fault) { return fault.second <= 0; });
-  return fails;
+  return strike(s.faults.library_calls, name) != cudaSuccess;
+}
+
+void fail_call(const std::string& prefix, int nth, int error) {
+  Simulation& s = simulation();
+  const Lock lock(s.mutex);
+  s.faults.calls.push_back({prefix, nth, static_cast<cudaError_t>(error)});
+}
+
+int faults_to_come() {
+  Simulation& s = simulation();
+  const Lock lock(s.mutex);
+  const Faults& f = s.faults;
+  return static_cast<int>(f.allocations.size() + f.kernels.size() + f.copies.size() + f.library_calls.size() +
+                          f.calls.size());
 }
 
 void lose_device(int device) {
@@ -129,6 +147,12 @@ Counters operator-(const Counters& after, const Counters& before) {
   Counters difference = after;
   for (const auto field : totals) difference.*field -= before.*field;
   return difference;
+}
+
+std::int64_t pinned_bytes_in_use() {
+  Simulation& s = simulation();
+  const Lock lock(s.mutex);
+  return static_cast<std::int64_t>(s.pinned_bytes);
 }
 
 void reset_peak() {

@@ -69,15 +69,21 @@ bool is_valid_range(const Simulation& s, const void* begin, std::size_t bytes, c
   return false;
 }
 
+std::size_t room(const Simulation& s, int owner) {
+  if (owner == s.arenas.host()) return s.settings.pinned_memory - s.pinned_bytes;
+  const DeviceState& device = s.devices[static_cast<std::size_t>(owner)];
+  return device.gpu.memory - static_cast<std::size_t>(device.counters.bytes_in_use);
+}
+
 Allocation* allocate(Simulation& s, int owner, std::size_t bytes) {
-  if (owner == s.arenas.host()) return s.arenas.allocate(owner, bytes);
-  DeviceState& device = s.devices[static_cast<std::size_t>(owner)];
-  const auto in_use = static_cast<std::size_t>(device.counters.bytes_in_use);
-  if (strike(s.faults.allocations, owner) != cudaSuccess || bytes > device.gpu.memory - in_use)
-    return nullptr;
+  if (strike(s.faults.allocations, owner) != cudaSuccess || bytes > room(s, owner)) return nullptr;
   Allocation* const allocation = s.arenas.allocate(owner, bytes);
   if (allocation == nullptr) return nullptr;
-  Counters& counters = device.counters;
+  if (owner == s.arenas.host()) {
+    s.pinned_bytes += bytes;
+    return allocation;
+  }
+  Counters& counters = s.devices[static_cast<std::size_t>(owner)].counters;
   ++counters.allocations;
   counters.bytes_allocated += static_cast<std::int64_t>(bytes);
   counters.bytes_in_use += static_cast<std::int64_t>(bytes);
@@ -110,7 +116,9 @@ cudaError_t release(Simulation& s, void* begin, int owner, const char* call, con
     report(Finding::free_in_use, std::string(call) + " of " + describe_address(s, allocation->begin) +
                                      " while " + user + " may still use it: nobody has waited for its work");
   }
-  if (allocation->owner != s.arenas.host()) {
+  if (allocation->owner == s.arenas.host()) {
+    s.pinned_bytes -= allocation->bytes;
+  } else {
     Counters& counters = s.devices[static_cast<std::size_t>(allocation->owner)].counters;
     ++counters.frees;
     counters.bytes_in_use -= static_cast<std::int64_t>(allocation->bytes);

@@ -18,6 +18,8 @@ Place place_of(const Simulation&, const void* address);
 /// True if the bytes are host memory or lie within one live allocation; else it was reported.
 bool is_valid_range(const Simulation&, const void* begin, std::size_t bytes, const char* call);
 
+/// Bytes that the owner, a device or Arenas::host(), can still give.
+std::size_t room(const Simulation&, int owner);
 /// Books an allocation on a device, or of pinned memory; nullptr if there is no room.
 Allocation* allocate(Simulation&, int owner, std::size_t bytes);
 /// Takes it back. Reports work that may still use it: what has touched it and is not among the `finished`.

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -27,9 +28,16 @@ struct Fault {
   cudaError_t error;
 };
 
+/// A fault that waits for the n-th call of a function whose name begins so.
+struct CallFault {
+  std::string prefix;
+  int countdown;
+  cudaError_t error;
+};
+
 struct Faults {
   std::vector<Fault> allocations, kernels, copies;
-  std::vector<std::pair<std::string, int>> library_calls;
+  std::vector<CallFault> calls, library_calls;
   std::set<std::pair<int, int>> corrupt_links;
 };
 
@@ -67,6 +75,7 @@ struct Simulation {
   Random random;
   Faults faults;
   cudaError_t sticky = cudaSuccess;
+  std::size_t pinned_bytes = 0;  ///< allocated and registered
   std::map<std::uintptr_t, std::pair<std::size_t, unsigned>>
       registered;                                   ///< cudaHostRegister: bytes and flags by address
   std::map<const void*, int> dynamic_shared_limit;  ///< cudaFuncSetAttribute
@@ -108,6 +117,7 @@ std::string describe_address(const Simulation&, std::uintptr_t address);
 
 /// The error of a fault whose turn has come, else cudaSuccess.
 cudaError_t strike(std::vector<Fault>&, int device);
+cudaError_t strike(std::vector<CallFault>&, std::string_view name);
 /// Looks at the machine's and the device's state: the error that any call on the device must return.
 cudaError_t state_error(const Simulation&, int device);
 

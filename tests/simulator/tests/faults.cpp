@@ -20,6 +20,62 @@ TEST_CASE("faults: out of memory is recoverable") {
   CHECK(sim::counters(0).bytes_in_use == 80);
 }
 
+TEST_CASE("faults: pinned memory has its own capacity, and registered memory counts") {
+  sim::Machine small = machine(2);
+  small.pinned_memory = 1000;
+  const FreshMachine fresh(small);
+  void *first = nullptr, *second = nullptr;
+  REQUIRE(cudaMallocHost(&first, 600) == cudaSuccess);
+  CHECK(cudaHostAlloc(&second, 500, cudaHostAllocPortable) == cudaErrorMemoryAllocation);
+  CHECK(cudaGetLastError() == cudaErrorMemoryAllocation);
+  const DeviceBuffer<float> on_device(1000);
+  std::vector<char> pageable(400);
+  CHECK(cudaHostRegister(pageable.data(), 401, 0) == cudaErrorMemoryAllocation);
+  CHECK(cudaGetLastError() == cudaErrorMemoryAllocation);
+  REQUIRE(cudaHostRegister(pageable.data(), 400, 0) == cudaSuccess);
+  CHECK(sim::pinned_bytes_in_use() == 1000);
+  CHECK(cudaMallocHost(&second, 1) == cudaErrorMemoryAllocation);
+  CHECK(cudaGetLastError() == cudaErrorMemoryAllocation);
+  REQUIRE(cudaHostUnregister(pageable.data()) == cudaSuccess);
+  REQUIRE(cudaFreeHost(first) == cudaSuccess);
+  CHECK(sim::pinned_bytes_in_use() == 0);
+  REQUIRE(cudaMallocHost(&second, 1000) == cudaSuccess);
+  REQUIRE(cudaFreeHost(second) == cudaSuccess);
+}
+
+TEST_CASE("faults: the n-th call of a function fails once, and has done nothing") {
+  const FreshMachine fresh(machine(2));
+  sim::fail_call("cudaSet", 1, cudaErrorUnknown);
+  CHECK(sim::faults_to_come() == 1);
+  CHECK(cudaSetDevice(1) == cudaErrorUnknown);
+  CHECK(sim::faults_to_come() == 0);
+  CHECK(cudaGetLastError() == cudaErrorUnknown);
+  int device = -1;
+  CHECK(cudaGetDevice(&device) == cudaSuccess);
+  CHECK(device == 0);
+  CHECK(cudaSetDevice(1) == cudaSuccess);
+  CHECK(cudaSetDevice(0) == cudaSuccess);
+
+  const DeviceBuffer<float> x(std::vector<float>(100, 0.0f));
+  sim::fail_call("a kernel launch", 2, cudaErrorInvalidConfiguration);
+  fill(x.data(), 1, 100);
+  CHECK_THROWS(fill(x.data(), 2, 100));
+  CHECK(x.download() == std::vector<float>(100, 1.0f));
+}
+
+TEST_CASE("faults: the n-th pinned allocation fails once") {
+  const FreshMachine fresh(machine(1));
+  sim::fail_call("cudaMallocHost", 2);
+  void *first = nullptr, *second = nullptr;
+  REQUIRE(cudaMallocHost(&first, 8) == cudaSuccess);
+  const DeviceBuffer<float> on_device(10);  // is not counted
+  CHECK(cudaMallocHost(&second, 8) == cudaErrorMemoryAllocation);
+  CHECK(cudaGetLastError() == cudaErrorMemoryAllocation);
+  REQUIRE(cudaMallocHost(&second, 8) == cudaSuccess);
+  CHECK(cudaFreeHost(first) == cudaSuccess);
+  CHECK(cudaFreeHost(second) == cudaSuccess);
+}
+
 TEST_CASE("faults: a kernel's error is sticky and nothing hangs") {
   in_every_mode(1, [] {
     const DeviceBuffer<float> x(std::vector<float>(100, 0.0f));

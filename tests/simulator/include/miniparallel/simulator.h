@@ -40,10 +40,11 @@ struct Machine {
   Order order = Order::shuffled;
   std::uint64_t seed = 0;  ///< picks the shuffled order and the lazy interleaving; 0 is the latest possible
   bool checking = false;   ///< look every access up in shadow memory; true if kernels are instrumented
-  std::chrono::milliseconds patience{2000};  ///< a wait that cannot end is reported after this long
-  int driver_version = 13000;                ///< 0: no driver; below 13000: too old for the toolkit
-  bool kernel_image = true;                  ///< false: the program has no code for these GPUs
-  int max_peers = 8;                         ///< peers that one device may have enabled at once
+  std::chrono::milliseconds patience{2000};           ///< a wait that cannot end is reported after this long
+  std::size_t pinned_memory = std::size_t{64} << 30;  ///< bytes of host memory that may be pinned at once
+  int driver_version = 13000;                         ///< 0: no driver; below 13000: too old for the toolkit
+  bool kernel_image = true;                           ///< false: the program has no code for these GPUs
+  int max_peers = 8;                                  ///< peers that one device may have enabled at once
 };
 
 /// The machine that the environment describes: MINIPARALLEL_SIMULATED_GPUS (a number, default 1),
@@ -105,6 +106,11 @@ void fail_kernel(int device, int nth, int cuda_error = 719 /* cudaErrorLaunchFai
 void fail_copy(int device, int nth, int cuda_error = 719);
 /// The n-th call of a library function whose name begins with `prefix` returns its library's error.
 void fail_library_call(const std::string& prefix, int nth);
+/// The n-th call of a CUDA function whose name begins with `prefix` does nothing and returns this error once.
+/// Every launch of a kernel is called "a kernel launch".
+void fail_call(const std::string& prefix, int nth, int cuda_error = 2 /* cudaErrorMemoryAllocation */);
+/// How many of the faults that were asked for have not struck yet.
+int faults_to_come();
 /// The device falls off the bus: its queued work never finishes and every call on it fails; the others go on.
 void lose_device(int device);
 /// Operations of the device take `factor` times as long (threaded streams), or yield to all others (lazy
@@ -134,6 +140,8 @@ Counters counters(int device);
 Counters counters();  ///< summed over the devices
 /// What happened since `before`; bytes_in_use and peak_bytes stay absolute.
 Counters operator-(const Counters& after, const Counters& before);
+/// Host memory that is pinned now, whichever device was current.
+std::int64_t pinned_bytes_in_use();
 /// The peak starts again from what is in use now.
 void reset_peak();
 
