@@ -1,6 +1,6 @@
 # Builds and runs the separate project beside this file in every way that a user has.
 # cmake -D BUILD=<build folder of miniparallel> -D SOURCE=<its source> -D WORK=<scratch folder> -D COMPILER=<c++>
-#       [-D LAUNCHER=<compiler cache>] -P test.cmake
+#       [-D LAUNCHER=<compiler cache>] [-D INSTALLED_ONLY=ON] -P test.cmake
 set(consumer ${CMAKE_CURRENT_LIST_DIR})
 set(scratch "${WORK}/a path with spaces")
 set(prefix "${scratch}/prefix")
@@ -34,6 +34,10 @@ run(${COMPILER} -std=c++20 -O1 -shared -fPIC ${consumer}/plugin.cpp -o "${scratc
 run(${COMPILER} -O1 ${consumer}/host.cpp -o "${scratch}/host" "${scratch}/libplugin.so")
 run("${scratch}/host")
 
+if(INSTALLED_ONLY)
+  file(REMOVE_RECURSE ${WORK})
+  return()
+endif()
 message(STATUS "As a folder of the user's project")
 # Beside the first build and with its options, so that a compiler cache knows most of the files.
 set(folder "${BUILD} as a part")
