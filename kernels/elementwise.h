@@ -4,6 +4,7 @@
 
 #include "kernels/layout.h"
 #include "kernels/math.h"
+#include "kernels/sequence.h"
 #include "kernels/stream.h"
 
 /// Every elementwise function, once: forward and backward side by side, for the CPU, for CUDA and - where the
@@ -526,6 +527,9 @@ struct Elementwise {
   void (*convert)(DType from, DType to, const ElementwiseArgs& args, Stream stream);  ///< y, x; also copies
   void (*fill)(DType dtype, const ElementwiseArgs& args, const void* value,
                Stream stream);  ///< y; value on the host
+  /// y[i] = values(i) for a plain array.
+  void (*sequence)(const Sequence<std::int64_t>& values, std::int64_t* y, std::int64_t n, Stream stream);
+  void (*real_sequence)(const Sequence<double>& values, double* y, std::int64_t n, Stream stream);
 };
 
 /// float32 and float64; for functions of the arithmetic lists also int64, int32 and uint8, for binary ones

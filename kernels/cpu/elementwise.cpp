@@ -174,7 +174,9 @@ const Elementwise& elementwise() {
                                          .compare = compare,
                                          .where = where,
                                          .convert = convert_or_copy,
-                                         .fill = fill};
+                                         .fill = fill,
+                                         .sequence = sequence,
+                                         .real_sequence = real_sequence};
   return launchers;
 }
 

@@ -136,6 +136,13 @@ class Walk {
   std::int64_t stride_[kMaxOperands] = {};
 };
 
+template <class T>
+void generate(const Sequence<T>& values, T* y, std::int64_t n) {
+  parallel_for(n, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) y[i] = values(i);
+  });
+}
+
 }  // namespace
 
 void map(Loop loop, const ElementwiseArgs& args, std::initializer_list<DType> dtypes) {
@@ -160,6 +167,13 @@ void fill(DType dtype, const ElementwiseArgs& args, const void* value, Stream) {
       begin += n;
     }
   });
+}
+
+void sequence(const Sequence<std::int64_t>& values, std::int64_t* y, std::int64_t n, Stream) {
+  generate(values, y, n);
+}
+void real_sequence(const Sequence<double>& values, double* y, std::int64_t n, Stream) {
+  generate(values, y, n);
 }
 
 }  // namespace miniparallel::kernels::cpu

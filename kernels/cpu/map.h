@@ -41,5 +41,7 @@ struct ElementwiseLoops {
 void map(Loop loop, const ElementwiseArgs& args, std::initializer_list<DType> dtypes);
 
 void fill(DType dtype, const ElementwiseArgs& args, const void* value, Stream stream);
+void sequence(const Sequence<std::int64_t>& values, std::int64_t* y, std::int64_t n, Stream stream);
+void real_sequence(const Sequence<double>& values, double* y, std::int64_t n, Stream stream);
 
 }  // namespace miniparallel::kernels::cpu

@@ -1,4 +1,5 @@
 #include "kernels/cuda/elementwise_tables.h"
+#include "kernels/cuda/generate.cuh"
 #include "kernels/cuda/map.cuh"
 #include "kernels/half.h"
 
@@ -52,6 +53,13 @@ void fill(DType dtype, const ElementwiseArgs& args, const void* value, Stream st
     default:
       return fill_bits<std::uint64_t>(args, value, stream);
   }
+}
+
+void sequence(const Sequence<std::int64_t>& values, std::int64_t* y, std::int64_t n, Stream stream) {
+  launch_generate(values, y, n, stream);
+}
+void real_sequence(const Sequence<double>& values, double* y, std::int64_t n, Stream stream) {
+  launch_generate(values, y, n, stream);
 }
 
 }  // namespace miniparallel::kernels::cuda

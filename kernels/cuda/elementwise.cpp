@@ -26,7 +26,9 @@ const Elementwise& elementwise() {
                   Stream stream) { where_maps[at(dtype)](args, stream); },
       .convert = [](DType from, DType to, const ElementwiseArgs& args,
                     Stream stream) { convert_maps[at(from)][at(to)](args, stream); },
-      .fill = fill};
+      .fill = fill,
+      .sequence = sequence,
+      .real_sequence = real_sequence};
   return launchers;
 }
 

@@ -23,5 +23,7 @@ extern const MapRow where_maps;
 extern const std::array<MapRow, 8> convert_maps;  ///< [from][to]
 
 void fill(DType dtype, const ElementwiseArgs& args, const void* value, Stream stream);
+void sequence(const Sequence<std::int64_t>& values, std::int64_t* y, std::int64_t n, Stream stream);
+void real_sequence(const Sequence<double>& values, double* y, std::int64_t n, Stream stream);
 
 }  // namespace miniparallel::kernels::cuda

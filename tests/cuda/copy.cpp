@@ -41,6 +41,17 @@ TEST_CASE("a copy to a GPU does not wait, and takes the elements as they were") 
   CHECK(y.to_vector<float>() == std::vector<float>(1000, 1));
 }
 
+TEST_CASE("what is made on a GPU is not copied there, and nobody waits") {
+  const Simulated machine;
+  synchronize(gpu);  // the first use probes the GPU
+  const auto before = simulator::counters();
+  const Tensor x = arange(5000, {.device = gpu}), y = arange(0, 1, 0.001, {.device = gpu});
+  const auto work = simulator::counters() - before;
+  CHECK(work.copies == 0);
+  CHECK(work.host_synchronizations == 0);
+  CHECK(work.kernels == 3);  // one of them rounds to float32
+}
+
 TEST_CASE("copies larger than the staging blocks") {
   const Simulated machine;
   const Tensor x = full({68 << 20}, 7, {.dtype = uint8});

@@ -123,11 +123,13 @@ def resources(arguments):
 
 
 def is_streaming(name):
-    return re.match(r"(map_arrays|update_rows)<|for_each_block<\d+, Dropout<", name)
+    return re.match(r"(map_arrays|update_rows|generate)<|for_each_block<\d+, Dropout<", name)
 
 
 def operands(name):
     """Which of reads and writes a streaming kernel does 16 bytes at a time: those of its widest elements."""
+    if name.startswith("generate<"):
+        return {"STG"}
     found = re.match(r"map_arrays<\d+, (.*)>$", name)
     if not found:
         return {"LDG", "STG"}

@@ -1,0 +1,35 @@
+#include <miniparallel/miniparallel.h>
+
+#include "gpus.h"
+
+// Tensors that are made where they are to lie: the same numbers as on the CPU.
+
+namespace miniparallel {
+namespace {
+
+using testing::Gpus;
+
+const Device gpu = Device::cuda(0);
+
+void check_same(const Tensor& made, const Tensor& expected) {
+  CHECK(made.device() == gpu);
+  CHECK(made.dtype() == expected.dtype());
+  CHECK(made.shape() == expected.shape());
+  CHECK(made.to_vector<double>() == expected.to_vector<double>());
+}
+
+TEST_CASE("arange makes the same numbers on a GPU, in every dtype and of every length") {
+  const Gpus machine;
+  for (const DType dtype : {float32, float64, int64, int32, uint8, boolean, float16, bfloat16})
+    for (const int n : {0, 1, 2, 3, 4, 5, 255, 256, 257, 4099}) {
+      INFO(n, " of ", dtype);
+      check_same(arange(n, {.dtype = dtype, .device = gpu}), arange(n, {.dtype = dtype}));
+      check_same(arange(7, 7 - 3 * n, -3, {.dtype = dtype, .device = gpu}),
+                 arange(7, 7 - 3 * n, -3, {.dtype = dtype}));
+      check_same(arange(0.3, 0.3 + 0.1 * n, 0.1, {.dtype = dtype, .device = gpu}),
+                 arange(0.3, 0.3 + 0.1 * n, 0.1, {.dtype = dtype}));
+    }
+}
+
+}  // namespace
+}  // namespace miniparallel
