@@ -20,6 +20,8 @@ struct Random {
   /// Integers in [low, low + range).
   void (*integers)(std::int64_t* y, std::int64_t n, std::int64_t low, std::uint64_t range,
                    const RandomKey& key, Stream stream);
+  /// 0 .. n - 1 in the order of `Permutation`.
+  void (*permutation)(std::int64_t* y, std::int64_t n, const RandomKey& key, Stream stream);
   /// y = beta y + (word < p 2^32 ? 0 : x / (1 - p)), 0 <= p < 1. y may be x. beta is 0 (y need not be
   /// initialised) or 1. The backward is the same function of the gradient, with the same key.
   void (*dropout)(DType dtype, void* y, const void* x, std::int64_t n, double p, int beta,

@@ -2,7 +2,6 @@
 #include "engine/random/generator.h"
 
 #include <cmath>
-#include <numeric>
 
 namespace miniparallel {
 namespace {
@@ -69,17 +68,11 @@ Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, const Te
   return finish(y, options, options.dtype.value_or(int64));
 }
 
-Tensor randperm(std::int64_t n) {
+Tensor randperm(std::int64_t n, const TensorOptions& options) {
   check(n >= 0, "randperm: got n = ", n, "; it must not be negative");
-  Tensor y = make_tensor({n}, int64, Device::cpu());
-  std::int64_t* order = y.data<std::int64_t>();
-  std::iota(order, order + n, std::int64_t{0});
-  const RandomKey key = next_random_key(n);
-  for (std::int64_t i = n - 1; i > 0; --i) {  // Fisher and Yates
-    const std::uint64_t bits = kernels::random_bits(key, static_cast<std::uint64_t>(key.first + i));
-    std::swap(order[i], order[kernels::scale_to_range(bits, static_cast<std::uint64_t>(i + 1))]);
-  }
-  return y;
+  Tensor y = make_tensor({n}, int64, options.device);
+  backend(y).random.permutation(reinterpret_cast<std::int64_t*>(raw(y)), n, next_random_key(n), stream(y));
+  return finish(y, options, options.dtype.value_or(int64));
 }
 
 // --- in place

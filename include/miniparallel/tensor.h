@@ -216,8 +216,9 @@ Tensor rand(const Shape& shape, const TensorOptions& options = {});   ///< unifo
 Tensor randn(const Shape& shape, const TensorOptions& options = {});  ///< normal with mean 0 and variance 1
 /// Integers in [low, high), which must not be empty; int64 when no dtype is given.
 Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, const TensorOptions& options = {});
-/// 0 .. n-1 in random order, int64, on the CPU.
-Tensor randperm(std::int64_t n);
+/// 0 .. n-1 in random order, int64 when no dtype is given: the same order on every device. Each number is as
+/// likely in each place; a seed and the calls before decide which of the orders it is.
+Tensor randperm(std::int64_t n, const TensorOptions& options = {});
 
 /// With the shape, dtype and device of `other`.
 Tensor empty_like(const Tensor& other);

@@ -3,6 +3,7 @@
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/math.h"
+#include "kernels/permutation.h"
 
 #include <algorithm>
 
@@ -149,6 +150,13 @@ HWY_ATTR void integers(std::int64_t* y, std::int64_t n, std::int64_t low, std::u
       });
 }
 
+HWY_ATTR void permutation(std::int64_t* y, std::int64_t n, const RandomKey& key, Stream) {
+  const Permutation numbers(n, key);
+  parallel_for(n, kGrain / 4, [=](std::int64_t begin, std::int64_t end) HWY_ATTR {
+    for (std::int64_t i = begin; i < end; ++i) y[i] = numbers(i);
+  });
+}
+
 template <class T, int beta>
 HWY_ATTR void dropout_typed(T* y, const T* x, std::int64_t n, double p, const RandomKey& key) {
   using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
@@ -197,8 +205,11 @@ void dropout(DType dtype, void* y, const void* x, std::int64_t n, double p, int 
 }
 
 const Random& random_launchers() {
-  static constexpr Random launchers{
-      .uniform = uniform, .normal = normal, .integers = integers, .dropout = dropout};
+  static constexpr Random launchers{.uniform = uniform,
+                                    .normal = normal,
+                                    .integers = integers,
+                                    .permutation = permutation,
+                                    .dropout = dropout};
   return launchers;
 }
 

@@ -1,6 +1,8 @@
 #include "kernels/cuda/backend.h"
+#include "kernels/cuda/generate.cuh"
 #include "kernels/cuda/launch_on.cuh"
 #include "kernels/cuda/pack.cuh"
+#include "kernels/permutation.h"
 #include "kernels/random.h"
 
 #include <algorithm>
@@ -163,6 +165,10 @@ void integers(std::int64_t* y, std::int64_t n, std::int64_t low, std::uint64_t r
   fill<2>(y, Integers{{}, low, range}, n, key, stream);
 }
 
+void permutation(std::int64_t* y, std::int64_t n, const RandomKey& key, Stream stream) {
+  launch_generate(Permutation(n, key), y, n, stream);
+}
+
 template <class T>
 void dropout_as(void* y, const void* x, std::int64_t n, double p, int beta, const RandomKey& key,
                 Stream stream) {
@@ -182,8 +188,11 @@ void dropout(DType dtype, void* y, const void* x, std::int64_t n, double p, int 
 }  // namespace
 
 const Random& random_launchers() {
-  static constexpr Random launchers{
-      .uniform = uniform, .normal = normal, .integers = integers, .dropout = dropout};
+  static constexpr Random launchers{.uniform = uniform,
+                                    .normal = normal,
+                                    .integers = integers,
+                                    .permutation = permutation,
+                                    .dropout = dropout};
   return launchers;
 }
 

@@ -1,4 +1,5 @@
 #include <miniparallel/miniparallel.h>
+#include <miniparallel/random.h>
 
 #include "gpus.h"
 
@@ -29,6 +30,18 @@ TEST_CASE("arange makes the same numbers on a GPU, in every dtype and of every l
       check_same(arange(0.3, 0.3 + 0.1 * n, 0.1, {.dtype = dtype, .device = gpu}),
                  arange(0.3, 0.3 + 0.1 * n, 0.1, {.dtype = dtype}));
     }
+}
+
+TEST_CASE("randperm is the same permutation on a GPU, and the generator goes on alike") {
+  const Gpus machine;
+  for (const std::int64_t n : {0, 1, 2, 3, 31, 256, 257, 1024, 100'003}) {
+    CAPTURE(n);
+    manual_seed(6);
+    const Tensor expected = randperm(n), next = randperm(10);
+    manual_seed(6);
+    check_same(randperm(n, {.device = gpu}), expected);
+    check_same(randperm(10, {.dtype = float32, .device = gpu}), next.to(float32));
+  }
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <map>
 #include <numeric>
 
 namespace miniparallel {
@@ -133,8 +134,47 @@ TEST_CASE("random: randperm is a permutation, and every place gets every number"
   }
   for (const auto& row : counts)
     for (const int count : row) CHECK(std::abs(count - 2000) < 150);
+  CHECK(randperm(8, {.dtype = float32}).dtype() == float32);
   CHECK(randperm(0).numel() == 0);
   CHECK(randperm(1).item<int>() == 0);
+}
+
+TEST_CASE("random: every order of four is as likely in randperm") {
+  manual_seed(5);
+  std::map<std::vector<int>, int> counts;
+  for (int trial = 0; trial < 24'000; ++trial) ++counts[randperm(4).to_vector<int>()];
+  CHECK(counts.size() == 24);
+  double chi_square = 0;  // of 23 degrees of freedom
+  for (const auto& [order, count] : counts) chi_square += (count - 1000.0) * (count - 1000.0) / 1000;
+  CHECK(chi_square < 23 + 4 * std::sqrt(2 * 23.0));
+}
+
+TEST_CASE("random: half of randperm's orders are odd, also of a power of two") {
+  manual_seed(5);
+  int odd = 0;
+  for (int trial = 0; trial < 400; ++trial) {
+    const std::vector<int> order = randperm(256).to_vector<int>();
+    bool is_odd = false;
+    for (std::size_t i = 0; i < 256; ++i)
+      for (std::size_t j = i + 1; j < 256; ++j) is_odd ^= order[i] > order[j];
+    odd += is_odd ? 1 : 0;
+  }
+  CHECK(std::abs(odd - 200) < 40);  // four standard deviations
+}
+
+TEST_CASE("random: replicas draw permutations of their own") {
+  manual_seed(5);
+  const RandomState start = random_state();
+  const Tensor whole = randperm(100);
+  std::vector<Tensor> parts;
+  for (const std::int64_t first : {0, 1, 2}) {
+    const RowRandomScope scope(start, first, 1);
+    parts.push_back(randperm(100));
+  }
+  CHECK(equal(parts[0], whole));
+  CHECK_FALSE(equal(parts[1], whole));
+  CHECK_FALSE(equal(parts[2], whole));
+  CHECK_FALSE(equal(parts[1], parts[2]));
 }
 
 TEST_CASE("random: rows drawn apart are the rows of the whole batch") {
