@@ -30,3 +30,6 @@ if(MINIPARALLEL_SANITIZE)
   target_compile_options(miniparallel_options INTERFACE $<$<CXX_COMPILER_ID:Clang>:-Wno-pass-failed>)
   target_link_options(miniparallel_options INTERFACE -fsanitize=${MINIPARALLEL_SANITIZE})
 endif()
+if(MINIPARALLEL_COVERAGE)  # cmake/simulated says what is counted
+  add_link_options(--coverage)
+endif()

@@ -35,6 +35,7 @@ class StreamMemory : public MemorySource {
   void drop(Mark mark) override;
 
  protected:
+  ~StreamMemory() = default;
   /// What the call took: null when there is no more memory; other errors are thrown.
   static void* allocated(cudaError_t error, void* block, const char* call);
 

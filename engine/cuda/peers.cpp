@@ -53,11 +53,12 @@ bool Peers::reach(int device, int peer) {
   std::string reason;
   {
     const std::scoped_lock lock(mutex_);
-    if (const Link known = link.load(std::memory_order_relaxed); known != Link::unknown)
-      return known == Link::direct;
-    if (forced_ != Link::staged) reason = set_up(device, peer);
-    const bool direct = forced_ == Link::direct || (forced_ == Link::unknown && reason.empty());
-    link.store(direct ? Link::direct : Link::staged, std::memory_order_release);
+    if (link.load(std::memory_order_relaxed) ==
+        Link::unknown) {  // nor has another thread set it up meanwhile
+      if (forced_ != Link::staged) reason = set_up(device, peer);
+      const bool direct = forced_ == Link::direct || (forced_ == Link::unknown && reason.empty());
+      link.store(direct ? Link::direct : Link::staged, std::memory_order_release);
+    }
   }
   if (!reason.empty() && forced_ == Link::unknown && !warned_.exchange(true))
     log(LogLevel::warning,
@@ -76,8 +77,8 @@ std::string Peers::set_up(int device, int peer) {
   const DeviceGuard guard(device);
   const cudaError_t error = cudaDeviceEnablePeerAccess(peer, 0);
   quietly(error);
-  if (error == cudaErrorTooManyPeers) return "CUDA refused peer access, a GPU may have 8 peers";
-  if (error == cudaErrorPeerAccessUnsupported) return "CUDA refused peer access";
+  if (error == cudaErrorTooManyPeers || error == cudaErrorPeerAccessUnsupported)
+    return message("CUDA refuses peer access: ", cudaGetErrorString(error));
   if (error != cudaErrorPeerAccessAlreadyEnabled) check(error, "cudaDeviceEnablePeerAccess");
   return forced_ == Link::direct ? "" : try_out(device, peer);
 }

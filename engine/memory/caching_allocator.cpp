@@ -72,8 +72,9 @@ void CachingAllocator::deallocate(void* block, std::size_t bytes, Stream stream,
     if (users.empty()) source_.returned(block, size, stream);
   } catch (const std::exception&) {
     try {
-      source_.settle();                // instead of the mark
-    } catch (const std::exception&) {  // the device has failed for good, or the process ends
+      source_.settle();  // instead of the mark
+    } catch (const std::exception&) {
+      // The device has failed for good, or the process ends.
     }
   }
   free_[{stream.handle, size}].push_back(std::move(freed));

