@@ -21,6 +21,11 @@ std::vector<std::function<void()>>& reset_actions() {
 }
 
 void replace(const Machine& machine) {
+  {
+    Simulation& old = *current;  // which work that still runs may ask for
+    Lock lock(old.mutex);
+    stop_workers(old, lock);
+  }
   delete current.exchange(nullptr);
   current = new Simulation(machine, ++generations);
 }
@@ -50,11 +55,7 @@ Simulation::Simulation(const Machine& machine, std::uint64_t number)
   }
 }
 
-Simulation::~Simulation() {
-  Lock lock(mutex);
-  stop_workers(*this, lock);
-  stop_checker();
-}
+Simulation::~Simulation() { stop_checker(); }
 
 Simulation& simulation() {
   if (Simulation* const s = current.load(std::memory_order_acquire)) return *s;

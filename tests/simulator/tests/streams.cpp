@@ -200,3 +200,12 @@ TEST_CASE("devices: a reset frees the device's memory") {
   CHECK(sim::counters(1).bytes_in_use == 0);
   CHECK(sim::counters(0).bytes_in_use == 40);
 }
+
+TEST_CASE("streams: a machine is replaced while its streams work") {
+  for (int i = 0; i < 200; ++i) {
+    const FreshMachine fresh(machine(1, 0, sim::Order::forward, sim::Streams::threaded));
+    float* memory = nullptr;
+    REQUIRE(cudaMalloc(reinterpret_cast<void**>(&memory), 4000) == cudaSuccess);
+    for (int k = 0; k < 20; ++k) fill(memory, 1, 1000);
+  }
+}
