@@ -37,8 +37,7 @@ Tensor arange_floating(double start, double stop, double step, Device device) {
   const double steps = std::ceil((stop - start) / step);
   check(std::isfinite(steps) && steps < 9e18, "arange: from ", start, " to ", stop, " in steps of ", step,
         " never ends");
-  const Tensor made =
-      make_tensor({std::max<std::int64_t>(0, static_cast<std::int64_t>(steps))}, float64, device);
+  Tensor made = make_tensor({std::max<std::int64_t>(0, static_cast<std::int64_t>(steps))}, float64, device);
   backend(made).elementwise.real_sequence({start, step}, reinterpret_cast<double*>(raw(made)), made.numel(),
                                           stream(made));
   return made;
@@ -52,7 +51,7 @@ Tensor arange_integer(std::int64_t start, std::int64_t stop, std::int64_t step, 
   const Unsigned distance = up ? (stop > start ? to - from : 0) : (start > stop ? from - to : 0);
   const Unsigned stride = up ? static_cast<Unsigned>(step) : 0 - static_cast<Unsigned>(step);
   const auto n = static_cast<std::int64_t>(distance / stride + (distance % stride != 0));
-  const Tensor made = make_tensor({n}, int64, device);
+  Tensor made = make_tensor({n}, int64, device);
   backend(made).elementwise.sequence({start, step}, reinterpret_cast<std::int64_t*>(raw(made)), n,
                                      stream(made));
   return made;
@@ -65,9 +64,9 @@ Tensor arange(Scalar start, Scalar stop, Scalar step, const TensorOptions& optio
   check(step.as_double() != 0, "arange: the step is 0; it must lead from start to stop");
   const bool floating =
       start.kind() == Kind::floating || stop.kind() == Kind::floating || step.kind() == Kind::floating;
-  const Tensor made =
-      floating ? arange_floating(start.as_double(), stop.as_double(), step.as_double(), options.device)
-               : arange_integer(start.as_int64(), stop.as_int64(), step.as_int64(), options.device);
+  Tensor made = floating
+                    ? arange_floating(start.as_double(), stop.as_double(), step.as_double(), options.device)
+                    : arange_integer(start.as_int64(), stop.as_int64(), step.as_int64(), options.device);
   return finish(made.to(options.dtype.value_or(floating ? default_dtype() : int64)), options);
 }
 Tensor arange(Scalar stop, const TensorOptions& options) { return arange(0, stop, 1, options); }
