@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "core/block.h"
 #include "core/memory.h"
@@ -13,7 +14,8 @@
 namespace miniparallel::simulator {
 namespace {
 
-std::unique_ptr<Checker> active;
+/// Not destroyed at the program's end, when streams may still work.
+std::atomic<Checker*> active = nullptr;
 
 const char* verb(Kind kind) {
   return kind == Kind::read ? "read" : kind == Kind::write ? "write" : "atomic access";
@@ -41,9 +43,9 @@ bool in_loaded_object(std::uintptr_t address) {
 
 }  // namespace
 
-Checker* checker() { return active.get(); }
-void start_checker(Simulation& simulation) { active = std::make_unique<Checker>(simulation); }
-void stop_checker() { active.reset(); }
+Checker* checker() { return active.load(std::memory_order_acquire); }
+void start_checker(Simulation& simulation) { active = new Checker(simulation); }
+void stop_checker() { delete active.exchange(nullptr); }
 
 Checker::Checker(Simulation& simulation)
     : simulation_(simulation), shared_shadow_(0, SharedMemory::capacity), warps_(32), fenced_(1024) {
