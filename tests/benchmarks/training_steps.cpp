@@ -1,6 +1,7 @@
 #include <miniparallel/miniparallel.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <string>
@@ -12,9 +13,10 @@
 //
 //   training_steps [--device cuda] [--seconds 1.5] [PREFIX]
 //
-// W1 is an MLP 784-512-256-10 with Adam, W2 the CNN of examples/mnist with SGD and momentum. Inputs are
-// random and stay in memory; a figure is the median of a warmed-up loop. Compare only with a program timed in
-// the same run: training_steps_torch.py does the same by PyTorch.
+// W1 is an MLP 784-512-256-10 with Adam, W2 the CNN of examples/mnist with SGD and momentum, W3 a language
+// model like examples/char_gpt (4 blocks, 256 wide, 4 heads, 128 places) with AdamW. Inputs are random and
+// stay in memory; a figure is the median of a warmed-up loop. Compare only with a program timed in the same
+// run: training_steps_torch.py does the same by PyTorch.
 
 using namespace miniparallel;
 using Clock = std::chrono::steady_clock;
@@ -33,6 +35,31 @@ struct Cnn {
   Tensor operator()(Tensor x) {
     x = max_pool2d(relu(conv2(relu(conv1(x)))), 2);
     return fc2(drop2(relu(fc1(drop1(x).flatten(1)))));
+  }
+};
+
+struct Block {
+  nn::LayerNorm norm1{256};
+  nn::MultiheadAttention attention{256, 4};
+  nn::LayerNorm norm2{256};
+  nn::Linear up{256, 1024, {.activation = Activation::gelu_tanh}}, down{1024, 256};
+  Tensor operator()(Tensor x) {
+    x = x + attention(norm1(x), {.causal = true});
+    return x + down(up(norm2(x)));
+  }
+};
+
+struct Gpt {
+  static constexpr std::int64_t kVocabulary = 128, kPlaces = 128;
+  nn::Embedding token{kVocabulary, 256}, position{kPlaces, 256};
+  nn::Buffer places{arange(kPlaces)};
+  std::array<Block, 4> blocks;
+  nn::LayerNorm norm{256};
+  nn::Linear head{256, kVocabulary};
+  Tensor operator()(const Tensor& tokens) {
+    Tensor x = token(tokens) + position(places);
+    for (Block& block : blocks) x = block(x);
+    return head(norm(x)).flatten(0, 1);
   }
 };
 
@@ -93,6 +120,16 @@ int main(int argc, char** argv) try {
       to(model, device);
       optim::SGD optimizer(parameters(model), {.lr = 0.01, .momentum = 0.9});
       measure("W2 cnn", model, optimizer, randn({n, 1, 28, 28}, {.device = device}), labels(n), seconds);
+    }
+  if (wanted("W3"))
+    for (const std::int64_t n : {8, 32, 128}) {
+      Gpt model;
+      to(model, device);
+      optim::AdamW optimizer(parameters(model), {.lr = 1e-3});
+      const auto tokens = [&](Shape shape) {
+        return randint(0, Gpt::kVocabulary, std::move(shape), {.device = device});
+      };
+      measure("W3 gpt", model, optimizer, tokens({n, Gpt::kPlaces}), tokens({n * Gpt::kPlaces}), seconds);
     }
 } catch (const std::exception& error) {
   std::fprintf(stderr, "training_steps: %s\n", error.what());

@@ -34,6 +34,38 @@ class Cnn(nn.Module):
         return self.fc2(self.drop2(F.relu(self.fc1(self.drop1(x).flatten(1)))))
 
 
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(256), nn.LayerNorm(256)
+        self.qkv, self.out = nn.Linear(256, 768), nn.Linear(256, 256)
+        self.up, self.down = nn.Linear(256, 1024), nn.Linear(1024, 256)
+
+    def attention(self, x):
+        q, k, v = (t.unflatten(-1, (4, 64)).transpose(1, 2) for t in self.qkv(x).chunk(3, -1))
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.out(y.transpose(1, 2).flatten(2))
+
+    def forward(self, x):
+        x = x + self.attention(self.norm1(x))
+        return x + self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh"))
+
+
+class Gpt(nn.Module):
+    VOCABULARY = PLACES = 128
+
+    def __init__(self):
+        super().__init__()
+        self.token, self.position = nn.Embedding(self.VOCABULARY, 256), nn.Embedding(self.PLACES, 256)
+        self.register_buffer("places", torch.arange(self.PLACES))
+        self.blocks = nn.Sequential(*(Block() for _ in range(4)))
+        self.norm, self.head = nn.LayerNorm(256), nn.Linear(256, self.VOCABULARY)
+
+    def forward(self, tokens):
+        x = self.token(tokens) + self.position(self.places)
+        return self.head(self.norm(self.blocks(x))).flatten(0, 1)
+
+
 def measure(workload, model, optimizer, x, y, seconds):
     """One line of the output."""
     def step():
@@ -68,11 +100,20 @@ def workloads(prefix, device, seconds):
             model = Cnn().to(device)
             yield measure("W2 cnn", model, torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9),
                           torch.randn(n, 1, 28, 28, device=device), labels(n), seconds)
+    if "W3".startswith(prefix) and hasattr(F, "scaled_dot_product_attention"):  # not before 2.0
+        for n in (8, 32, 128):
+            model = Gpt().to(device)
+
+            def tokens(*shape):
+                return torch.randint(0, Gpt.VOCABULARY, shape, device=device)
+
+            yield measure("W3 gpt", model, torch.optim.AdamW(model.parameters(), lr=1e-3),
+                          tokens(n, Gpt.PLACES), tokens(n * Gpt.PLACES), seconds)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("prefix", nargs="?", default="", help="W1 or W2")
+    parser.add_argument("prefix", nargs="?", default="", help="W1, W2 or W3")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--beside", type=argparse.FileType())
