@@ -47,7 +47,9 @@ MP_INLINE BFloat16 to_bfloat16(float value) {
   return {static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
 }
 
-/// A value of one element type as another: through float for the 16-bit types, to bool by `!= 0`.
+/// A value of one element type as another: through float for the 16-bit types, to bool by `!= 0`, to an
+/// integer towards 0. A negative float as uint8 wraps around as an integer does (processors differ where it
+/// is converted at once); what int32 cannot hold is not defined.
 template <class To, class From>
 MP_INLINE To convert(From value) {
   if constexpr (std::is_same_v<From, To>)
@@ -60,6 +62,8 @@ MP_INLINE To convert(From value) {
     return to_bfloat16(static_cast<float>(value));
   else if constexpr (std::is_same_v<To, bool>)
     return value != From(0);
+  else if constexpr (std::is_same_v<To, std::uint8_t> && std::is_floating_point_v<From>)
+    return static_cast<To>(static_cast<std::int32_t>(value));
   else
     return static_cast<To>(value);
 }

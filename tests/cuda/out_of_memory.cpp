@@ -19,7 +19,7 @@ simulator::Machine small_machine(int gpus, std::size_t megabytes) {
 }
 
 TEST_CASE("out of memory: a batch too large is an error, a smaller one trains at once") {
-  const Simulated machine(small_machine(1, 24));
+  const Simulated machine(small_machine(1, 40));
   manual_seed(1);
   testing::Mlp net;
   to(net, gpu);
@@ -96,7 +96,7 @@ TEST_CASE("memory: what is used, cached and asked for adds up to what CUDA gave"
 
 TEST_CASE("out of memory: cached memory is given back for the kernels' workspaces and for cuBLAS") {
   const Simulated machine(small_machine(1, 64));
-  { const Tensor cached = ones({14 << 20}, {.device = gpu}); }  // 56 MiB, and a workspace takes 16
+  { const Tensor cached = ones({14 << 20}, {.device = gpu}); }  // 56 MiB, and a workspace takes 32
   CHECK(memory_stats(gpu).cached == 56 << 20);
   simulator::fail_library_call("cublasCreate", 1);
   nn::Linear linear(30, 20);
@@ -108,7 +108,7 @@ TEST_CASE("out of memory: cached memory is given back for the kernels' workspace
 TEST_CASE("out of memory: without room for a workspace the error says so, and with room all goes on") {
   const Simulated machine(small_machine(1, 64));
   Tensor large = ones({14 << 20}, {.device = gpu});
-  CHECK_THROWS_WITH_AS(large.sum(), doctest::Contains("cuda:0: out of memory: a workspace of 16777216 bytes"),
+  CHECK_THROWS_WITH_AS(large.sum(), doctest::Contains("cuda:0: out of memory: a workspace of 33554432 bytes"),
                        OutOfMemoryError);
   large = Tensor();
   CHECK(ones({1 << 20}, {.device = gpu}).sum().item() == 1 << 20);

@@ -96,6 +96,14 @@ TEST_CASE("tensor: promotion of two tensors and of a tensor and a number") {
   CHECK(sum(u8).dtype() == int64);
 }
 
+TEST_CASE("tensor: a float as an integer is cut off, and as uint8 wraps around below 0") {
+  for (const DType from : {float32, float64, float16, bfloat16}) {
+    const Tensor x = tensor({-2.0, -1.75, -0.5, 0.5, 1.75, 255.0}).to(from);
+    CHECK(equal(x.to(int32), tensor({-2, -1, 0, 0, 1, 255}).to(int32)));
+    CHECK(equal(x.to(uint8), tensor({254, 255, 0, 0, 1, 255}).to(uint8)));
+  }
+}
+
 TEST_CASE("tensor: promote agrees with PyTorch for every two dtypes") {
   const auto expected = testing::golden("op_goldens.safetensors", "promotion").to_vector<int>();
   for (int a = 0; a < 8; ++a)
