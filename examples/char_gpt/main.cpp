@@ -42,7 +42,7 @@ struct Gpt {
 
   // (batch, places) character numbers -> (batch, places, vocabulary): logits of the character that comes next
   Tensor operator()(const Tensor& characters) {
-    Tensor x = token(characters) + position(arange(characters.size(1)));
+    Tensor x = token(characters) + position(arange(characters.size(1), {.device = characters.device()}));
     for (Block& block : blocks) x = block(x);
     return head(norm(x));
   }
@@ -113,20 +113,20 @@ Tensor loss_of(Gpt& gpt, const Tensor& characters, const Tensor& next) {
   return cross_entropy(gpt(characters).flatten(0, 1), next.flatten());
 }
 
-double test(Gpt& gpt, const Pieces& pieces) {
+double test(Gpt& gpt, const Pieces& pieces, Device device) {
   const NoGradGuard no_gradients;
   eval(gpt);
   double sum = 0;
   std::int64_t count = 0;
   for (std::int64_t i = 0; i < pieces.size(); i += pieces.length, ++count) {
     const auto [characters, next] = pieces.get(i);
-    sum += loss_of(gpt, characters.unsqueeze(0), next.unsqueeze(0)).item();
+    sum += loss_of(gpt, characters.unsqueeze(0).to(device), next.unsqueeze(0).to(device)).item();
   }
   train(gpt);
   return sum / static_cast<double>(count);
 }
 
-void train_on(Gpt& gpt, const Pieces& seen, const Pieces& held_back, const Options& options) {
+void train_on(Gpt& gpt, const Pieces& seen, const Pieces& held_back, Device device, const Options& options) {
   data::DataLoader batches(
       seen, {.batch_size = options.batch_size, .shuffle = true, .drop_last = true, .num_workers = 1});
   optim::AdamW optimizer(parameters(gpt), {.lr = options.lr});
@@ -134,7 +134,7 @@ void train_on(Gpt& gpt, const Pieces& seen, const Pieces& held_back, const Optio
   const std::int64_t report_every = std::max<std::int64_t>(options.steps / 10, 1);
   for (std::int64_t step = 0; step < options.steps;) {
     for (auto& [characters, next] : batches) {
-      const Tensor loss = loss_of(gpt, characters, next);
+      const Tensor loss = loss_of(gpt, characters.to(device), next.to(device));
       optimizer.zero_grad();
       loss.backward();
       nn::utils::clip_grad_norm_(parameters(gpt), 1.0);
@@ -142,7 +142,7 @@ void train_on(Gpt& gpt, const Pieces& seen, const Pieces& held_back, const Optio
       scheduler.step();
       if (++step % report_every == 0) {
         std::cout << "step " << step << ": loss " << loss.item() << ", on text held back "
-                  << test(gpt, held_back) << std::endl;
+                  << test(gpt, held_back, device) << std::endl;
       }
       if (step == options.steps) break;
     }
@@ -150,13 +150,14 @@ void train_on(Gpt& gpt, const Pieces& seen, const Pieces& held_back, const Optio
 }
 
 // Writes on from the prompt, character by character.
-std::string write(Gpt& gpt, const Text& text, const Options& options) {
+std::string write(Gpt& gpt, const Text& text, Device device, const Options& options) {
   const NoGradGuard no_gradients;
   eval(gpt);
   std::string written = options.prompt.empty() ? text.decode(text.characters[0]) : options.prompt;
   for (std::int64_t i = 0; i < options.length; ++i) {
     const std::size_t seen = std::min(written.size(), static_cast<std::size_t>(options.context));
-    const Tensor logits = gpt(text.encode(written.substr(written.size() - seen)).unsqueeze(0))[0][-1];
+    const Tensor last = text.encode(written.substr(written.size() - seen)).to(device);
+    const Tensor logits = gpt(last.unsqueeze(0))[0][-1];
     // The largest of logits + Gumbel noise is a draw from softmax(logits): the Gumbel-max trick.
     const Tensor noise = -log(-log(rand_like(logits)));
     written += text.decode(argmax(logits / options.temperature + noise));
@@ -172,12 +173,15 @@ int main(int argc, char** argv) try {
   if (characters / 10 <= options.context)
     throw Error("the text is too short: it needs over ten times --context");
 
+  const Device best = cuda_device_count() > 0 ? Device::cuda() : Device::cpu();
+  const Device device = options.device == "auto" ? best : Device::parse(options.device);
   Gpt gpt = make_gpt(options, static_cast<std::int64_t>(text.vocabulary.size()));
+  to(gpt, device);
   std::cout << characters << " characters, " << text.vocabulary.size() << " different; "
-            << num_parameters(gpt) << " parameters" << std::endl;
+            << num_parameters(gpt) << " parameters, on " << device << std::endl;
   train_on(gpt, {text.characters.slice(0, 0, seen), options.context},
-           {text.characters.slice(0, seen, characters), options.context}, options);
-  std::cout << "\n" << write(gpt, text, options) << "\n";
+           {text.characters.slice(0, seen, characters), options.context}, device, options);
+  std::cout << "\n" << write(gpt, text, device, options) << "\n";
 } catch (const std::exception& error) {
   std::cerr << "char_gpt: " << error.what() << '\n';
   return 1;

@@ -33,6 +33,7 @@ Options parse_options(int argc, char** argv) {
   app.add_option("--prompt", options.prompt, "what the sample starts with [the text's first character]");
   add("--length", options.length, "characters to write")->check(CLI::NonNegativeNumber);
   add("--temperature", options.temperature, "low: safe and dull; high: wild")->check(CLI::PositiveNumber);
+  add("--device", options.device, "where to compute: cpu, cuda, or auto, a GPU where there is one");
   add("--seed", options.seed, "the same seed, the same run");
 
   try {

@@ -12,8 +12,8 @@ namespace {
 
 using miniparallel::testing::TemporaryFolder;
 
-ChildResult char_gpt(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), {"/bin/sh", "-c", "exec \"$0\" \"$@\" 2>&1", MINIPARALLEL_CHAR_GPT});
+ChildResult char_gpt(std::vector<std::string> arguments, const char* program = MINIPARALLEL_CHAR_GPT) {
+  arguments.insert(arguments.begin(), {"/bin/sh", "-c", "exec \"$0\" \"$@\" 2>&1", program});
   return run_child(arguments);
 }
 
@@ -44,6 +44,25 @@ TEST_CASE("char_gpt: learns a verse by heart and goes on with it") {
   CHECK(result.output.find("step 150: loss 0.") != std::string::npos);
   CHECK(char_gpt(arguments).output == result.output);
 }
+
+#ifdef MINIPARALLEL_CHAR_GPT_SIMULATED
+TEST_CASE("char_gpt: a GPU, which is taken where there is one, follows the CPU's loss") {
+  const TemporaryFolder folder;
+  const std::string file = folder / "verse.txt";
+  miniparallel::testing::write_text(file, verse(10));
+  const auto loss = [&](const char* program, const std::string& device) {
+    const ChildResult result = char_gpt({file, "--context", "8", "--width", "16", "--layers", "1", "--heads",
+                                         "2", "--steps", "10", "--length", "5", "--lr", "0.01"},
+                                        program);
+    REQUIRE_MESSAGE(result.status == 0, result.output);
+    CHECK_MESSAGE(result.output.find(" parameters, on " + device + "\n") != std::string::npos, result.output);
+    const std::string last = "step 10: loss ";
+    return std::stod(result.output.substr(result.output.find(last) + last.size()));
+  };
+  const double cpu = loss(MINIPARALLEL_CHAR_GPT, "cpu");
+  CHECK(loss(MINIPARALLEL_CHAR_GPT_SIMULATED, "cuda:0") == doctest::Approx(cpu).epsilon(1e-4));
+}
+#endif
 
 TEST_CASE("char_gpt: mistakes of the user are explained") {
   const TemporaryFolder folder;
