@@ -7,64 +7,27 @@
 #include <string>
 
 #include "kernels/cuda/backend.h"
-#include "kernels/cuda/divider.cuh"
 #include "kernels/cuda/line.cuh"
+#include "kernels/cuda/pack.cuh"
+#include "kernels/cuda/pool2d.cuh"
 
 // One thread for each element that is written. In the backward directions it visits the windows that hold its
 // element, in order, so that nothing is added by two threads.
+//
+// Max pooling that halves its planes has kernels of its own, with a thread for each window: they move 8 or
+// 16 bytes at once and divide a single time.
 
 namespace miniparallel::kernels::cuda {
 namespace {
 
-/// A pooling as kernels see it; `height` and `width` are those of the array whose elements they write.
-struct Pooling {
-  PoolAxis rows, columns;
-  Divider row_stride, column_stride, kernel_width, height, width;
-  std::uint32_t elements;
-
-  MP_INLINE std::int64_t in_plane() const { return rows.size * columns.size; }
-  MP_INLINE std::int64_t out_plane() const { return rows.outputs * columns.outputs; }
-};
-
-struct Element {
-  std::uint32_t plane;
-  int row, column;
-};
-
-MP_INLINE Element element_at(const Pooling& pooling, std::uint32_t index) {
-  Element e{index, 0, 0};
-  e.column = static_cast<int>(pooling.width.divide(e.plane));
-  e.row = static_cast<int>(pooling.height.divide(e.plane));
-  return e;
-}
-
-struct Range {
-  int begin, end;
-};
-
-/// The elements of window i.
-MP_INLINE Range window_at(const PoolAxis& axis, int i) {
-  return {static_cast<int>(axis.begin(i)), static_cast<int>(axis.end(i))};
-}
-
-/// The windows that hold element i.
-MP_INLINE Range windows_over(const PoolAxis& axis, const Divider& stride, int i) {
-  const int outputs = static_cast<int>(axis.outputs);
-  if (axis.kernel == 0)
-    return {static_cast<int>(i * axis.outputs / axis.size),
-            static_cast<int>(((i + 1) * axis.outputs + axis.size - 1) / axis.size)};
-  const auto from_start = static_cast<std::uint32_t>(i + axis.padding);  // the padding's start
-  std::uint32_t last = from_start, before = from_start - static_cast<std::uint32_t>(axis.kernel);
-  stride.divide(last);
-  const bool has_before = from_start >= axis.kernel;
-  stride.divide(before);
-  const int end = static_cast<int>(last) + 1;
-  return {has_before ? static_cast<int>(before) + 1 : 0, end < outputs ? end : outputs};
-}
-
 template <class T>
 MP_INLINE void put(T& to, T value, bool accumulate) {
   to = accumulate ? to + value : value;
+}
+
+template <class T>
+MP_INLINE bool replaces(T value, T best) {
+  return value > best || value != value;
 }
 
 template <class T, class Index>
@@ -72,19 +35,18 @@ __global__ void max_pool2d(Pooling pooling, const T* x, T* y, Index* index) {
   const std::uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= pooling.elements) return;
   const Element e = element_at(pooling, i);
-  const Range rows = window_at(pooling.rows, e.row), columns = window_at(pooling.columns, e.column);
-  const int top = static_cast<int>(pooling.rows.start(e.row));
-  const int left = static_cast<int>(pooling.columns.start(e.column));
-  const int width = static_cast<int>(pooling.columns.kernel);
+  const int top = pooling.rows.start(e.row), left = pooling.columns.start(e.column);
+  const Range rows = inside(pooling.rows, {top, top + pooling.rows.kernel});
+  const Range columns = inside(pooling.columns, {left, left + pooling.columns.kernel});
   x += e.plane * pooling.in_plane();
   T best = -std::numeric_limits<T>::infinity();
-  int where = (rows.begin - top) * width + columns.begin - left;
+  int where = (rows.begin - top) * pooling.columns.kernel + columns.begin - left;
   for (int row = rows.begin; row < rows.end; ++row)
     for (int column = columns.begin; column < columns.end; ++column) {
       const T value = x[row * pooling.columns.size + column];
-      if (!(value > best) && value == value) continue;
+      if (!replaces(value, best)) continue;
       best = value;
-      where = (row - top) * width + column - left;
+      where = (row - top) * pooling.columns.kernel + column - left;
     }
   y[i] = best;
   if (index != nullptr) index[i] = static_cast<Index>(where);
@@ -95,16 +57,16 @@ __global__ void max_pool2d_scatter(Pooling pooling, const T* g, const Index* ind
   const std::uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= pooling.elements) return;
   const Element e = element_at(pooling, i);
-  const Range rows = windows_over(pooling.rows, pooling.row_stride, e.row);
-  const Range columns = windows_over(pooling.columns, pooling.column_stride, e.column);
-  const std::int64_t plane = e.plane * pooling.out_plane();
+  const Range rows = kernels_over(pooling.rows, e.row), columns = kernels_over(pooling.columns, e.column);
+  g += e.plane * pooling.out_plane();
+  index += e.plane * pooling.out_plane();
   T sum = 0;
   for (int row = rows.begin; row < rows.end; ++row)
     for (int column = columns.begin; column < columns.end; ++column) {
-      const std::int64_t window = plane + row * pooling.columns.outputs + column;
-      const std::int64_t here = (e.row - pooling.rows.start(row)) * pooling.columns.kernel + e.column -
-                                pooling.columns.start(column);
-      if (index[window] == here) sum += g[window];
+      const int window = row * pooling.columns.outputs + column;
+      const int here = (e.row - pooling.rows.start(row)) * pooling.columns.kernel + e.column -
+                       pooling.columns.start(column);
+      if (static_cast<int>(index[window]) == here) sum += g[window];
     }
   put(dx[i], sum, accumulate);
 }
@@ -116,9 +78,57 @@ __global__ void max_pool2d_gather(Pooling pooling, const T* x, const Index* inde
   const Element e = element_at(pooling, i);
   std::uint32_t row = index[i];
   const std::uint32_t column = pooling.kernel_width.divide(row);
-  y[i] = x[e.plane * pooling.in_plane() + (pooling.rows.start(e.row) + row) * pooling.columns.size +
-           pooling.columns.start(e.column) + column];
+  y[i] = x[e.plane * pooling.in_plane() +
+           (pooling.rows.start(e.row) + static_cast<int>(row)) * pooling.columns.size +
+           pooling.columns.start(e.column) + static_cast<int>(column)];
 }
+
+// --- 2 x 2 windows that tile their planes, which then follow each other like rows of one plane
+
+template <class T>
+__global__ void max_pool2d_halve(Pooling pooling, const T* x, T* y, std::uint8_t* index) {
+  const std::uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= pooling.elements) return;
+  std::uint32_t row = i;
+  pooling.width.divide(row);
+  x += 2 * (i + std::int64_t{row} * pooling.columns.outputs);
+  const Pack<T, 2> upper = pack_at<2>(x, 0), lower = pack_at<2>(x, pooling.columns.size);
+  const T rest[] = {upper.at[1], lower.at[0], lower.at[1]};
+  T best = upper.at[0];
+  int where = 0;
+  MP_UNROLL
+  for (int k = 0; k < 3; ++k)
+    if (replaces(rest[k], best)) best = rest[k], where = k + 1;
+  y[i] = best;
+  if (index != nullptr) index[i] = static_cast<std::uint8_t>(where);
+}
+
+template <class T>
+MP_INLINE void put_pair(T* to, T first, T second, bool accumulate) {
+  Pack<T, 2> pair{first, second};
+  if (accumulate) {
+    const Pack<T, 2> before = pack_at<2>(to, 0);
+    pair.at[0] += before.at[0], pair.at[1] += before.at[1];
+  }
+  pack_at<2>(to, 0) = pair;
+}
+
+template <class T>
+__global__ void max_pool2d_scatter_halve(Pooling pooling, const T* g, const std::uint8_t* index, T* dx,
+                                         bool accumulate) {
+  const std::uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= pooling.elements) return;
+  std::uint32_t row = i;
+  pooling.width.divide(row);
+  dx += 2 * (i + std::int64_t{row} * pooling.columns.outputs);
+  const T value = g[i];
+  const int where = index[i];
+  const auto at = [&](int k) { return where == k ? value : T(0); };
+  put_pair(dx, at(0), at(1), accumulate);
+  put_pair(dx + pooling.columns.size, at(2), at(3), accumulate);
+}
+
+// --- mean
 
 /// A warp for each mean of a large window, else a thread.
 template <class T, int lanes>
@@ -126,19 +136,25 @@ __global__ void average_pool2d(Pooling pooling, const T* x, T* y) {
   const std::uint32_t i = (blockIdx.x * blockDim.x + threadIdx.x) / lanes;
   if (i >= pooling.elements) return;  // the whole warp
   const Element e = element_at(pooling, i);
-  const Range rows = window_at(pooling.rows, e.row), columns = window_at(pooling.columns, e.column);
-  const int lane = static_cast<int>(threadIdx.x % lanes), width = columns.end - columns.begin;
-  x += e.plane * pooling.in_plane() + columns.begin;
+  const Range down = window_at(pooling.rows, e.row), across = window_at(pooling.columns, e.column);
+  const Range rows = inside(pooling.rows, down), columns = inside(pooling.columns, across);
+  const int lane = static_cast<int>(threadIdx.x % lanes);
+  const int stride = pooling.columns.size, width = columns.count();
+  x += e.plane * pooling.in_plane() + rows.begin * stride + columns.begin;
+  const int count = rows.count() * width;
   T sum = 0;
   if constexpr (lanes == 1) {
-    for (int row = rows.begin; row < rows.end; ++row)
-      for (int column = 0; column < width; ++column) sum += x[row * pooling.columns.size + column];
+    for (int row = rows.begin; row < rows.end; ++row, x += stride)
+      for (int column = 0; column < width; ++column) sum += x[column];
+  } else if (width == stride) {  // whole rows
+    MP_UNROLL_BY(8)
+    for (int k = lane; k < count; k += lanes) sum += x[k];
+    sum = Line<lanes>::sum(sum);
   } else {
-    for (int k = lane; k < (rows.end - rows.begin) * width; k += lanes)
-      sum += x[(rows.begin + k / width) * pooling.columns.size + k % width];
+    for (int k = lane; k < count; k += lanes) sum += x[k / width * stride + k % width];
     sum = Line<lanes>::sum(sum);
   }
-  if (lane == 0) y[i] = sum / static_cast<T>(pooling.rows.counted(e.row) * pooling.columns.counted(e.column));
+  if (lane == 0) y[i] = sum / static_cast<T>(std::int64_t{down.count()} * across.count());
 }
 
 template <class T>
@@ -146,25 +162,21 @@ __global__ void average_pool2d_backward(Pooling pooling, const T* g, T* dx, bool
   const std::uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= pooling.elements) return;
   const Element e = element_at(pooling, i);
-  const Range rows = windows_over(pooling.rows, pooling.row_stride, e.row);
-  const Range columns = windows_over(pooling.columns, pooling.column_stride, e.column);
+  const Range rows = windows_over(pooling.rows, e.row), columns = windows_over(pooling.columns, e.column);
   g += e.plane * pooling.out_plane();
   T sum = 0;
   for (int row = rows.begin; row < rows.end; ++row)
     for (int column = columns.begin; column < columns.end; ++column)
       sum += g[row * pooling.columns.outputs + column] /
-             static_cast<T>(pooling.rows.counted(row) * pooling.columns.counted(column));
+             static_cast<T>(std::int64_t{window_at(pooling.rows, row).count()} *
+                            window_at(pooling.columns, column).count());
   put(dx[i], sum, accumulate);
 }
 
 // --- launchers
 
-Divider divider(std::int64_t divisor) {
-  return Divider(static_cast<std::uint32_t>(std::max<std::int64_t>(divisor, 1)));
-}
-
 void check_size(std::int64_t size) {
-  if (size >= std::int64_t{1} << 30)
+  if (size >= kTooMany)
     throw Error("pool2d: a plane has " + std::to_string(size) +
                 " elements, the CUDA kernels take less than 2^30; split the planes");
 }
@@ -177,15 +189,9 @@ void for_each_part(const Pool2dGeometry& g, std::int64_t height, std::int64_t wi
   check_size(g.rows.size * g.columns.size);
   check_size(g.rows.outputs * g.columns.outputs);
   if (height * width == 0) return;
-  Pooling pooling{g.rows,
-                  g.columns,
-                  divider(g.rows.stride),
-                  divider(g.columns.stride),
-                  divider(g.columns.kernel),
-                  divider(height),
-                  divider(width),
-                  0};
-  const std::int64_t most = std::max<std::int64_t>((std::int64_t{1} << 30) / (height * width * lanes), 1);
+  Pooling pooling{WindowAxis(g.rows), WindowAxis(g.columns), divider(g.columns.kernel),
+                  divider(height),    divider(width),        0};
+  const std::int64_t most = std::max<std::int64_t>(kTooMany / (height * width * lanes), 1);
   for (std::int64_t first = 0; first < g.planes; first += most) {
     pooling.elements = static_cast<std::uint32_t>(std::min(g.planes - first, most) * height * width);
     run(pooling, first);
@@ -213,12 +219,25 @@ void with_types(DType dtype, DType index_dtype, const F& f) {
   dtype == float32 ? with_index(float{}) : with_index(double{});
 }
 
+bool halves(const PoolAxis& axis) {
+  return axis.kernel == 2 && axis.stride == 2 && axis.padding == 0 && axis.size == 2 * axis.outputs;
+}
+/// Whether 2 x 2 windows tile the planes, of which the array begins at an even place.
+template <class T>
+bool halves(const Pool2dGeometry& g, const void* array) {
+  return halves(g.rows) && halves(g.columns) && are_aligned(2 * sizeof(T), array);
+}
+
 void max(DType dtype, const Pool2dGeometry& g, const void* x, void* y, DType index_dtype, void* index,
          Stream stream) {
   with_types(dtype, index_dtype, [&]<class T, class Index>(T, Index) {
+    const bool halving = halves<T>(g, x);
     for_each_output_part(g, 1, [&](const Pooling& pooling, std::int64_t first) {
       const std::int64_t out = first * pooling.out_plane();
-      launch_on(stream, max_pool2d<T, Index>, grid_of(pooling), kBlock, pooling,
+      auto* kernel = max_pool2d<T, Index>;
+      if constexpr (sizeof(Index) == 1)
+        if (halving) kernel = max_pool2d_halve<T>;
+      launch_on(stream, kernel, grid_of(pooling), kBlock, pooling,
                 static_cast<const T*>(x) + first * pooling.in_plane(), static_cast<T*>(y) + out,
                 index == nullptr ? nullptr : static_cast<Index*>(index) + out);
     });
@@ -228,11 +247,19 @@ void max(DType dtype, const Pool2dGeometry& g, const void* x, void* y, DType ind
 void max_scatter(DType dtype, const Pool2dGeometry& g, const void* dy, DType index_dtype, const void* index,
                  void* dx, int beta, Stream stream) {
   with_types(dtype, index_dtype, [&]<class T, class Index>(T, Index) {
-    for_each_input_part(g, [&](const Pooling& pooling, std::int64_t first) {
+    const auto launch_part = [&](auto* kernel, const Pooling& pooling, std::int64_t first) {
       const std::int64_t out = first * pooling.out_plane();
-      launch_on(stream, max_pool2d_scatter<T, Index>, grid_of(pooling), kBlock, pooling,
-                static_cast<const T*>(dy) + out, static_cast<const Index*>(index) + out,
-                static_cast<T*>(dx) + first * pooling.in_plane(), beta != 0);
+      launch_on(stream, kernel, grid_of(pooling), kBlock, pooling, static_cast<const T*>(dy) + out,
+                static_cast<const Index*>(index) + out, static_cast<T*>(dx) + first * pooling.in_plane(),
+                beta != 0);
+    };
+    if constexpr (sizeof(Index) == 1)
+      if (halves<T>(g, dx))
+        return for_each_output_part(g, 1, [&](const Pooling& pooling, std::int64_t first) {
+          launch_part(max_pool2d_scatter_halve<T>, pooling, first);
+        });
+    for_each_input_part(g, [&](const Pooling& pooling, std::int64_t first) {
+      launch_part(max_pool2d_scatter<T, Index>, pooling, first);
     });
   });
 }

@@ -4,7 +4,11 @@
 #include <limits>
 
 #include "compare.h"
+#include "engine/device/accelerator.h"
+#include "engine/tensor/tensor_impl.h"
 #include "gpus.h"
+#include "kernels/backend.h"
+#include "kernels/cuda/backend.h"
 
 namespace miniparallel::testing {
 namespace {
@@ -71,6 +75,33 @@ TEST_CASE("pooling and its gradients over awkward shapes, whatever the order of 
     manual_seed(1);
     compare_all(seed == 1 ? float64 : float32);
   }
+}
+
+TEST_CASE("2 x 2 pooling of views that begin at odd places, and gradients written there") {
+  const Gpus machine;
+  manual_seed(4);
+  for (const DType dtype : {float32, float64})
+    for (const Shape& shape : std::vector<Shape>{{2, 3, 4, 6}, {130, 2, 2, 2}, {1, 5, 10, 4}}) {
+      INFO("input ", to_string(shape));
+      const auto pool_rest = [&](const Tensors& in) {
+        return max_pool2d(in[0].slice(0, 1, shape.numel() + 1).reshape(shape), 2);
+      };
+      check_like_cpu(pool_rest, {random_leaf({shape.numel() + 1}, dtype)}, gpu);
+      const auto scatter_there = [&](Device device) {
+        const Tensor x = ones({shape.numel() + 1}, {.dtype = dtype, .device = device});
+        const Tensor g = arange(shape.numel() / 4, {.dtype = dtype, .device = device});
+        const Tensor index =
+            (arange(shape.numel() / 4) - arange(shape.numel() / 4) / 4 * 4).to(uint8).to(device);
+        const kernels::PoolAxis rows{shape[2], shape[2] / 2, 2, 2, 0},
+            columns{shape[3], shape[3] / 2, 2, 2, 0};
+        const kernels::Backend& backend = device.is_cuda() ? kernels::cuda_backend() : kernels::cpu_backend();
+        backend.pool2d.max_scatter(dtype, {shape[0] * shape[1], rows, columns}, raw(g), uint8, raw(index),
+                                   raw(x) + size_of(dtype), 1,
+                                   device.is_cuda() ? stream(device) : kernels::Stream{});
+        return x.cpu();
+      };
+      check_close(scatter_there(gpu), scatter_there(Device::cpu()));
+    }
 }
 
 TEST_CASE("the gradient of max_pool2d's gradient picks the same elements") {

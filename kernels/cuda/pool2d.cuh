@@ -1,0 +1,96 @@
+#pragma once
+
+#include "kernels/cuda/divider.cuh"
+#include "kernels/pool2d.h"
+
+#include <algorithm>
+#include <cstdint>
+
+namespace miniparallel::kernels::cuda {
+
+inline constexpr std::int64_t kTooMany = std::int64_t{1} << 30;  // elements of a plane
+
+inline Divider divider(std::int64_t divisor) {
+  return Divider(static_cast<std::uint32_t>(std::max<std::int64_t>(divisor, 1)));
+}
+
+/// PoolAxis in 32 bits, in which a GPU counts faster.
+struct WindowAxis {
+  int size, outputs, kernel, stride, padding;
+  Divider by_stride;
+
+  /// A stride past the array is that of a single window, whatever it is.
+  explicit WindowAxis(const PoolAxis& axis)
+      : size(static_cast<int>(axis.size)),
+        outputs(static_cast<int>(axis.outputs)),
+        kernel(static_cast<int>(axis.kernel)),
+        stride(static_cast<int>(std::min(axis.stride, kTooMany))),
+        padding(static_cast<int>(axis.padding)),
+        by_stride(divider(stride)) {}
+
+  /// First element of window i of a kernel.
+  MP_INLINE int start(int i) const { return i * stride - padding; }
+};
+
+/// From begin up to end.
+struct Range {
+  int begin, end;
+  MP_INLINE int count() const { return end - begin; }
+};
+
+/// [i from / to, (i + 1) from / to) with the bounds rounded outwards.
+MP_INLINE Range adaptive_range(int i, int from, int to) {
+  return {static_cast<int>(std::int64_t{i} * from / to),
+          static_cast<int>(((std::int64_t{i} + 1) * from + to - 1) / to)};
+}
+
+/// The elements of window i, padding included.
+MP_INLINE Range window_at(const WindowAxis& axis, int i) {
+  if (axis.kernel == 0) return adaptive_range(i, axis.size, axis.outputs);
+  return {axis.start(i), axis.start(i) + axis.kernel};
+}
+
+/// Those that are not padding.
+MP_INLINE Range inside(const WindowAxis& axis, const Range& window) {
+  return {window.begin > 0 ? window.begin : 0, window.end < axis.size ? window.end : axis.size};
+}
+
+/// The windows of a kernel that hold element i.
+MP_INLINE Range kernels_over(const WindowAxis& axis, int i) {
+  const auto from_start = static_cast<std::uint32_t>(i + axis.padding);  // the padding's start
+  std::uint32_t last = from_start, before = from_start - static_cast<std::uint32_t>(axis.kernel);
+  axis.by_stride.divide(last);
+  const bool has_before = from_start >= static_cast<std::uint32_t>(axis.kernel);
+  axis.by_stride.divide(before);
+  const int end = static_cast<int>(last) + 1;
+  return {has_before ? static_cast<int>(before) + 1 : 0, end < axis.outputs ? end : axis.outputs};
+}
+
+/// The windows that hold element i.
+MP_INLINE Range windows_over(const WindowAxis& axis, int i) {
+  return axis.kernel == 0 ? adaptive_range(i, axis.outputs, axis.size) : kernels_over(axis, i);
+}
+
+/// A pooling as kernels see it; `height` and `width` are those of the array whose elements they write.
+struct Pooling {
+  WindowAxis rows, columns;
+  Divider kernel_width, height, width;
+  std::uint32_t elements;
+
+  MP_INLINE std::int64_t in_plane() const { return std::int64_t{rows.size} * columns.size; }
+  MP_INLINE std::int64_t out_plane() const { return std::int64_t{rows.outputs} * columns.outputs; }
+};
+
+struct Element {
+  std::uint32_t plane;
+  int row, column;
+};
+
+MP_INLINE Element element_at(const Pooling& pooling, std::uint32_t index) {
+  Element e{index, 0, 0};
+  e.column = static_cast<int>(pooling.width.divide(e.plane));
+  e.row = static_cast<int>(pooling.height.divide(e.plane));
+  return e;
+}
+
+}  // namespace miniparallel::kernels::cuda
