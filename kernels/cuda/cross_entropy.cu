@@ -2,10 +2,10 @@
 
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/bad_index.cuh"
-#include "kernels/cuda/block_reduce.cuh"
 #include "kernels/cuda/line.cuh"
+#include "kernels/cuda/moments.cuh"
+#include "kernels/cuda/two_stage.cuh"
 #include "kernels/index_at.h"
-#include "kernels/reductions.h"
 
 namespace miniparallel::kernels::cuda {
 namespace {
@@ -40,23 +40,42 @@ __global__ void cross_entropy_losses(CrossEntropyArgs args, std::int64_t items, 
           : static_cast<T>((1 - args.smoothing) * static_cast<double>(loss) + args.smoothing * uniform);
 }
 
-/// One block: the sum of the losses and the number of items that count.
+/// The sum of the losses and the number of items that count.
 template <class T>
-__global__ void cross_entropy_result(CrossEntropyArgs args, std::int64_t items, const T* losses, T* result,
-                                     T* normalizer) {
-  double sum = 0, count = 0;
-  for (std::int64_t i = threadIdx.y; i < items; i += blockDim.y) {
-    sum += static_cast<double>(losses[i]);
-    count += index_at(args.target, args.target_dtype, i) == args.ignore_index ? 0 : 1;
+struct LossSums {
+  using Values = Sums;
+  CrossEntropyArgs args;
+  const T* losses;
+  T *result, *normalizer;
+
+  template <class Index>
+  __device__ Sums part_as(std::int64_t begin, std::int64_t end, std::int64_t step) const {
+    struct Loaded {
+      T loss;
+      Index target;
+    };
+    Sums sums = Values::initial();
+    for_each_in_batches<8>(
+        begin, end, step,
+        [&](std::int64_t i) {
+          return Loaded{losses[i], static_cast<const Index*>(args.target)[i]};
+        },
+        [&](const Loaded& of, std::int64_t) {
+          sums.add(of.loss, static_cast<std::int64_t>(of.target) == args.ignore_index ? T(0) : T(1));
+        });
+    return sums;
   }
-  const double total = combine_over_y<SumOf<double>>(sum);
-  __syncthreads();
-  const double counted = combine_over_y<SumOf<double>>(count);
-  if (threadIdx.y != 0) return;
-  const double factor = args.mean ? 1 / counted : 1;  // of no item: 0 * infinity, NaN
-  *result = static_cast<T>(total * factor);
-  *normalizer = static_cast<T>(factor);
-}
+  __device__ Sums part(std::int64_t, std::int64_t begin, std::int64_t end, std::int64_t step) const {
+    if (args.target_dtype == int64) return part_as<std::int64_t>(begin, end, step);
+    if (args.target_dtype == int32) return part_as<std::int32_t>(begin, end, step);
+    return part_as<std::uint8_t>(begin, end, step);
+  }
+  __device__ void store(std::int64_t, const Sums& total) const {
+    const double factor = args.mean ? 1 / total.second : 1;  // of no item: 0 * infinity, NaN
+    *result = static_cast<T>(total.first * factor);
+    *normalizer = static_cast<T>(factor);
+  }
+};
 
 template <class T, int lanes>
 __global__ void cross_entropy_backward(CrossEntropyArgs args, std::int64_t items, const T* g,
@@ -84,8 +103,9 @@ void forward_as(const CrossEntropyArgs& args, void* losses, void* statistics, vo
   launch_lines(stream, cross_entropy_losses<T, 32>, cross_entropy_losses<T, 1>, items, args.inner, args,
                items, static_cast<T*>(losses), static_cast<T*>(statistics), bad_index_word(stream.device));
   if (args.reduce)
-    launch_blocks(stream, cross_entropy_result<T>, dim3(1), dim3(1, kBlock), args, items,
-                  static_cast<const T*>(losses), static_cast<T*>(result), static_cast<T*>(normalizer));
+    reduce_in_two_stages(LossSums<T>{args, static_cast<const T*>(losses), static_cast<T*>(result),
+                                     static_cast<T*>(normalizer)},
+                         1, items, false, stream);
 }
 void forward(DType dtype, const CrossEntropyArgs& args, void* losses, void* statistics, void* result,
              void* normalizer, Stream stream) {

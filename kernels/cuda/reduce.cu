@@ -5,6 +5,7 @@
 #include "kernels/reductions.h"
 
 #include <array>
+#include <type_traits>
 
 namespace miniparallel::kernels::cuda {
 namespace {
@@ -72,8 +73,17 @@ struct Reduction {
     const Input* in = static_cast<const Input*>(args.in) + offset_of(args.kept, output);
     const Input center = args.center ? static_cast<const Input*>(args.center)[output] : Input{};
     Accumulator mine = initial();
-    for (std::int64_t r = begin; r < end; r += step)
-      mine = F::combine(mine, F::load(in[offset_of(args.reduced, r)], center, r));
+    const auto combine_at = [&]<int batch>(std::integral_constant<int, batch>, const auto& offset) {
+      for_each_in_batches<batch>(
+          begin, end, step, [&](std::int64_t r) { return in[offset(r)]; },
+          [&](Input x, std::int64_t r) { mine = F::combine(mine, F::load(x, center, r)); });
+    };
+    if (args.reduced.rank == 1)
+      combine_at(std::integral_constant < int, sizeof(Input) == 8 ? 4 : 8 > (),
+                 [stride = args.reduced.strides[0][0]](std::int64_t r) { return r * stride; });
+    else  // divisions take longer than loads
+      combine_at(std::integral_constant<int, 1>(),
+                 [&](std::int64_t r) { return offset_of(args.reduced, r); });
     return mine;
   }
   __device__ void store(std::int64_t output, const Accumulator& total) const {

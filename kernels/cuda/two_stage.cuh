@@ -11,9 +11,26 @@
 ///   Accumulator part(std::int64_t output, std::int64_t begin, std::int64_t end, std::int64_t step) const;
 ///   void store(std::int64_t output, const Accumulator& total) const;
 ///
-/// where `part` combines the elements begin, begin + step, ... below end.
+/// where `part` combines the elements begin, begin + step, ... below end, as for_each_in_batches gives them.
 
 namespace miniparallel::kernels::cuda {
+
+/// Calls use(load(i), i) for i = begin, begin + step, ... below end, in order. The loads of a batch are all
+/// under way before the first is used, those of a last one that is not full too: what a thread has in flight
+/// is what these kernels' speed depends on.
+template <int batch, class Load, class Use>
+__device__ void for_each_in_batches(std::int64_t begin, std::int64_t end, std::int64_t step, const Load& load,
+                                    const Use& use) {
+  for (; begin < end; begin += batch * step) {
+    decltype(load(begin)) loaded[batch] = {};
+    MP_UNROLL
+    for (int k = 0; k < batch; ++k)
+      if (begin + k * step < end) loaded[k] = load(begin + k * step);
+    MP_UNROLL
+    for (int k = 0; k < batch; ++k)
+      if (begin + k * step < end) use(loaded[k], begin + k * step);
+  }
+}
 
 template <class Reduction>
 using AccumulatorOf = typename Reduction::Values::Accumulator;
@@ -21,7 +38,8 @@ using AccumulatorOf = typename Reduction::Values::Accumulator;
 /// Stage 1: block (i, j) combines chunk j for outputs [i x, (i + 1) x). With one chunk the result is final,
 /// else it goes to partials (chunks, outputs).
 template <class Reduction>
-__global__ void reduce_chunks(Reduction reduction, TwoStagePlan plan, AccumulatorOf<Reduction>* partials) {
+__global__ void __launch_bounds__(kBlock, 4)
+    reduce_chunks(Reduction reduction, TwoStagePlan plan, AccumulatorOf<Reduction>* partials) {
   const std::int64_t output = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   auto mine = Reduction::Values::initial();
   if (output < plan.outputs) {
@@ -44,8 +62,10 @@ __global__ void reduce_partials(Reduction reduction, TwoStagePlan plan,
   const std::int64_t output = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   auto mine = Reduction::Values::initial();
   if (output < plan.outputs)
-    for (unsigned c = threadIdx.y; c < plan.chunks; c += blockDim.y)
-      mine = Reduction::Values::combine(mine, partials[c * plan.outputs + output]);
+    for_each_in_batches<4>(
+        threadIdx.y, plan.chunks, blockDim.y,
+        [&](std::int64_t chunk) { return partials[chunk * plan.outputs + output]; },
+        [&](const auto& partial, std::int64_t) { mine = Reduction::Values::combine(mine, partial); });
   const auto total = combine_over_y<typename Reduction::Values>(mine);
   if (threadIdx.y == 0 && output < plan.outputs) reduction.store(output, total);
 }

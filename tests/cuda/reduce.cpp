@@ -28,16 +28,55 @@ TEST_CASE("reductions of every dtype, over few elements and over so many that bl
       [](const Tensors& x) { return amax(x[0], {0}); }, [](const Tensors& x) { return amin(x[0], {0}); },
       [](const Tensors& x) { return amax(x[0]); },      [](const Tensors& x) { return amin(x[0]); },
       [](const Tensors& x) { return argmax(x[0], 1); }, [](const Tensors& x) { return argmax(x[0]); },
-      [](const Tensors& x) { return argmax(x[0], 0); },
+      [](const Tensors& x) { return argmax(x[0], 0); }, [](const Tensors& x) { return sum(x[0], {0}); },
   };
   for (const DType dtype : {float32, float64, int64, int32, uint8, boolean})
-    for (const Shape& shape : std::vector<Shape>{{1, 1}, {5, 7}, {2, 50'001}, {20'000, 3}}) {
+    for (const Shape& shape : std::vector<Shape>{{1, 1}, {5, 7}, {2, 50'001}, {20'000, 3}, {1'037, 45}}) {
       INFO("dtype ", dtype, ", shape ", to_string(shape));
       const Tensors x{numbers(shape, dtype)};
       for (const Function& reduction : reductions) check_like_cpu(reduction, x, gpu);
       if (is_floating(dtype) && shape.numel() > 1)
         check_like_cpu([](const Tensors& in) { return var(in[0]); }, x, gpu);
     }
+}
+
+TEST_CASE("sums over dimensions that do not lie together, whatever the order of blocks and threads") {
+  for (const DType dtype : {float32, float64})
+    for (const Shape& shape : std::vector<Shape>{{7, 5, 9}, {40, 33, 60}, {60, 2, 300}}) {
+      INFO("dtype ", dtype, ", shape ", to_string(shape));
+      Tensors first;
+      for (const std::uint64_t seed : {0u, 1u, 2u}) {
+        const Gpus machine(1, seed);
+        manual_seed(4);
+        const Tensors got = check_like_cpu(
+            [](const Tensors& x) {
+              return cat({sum(x[0], {0, 2}), sum(x[0], {0, 1})});
+            },
+            {randn(shape, {.dtype = dtype})}, gpu);
+        if (first.empty()) first = got;
+        CHECK(bit_equal(got, first));
+      }
+    }
+}
+
+TEST_CASE("cross_entropy of items that blocks share, whatever the order of blocks and threads") {
+  for (const DType dtype : {float32, float64})
+    for (const DType target_dtype : {int64, int32, uint8})
+      for (const std::int64_t items : {0, 1, 1000, 20'001}) {
+        INFO("dtype ", dtype, ", targets ", target_dtype, ", items ", items);
+        Tensors first;
+        for (const std::uint64_t seed : {0u, 1u}) {
+          const Gpus machine(1, seed);
+          manual_seed(5);
+          const Tensor targets = randint(0, 3, {items}).to(target_dtype);
+          const auto loss = [&](const Tensors& x) {
+            return cross_entropy(x[0], targets.to(x[0].device()), {.ignore_index = 2});
+          };
+          const Tensors got = check_like_cpu(loss, {random_leaf({items, 3}, dtype)}, gpu);
+          if (first.empty()) first = got;
+          if (items > 1) CHECK(bit_equal(got, first));
+        }
+      }
 }
 
 TEST_CASE("norms of gradients of every kind") {
