@@ -94,8 +94,19 @@ TEST_CASE("layer_norm over awkward shapes, long rows and views that are not alig
   const Gpus machine;
   manual_seed(4);
   for (const DType dtype : {float32, float64})
-    for (const Shape& shape : std::vector<Shape>{
-             {1, 1}, {3, 2}, {9, 31}, {1, 33}, {20, 100}, {2, 2047}, {3, 2048}, {2, 5001}, {0, 4}}) {
+    for (const Shape& shape : std::vector<Shape>{{1, 1},
+                                                 {3, 2},
+                                                 {9, 31},
+                                                 {1, 33},
+                                                 {20, 100},  // held in registers by a warp
+                                                 {17, 400},
+                                                 {9, 1024},
+                                                 {2, 2047},
+                                                 {3, 2048},  // by a block
+                                                 {2, 5000},
+                                                 {2, 5001},
+                                                 {2, 9000},  // by none
+                                                 {0, 4}}) {
       INFO("shape ", to_string(shape));
       const Shape width{shape[1]};
       const Tensors x{random_leaf(shape, dtype), random_leaf(width, dtype), random_leaf(width, dtype)};
@@ -106,6 +117,10 @@ TEST_CASE("layer_norm over awkward shapes, long rows and views that are not alig
         return layer_norm(in[0].slice(0, 1, in[0].size(0)), {in[0].size(-1)}, in[1]);
       };
       if (shape[0] > 1) check_like_cpu(rows_but_first, {x[0], x[1]}, gpu);
+      const auto at_odd_place = [&](const Tensors& in) {
+        return layer_norm(in[0].slice(0, 1, shape.numel() + 1).reshape(shape), {shape[1]}, in[1], in[2]);
+      };
+      check_like_cpu(twice(at_odd_place), {random_leaf({shape.numel() + 1}, dtype), x[1], x[2]}, gpu);
       const auto far_from_zero = [](const Tensors& in) { return layer_norm(in[0] + 100, {in[0].size(-1)}); };
       check_like_cpu(far_from_zero, {x[0]}, gpu);
     }
