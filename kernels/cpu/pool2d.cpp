@@ -17,6 +17,8 @@ HWY_BEFORE_NAMESPACE();
 namespace miniparallel::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
+namespace hn = hwy::HWY_NAMESPACE;
+
 constexpr std::int64_t kGrainElements = 32768;
 struct WindowRow;
 
@@ -120,25 +122,47 @@ HWY_ATTR void for_each_maximum(const Pool2dGeometry& g, const Index* index, cons
     }
 }
 
-/// Every element of dx is written once.
+/// Which elements of their windows four outputs come from, as numbers of T's size.
+template <class D>
+HWY_ATTR auto load_index(D, const std::uint8_t* index) {
+  const hn::Rebind<std::uint32_t, D> d32;
+  const auto where = hn::PromoteTo(d32, hn::LoadU(hn::Rebind<std::uint8_t, D>(), index));
+  if constexpr (sizeof(hn::TFromD<D>) == 4)
+    return where;
+  else
+    return hn::PromoteTo(hn::RebindToUnsigned<D>(), where);
+}
+
+/// Every element of dx is written once. Short vectors, as rows are often short; the compiler's own would be
+/// long ones, for the bytes.
+template <class T>
+HWY_ATTR void scatter_row_halving(std::int64_t width, const T* gradient, const std::uint8_t* index, T* upper,
+                                  T* lower) {
+  const hn::CappedTag<T, 4> d;
+  const hn::RebindToUnsigned<decltype(d)> bits;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t j = 0;
+  for (; j + lanes <= width; j += lanes) {
+    const auto value = hn::LoadU(d, gradient + j);
+    const auto where = load_index(d, index + j);
+    const auto at = [&](unsigned k) HWY_ATTR {
+      return hn::IfThenElseZero(hn::RebindMask(d, hn::Eq(where, hn::Set(bits, k))), value);
+    };
+    hn::StoreInterleaved2(at(0), at(1), d, upper + 2 * j);
+    hn::StoreInterleaved2(at(2), at(3), d, lower + 2 * j);
+  }
+  for (; j < width; ++j)
+    for (int k = 0; k < 4; ++k) (k < 2 ? upper : lower)[2 * j + k % 2] = index[j] == k ? gradient[j] : T(0);
+}
+
 template <class T>
 HWY_ATTR void scatter_plane_halving(const Pool2dGeometry& g, const T* dy, const std::uint8_t* index, T* dx) {
-  using Bits = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
   const std::int64_t width = g.columns.outputs, size = g.columns.size;
-  for (std::int64_t i = 0; i < g.rows.outputs; ++i)
-    for (int k = 0; k < 2; ++k) {
-      const T* gradient = dy + i * width;
-      const std::uint8_t* at = index + i * width;
-      T* out = dx + (2 * i + k) * size;
-      MP_IVDEP
-      for (std::int64_t j = 0; j < width; ++j) {
-        const Bits where = at[j];
-        const T value = gradient[j];
-        out[2 * j] = where == 2 * k ? value : T(0);
-        out[2 * j + 1] = where == 2 * k + 1 ? value : T(0);
-      }
-      for (std::int64_t column = 2 * width; column < size; ++column) out[column] = 0;
-    }
+  for (std::int64_t i = 0; i < g.rows.outputs; ++i) {
+    T *upper = dx + 2 * i * size, *lower = upper + size;
+    scatter_row_halving(width, dy + i * width, index + i * width, upper, lower);
+    for (std::int64_t column = 2 * width; column < size; ++column) upper[column] = lower[column] = 0;
+  }
   std::fill(dx + 2 * g.rows.outputs * size, dx + g.rows.size * size, T(0));
 }
 
