@@ -82,21 +82,26 @@ struct alignas(16) Tap {
   std::int64_t offset;
 };
 
-/// Position `index` of all images, image by image, for a group. One beyond the last reads nothing.
-MP_INLINE Position position_at(const Gather& gather, std::uint32_t index, std::uint32_t group) {
-  std::uint32_t image = index;
-  std::uint32_t i = gather.plane_positions.divide(image);
-  const int j = static_cast<int>(gather.row_positions.divide(i));
-  if (image >= gather.images) return {0, -1, kNowhere, kNowhere};
-  const int row = gather.rows.first + static_cast<int>(i) * gather.rows.step;
+/// Position (i, j) of an image, for a group.
+MP_INLINE Position position_of(const Gather& gather, std::uint32_t image, int i, int j, std::uint32_t group) {
+  const int row = gather.rows.first + i * gather.rows.step;
   const int column = gather.columns.first + j * gather.columns.step;
-  const int out_row = gather.rows.out_first + static_cast<int>(i) * gather.rows.out_step;
+  const int out_row = gather.rows.out_first + i * gather.rows.out_step;
   const int out_column = gather.columns.out_first + j * gather.columns.out_step;
   return {image * gather.source_image + group * (gather.channels * gather.source_plane) +
               row * gather.source_width + column,
           image * gather.out_image + group * (gather.filters * gather.out_plane) +
               out_row * gather.out_width + out_column,
           row, column};
+}
+
+/// Position `index` of all images, image by image, for a group. One beyond the last reads nothing.
+MP_INLINE Position position_at(const Gather& gather, std::uint32_t index, std::uint32_t group) {
+  std::uint32_t image = index;
+  std::uint32_t i = gather.plane_positions.divide(image);
+  const int j = static_cast<int>(gather.row_positions.divide(i));
+  if (image >= gather.images) return {0, -1, kNowhere, kNowhere};
+  return position_of(gather, image, static_cast<int>(i), j, group);
 }
 
 /// Tap `index` of all channels, channel by channel. One beyond the last reads nothing.
