@@ -46,9 +46,11 @@ Tensor MultiheadAttention::operator()(const Tensor& query, const Tensor& key, co
   if (query.is_same(key) && key.is_same(value)) {
     projected = linear(query, in_proj_weight, in_proj_bias).chunk(3, -1);  // one product instead of three
   } else {
-    for (int i = 0; const Tensor* x : {&query, &key, &value}) {
-      const Tensor bias = in_proj_bias.defined() ? in_proj_bias.narrow(0, i * width, width) : Tensor();
-      projected.push_back(linear(*x, in_proj_weight.narrow(0, i * width, width), bias));
+    const std::vector<Tensor> weights = in_proj_weight.chunk(3);
+    const std::vector<Tensor> biases =
+        in_proj_bias.defined() ? in_proj_bias.chunk(3) : std::vector<Tensor>(3);
+    for (std::size_t i = 0; const Tensor* x : {&query, &key, &value}) {
+      projected.push_back(linear(*x, weights[i], biases[i]));
       ++i;
     }
   }

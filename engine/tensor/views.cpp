@@ -9,16 +9,22 @@
 namespace miniparallel {
 namespace {
 
-/// The alias, recorded with `backward(g)` giving the gradient of the base.
-template <class F>
-Tensor record_view(const char* name, const Tensor& base, const Shape& shape, const Shape& strides,
-                   std::int64_t offset, F backward) {
+/// The alias, which follows the writes to `base`; no history yet.
+Tensor make_view(const Tensor& base, const Shape& shape, const Shape& strides, std::int64_t offset) {
   Tensor view = make_alias(base, shape, strides, offset);
   if (grad_enabled())
     view.impl()->base = base.impl()->base ? base.impl()->base : std::make_shared<const Tensor>(base);
   else
     view.impl()->untracked_view = true;  // holds no base: what nobody else holds can be overwritten
   view.impl()->view_version = base.version();
+  return view;
+}
+
+/// The alias, recorded with `backward(g)` giving the gradient of the base.
+template <class F>
+Tensor record_view(const char* name, const Tensor& base, const Shape& shape, const Shape& strides,
+                   std::int64_t offset, F backward) {
+  Tensor view = make_view(base, shape, strides, offset);
   if (recording(base))
     record(name, view, {base},
            [backward = std::move(backward)](Backward& b) { b.set(0, backward(b.take_grad())); });
@@ -238,27 +244,60 @@ Tensor Tensor::unsqueeze(int dim) const {
                      [from = shape()](const Tensor& g) { return g.reshape(from); });
 }
 
+namespace {
+
+/// The gradient of what was split along `dim` into parts of these shapes; nothing may have reached some.
+Tensor split_backward(Backward& b, const std::vector<Shape>& shapes, int dim, const TensorOptions& options) {
+  std::vector<Tensor> gradients;
+  for (std::size_t i = 0; i < shapes.size(); ++i) {
+    gradients.push_back(b.take_grad(static_cast<int>(i)));
+    if (!gradients.back().defined())
+      gradients.back() = zeros(Shape::filled(shapes[i].rank(), 1), options).expand(shapes[i]);
+  }
+  return gradients.size() == 1 ? gradients[0] : cat(gradients, dim);
+}
+
+/// Views of parts along `dim` that lie one after the other and cover it, as outputs of one node: the gradient
+/// of the whole is written once, however many there are.
+std::vector<Tensor> split_whole(const Tensor& whole, const std::vector<std::int64_t>& sizes, int dim) {
+  std::vector<Tensor> parts;
+  std::vector<Shape> shapes;
+  std::int64_t offset = offset_of(whole);
+  for (const std::int64_t size : sizes) {
+    shapes.push_back(whole.shape());
+    shapes.back()[dim] = size;
+    parts.push_back(make_view(whole, shapes.back(), whole.strides(), offset));
+    offset += size * whole.strides()[dim];
+  }
+  if (!parts.empty() && recording(whole))
+    record("split", parts, {whole},
+           [shapes = std::move(shapes), dim,
+            options = TensorOptions{.dtype = whole.dtype(), .device = whole.device()}](Backward& b) {
+             b.set(0, split_backward(b, shapes, dim, options));
+           });
+  return parts;
+}
+
+}  // namespace
+
 std::vector<Tensor> Tensor::split(const Shape& sizes, int dim) const {
   std::int64_t sum = 0;
-  for (const std::int64_t size : sizes) sum += size;
+  for (const std::int64_t size : sizes) {
+    check(size >= 0, "split: the sizes ", sizes, " have a negative one; each must be at least 0");
+    sum += size;
+  }
   check(sum == size(dim), "split: the sizes ", sizes, " do not sum to ", size(dim),
         ", the size of dimension ", dim, "; name the size of every part");
-  std::vector<Tensor> parts;
-  std::int64_t start = 0;
-  for (const std::int64_t size : sizes) {
-    parts.push_back(narrow(dim, start, size));
-    start += size;
-  }
-  return parts;
+  return split_whole(*this, {sizes.begin(), sizes.end()}, normalize_dim("split", dim, this->dim()));
 }
 
 std::vector<Tensor> Tensor::split(std::int64_t size, int dim) const {
   check(size >= 1, "split: the size of a part is ", size, "; it must be at least 1");
   const std::int64_t n = this->size(dim);
-  std::vector<Tensor> parts;
+  std::vector<std::int64_t> sizes;
   for (std::int64_t start = 0; start < n || start == 0; start += size)
-    parts.push_back(narrow(dim, start, std::min(size, n - start)));
-  return parts;
+    sizes.push_back(std::min(size, n - start));
+  return split_whole(*this, sizes, normalize_dim("split", dim, this->dim()));
 }
 
 std::vector<Tensor> Tensor::chunk(std::int64_t chunks, int dim) const {

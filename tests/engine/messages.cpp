@@ -152,6 +152,11 @@ const std::vector<Mistake> mistakes{
      "operand is stretched"},
     {"item", [] { (void)zeros({2}).item(); },
      "item: the tensor of shape [2] has 2 elements, not one; select one, or use to_vector()"},
+    {"split",
+     [] {
+       zeros({5}).split(Shape{6, -1});
+     },
+     "split: the sizes [6, -1] have a negative one; each must be at least 0"},
     {"chunk", [] { zeros({2}).chunk(0); }, "chunk: the number of chunks is 0; it must be at least 1"},
     {"set_grad",
      [] {
