@@ -1,6 +1,7 @@
 #include "kernels/elementwise.h"
 
 #include "kernels/cpu/backend.h"
+#include "kernels/cpu/copy.h"
 #include "kernels/cpu/map.h"
 #include "kernels/half.h"
 
@@ -66,11 +67,13 @@ void where_loop(const LoopArgs& args) {
 }
 
 template <class From, class To>
-void convert_loop(const LoopArgs& a) {
+constexpr Loop convert_loop = [](const LoopArgs& a) {
   To* y = a.output<To>();
   const From* x = a.input<From>(0);
   for (std::int64_t i = 0; i < a.n; ++i) y[i] = convert<To>(x[i]);
-}
+};
+template <class T>
+constexpr Loop convert_loop<T, T> = nullptr;  // a copy
 
 // Rows of a table: one loop per dtype, null where there is none. Order of the dtypes as in DType.
 using Row = DTypeRow;
@@ -161,6 +164,7 @@ void where(DType dtype, const ElementwiseArgs& args, Stream) {
   map(table().where[at(dtype)], args, {dtype, boolean, dtype, dtype});
 }
 void convert_or_copy(DType from, DType to, const ElementwiseArgs& args, Stream) {
+  if (from == to) return copy(size_of(from), args);
   map(table().convert[at(from)][at(to)], args, {to, from});
 }
 

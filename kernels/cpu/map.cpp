@@ -1,43 +1,15 @@
 #include "kernels/cpu/map.h"
 
+#include "kernels/cpu/copy.h"
 #include "kernels/cpu/parallel.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace miniparallel::kernels::cpu {
 namespace {
 
 constexpr std::int64_t kBlock = 1024;   // elements; four operands of 8 bytes stay in the L1 cache
 constexpr std::int64_t kGrain = 16384;  // elements per thread at least: some 10 us of memory traffic
-
-template <class T>
-void copy_strided(void* to, std::int64_t to_stride, const void* from, std::int64_t from_stride,
-                  std::int64_t n) {
-  T* target = static_cast<T*>(to);
-  const T* source = static_cast<const T*>(from);
-  if (from_stride == 0) {
-    const T value = *source;
-    for (std::int64_t i = 0; i < n; ++i) target[i * to_stride] = value;
-  } else {
-    for (std::int64_t i = 0; i < n; ++i) target[i * to_stride] = source[i * from_stride];
-  }
-}
-
-using Copy = void (*)(void*, std::int64_t, const void*, std::int64_t, std::int64_t);
-
-Copy copy_for(std::size_t bytes) {
-  switch (bytes) {
-    case 1:
-      return copy_strided<std::uint8_t>;
-    case 2:
-      return copy_strided<std::uint16_t>;
-    case 4:
-      return copy_strided<std::uint32_t>;
-    default:
-      return copy_strided<std::uint64_t>;
-  }
-}
 
 template <class T>
 void add_strided(void* to, std::int64_t stride, const void* from, std::int64_t n) {
@@ -109,7 +81,7 @@ class Walk {
         operands[k] = pointers[k] + done * stride_[k] * bytes_[k];
         if (k == 0 || stride_[k] == 1) continue;
         if (stride_[k] != 0 || done == 0)
-          copy_for(static_cast<std::size_t>(bytes_[k]))(blocks[k], 1, operands[k], stride_[k], length);
+          copy_row_for(static_cast<std::size_t>(bytes_[k]))(blocks[k], 1, operands[k], stride_[k], length);
         operands[k] = blocks[k];
       }
       std::byte* const output = operands[0];
@@ -117,7 +89,7 @@ class Walk {
       run(operands, length);
       if (direct_output) continue;
       if (!args_.accumulate)
-        copy_for(static_cast<std::size_t>(bytes_[0]))(output, stride_[0], blocks[0], 1, length);
+        copy_row_for(static_cast<std::size_t>(bytes_[0]))(output, stride_[0], blocks[0], 1, length);
       else if (dtype_[0] == float32)
         add_strided<float>(output, stride_[0], blocks[0], length);
       else
@@ -152,7 +124,7 @@ void map(Loop loop, const ElementwiseArgs& args, std::initializer_list<DType> dt
 void fill(DType dtype, const ElementwiseArgs& args, const void* value, Stream) {
   const Layout& layout = args.layout;
   const std::int64_t bytes = static_cast<std::int64_t>(size_of(dtype));
-  const Copy copy = copy_for(size_of(dtype));
+  const CopyRow copy = copy_row_for(size_of(dtype));
   const std::int64_t row = layout.rank == 0 ? 1 : layout.sizes[layout.rank - 1];
   const std::int64_t stride = layout.rank == 0 ? 1 : layout.strides[0][layout.rank - 1];
   parallel_for(layout.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {

@@ -33,7 +33,7 @@ struct ElementwiseLoops {
   std::array<DTypeRow, static_cast<int>(Binary::count)> binary, binary_backward[2];
   std::array<DTypeRow, static_cast<int>(Compare::count)> compare;
   DTypeRow where;
-  std::array<DTypeRow, 8> convert;  ///< [from][to]
+  std::array<DTypeRow, 8> convert;  ///< [from][to]; null where they are equal
 };
 
 /// Runs `loop` over the layout, in parallel. Operands that are not plain arrays go through blocks in the

@@ -13,9 +13,10 @@ struct Convert {
   MP_INLINE To operator()(From x) const { return kernels::convert<To>(x); }
 };
 template <class From, class To>
-void convert_to(const ElementwiseArgs& args, Stream stream) {
-  map<To, From>(Convert<From, To>{}, args, stream);
-}
+constexpr Map convert_to =
+    [](const ElementwiseArgs& args, Stream stream) { map<To, From>(Convert<From, To>{}, args, stream); };
+template <class T>
+constexpr Map convert_to<T, T> = nullptr;  // a copy
 
 template <class From>
 constexpr MapRow convert_from{convert_to<From, float>,        convert_to<From, double>,

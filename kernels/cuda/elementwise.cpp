@@ -24,8 +24,11 @@ const Elementwise& elementwise() {
                     Stream stream) { compare_maps[at(function)][at(dtype)](args, stream); },
       .where = [](DType dtype, const ElementwiseArgs& args,
                   Stream stream) { where_maps[at(dtype)](args, stream); },
-      .convert = [](DType from, DType to, const ElementwiseArgs& args,
-                    Stream stream) { convert_maps[at(from)][at(to)](args, stream); },
+      .convert =
+          [](DType from, DType to, const ElementwiseArgs& args, Stream stream) {
+            if (from == to) return copy(size_of(from), args, stream);
+            convert_maps[at(from)][at(to)](args, stream);
+          },
       .fill = fill,
       .sequence = sequence,
       .real_sequence = real_sequence};

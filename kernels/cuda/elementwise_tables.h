@@ -3,6 +3,7 @@
 #include "kernels/elementwise.h"
 
 #include <array>
+#include <cstddef>
 
 namespace miniparallel::kernels::cuda {
 
@@ -20,7 +21,10 @@ extern const MapTable<Binary> binary_maps;
 extern const std::array<MapTable<Binary>, 2> binary_backward_maps;  ///< by side
 extern const MapTable<Compare> compare_maps;
 extern const MapRow where_maps;
-extern const std::array<MapRow, 8> convert_maps;  ///< [from][to]
+extern const std::array<MapRow, 8> convert_maps;  ///< [from][to]; null where they are equal
+
+/// y = x, elements of `bytes` bytes.
+void copy(std::size_t bytes, const ElementwiseArgs& args, Stream stream);
 
 void fill(DType dtype, const ElementwiseArgs& args, const void* value, Stream stream);
 void sequence(const Sequence<std::int64_t>& values, std::int64_t* y, std::int64_t n, Stream stream);
