@@ -426,19 +426,6 @@ const Rows views{
     {"chunk", OP(x[0].chunk(3, 1)[2]), {real({2, 8})}, view_traits},
     {"split", OP(x[0].split(3, 1)[2]), {real({2, 8})}, view_traits},
     {"split: sizes", OP(x[0].split(Shape{1, 4, 3}, 1)[1]), {real({2, 8})}, view_traits},
-    {"split: all parts",
-     [](const std::vector<Tensor>& x) {
-       const std::vector<Tensor> parts = x[0].split(Shape{3, 0, 3, 2}, -1);
-       return parts[0] * parts[2] + parts[3].sum(1, true);
-     },
-     {real({2, 8})}},
-    {"chunk: one part", OP(x[0].chunk(1)[0] * x[0]), {m34}},
-    {"chunk: of a transpose",
-     [](const std::vector<Tensor>& x) {
-       const std::vector<Tensor> parts = x[0].t().chunk(3);
-       return parts[0] * parts[1];
-     },
-     {real({2, 6})}},
     {"contiguous", OP(x[0].t().contiguous()), {m34}, view_traits},
     {"clone", OP(x[0].clone()), {m34}, any_dtype | elementwise},
     {"to", OP(x[0].to(float32).to(float64)), {m34}, any_dtype | no_differences},
@@ -491,14 +478,6 @@ const Rows in_place{
        return y * y;
      },
      {m34, real({3, 1}), real({3})}},
-    {"mul_: to a chunk",
-     [](const std::vector<Tensor>& x) {
-       const Tensor y = x[0] * 2;
-       const std::vector<Tensor> parts = y.chunk(2, 1);
-       parts[0].mul_(x[1]);
-       return cat({y * y, parts[0] * parts[1]}, 1);
-     },
-     {m34, real({3, 1})}},
     {"copy_: to columns",
      [](const std::vector<Tensor>& x) {
        const Tensor y = x[0] * 2;
