@@ -9,11 +9,11 @@
 
 namespace miniparallel::kernels {
 
-/// One dimension of a pooling: outputs `outputs` windows over `size` elements.
+/// One dimension of a pooling: outputs `outputs` windows over `size` elements. Kernel 0, of both dimensions:
+/// adaptive, window i is [i size / outputs, (i + 1) size / outputs) with the bounds rounded outwards.
 struct PoolAxis {
   std::int64_t size, outputs;
-  std::int64_t kernel, stride, padding;  ///< kernel 0: adaptive, window i is [i size / outputs, (i + 1) size
-                                         ///< / outputs) with the bounds rounded outwards
+  std::int64_t kernel, stride, padding;
 
   /// First element of window i, before the array for a window that begins in the padding.
   MP_INLINE std::int64_t start(std::int64_t i) const {

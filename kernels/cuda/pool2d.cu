@@ -157,19 +157,25 @@ __global__ void average_pool2d(Pooling pooling, const T* x, T* y) {
   if (lane == 0) y[i] = sum / static_cast<T>(std::int64_t{down.count()} * across.count());
 }
 
-template <class T>
-__global__ void average_pool2d_backward(Pooling pooling, const T* g, T* dx, bool accumulate) {
+template <class T, bool adaptive>
+__global__ void __launch_bounds__(kBlock, 4)
+    average_pool2d_backward(Pooling pooling, const T* g, T* dx, bool accumulate) {
   const std::uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= pooling.elements) return;
   const Element e = element_at(pooling, i);
-  const Range rows = windows_over(pooling.rows, e.row), columns = windows_over(pooling.columns, e.column);
+  const auto windows = [](const WindowAxis& axis, int at) {
+    return adaptive ? adaptive_range(at, axis.outputs, axis.size) : kernels_over(axis, at);
+  };
+  const auto count = [](const WindowAxis& axis, int window) {
+    return adaptive ? window_at(axis, window).count() : axis.kernel;
+  };
+  const Range rows = windows(pooling.rows, e.row), columns = windows(pooling.columns, e.column);
   g += e.plane * pooling.out_plane();
   T sum = 0;
   for (int row = rows.begin; row < rows.end; ++row)
     for (int column = columns.begin; column < columns.end; ++column)
       sum += g[row * pooling.columns.outputs + column] /
-             static_cast<T>(std::int64_t{window_at(pooling.rows, row).count()} *
-                            window_at(pooling.columns, column).count());
+             static_cast<T>(std::int64_t{count(pooling.rows, row)} * count(pooling.columns, column));
   put(dx[i], sum, accumulate);
 }
 
@@ -295,9 +301,10 @@ void average(DType dtype, const Pool2dGeometry& g, const void* x, void* y, Strea
 
 template <class T>
 void average_backward_as(const Pool2dGeometry& g, const void* dy, void* dx, int beta, Stream stream) {
+  const bool adaptive = g.rows.kernel == 0;
   for_each_input_part(g, [&](const Pooling& pooling, std::int64_t first) {
-    launch_on(stream, average_pool2d_backward<T>, grid_of(pooling), kBlock, pooling,
-              static_cast<const T*>(dy) + first * pooling.out_plane(),
+    launch_on(stream, adaptive ? average_pool2d_backward<T, true> : average_pool2d_backward<T, false>,
+              grid_of(pooling), kBlock, pooling, static_cast<const T*>(dy) + first * pooling.out_plane(),
               static_cast<T*>(dx) + first * pooling.in_plane(), beta != 0);
   });
 }

@@ -38,10 +38,17 @@ struct Range {
   MP_INLINE int count() const { return end - begin; }
 };
 
-/// [i from / to, (i + 1) from / to) with the bounds rounded outwards.
+/// [i from / to, (i + 1) from / to) with the bounds rounded outwards, for i below `to`.
 MP_INLINE Range adaptive_range(int i, int from, int to) {
-  return {static_cast<int>(std::int64_t{i} * from / to),
-          static_cast<int>(((std::int64_t{i} + 1) * from + to - 1) / to)};
+  if (from == 1 || to == 1) return {0, from};
+  const auto range = [&](auto begin) {  // in as many bits as its numbers need: divisions are dear
+    using Wide = decltype(begin);
+    const auto step = static_cast<Wide>(from), divisor = static_cast<Wide>(to);
+    return Range{static_cast<int>(begin / divisor), static_cast<int>((begin + step + divisor - 1) / divisor)};
+  };
+  const bool fits = (static_cast<std::uint64_t>(from) + 1) * static_cast<std::uint64_t>(to) < (1ull << 32);
+  if (fits) return range(static_cast<std::uint32_t>(i) * static_cast<std::uint32_t>(from));
+  return range(static_cast<std::uint64_t>(i) * static_cast<std::uint64_t>(from));
 }
 
 /// The elements of window i, padding included.
@@ -64,11 +71,6 @@ MP_INLINE Range kernels_over(const WindowAxis& axis, int i) {
   axis.by_stride.divide(before);
   const int end = static_cast<int>(last) + 1;
   return {has_before ? static_cast<int>(before) + 1 : 0, end < axis.outputs ? end : axis.outputs};
-}
-
-/// The windows that hold element i.
-MP_INLINE Range windows_over(const WindowAxis& axis, int i) {
-  return axis.kernel == 0 ? adaptive_range(i, axis.outputs, axis.size) : kernels_over(axis, i);
 }
 
 /// A pooling as kernels see it; `height` and `width` are those of the array whose elements they write.
