@@ -71,7 +71,7 @@ __global__ void layer_normalize(std::int64_t rows, std::int64_t width, const T* 
 }
 
 template <class T, int packs>
-__global__ void __launch_bounds__(kBlock, packs == kFewPacks ? 6 : 3)
+__global__ void __launch_bounds__(kBlock, packs == kFewPacks ? 4 : 3)
     layer_normalize_held(std::int64_t rows, std::int64_t width, const T* x, const T* weight, const T* bias,
                          double eps, T* y, T* mean, T* inv_std) {
   constexpr int pack = kPack<T>;
