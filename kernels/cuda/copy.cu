@@ -14,14 +14,26 @@ struct Identity {
 
 // --- kernels
 
+/// Words that a thread of `copy_words` has on their way at once.
+template <class Word>
+inline constexpr std::uint32_t kBatch = sizeof(Word) < 4 ? 4 : 16 / sizeof(Word);
+
 /// Any layout, word by word in the order of the output.
 template <class Word>
 __global__ void copy_words(std::uint32_t n, Offsets<2> layout, Word* y, const Word* x) {
   const std::uint32_t step = gridDim.x * blockDim.x;
-  for (std::uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
-    std::uint32_t offsets[2] = {};
-    layout.locate(i, offsets);
-    y[offsets[0]] = x[offsets[1]];
+  for (std::uint32_t first = blockIdx.x * blockDim.x + threadIdx.x; first < n; first += kBatch<Word> * step) {
+    Word words[kBatch<Word>];
+    std::uint32_t offsets[kBatch<Word>][2] = {};
+    MP_UNROLL
+    for (std::uint32_t k = 0; k < kBatch<Word>; ++k) {
+      if (first + k * step >= n) break;
+      layout.locate(first + k * step, offsets[k]);
+      words[k] = x[offsets[k][1]];
+    }
+    MP_UNROLL
+    for (std::uint32_t k = 0; k < kBatch<Word>; ++k)
+      if (first + k * step < n) y[offsets[k][0]] = words[k];
   }
 }
 
@@ -110,8 +122,8 @@ void copy_as(const CopyPlan& plan, Stream stream) {
         layout.sizes[layout.rank - 1] >= kSmallestMatrix)
       return launch_transposed<Word>(part, plan.across, stream);
     const std::int64_t n = layout.numel();
-    launch_on(stream, copy_words<Word>, grid_for(n, stream.device), kBlock, static_cast<std::uint32_t>(n),
-              Offsets<2>(layout), static_cast<Word*>(part.operands[0]),
+    launch_on(stream, copy_words<Word>, grid_for((n + kBatch<Word> - 1) / kBatch<Word>, stream.device),
+              kBlock, static_cast<std::uint32_t>(n), Offsets<2>(layout), static_cast<Word*>(part.operands[0]),
               static_cast<const Word*>(part.operands[1]));
   });
 }

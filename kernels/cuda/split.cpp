@@ -1,5 +1,7 @@
 #include "kernels/cuda/split.h"
 
+#include "kernels/cuda/pack.cuh"
+
 #include <algorithm>
 #include <cstdint>
 
@@ -42,6 +44,19 @@ void for_each_small_part(const ElementwiseArgs& args, std::initializer_list<std:
                        middle * layout.strides[k][widest] * static_cast<std::int64_t>(bytes.begin()[k]);
   for_each_small_part(low, bytes, run);
   for_each_small_part(high, bytes, run);
+}
+
+bool has_rows_of_packs(const ElementwiseArgs& args, int pack, std::size_t bytes) {
+  const Layout& layout = args.layout;
+  const int last = layout.rank - 1;
+  if (last < 0 || layout.strides[0][last] != 1 || layout.sizes[last] % pack != 0) return false;
+  for (int k = 0; k < layout.operands; ++k) {
+    if (layout.strides[k][last] != 1) continue;
+    if (!are_aligned(static_cast<std::uintptr_t>(pack) * bytes, args.operands[k])) return false;
+    for (int d = 0; d < last; ++d)
+      if (layout.strides[k][d] % pack != 0) return false;
+  }
+  return true;
 }
 
 }  // namespace miniparallel::kernels::cuda

@@ -14,4 +14,8 @@ namespace miniparallel::kernels::cuda {
 void for_each_small_part(const ElementwiseArgs& args, std::initializer_list<std::size_t> bytes,
                          const std::function<void(const ElementwiseArgs&)>& run);
 
+/// Whether the call can be done in packs along its last dimension, elements of `bytes` bytes: the output is
+/// contiguous there, whole packs make up a row, and what is contiguous lies at multiples of a pack.
+bool has_rows_of_packs(const ElementwiseArgs& args, int pack, std::size_t bytes);
+
 }  // namespace miniparallel::kernels::cuda

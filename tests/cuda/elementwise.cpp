@@ -39,6 +39,10 @@ const std::vector<Case>& cases() {
       {"transposed", {13, 17}, {{17, 1}, {1, 13}}},
       {"broadcast", {5, 6, 7}, {{42, 7, 1}, {0, 1, 6}, {7, 0, 1}, {0, 0, 0}}},
       {"gaps", {11, 3}, {{8, 2}, {6, 1}}},
+      {"rows of packs", {5, 2, 8}, {{40, 8, 1}, {12, 60, 1}, {0, 0, 1}, {1, 5, 0}}},
+      {"rows of packs, one across", {6, 8}, {{8, 1}, {1, 6}}},
+      {"rows between packs", {6, 8}, {{9, 1}, {8, 1}}},
+      {"rows that begin between packs", {6, 8}, {{8, 1}, {12, 1}}, 1},
   };
   return list;
 }
