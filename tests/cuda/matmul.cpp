@@ -93,7 +93,10 @@ TEST_CASE("products with an activation: one call where cuBLASLt has it, else a p
             product(x);
             const auto call = simulator::counters() - before;
             const bool keeps = records && activation == Activation::gelu_tanh;
-            const std::int64_t passes = inner == 0 ? 1 + with_bias : keeps && columns % 8 != 0 ? 1 : 0;
+            const bool inexact = dtype == float64 && activation == Activation::gelu_tanh;
+            const std::int64_t passes = inner == 0                               ? 1 + with_bias
+                                        : inexact || (keeps && columns % 8 != 0) ? 1
+                                                                                 : 0;
             CHECK(call.library_calls == 1);
             CHECK(call.kernels == passes);
           }
