@@ -15,7 +15,7 @@ namespace miniparallel::kernels::cuda {
 namespace {
 
 constexpr std::int64_t kLongRow = 2048;       // elements
-constexpr int kFewPacks = 2, kManyPacks = 8;  // of a row that a thread holds
+constexpr int kFewPacks = 2, kManyPacks = 8;  // of a row that one of its threads holds
 
 /// The rows of a matrix, seen from one thread of the row's.
 struct Row {
@@ -27,12 +27,13 @@ struct Row {
   }
 };
 
-/// Calls f(p, i) for the packs that the thread holds: its p-th begins at element i of the row.
-template <class T, int packs, class F>
+/// Calls f(p, i) for the packs that the thread holds: its p-th begins at element i of the row, which has
+/// `lanes` threads.
+template <class T, int lanes, int packs, class F>
 __device__ void for_each_pack(std::int64_t width, const F& f) {
   MP_UNROLL
   for (int p = 0; p < packs; ++p) {
-    const int i = (p * static_cast<int>(blockDim.x) + static_cast<int>(threadIdx.x)) * kPack<T>;
+    const int i = (p * lanes + static_cast<int>(threadIdx.x)) * kPack<T>;
     if (i < static_cast<int>(width)) f(p, i);
   }
 }
@@ -70,7 +71,7 @@ __global__ void layer_normalize(std::int64_t rows, std::int64_t width, const T* 
   inv_std[row.index] = scale;
 }
 
-template <class T, int packs>
+template <class T, int lanes, int packs>
 __global__ void __launch_bounds__(kBlock, packs == kFewPacks ? 4 : 3)
     layer_normalize_held(std::int64_t rows, std::int64_t width, const T* x, const T* weight, const T* bias,
                          double eps, T* y, T* mean, T* inv_std) {
@@ -79,20 +80,20 @@ __global__ void __launch_bounds__(kBlock, packs == kFewPacks ? 4 : 3)
   if (row.index >= rows) return;
   const T origin = x[row.start];
   Values<T> held[packs];
-  for_each_pack<T, packs>(width, [&](int p, int i) { held[p] = pack_at<pack>(x, row.start + i); });
+  for_each_pack<T, lanes, packs>(width, [&](int p, int i) { held[p] = pack_at<pack>(x, row.start + i); });
   T sum = 0;
-  for_each_pack<T, packs>(width, [&](int p, int) {
+  for_each_pack<T, lanes, packs>(width, [&](int p, int) {
     for (const T& value : held[p].at) sum += value - origin;
   });
   const double shift = combine_over_x<SumOf<double>>(static_cast<double>(sum)) / static_cast<double>(width);
   const T center = static_cast<T>(static_cast<double>(origin) + shift);
   T squares = 0;
-  for_each_pack<T, packs>(width, [&](int p, int) {
+  for_each_pack<T, lanes, packs>(width, [&](int p, int) {
     for (T& value : held[p].at) value -= center, squares += value * value;
   });
   const double deviations = combine_over_x<SumOf<double>>(static_cast<double>(squares));
   const T scale = static_cast<T>(1 / math::sqrt(deviations / static_cast<double>(width) + eps));
-  for_each_pack<T, packs>(width, [&](int p, int i) {
+  for_each_pack<T, lanes, packs>(width, [&](int p, int i) {
     const Values<T> factor = values_or(weight, i, T(1)), offset = values_or(bias, i, T(0));
     for (int k = 0; k < pack; ++k) held[p].at[k] = held[p].at[k] * scale * factor.at[k] + offset.at[k];
     pack_at<pack>(y, row.start + i) = held[p];
@@ -126,7 +127,7 @@ __global__ void layer_gradient(std::int64_t rows, std::int64_t width, const T* g
   }
 }
 
-template <class T, int packs>
+template <class T, int lanes, int packs>
 __global__ void __launch_bounds__(kBlock, packs == kFewPacks ? 4 : 2)
     layer_gradient_held(std::int64_t rows, std::int64_t width, const T* g, const T* x, const T* mean,
                         const T* inv_std, const T* weight, T* dx, int beta) {
@@ -134,13 +135,13 @@ __global__ void __launch_bounds__(kBlock, packs == kFewPacks ? 4 : 2)
   const Row row = Row::mine(width);
   if (row.index >= rows) return;
   Values<T> gradient[packs], in[packs];
-  for_each_pack<T, packs>(width, [&](int p, int i) {
+  for_each_pack<T, lanes, packs>(width, [&](int p, int i) {
     gradient[p] = pack_at<pack>(g, row.start + i);
     in[p] = pack_at<pack>(x, row.start + i);
   });
   const T center = mean[row.index], scale = inv_std[row.index];
   T of_gradient = 0, of_product = 0;
-  for_each_pack<T, packs>(width, [&](int p, int i) {
+  for_each_pack<T, lanes, packs>(width, [&](int p, int i) {
     const Values<T> factor = values_or(weight, i, T(1));
     for (int k = 0; k < pack; ++k) {
       T &weighted = gradient[p].at[k], &centered = in[p].at[k];
@@ -151,7 +152,7 @@ __global__ void __launch_bounds__(kBlock, packs == kFewPacks ? 4 : 2)
   const Sums sums = combine_over_x<Sums>({static_cast<double>(of_gradient), static_cast<double>(of_product)});
   const T shift = static_cast<T>(sums.first / static_cast<double>(width));
   const T slope = static_cast<T>(sums.second / static_cast<double>(width)) * scale * scale;
-  for_each_pack<T, packs>(width, [&](int p, int i) {
+  for_each_pack<T, lanes, packs>(width, [&](int p, int i) {
     Values<T> result;
     if (beta != 0) result = pack_at<pack>(dx, row.start + i);
     for (int k = 0; k < pack; ++k) {
@@ -205,18 +206,19 @@ void launch_rows(Stream stream, void (*kernel)(std::int64_t, std::int64_t, Param
                 width, arguments...);
 }
 
-/// Starts the kernel that suits the rows' width and where their arrays lie: the first, whose threads hold few
-/// packs, the second, that holds many, or the third, for any rows.
+/// Starts the kernel that suits the rows' width and where their arrays lie: one whose rows are held by a warp
+/// in few packs or in many, or by a block, or the one for any rows.
 template <class T, class... Parameters, class... Arguments>
 void launch_rows(Stream stream, void (*few)(std::int64_t, std::int64_t, Parameters...),
                  void (*many)(std::int64_t, std::int64_t, Parameters...),
+                 void (*block)(std::int64_t, std::int64_t, Parameters...),
                  void (*any)(std::int64_t, std::int64_t, Parameters...), bool aligned, std::int64_t rows,
                  std::int64_t width, const Arguments&... arguments) {
-  const std::int64_t packs = (width + kPack<T> - 1) / kPack<T>;
+  const std::int64_t packs = width / kPack<T>;
   const bool held = aligned && width > 0 && width % kPack<T> == 0 && packs <= kManyPacks * kBlock;
-  if (!held) return launch_rows(stream, any, width < kLongRow ? 32 : kBlock, rows, width, arguments...);
-  const unsigned lanes = packs <= kManyPacks * 32 ? 32 : kBlock;
-  launch_rows(stream, packs <= kFewPacks * lanes ? few : many, lanes, rows, width, arguments...);
+  const bool by_warp = held ? packs <= kManyPacks * 32 : width < kLongRow;
+  auto* const kernel = !held ? any : !by_warp ? block : packs <= kFewPacks * 32 ? few : many;
+  launch_rows(stream, kernel, by_warp ? 32 : kBlock, rows, width, arguments...);
 }
 
 }  // namespace
@@ -224,10 +226,10 @@ void launch_rows(Stream stream, void (*few)(std::int64_t, std::int64_t, Paramete
 void layer_forward(DType dtype, std::int64_t rows, std::int64_t width, const void* x, const void* weight,
                    const void* bias, double eps, void* y, void* mean, void* inv_std, Stream stream) {
   with_type(dtype, [&]<class T>(T) {
-    launch_rows<T>(stream, layer_normalize_held<T, kFewPacks>, layer_normalize_held<T, kManyPacks>,
-                   layer_normalize<T>, are_aligned(16, in<T>(x), in<T>(weight), in<T>(bias), out<T>(y)), rows,
-                   width, in<T>(x), in<T>(weight), in<T>(bias), eps, out<T>(y), out<T>(mean),
-                   out<T>(inv_std));
+    launch_rows<T>(stream, layer_normalize_held<T, 32, kFewPacks>, layer_normalize_held<T, 32, kManyPacks>,
+                   layer_normalize_held<T, kBlock, kManyPacks>, layer_normalize<T>,
+                   are_aligned(16, in<T>(x), in<T>(weight), in<T>(bias), out<T>(y)), rows, width, in<T>(x),
+                   in<T>(weight), in<T>(bias), eps, out<T>(y), out<T>(mean), out<T>(inv_std));
   });
 }
 
@@ -235,9 +237,10 @@ void layer_data_gradient(DType dtype, std::int64_t rows, std::int64_t width, con
                          const void* mean, const void* inv_std, const void* weight, void* dx, int beta,
                          Stream stream) {
   with_type(dtype, [&]<class T>(T) {
-    launch_rows<T>(stream, layer_gradient_held<T, kFewPacks>, layer_gradient_held<T, kManyPacks>,
-                   layer_gradient<T>, are_aligned(16, in<T>(g), in<T>(x), in<T>(weight), out<T>(dx)), rows,
-                   width, in<T>(g), in<T>(x), in<T>(mean), in<T>(inv_std), in<T>(weight), out<T>(dx), beta);
+    launch_rows<T>(stream, layer_gradient_held<T, 32, kFewPacks>, layer_gradient_held<T, 32, kManyPacks>,
+                   layer_gradient_held<T, kBlock, kManyPacks>, layer_gradient<T>,
+                   are_aligned(16, in<T>(g), in<T>(x), in<T>(weight), out<T>(dx)), rows, width, in<T>(g),
+                   in<T>(x), in<T>(mean), in<T>(inv_std), in<T>(weight), out<T>(dx), beta);
   });
 }
 
