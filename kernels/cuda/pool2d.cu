@@ -158,8 +158,7 @@ __global__ void average_pool2d(Pooling pooling, const T* x, T* y) {
 }
 
 template <class T, bool adaptive>
-__global__ void __launch_bounds__(kBlock, 4)
-    average_pool2d_backward(Pooling pooling, const T* g, T* dx, bool accumulate) {
+__global__ void average_pool2d_backward(Pooling pooling, const T* g, T* dx, bool accumulate) {
   const std::uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= pooling.elements) return;
   const Element e = element_at(pooling, i);

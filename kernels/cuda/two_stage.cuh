@@ -38,7 +38,7 @@ using AccumulatorOf = typename Reduction::Values::Accumulator;
 /// Stage 1: block (i, j) combines chunk j for outputs [i x, (i + 1) x). With one chunk the result is final,
 /// else it goes to partials (chunks, outputs).
 template <class Reduction>
-__global__ void __launch_bounds__(kBlock, 4)
+__global__ void __launch_bounds__(kBlock, sizeof(AccumulatorOf<Reduction>) > 16 ? 3 : 4)
     reduce_chunks(Reduction reduction, TwoStagePlan plan, AccumulatorOf<Reduction>* partials) {
   const std::int64_t output = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   auto mine = Reduction::Values::initial();
