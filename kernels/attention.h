@@ -1,34 +1,48 @@
 #pragma once
 
 #include <miniparallel/dtype.h>
+#include <miniparallel/shape.h>
 
-#include "kernels/layout.h"
 #include "kernels/stream.h"
 
 namespace miniparallel::kernels {
 
-/// softmax(q k^T scale + mask) v for a batch of matrices q (n, e), k (m, e), v (m, ev), whose rows are plain
-/// arrays. Results and gradients are row-major without gaps.
+/// A batch of matrices whose rows are plain arrays.
+struct MatrixBatch {
+  void* data = nullptr;
+  std::int64_t stride = 0;            ///< from row to row
+  std::int64_t steps[kMaxRank] = {};  ///< from matrix to matrix, by dimension of the batch
+};
+
+/// out = softmax(q k^T scale + mask) v for a batch of matrices q (n, e), k (m, e) and v (m, ev).
 struct AttentionArgs {
   std::int64_t n = 0, m = 0, e = 0, ev = 0;
-  Layout batch;  ///< steps from one matrix to the next, of q, k, v and mask
-  const void *q = nullptr, *k = nullptr, *v = nullptr;
-  std::int64_t q_stride = 0, k_stride = 0, v_stride = 0;  ///< from row to row
+  int batch_rank = 0;
+  std::int64_t batch[kMaxRank] = {};  ///< its sizes
+  std::int64_t matrices = 1;          ///< their product
+  MatrixBatch q, k, v;
+  MatrixBatch out;             ///< written by `forward`, read by `backward`, as is
+  void* log_sums = nullptr;    ///< (batch, n): of each row's exponentials, in a base of the backend's choice
   const void* mask = nullptr;  ///< null for none; bool (true takes part), or of the dtype and added
   bool mask_is_bool = false;
-  std::int64_t mask_strides[2] = {};  ///< of its rows and columns
-  bool causal = false;                ///< row i sees columns up to i
+  std::int64_t mask_strides[2] = {};       ///< of its rows and columns
+  std::int64_t mask_steps[kMaxRank] = {};  ///< from matrix to matrix
+  bool causal = false;                     ///< row i sees columns up to i
   double scale = 1;
+};
+
+struct AttentionGradients {
+  MatrixBatch g;                 ///< the gradient of `out`
+  MatrixBatch dq, dk, dv;        ///< written
+  void* row_products = nullptr;  ///< (batch, n), memory for the sums of out * g by row
 };
 
 /// float32 and float64. Memory beside the arguments: a block of rows of the scores per thread, never n x m. A
 /// row that sees nothing gives zeros.
 struct Attention {
-  /// `log_sums`: (batch, n), kept for `backward`.
-  void (*forward)(DType dtype, const AttentionArgs& args, void* out, void* log_sums, Stream stream);
-  /// The gradients of q, k and v from `g`, that of `out`.
-  void (*backward)(DType dtype, const AttentionArgs& args, const void* out, const void* log_sums,
-                   const void* g, void* dq, void* dk, void* dv, Stream stream);
+  void (*forward)(DType dtype, const AttentionArgs& args, Stream stream);
+  void (*backward)(DType dtype, const AttentionArgs& args, const AttentionGradients& gradients,
+                   Stream stream);
 };
 
 }  // namespace miniparallel::kernels

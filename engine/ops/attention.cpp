@@ -1,6 +1,8 @@
 #include "engine/ops/common.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace miniparallel {
 namespace {
@@ -64,49 +66,80 @@ Tensor with_plain_rows(const Tensor& x) {
   return plain && x.strides()[x.dim() - 2] >= x.size(-1) ? x : x.contiguous();
 }
 
+kernels::MatrixBatch matrices_of(const Tensor& x) {
+  kernels::MatrixBatch batch{.data = raw(x), .stride = x.strides()[x.dim() - 2]};
+  std::copy_n(x.strides().begin(), x.dim() - 2, batch.steps);
+  return batch;
+}
+
+/// A tensor of rows of `width`, not initialised, that lie in the order in which those of `like` do: with
+/// heads side by side where `like` is a view of such.
+Tensor make_ordered_like(const Tensor& like, std::int64_t width) {
+  Shape shape = like.shape(), strides = shape;
+  shape[shape.rank() - 1] = width;
+  Shape order;  // of the dimensions, outermost first; those that repeat stay outside
+  for (int d = 0; d < shape.rank(); ++d) order.push_back(d);
+  const auto step = [&](std::int64_t d) {
+    const std::int64_t stride = like.strides()[static_cast<int>(d)];
+    return stride == 0 ? std::numeric_limits<std::int64_t>::max() : stride;
+  };
+  std::stable_sort(order.begin(), order.end() - 1,
+                   [&](std::int64_t a, std::int64_t b) { return step(a) > step(b); });
+  std::int64_t stride = 1;
+  for (int i = shape.rank() - 1; i >= 0; --i) {
+    const int d = static_cast<int>(order[i]);
+    strides[d] = stride;
+    stride *= std::max<std::int64_t>(shape[d], 1);
+  }
+  return make_alias(make_tensor(shape, like.dtype(), like.device()), shape, strides, 0);
+}
+
 /// q, k, v with the same leading dimensions and plain rows; the mask seen with the shape of the scores.
 struct Operands {
   Tensor q, k, v;
   Scoring scoring;
 
-  kernels::AttentionArgs args() const {
-    const auto step = [](const Tensor& x) { return Shape(x.strides().begin(), x.strides().end() - 2); };
+  kernels::AttentionArgs args(const Tensor& out, const Tensor& log_sums) const {
     kernels::AttentionArgs args;
     args.n = q.size(-2);
     args.m = k.size(-2);
     args.e = q.size(-1);
     args.ev = v.size(-1);
-    args.q = raw(q);
-    args.k = raw(k);
-    args.v = raw(v);
-    args.q_stride = q.strides()[q.dim() - 2];
-    args.k_stride = k.strides()[k.dim() - 2];
-    args.v_stride = v.strides()[v.dim() - 2];
+    const Shape batch = leading(q);
+    args.batch_rank = batch.rank();
+    std::copy(batch.begin(), batch.end(), args.batch);
+    args.matrices = batch.numel();
+    args.q = matrices_of(q);
+    args.k = matrices_of(k);
+    args.v = matrices_of(v);
+    args.out = matrices_of(out);
+    args.log_sums = raw(log_sums);
     args.causal = scoring.causal;
     args.scale = scoring.scale;
-    Shape mask_step = Shape::filled(q.dim() - 2, 0);
-    if (scoring.mask.defined()) {
-      const Shape strides = broadcast_strides(scoring.mask, with_matrix(leading(q), args.n, args.m));
-      mask_step = Shape(strides.begin(), strides.end() - 2);
-      args.mask = raw(scoring.mask);
-      args.mask_is_bool = scoring.mask.dtype() == boolean;
-      args.mask_strides[0] = strides[q.dim() - 2];
-      args.mask_strides[1] = strides[q.dim() - 1];
-    }
-    args.batch = kernels::make_layout(leading(q), {step(q), step(k), step(v), mask_step});
+    if (!scoring.mask.defined()) return args;
+    args.mask = raw(scoring.mask);
+    args.mask_is_bool = scoring.mask.dtype() == boolean;
+    const Shape strides = broadcast_strides(scoring.mask, with_matrix(batch, args.n, args.m));
+    std::copy_n(strides.begin(), batch.rank(), args.mask_steps);
+    std::copy_n(strides.end() - 2, 2, args.mask_strides);
     return args;
   }
 };
 
 void fused_backward(Backward& b, const Operands& in, const Tensor& out, const Tensor& log_sums) {
-  const Tensor g = b.grad().contiguous();
-  const auto gradient = [](const Tensor& x) { return make_tensor(x.shape(), x.dtype(), x.device()); };
-  const Tensor dq = gradient(in.q), dk = gradient(in.k), dv = gradient(in.v);
-  backend(g).attention.backward(g.dtype(), in.args(), raw(out), raw(log_sums), raw(g), raw(dq), raw(dk),
-                                raw(dv), stream(g));
-  const Tensor gradients[] = {dq, dk, dv};
-  for (int i = 0; i < 3; ++i)
-    if (b.needs(i)) b.set(i, gradients[i]);
+  const Tensor g = with_plain_rows(b.grad());
+  const Tensor row_products = result_like(log_sums);
+  const Tensor inputs[] = {in.q, in.k, in.v};
+  Tensor gradients[3];
+  for (int i = 0; i < 3; ++i) gradients[i] = make_ordered_like(inputs[i], inputs[i].size(-1));
+  backend(g).attention.backward(g.dtype(), in.args(out, log_sums),
+                                {.g = matrices_of(g),
+                                 .dq = matrices_of(gradients[0]),
+                                 .dk = matrices_of(gradients[1]),
+                                 .dv = matrices_of(gradients[2]),
+                                 .row_products = raw(row_products)},
+                                stream(g));
+  for (int i = 0; i < 3; ++i) b.set(i, std::move(gradients[i]));
 }
 
 void composed_backward(Backward& b, const Operands& in) {
@@ -119,11 +152,9 @@ void composed_backward(Backward& b, const Operands& in) {
 }
 
 Tensor fused(const Operands& in) {
-  const kernels::AttentionArgs args = in.args();
-  const Shape batch = leading(in.q);
-  Tensor y = make_tensor(with_matrix(batch, args.n, args.ev), in.q.dtype(), in.q.device());
-  const Tensor log_sums = make_tensor({batch.numel(), args.n}, in.q.dtype(), in.q.device());
-  backend(y).attention.forward(y.dtype(), args, raw(y), raw(log_sums), stream(y));
+  Tensor y = make_ordered_like(in.q, in.v.size(-1));
+  const Tensor log_sums = make_tensor({leading(in.q).numel(), in.q.size(-2)}, y.dtype(), y.device());
+  backend(y).attention.forward(y.dtype(), in.args(y, log_sums), stream(y));
   if (recording(in.q, in.k, in.v))
     record(kName, y, {in.q, in.k, in.v},
            [q = save(in.q), k = save(in.k), v = save(in.v), mask = save(in.scoring.mask),

@@ -53,7 +53,7 @@ inline void describe(Span& span, const kernels::IndexArgs& args) {
   set_sizes(span, "outer rows inner count", {args.outer, args.rows, args.inner, args.count});
 }
 inline void describe(Span& span, const kernels::AttentionArgs& args) {
-  set_sizes(span, "batch n m e ev", {args.batch.numel(), args.n, args.m, args.e, args.ev});
+  set_sizes(span, "batch n m e ev", {args.matrices, args.n, args.m, args.e, args.ev});
 }
 template <class Row>
 void describe(Span& span, const std::span<const Row>& rows) {

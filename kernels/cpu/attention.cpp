@@ -16,39 +16,53 @@ namespace {
 
 constexpr std::int64_t kGrain = 1 << 17;  // multiplications per thread at least
 
-/// One matrix of the batch.
+/// Rows of a matrix, `stride` apart.
 template <class T>
-struct Head {
-  const T *q, *k, *v;
-  const void* mask;
+struct Rows {
+  T* data;
+  std::int64_t stride;
 
-  Head(const AttentionArgs& args, std::int64_t index) {
-    std::int64_t offsets[4] = {};
-    for (int d = args.batch.rank - 1; d >= 0; --d) {
-      const std::int64_t i = index % args.batch.sizes[d];
-      index /= args.batch.sizes[d];
-      for (int k_ = 0; k_ < args.batch.operands; ++k_) offsets[k_] += i * args.batch.strides[k_][d];
+  Rows from(std::int64_t row) const { return {data + row * stride, stride}; }
+  Matrix matrix(bool transposed = false) const { return {data, stride, transposed}; }
+};
+
+/// The call's place in the batch: matrix `index`.
+struct Place {
+  const AttentionArgs& args;
+  std::int64_t index;
+
+  std::int64_t offset(const std::int64_t* steps) const {
+    std::int64_t offset = 0, rest = index;
+    for (int d = args.batch_rank - 1; d >= 0; --d) {
+      offset += rest % args.batch[d] * steps[d];
+      rest /= args.batch[d];
     }
-    q = static_cast<const T*>(args.q) + offsets[0];
-    k = static_cast<const T*>(args.k) + offsets[1];
-    v = static_cast<const T*>(args.v) + offsets[2];
-    const std::int64_t bytes = args.mask_is_bool ? 1 : sizeof(T);
-    mask = args.mask ? static_cast<const std::byte*>(args.mask) + offsets[3] * bytes : nullptr;
+    return offset;
+  }
+  template <class T>
+  Rows<T> rows(const MatrixBatch& of) const {
+    return {static_cast<T*>(of.data) + offset(of.steps), of.stride};
+  }
+  const void* mask(DType dtype) const {
+    if (args.mask == nullptr) return nullptr;
+    const std::size_t bytes = args.mask_is_bool ? sizeof(bool) : size_of(dtype);
+    return static_cast<const std::byte*>(args.mask) +
+           offset(args.mask_steps) * static_cast<std::int64_t>(bytes);
   }
 };
 
-/// c (rows, columns) = a b + beta c, c without gaps.
+/// c (rows, columns) = a b + beta c.
 template <class T>
-void product(std::int64_t rows, std::int64_t columns, std::int64_t inner, Matrix a, Matrix b, T* c,
-             std::int64_t c_stride, int beta = 0) {
+void product(std::int64_t rows, std::int64_t columns, std::int64_t inner, Matrix a, Matrix b, Rows<T> c,
+             int beta = 0) {
   MatmulArgs args;
   args.rows = rows;
   args.columns = columns;
   args.inner = inner;
   args.a = a;
   args.b = b;
-  args.c = c;
-  args.c_stride = c_stride;
+  args.c = c.data;
+  args.c_stride = c.stride;
   args.beta = beta;
   blas_multiply<T>(args);
 }
@@ -60,91 +74,100 @@ ScoreBlock block_at(const AttentionArgs& args, const void* mask, std::int64_t fi
 }
 
 template <class T>
-void scores_of(const AttentionArgs& args, const Head<T>& head, const ScoreBlock& block, T* scores) {
-  product<T>(block.rows, block.columns, args.e, {head.q + block.first * args.q_stride, args.q_stride, false},
-             {head.k, args.k_stride, true}, scores, block.columns);
+void scores_of(const AttentionArgs& args, const Rows<T>& q, const Rows<T>& k, const ScoreBlock& block,
+               T* scores) {
+  product<T>(block.rows, block.columns, args.e, q.from(block.first).matrix(), k.matrix(true),
+             {scores, block.columns});
 }
 
 template <class T>
-void forward_as(const AttentionArgs& args, void* out, void* log_sums) {
+void forward_as(const AttentionArgs& args) {
   struct Scores;
   const AttentionLoops& loops = attention_loops(dtype_of<T>);
   const std::int64_t blocks = (args.n + kAttentionRows - 1) / kAttentionRows;
   const std::int64_t work = std::max<std::int64_t>(kAttentionRows * args.m * (args.e + args.ev), 1);
   const auto run_block = [&](std::int64_t index, std::int64_t first) {
-    const Head<T> head(args, index);
-    const ScoreBlock block = block_at(args, head.mask, first);
+    const Place place{args, index};
+    const ScoreBlock block = block_at(args, place.mask(dtype_of<T>), first);
     T* scores = scratch<Scores, T>(block.rows * block.columns);
-    const std::int64_t row = index * args.n + first;
-    scores_of(args, head, block, scores);
-    loops.probabilities(block, scores, static_cast<T*>(log_sums) + row);
+    scores_of(args, place.rows<T>(args.q), place.rows<T>(args.k), block, scores);
+    loops.probabilities(block, scores, static_cast<T*>(args.log_sums) + index * args.n + first);
     product<T>(block.rows, args.ev, block.columns, {scores, block.columns, false},
-               {head.v, args.v_stride, false}, static_cast<T*>(out) + row * args.ev, args.ev);
+               place.rows<T>(args.v).matrix(), place.rows<T>(args.out).from(first));
   };
-  parallel_for(args.batch.numel() * blocks, std::max<std::int64_t>(kGrain / work, 1),
+  parallel_for(args.matrices * blocks, std::max<std::int64_t>(kGrain / work, 1),
                [&](std::int64_t begin, std::int64_t end) {
                  for (std::int64_t i = begin; i < end; ++i)
                    run_block(i / blocks, i % blocks * kAttentionRows);
                });
 }
 
-/// Where the gradients of one matrix of the batch go, and what they come from.
+/// One matrix of the batch in the backward pass.
 template <class T>
-struct HeadGradients {
-  const T *out, *g, *log_sums;
-  T *dq, *dk, *dv;
+struct Head {
+  Rows<T> q, k, v, out, g, dq, dk, dv;
+  const T* log_sums;
+  const void* mask;
+
+  Head(const AttentionArgs& args, const AttentionGradients& gradients, std::int64_t index) {
+    const Place place{args, index};
+    q = place.rows<T>(args.q);
+    k = place.rows<T>(args.k);
+    v = place.rows<T>(args.v);
+    out = place.rows<T>(args.out);
+    g = place.rows<T>(gradients.g);
+    dq = place.rows<T>(gradients.dq);
+    dk = place.rows<T>(gradients.dk);
+    dv = place.rows<T>(gradients.dv);
+    log_sums = static_cast<T*>(args.log_sums) + index * args.n;
+    mask = place.mask(dtype_of<T>);
+  }
 };
 
 template <class T>
-void backward_block(const AttentionArgs& args, const Head<T>& head, const HeadGradients<T>& of,
-                    std::int64_t first) {
+void clear(const Rows<T>& rows, std::int64_t count, std::int64_t width) {
+  for (std::int64_t i = 0; i < count; ++i) std::fill_n(rows.from(i).data, width, T(0));
+}
+
+template <class T>
+void backward_block(const AttentionArgs& args, const Head<T>& head, std::int64_t first) {
   struct Scores;
   struct Gradients;
   const ScoreBlock block = block_at(args, head.mask, first);
   const std::int64_t rows = block.rows, columns = block.columns;
   T* scores = scratch<Scores, T>(rows * columns);
   T* dp = scratch<Gradients, T>(rows * columns);
-  const T* g = of.g + first * args.ev;
-  scores_of(args, head, block, scores);
-  product<T>(rows, columns, args.ev, {g, args.ev, false}, {head.v, args.v_stride, true}, dp, columns);
+  const Rows<T> out = head.out.from(first), g = head.g.from(first);
+  scores_of(args, head.q, head.k, block, scores);
+  product<T>(rows, columns, args.ev, g.matrix(), head.v.matrix(true), {dp, columns});
   attention_loops(dtype_of<T>)
-      .score_gradients(block, scores, of.log_sums + first, of.out + first * args.ev, g, dp);
-  product<T>(columns, args.ev, rows, {scores, columns, true}, {g, args.ev, false}, of.dv, args.ev, 1);
-  product<T>(columns, args.e, rows, {dp, columns, true},
-             {head.q + first * args.q_stride, args.q_stride, false}, of.dk, args.e, 1);
-  product<T>(rows, args.e, columns, {dp, columns, false}, {head.k, args.k_stride, false},
-             of.dq + first * args.e, args.e);
+      .score_gradients(block, scores, head.log_sums + first, {out.data, out.stride}, {g.data, g.stride}, dp);
+  product<T>(columns, args.ev, rows, {scores, columns, true}, g.matrix(), head.dv, 1);
+  product<T>(columns, args.e, rows, {dp, columns, true}, head.q.from(first).matrix(), head.dk, 1);
+  product<T>(rows, args.e, columns, {dp, columns, false}, head.k.matrix(), head.dq.from(first));
 }
 
 template <class T>
-void backward_as(const AttentionArgs& args, const void* out, const void* log_sums, const void* g, void* dq,
-                 void* dk, void* dv) {
+void backward_as(const AttentionArgs& args, const AttentionGradients& gradients) {
   const auto run_head = [&](std::int64_t i) {
-    const Head<T> head(args, i);
-    const HeadGradients<T> of{
-        static_cast<const T*>(out) + i * args.n * args.ev, static_cast<const T*>(g) + i * args.n * args.ev,
-        static_cast<const T*>(log_sums) + i * args.n,      static_cast<T*>(dq) + i * args.n * args.e,
-        static_cast<T*>(dk) + i * args.m * args.e,         static_cast<T*>(dv) + i * args.m * args.ev};
-    std::fill_n(of.dk, args.m * args.e, T(0));  // every block of rows adds to these two
-    std::fill_n(of.dv, args.m * args.ev, T(0));
-    for (std::int64_t first = 0; first < args.n; first += kAttentionRows)
-      backward_block(args, head, of, first);
+    const Head<T> head(args, gradients, i);
+    clear(head.dk, args.m, args.e);  // every block of rows adds to these two
+    clear(head.dv, args.m, args.ev);
+    for (std::int64_t first = 0; first < args.n; first += kAttentionRows) backward_block(args, head, first);
   };
   const std::int64_t work = std::max<std::int64_t>(args.n * args.m * (args.e + args.ev), 1);
-  parallel_for(args.batch.numel(), std::max<std::int64_t>(kGrain / work, 1),
+  parallel_for(args.matrices, std::max<std::int64_t>(kGrain / work, 1),
                [&](std::int64_t begin, std::int64_t end) {
                  for (std::int64_t i = begin; i < end; ++i) run_head(i);
                });
 }
 
-void forward(DType dtype, const AttentionArgs& args, void* out, void* log_sums, Stream) {
-  dtype == float32 ? forward_as<float>(args, out, log_sums) : forward_as<double>(args, out, log_sums);
+void forward(DType dtype, const AttentionArgs& args, Stream) {
+  dtype == float32 ? forward_as<float>(args) : forward_as<double>(args);
 }
 
-void backward(DType dtype, const AttentionArgs& args, const void* out, const void* log_sums, const void* g,
-              void* dq, void* dk, void* dv, Stream) {
-  dtype == float32 ? backward_as<float>(args, out, log_sums, g, dq, dk, dv)
-                   : backward_as<double>(args, out, log_sums, g, dq, dk, dv);
+void backward(DType dtype, const AttentionArgs& args, const AttentionGradients& gradients, Stream) {
+  dtype == float32 ? backward_as<float>(args, gradients) : backward_as<double>(args, gradients);
 }
 
 }  // namespace

@@ -13,14 +13,19 @@ struct ScoreBlock {
   std::int64_t first = 0, rows = 0, columns = 0;
 };
 
+struct BlockRows {
+  const void* data = nullptr;
+  std::int64_t stride = 0;
+};
+
 /// Row by row work on a block of scores, per dtype. `scores` holds q k^T, rows `columns` apart.
 struct AttentionLoops {
   /// Makes scores probabilities; writes the logs of the sums of exponentials, infinity for a row of nothing.
   void (*probabilities)(const ScoreBlock& block, void* scores, void* log_sums);
-  /// Makes scores probabilities again, and `dp`, the gradient of the probabilities, that of q k^T. `g` and
-  /// `out`: the block's rows of the result and its gradient.
-  void (*score_gradients)(const ScoreBlock& block, void* scores, const void* log_sums, const void* out,
-                          const void* g, void* dp);
+  /// Makes scores probabilities again, and `dp`, the gradient of the probabilities, that of q k^T. `out` and
+  /// `g`: the block's rows of the result and its gradient.
+  void (*score_gradients)(const ScoreBlock& block, void* scores, const void* log_sums, const BlockRows& out,
+                          const BlockRows& g, void* dp);
 };
 
 const AttentionLoops& attention_loops(DType dtype);

@@ -59,8 +59,8 @@ void probabilities(const ScoreBlock& block, void* scores, void* log_sums) {
 }
 
 template <class T>
-void score_gradients(const ScoreBlock& block, void* scores, const void* log_sums, const void* out,
-                     const void* g, void* dp) {
+void score_gradients(const ScoreBlock& block, void* scores, const void* log_sums, const BlockRows& out,
+                     const BlockRows& g, void* dp) {
   const std::int64_t width = block.args->ev;
   const T scale = static_cast<T>(block.args->scale);
   for (std::int64_t i = 0; i < block.rows; ++i) {
@@ -69,8 +69,8 @@ void score_gradients(const ScoreBlock& block, void* scores, const void* log_sums
     const std::int64_t n = visible(block, block.first + i);
     scale_and_mask(block, block.first + i, n, s);
     const T log_sum = static_cast<const T*>(log_sums)[i];
-    const T mean = static_cast<T>(
-        dot_row(static_cast<const T*>(out) + i * width, static_cast<const T*>(g) + i * width, width));
+    const T mean = static_cast<T>(dot_row(static_cast<const T*>(out.data) + i * out.stride,
+                                          static_cast<const T*>(g.data) + i * g.stride, width));
     MP_IVDEP
     for (std::int64_t j = 0; j < n; ++j) {
       s[j] = math::exp(s[j] - log_sum);

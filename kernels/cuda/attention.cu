@@ -1,240 +1,265 @@
 #include "kernels/attention.h"
 
-#include "kernels/cuda/attention_tiles.cuh"
+#include <miniparallel/error.h>
+
+#include "kernels/cuda/attention_head.cuh"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/by_dtype.h"
 #include "kernels/cuda/launch_on.cuh"
-#include "kernels/math.h"
 
 #include <algorithm>
-#include <limits>
+#include <cmath>
+#include <string>
 
-// A block makes kRows rows of a result, and of them kColumns columns, from tiles of the scores that it makes
+// A block makes some rows of a result, and a chunk of their columns, from tiles of the scores that it makes
 // on the way: never are more of them in memory. The forward scales what it has whenever a row's maximum
-// rises, and keeps the log of the sum of exponentials, from which the backward makes the probabilities again.
-// (Dao et al.: "FlashAttention", 2022; Milakov, Gimelshein: "Online normalizer calculation for softmax",
-// 2018.) dq, dk and dv are passes of their own: every element is summed by one thread, in order.
+// rises, and keeps the logarithm of the sum of exponentials, from which the backward makes the probabilities
+// again. (Dao et al.: "FlashAttention", 2022; Milakov, Gimelshein: "Online normalizer calculation for
+// softmax", 2018.) One pass of the backward makes dq, with queries as rows, and one dk and dv, with keys as
+// rows: every element is summed by one thread, in order. Exponentials are powers of two, which are one
+// instruction: the scale brings scores to that base.
 
 namespace miniparallel::kernels::cuda {
 namespace {
 
-enum class Pass { forward, dq, dk, dv };
-
-template <class T>
-struct AttentionCall {
-  AttentionArgs args;
-  const T *out = nullptr, *sums = nullptr, *g = nullptr;  ///< `sums`: the logs of the sums
-  T *result = nullptr, *new_sums = nullptr;
-  std::int64_t tiles = 0, chunks = 0;  ///< of the result's rows and columns
-};
-
-template <class T>
-constexpr T kNothing = -std::numeric_limits<T>::infinity();  // the score of what is not seen
-
-/// One matrix of the batch.
-template <class T>
-struct Head {
-  const AttentionArgs& args;
-  Rows<T> q, k, v, out, g;
-  const void* mask;
-  const T* sums;
-
-  __device__ Head(const AttentionCall<T>& call, std::int64_t index) : args(call.args) {
-    std::int64_t offsets[4] = {}, rest = index;
-    for (int d = args.batch.rank - 1; d >= 0; --d) {
-      const std::int64_t i = rest % args.batch.sizes[d];
-      rest /= args.batch.sizes[d];
-      MP_UNROLL
-      for (int operand = 0; operand < 4; ++operand) offsets[operand] += i * args.batch.strides[operand][d];
-    }
-    q = {static_cast<const T*>(args.q) + offsets[0], args.q_stride, args.n};
-    k = {static_cast<const T*>(args.k) + offsets[1], args.k_stride, args.m};
-    v = {static_cast<const T*>(args.v) + offsets[2], args.v_stride, args.m};
-    const std::int64_t bytes = args.mask_is_bool ? 1 : sizeof(T);
-    mask = args.mask == nullptr ? nullptr : static_cast<const char*>(args.mask) + offsets[3] * bytes;
-    out = {call.out + index * args.n * args.ev, args.ev, args.n};
-    g = {call.g + index * args.n * args.ev, args.ev, args.n};
-    sums = call.sums + index * args.n;
-  }
-
-  /// What the softmax sees of the product of a query and a key.
-  __device__ T score(T product, std::int64_t query, std::int64_t key) const {
-    if (query >= args.n || key >= args.m || (args.causal && key > query)) return kNothing<T>;
-    const T scaled = product * static_cast<T>(args.scale);
-    if (mask == nullptr) return scaled;
-    const std::int64_t at = query * args.mask_strides[0] + key * args.mask_strides[1];
-    if (!args.mask_is_bool) return scaled + static_cast<const T*>(mask)[at];
-    return static_cast<const bool*>(mask)[at] ? scaled : kNothing<T>;
-  }
-};
-
-template <class T>
-__device__ Rows<T> from_row(const Rows<T>& rows, std::int64_t first) {
-  return {rows.data + first * rows.stride, rows.stride, rows.count - first};
-}
-
-template <class T>
-__device__ T exponential(T score, T shift) {
-  return score == kNothing<T> ? T(0) : math::exp(score - shift);
-}
-
-/// The softmax of the thread's four rows, as far as it has seen them.
-template <class T>
+/// The softmax of the thread's rows, as far as it has seen them; each thread sums the columns that it has.
+template <class Tile>
 struct OnlineSoftmax {
-  T high[4] = {kNothing<T>, kNothing<T>, kNothing<T>, kNothing<T>}, sum[4] = {};
+  using T = typename Tile::T;
+  T high[Tile::kThreadRows], sum[Tile::kThreadRows];
 
-  /// Makes scores exponentials, and what has been summed of the same scale.
-  __device__ void add(Scores<T>& scores, Accumulated<T>& sums) {
+  __device__ OnlineSoftmax() {
     MP_UNROLL
-    for (int i = 0; i < 4; ++i) {
-      const auto larger = [](T a, T b) { return b > a ? b : a; };
-      const T next = larger(high[i], combine_side(larger(scores[i][0], scores[i][1]), larger));
-      const T shift = next == kNothing<T> ? T(0) : next, factor = exponential(high[i], shift);
-      high[i] = next;
-      scores[i][0] = exponential(scores[i][0], shift);
-      scores[i][1] = exponential(scores[i][1], shift);
-      const T added = combine_side(scores[i][0] + scores[i][1], [](T a, T b) { return a + b; });
-      sum[i] = sum[i] * factor + added;
+    for (int i = 0; i < Tile::kThreadRows; ++i) high[i] = kNothing<T>, sum[i] = 0;
+  }
+  /// Makes scores exponentials, and what has been summed of the same scale.
+  __device__ void add(typename Tile::Values& scores, typename Tile::Values& sums) {
+    const auto larger = [](T a, T b) { return b > a ? b : a; };
+    MP_UNROLL
+    for (int i = 0; i < Tile::kThreadRows; ++i) {
+      T top = scores.row[i].at[0];
       MP_UNROLL
-      for (int p = 0; p < kPacks; ++p) {
-        MP_UNROLL
-        for (int c = 0; c < Pack<T>::size; ++c) sums[i][p].at[c] *= factor;
+      for (int j = 1; j < Tile::kVector; ++j) top = larger(top, scores.row[i].at[j]);
+      top = larger(high[i], combine_over_columns(top, larger));
+      const T shift = top == kNothing<T> ? T(0) : top, factor = std::exp2(high[i] - shift);
+      high[i] = top;
+      sum[i] *= factor;
+      MP_UNROLL
+      for (int j = 0; j < Tile::kVector; ++j) {
+        scores.row[i].at[j] = std::exp2(scores.row[i].at[j] - shift);
+        sum[i] += scores.row[i].at[j];
+        sums.row[i].at[j] *= factor;
       }
     }
+  }
+  /// All columns' sum, in every thread of the row.
+  __device__ T total(int i) const {
+    return combine_over_columns(sum[i], [](T a, T b) { return a + b; });
   }
 };
 
-/// The products of rows `first` and following of `out` and `g`, which are those of probabilities and their
-/// gradients. There are kRows, and 4 threads work on each.
-template <class T>
-__device__ void write_row_products(const Head<T>& head, std::int64_t first, T* products) {
-  const int thread = static_cast<int>(threadIdx.y * kSide + threadIdx.x), row = thread / 4;
-  double sum = 0;
-  if (first + row < head.args.n)
-    for (std::int64_t c = thread % 4; c < head.args.ev; c += 4)
-      sum += static_cast<double>(from_row(head.out, first).load(row, c, head.args.ev)) *
-             static_cast<double>(from_row(head.g, first).load(row, c, head.args.ev));
-  sum += __shfl_xor_sync(0xffffffffu, sum, 2);
-  sum += __shfl_xor_sync(0xffffffffu, sum, 1);
-  if (thread % 4 == 0) products[row] = static_cast<T>(sum);
-}
-
-/// The block's tile of the probabilities' or the scores' gradients, with keys as rows in the passes for dk
-/// and dv.
-template <class T, Pass pass>
-__device__ void write_weights(const Head<T>& head, std::int64_t row, std::int64_t column, const T* products,
-                              Scores<T>& scores, const Weights<T>& weights) {
-  constexpr bool rows_are_keys = pass == Pass::dk || pass == Pass::dv;
-  Scores<T> gradients;
-  if constexpr (pass == Pass::dq)
-    multiply_rows(from_row(head.g, row), from_row(head.v, column), head.args.ev, gradients);
-  if constexpr (pass == Pass::dk)
-    multiply_rows(from_row(head.v, row), from_row(head.g, column), head.args.ev, gradients);
+/// The products of the thread's rows of `out` and of its gradient, which are those of the probabilities and
+/// theirs.
+template <class Tile, class T = typename Tile::T>
+__device__ void sum_row_products(const Products<Tile>& products, const Rows<Tile>& out, const Rows<Tile>& g,
+                                 T (&sums)[Tile::kThreadRows]) {
+  for (int c = products.x * Tile::kVector; c < g.width; c += Tile::kColumns) {
+    Pack<T, Tile::kVector> a[Tile::kThreadRows], b[Tile::kThreadRows];
+    out.load(products.row(0), Tile::kThreadsY, c, a);
+    g.load(products.row(0), Tile::kThreadsY, c, b);
+    for_each_value<Tile>([&](int i, int j) { sums[i] += a[i].at[j] * b[i].at[j]; });
+  }
   MP_UNROLL
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < Tile::kThreadRows; ++i)
+    sums[i] = combine_over_columns(sums[i], [](T a, T b) { return a + b; });
+}
+
+/// The scaled sums to the thread's columns of `to`, from `column` on.
+template <class Tile, class T = typename Tile::T>
+__device__ void write(const Products<Tile>& products, const Rows<Tile>& to, int column, T scale,
+                      typename Tile::Values sums) {
+  for_each_value<Tile>([&](int i, int j) { sums.row[i].at[j] *= scale; });
+  MP_UNROLL
+  for (int i = 0; i < Tile::kThreadRows; ++i)
+    to.store(products.row(i), column + products.x * Tile::kVector, sums.row[i]);
+}
+
+template <class Tile>
+__global__ void __launch_bounds__(Tile::kThreads, Tile::kResident) attention_forward(AttentionCall call) {
+  using T = typename Tile::T;
+  const AttentionPlace<Tile> place(call, call.args.causal);
+  const AttentionHead<Tile> head(call, place.index);
+  const Rows<Tile> q = head.q.from(place.row), out = head.out.from(place.row);
+  const int end = place.end_of_keys(call);
+  Products<Tile> products;
+  OnlineSoftmax<Tile> softmax;
+  typename Tile::Values sums = {};
+  products.begin_scores(q, head.k);
+  for (int key = 0; key < end; key += Tile::kColumns) {
+    const Rows<Tile> k = head.k.from(key), v = head.v.from(key);
+    auto scores = products.scores(q, k, [&] { products.begin_sums(v, place.column); });
+    head.template see<false>(products, place.row, key, scores);
+    softmax.add(scores, sums);
+    for_each_value<Tile>([&](int i, int j) { products.weight(i, j) = scores.row[i].at[j]; });
+    products.add(v, place.column, sums, [&] {
+      if (key + Tile::kColumns < end) products.begin_scores(q, k.from(Tile::kColumns));
+    });
+  }
+  MP_UNROLL
+  for (int i = 0; i < Tile::kThreadRows; ++i) {
+    const T total = softmax.total(i), factor = total == 0 ? T(0) : 1 / total;
     MP_UNROLL
-    for (int j = 0; j < 2; ++j) {
-      const int in_row = 4 * static_cast<int>(threadIdx.y) + i;
-      const int in_column = static_cast<int>(threadIdx.x) + kSide * j;
-      T weight = scores[i][j];
-      if constexpr (pass != Pass::forward) {
-        const std::int64_t query = rows_are_keys ? column + in_column : row + in_row;
-        weight = weight == kNothing<T> ? T(0) : math::exp(weight - head.sums[query]);
-        if constexpr (pass != Pass::dv)
-          weight *= (gradients[i][j] - products[rows_are_keys ? in_column : in_row]) *
-                    static_cast<T>(head.args.scale);
-      }
-      weights.at(in_row, in_column) = weight;
-    }
+    for (int c = 0; c < Tile::kVector; ++c) sums.row[i].at[c] *= factor;
+    out.store(products.row(i), place.column + products.x * Tile::kVector, sums.row[i]);
+    if (place.column == 0 && products.x == 0 && products.row(i) < out.count)
+      head.log_sums[place.row + products.row(i)] =
+          total == 0 ? -kNothing<T> : softmax.high[i] + std::log2(total);
   }
 }
 
-template <class T, Pass pass>
-__global__ void __launch_bounds__(kSide* kSide, sizeof(T) == 4 ? 2 : 1)
-    attention_pass(AttentionCall<T> call) {
-  constexpr bool rows_are_keys = pass == Pass::dk || pass == Pass::dv;
-  const std::int64_t chunk = blockIdx.x % call.chunks, tile = blockIdx.x / call.chunks % call.tiles;
-  const std::int64_t index = blockIdx.x / call.chunks / call.tiles;
-  const Head<T> head(call, index);
-  const AttentionArgs& args = call.args;
-  const std::int64_t row = tile * kRows, result_column = chunk * kColumns<T>;
-  const std::int64_t rows = rows_are_keys ? args.m : args.n, inner = rows_are_keys ? args.n : args.m;
-  const std::int64_t begin = rows_are_keys && args.causal ? row : 0;
-  const std::int64_t end = !rows_are_keys && args.causal && row + kRows < inner ? row + kRows : inner;
-  const std::int64_t width = pass == Pass::forward || pass == Pass::dv ? args.ev : args.e;
-  const Rows<T>& left = rows_are_keys ? head.k : head.q;
-  const Rows<T>& right = rows_are_keys ? head.q : head.k;
-  const Rows<T>& summed = pass == Pass::forward ? head.v
-                          : pass == Pass::dq    ? head.k
-                          : pass == Pass::dk    ? head.q
-                                                : head.g;
-
-  const Weights<T> weights;
-  auto& products = miniparallel::cuda::shared_array<T, kRows>();
-  Accumulated<T> sums = {};
-  OnlineSoftmax<T> softmax;
-  if constexpr (pass == Pass::dq) write_row_products(head, row, products);
-  for (std::int64_t column = begin; column < end; column += kInner) {
-    if constexpr (pass == Pass::dk) write_row_products(head, column, products);
-    Scores<T> scores;
-    multiply_rows(from_row(left, row), from_row(right, column), args.e, scores);
-    MP_UNROLL
-    for (int i = 0; i < 4; ++i) {
-      MP_UNROLL
-      for (int j = 0; j < 2; ++j) {
-        const std::int64_t r = row + 4 * threadIdx.y + i, c = column + threadIdx.x + kSide * j;
-        scores[i][j] = head.score(scores[i][j], rows_are_keys ? c : r, rows_are_keys ? r : c);
-      }
-    }
-    if constexpr (pass == Pass::forward) softmax.add(scores, sums);
-    write_weights<T, pass>(head, row, column, products, scores, weights);
-    add_weighted_rows(weights, from_row(summed, column), result_column, width, sums);
+template <class Tile>
+__global__ void __launch_bounds__(Tile::kThreads, Tile::kResident) attention_dq(AttentionCall call) {
+  using T = typename Tile::T;
+  const AttentionPlace<Tile> place(call, call.args.causal);
+  const AttentionHead<Tile> head(call, place.index);
+  const Rows<Tile> q = head.q.from(place.row), out = head.out.from(place.row), g = head.g.from(place.row);
+  const int end = place.end_of_keys(call);
+  Products<Tile> products;
+  products.begin_scores(q, head.k);
+  auto& log_sums = miniparallel::cuda::shared_array<T, Tile::kRows, 1>();
+  auto& row_products = miniparallel::cuda::shared_array<T, Tile::kRows, 2>();
+  T sums[Tile::kThreadRows] = {};
+  sum_row_products(products, out, g, sums);
+  MP_UNROLL
+  for (int i = 0; i < Tile::kThreadRows; ++i) {
+    const int row = products.row(i);
+    if (products.x != 0) continue;
+    row_products[row] = sums[i];
+    log_sums[row] = row < g.count ? head.log_sums[place.row + row] : T(0);
+    if (place.column == 0 && row < g.count) head.row_products[place.row + row] = sums[i];
   }
+  typename Tile::Values dq = {};
+  for (int key = 0; key < end; key += Tile::kColumns) {
+    const Rows<Tile> k = head.k.from(key), v = head.v.from(key);
+    auto scores = products.scores(q, k, [&] { products.begin_scores(g, v); });
+    head.template see<false>(products, place.row, key, scores);
+    for_each_value<Tile>([&](int i, int j) {
+      products.weight(i, j) = std::exp2(scores.row[i].at[j] - log_sums[products.row(i)]);
+    });
+    const auto dp = products.scores(g, v, [&] { products.begin_sums(k, place.column); });
+    for_each_value<Tile>(
+        [&](int i, int j) { products.weight(i, j) *= dp.row[i].at[j] - row_products[products.row(i)]; });
+    products.add(k, place.column, dq, [&] {
+      if (key + Tile::kColumns < end) products.begin_scores(q, k.from(Tile::kColumns));
+    });
+  }
+  write(products, head.dq.from(place.row), place.column, static_cast<T>(call.args.scale), dq);
+}
 
-  for_each_sum<T>(sums, result_column, width, [&](int i, std::int64_t at, T sum) {
-    const std::int64_t r = row + 4 * threadIdx.y + i;
-    if (r >= rows) return;
-    const T value = pass != Pass::forward ? sum : softmax.sum[i] == 0 ? T(0) : sum / softmax.sum[i];
-    call.result[(index * rows + r) * width + at] = value;
-  });
-  if constexpr (pass == Pass::forward)
-    if (chunk == 0 && threadIdx.x == 0) {
+/// Reads what `attention_dq` has written to `row_products`.
+template <class Tile>
+__global__ void __launch_bounds__(Tile::kThreads, 2) attention_dk_dv(AttentionCall call) {
+  using T = typename Tile::T;
+  const AttentionPlace<Tile> place(call, false);
+  const AttentionHead<Tile> head(call, place.index);
+  const Rows<Tile> k = head.k.from(place.row), v = head.v.from(place.row);
+  const int begin = call.args.causal ? place.row : 0, end = call.n;
+  Products<Tile> products;
+  typename Tile::Values dk = {}, dv = {};
+  products.begin_scores(k, head.q.from(begin));
+  for (int query = begin; query < end; query += Tile::kColumns) {
+    const Rows<Tile> q = head.q.from(query), g = head.g.from(query);
+    T of_queries[Tile::kVector];  // log_sums, then row_products
+    const auto read = [&](const T* from) {
       MP_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        const std::int64_t r = row + 4 * threadIdx.y + i;
-        const T sum = softmax.sum[i];
-        if (r < rows)
-          call.new_sums[index * rows + r] = sum == 0 ? -kNothing<T> : softmax.high[i] + math::log(sum);
-      }
-    }
+      for (int j = 0; j < Tile::kVector; ++j)
+        of_queries[j] = products.column(j) < q.count ? from[query + products.column(j)] : T(0);
+    };
+    auto scores = products.scores(k, q, [&] {
+      products.begin_sums(g, place.column);
+      read(head.log_sums);
+    });
+    head.template see<true>(products, place.row, query, scores);
+    for_each_value<Tile>(
+        [&](int i, int j) { products.weight(i, j) = std::exp2(scores.row[i].at[j] - of_queries[j]); });
+    products.add(g, place.column, dv, [&] { products.begin_scores(v, g); });
+    const auto dp = products.scores(v, g, [&] {
+      products.begin_sums(q, place.column);
+      read(head.row_products);
+    });
+    for_each_value<Tile>([&](int i, int j) { products.weight(i, j) *= dp.row[i].at[j] - of_queries[j]; });
+    products.add(q, place.column, dk, [&] {
+      if (query + Tile::kColumns < end) products.begin_scores(k, q.from(Tile::kColumns));
+    });
+  }
+  write(products, head.dk.from(place.row), place.column, static_cast<T>(call.args.scale), dk);
+  write(products, head.dv.from(place.row), place.column, T(1), dv);
 }
 
-template <class T, Pass pass>
-void run(AttentionCall<T> call, std::int64_t rows, std::int64_t width, T* result, Stream stream) {
-  call.result = result;
-  call.tiles = (rows + kRows - 1) / kRows;
-  call.chunks = (width + kColumns<T> - 1) / kColumns<T>;
-  if constexpr (pass == Pass::forward) call.chunks = std::max<std::int64_t>(call.chunks, 1);  // for the sums
-  const std::int64_t blocks = call.args.batch.numel() * call.tiles * call.chunks;
-  if (blocks > 0)
-    launch_blocks(stream, attention_pass<T, pass>, dim3(static_cast<unsigned>(blocks)), dim3(kSide, kSide),
-                  call);
+// --- launchers
+
+int to_int(std::int64_t size) {
+  if (size > kMostRows)
+    throw Error("scaled_dot_product_attention: a size of " + std::to_string(size) +
+                " is more than its CUDA kernels take (2^30); split the operand");
+  return static_cast<int>(size);
 }
 
-void forward(DType dtype, const AttentionArgs& args, void* result, void* log_sums, Stream stream) {
+/// Whether rows of `width` elements of T can be read and written 16 bytes at once.
+template <class T>
+bool is_packed(const AttentionArgs& args, const MatrixBatch& matrices, std::int64_t width) {
+  const auto whole = [](std::int64_t elements) { return elements % kPack<T> == 0; };
+  return whole(width) && whole(matrices.stride) && are_aligned(16, static_cast<const T*>(matrices.data)) &&
+         std::all_of(matrices.steps, matrices.steps + args.batch_rank, whole);
+}
+
+/// Runs `kernel_of(tile)` for results of `rows` rows, `width` wide: of tall tiles, which read less from
+/// shared memory, where their blocks are enough for the device.
+template <class T, class KernelOf>
+void run(const AttentionArgs& args, const AttentionGradients& gradients, std::int64_t rows,
+         std::int64_t width, Stream stream, const KernelOf& kernel_of) {
+  using Short = AttentionTile<T, 4, false>;
+  const AttentionCall call{
+      args,
+      gradients,
+      to_int(args.n),
+      to_int(args.m),
+      to_int(args.e),
+      to_int(args.ev),
+      static_cast<unsigned>(std::max<std::int64_t>((width + Short::kColumns - 1) / Short::kColumns, 1))};
+  const auto blocks = [&](std::int64_t tile_rows) {
+    return (rows + tile_rows - 1) / tile_rows * args.matrices * call.chunks;
+  };
+  const auto launch = [&]<class Tile>(Tile) {
+    if (const std::int64_t count = blocks(Tile::kRows); count > 0)
+      launch_blocks(stream, kernel_of(Tile()), dim3(static_cast<unsigned>(count)),
+                    dim3(Tile::kThreadsX, Tile::kThreadsY), call);
+  };
+  if constexpr (sizeof(T) == 4) {
+    using Tall = AttentionTile<T, 8, true>;
+    const auto& [g, dq, dk, dv, row_products] = gradients;
+    const bool packed = is_packed<T>(args, args.q, args.e) && is_packed<T>(args, args.k, args.e) &&
+                        is_packed<T>(args, args.v, args.ev) && is_packed<T>(args, args.out, args.ev) &&
+                        is_packed<T>(args, g, args.ev) && is_packed<T>(args, dq, args.e) &&
+                        is_packed<T>(args, dk, args.e) && is_packed<T>(args, dv, args.ev);
+    if (packed)
+      return blocks(Tall::kRows) >= multiprocessors(stream.device) ? launch(Tall())
+                                                                   : launch(AttentionTile<T, 4, true>());
+  }
+  launch(Short());
+}
+
+void forward(DType dtype, const AttentionArgs& args, Stream stream) {
   with_type(dtype, [&]<class T>(T) {
-    AttentionCall<T> call{.args = args, .new_sums = out<T>(log_sums)};
-    run<T, Pass::forward>(call, args.n, args.ev, out<T>(result), stream);
+    run<T>(args, {}, args.n, args.ev, stream, []<class Tile>(Tile) { return attention_forward<Tile>; });
   });
 }
 
-void backward(DType dtype, const AttentionArgs& args, const void* result, const void* log_sums, const void* g,
-              void* dq, void* dk, void* dv, Stream stream) {
+void backward(DType dtype, const AttentionArgs& args, const AttentionGradients& gradients, Stream stream) {
   with_type(dtype, [&]<class T>(T) {
-    const AttentionCall<T> call{.args = args, .out = in<T>(result), .sums = in<T>(log_sums), .g = in<T>(g)};
-    run<T, Pass::dq>(call, args.n, args.e, out<T>(dq), stream);
-    run<T, Pass::dk>(call, args.m, args.e, out<T>(dk), stream);
-    run<T, Pass::dv>(call, args.m, args.ev, out<T>(dv), stream);
+    run<T>(args, gradients, args.n, args.e, stream, []<class Tile>(Tile) { return attention_dq<Tile>; });
+    run<T>(args, gradients, args.m, std::max(args.e, args.ev), stream,
+           []<class Tile>(Tile) { return attention_dk_dv<Tile>; });
   });
 }
 

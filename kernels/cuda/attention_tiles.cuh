@@ -1,156 +1,221 @@
 #pragma once
 
 #include "kernels/cuda/launch.h"
-#include "kernels/macros.h"
+#include "kernels/cuda/pack.cuh"
 
-#include <cstdint>
-
-/// Products of tiles by a block of (16, 16) threads, through shared memory. A tile of scores is (kRows,
-/// kInner) and lies in registers: thread (x, y) has its rows 4 y + i and columns x + 16 j. What is
-/// accumulated over many such tiles is (kRows, kColumns<T>): rows 4 y + i and packs of neighbouring columns.
-/// Arrays in shared memory have 16 bytes between rows, so that neither pack by row nor by column meets bank
-/// conflicts.
+/// Products of tiles by a block of (16, 8) threads, through shared memory. A tile of scores lies in
+/// registers: thread (x, y) has its rows y + 8 i and columns x + 16 j. What is accumulated over many such
+/// tiles has the same rows; of its columns a thread has the pack x. All tiles lie in shared memory row by row
+/// with 16 bytes between rows, so that neither packs of neighbouring rows nor neighbouring packs share a
+/// bank.
 
 namespace miniparallel::kernels::cuda {
 
-inline constexpr int kSide = 16;   // threads in x and in y
-inline constexpr int kRows = 64;   // of a tile
-inline constexpr int kInner = 32;  // columns of a tile of scores
-inline constexpr int kDepth = 16;  // of a product, at once
-inline constexpr int kPacks = 2;   // of accumulated columns per thread and row
+/// Part of a matrix on its way from global to shared memory, in the registers of the block: `lines` rows of
+/// `packs` packs.
+template <class T, int lines, int packs, int threads>
+struct Slice {
+  static constexpr int kVector = kPack<T>;
+  static constexpr int kPitch = (packs + 1) * kVector;
+  static constexpr int kLoads = lines * packs / threads, kStep = threads / packs;
+  static_assert(lines * packs % threads == 0 && threads % packs == 0);
+  Pack<T, kVector> loaded[kLoads];
 
-/// 16 bytes of shared memory.
-template <class T>
-struct alignas(16) Pack {
-  static constexpr int size = 16 / sizeof(T);
-  T at[size];
-};
-
-template <class T>
-inline constexpr int kColumns = kSide* kPacks* Pack<T>::size;
-
-template <class T>
-using Scores = T[4][2];
-template <class T>
-using Accumulated = Pack<T>[4][kPacks];
-
-/// Rows of a matrix in global memory; those from `count` on are zero.
-template <class T>
-struct Rows {
-  const T* data;
-  std::int64_t stride, count;
-
-  __device__ T load(int row, std::int64_t column, std::int64_t width) const {
-    return row < count && column < width ? data[row * stride + column] : T(0);
+  template <class Rows>
+  __device__ void fetch(const Rows& rows, int thread, int column) {
+    rows.load(thread / packs, kStep, column + thread % packs * kVector, loaded);
   }
-};
-
-/// A (rows, columns) array of the block.
-template <class T, int rows, int columns, int tag>
-struct SharedTile {
-  static constexpr int row_packs = columns / Pack<T>::size + 1;
-  using Packs = Pack<T>[rows * row_packs];
-  Packs& packs = miniparallel::cuda::shared_array<Pack<T>, rows * row_packs, tag>();
-
-  __device__ T& at(int row, int column) const {
-    return packs[row * row_packs + column / Pack<T>::size].at[column % Pack<T>::size];
-  }
-  __device__ const Pack<T>& pack(int row, int index) const { return packs[row * row_packs + index]; }
-  /// Rows [row, row + rows) and columns [column, column + columns) of a matrix that is `width` wide.
-  __device__ void load(const Rows<T>& from, int row, std::int64_t column, std::int64_t width) const {
-    MP_UNROLL_BY(2)
-    for (int i = static_cast<int>(threadIdx.y * kSide + threadIdx.x); i < rows * columns; i += kSide * kSide)
-      at(i / columns, i % columns) = from.load(row + i / columns, column + i % columns, width);
-  }
-};
-
-template <class T>
-using Weights = SharedTile<T, kRows, kInner, 0>;
-
-/// scores = a b^T for kRows rows of a and kInner rows of b, `width` wide.
-template <class T>
-__device__ void multiply_rows(const Rows<T>& a, const Rows<T>& b, std::int64_t width, Scores<T>& scores) {
-  const SharedTile<T, kRows, kDepth, 1> left;
-  const SharedTile<T, kInner, kDepth, 2> right;
-  const int x = static_cast<int>(threadIdx.x), y = static_cast<int>(threadIdx.y);
-  MP_UNROLL
-  for (int i = 0; i < 4; ++i) scores[i][0] = scores[i][1] = 0;
-  std::int64_t column = 0;
-  do {
-    __syncthreads();  // the tiles of before have been read
-    left.load(a, 0, column, width);
-    right.load(b, 0, column, width);
-    __syncthreads();
-    MP_UNROLL_BY(1)  // registers for two blocks on a multiprocessor
-    for (int d = 0; d < kDepth / Pack<T>::size; ++d) {
-      const Pack<T> first = right.pack(x, d), second = right.pack(x + kSide, d);
-      MP_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        const Pack<T> row = left.pack(4 * y + i, d);
-        MP_UNROLL
-        for (int k = 0; k < Pack<T>::size; ++k) {
-          scores[i][0] += row.at[k] * first.at[k];
-          scores[i][1] += row.at[k] * second.at[k];
-        }
-      }
-    }
-    column += kDepth;
-  } while (column < width);
-}
-
-/// sums += weights b, for kInner rows of b and its columns from `column` on. The weights may just have been
-/// written.
-template <class T>
-__device__ void add_weighted_rows(const Weights<T>& weights, const Rows<T>& b, std::int64_t column,
-                                  std::int64_t width, Accumulated<T>& sums) {
-  const SharedTile<T, kDepth, kColumns<T>, 3> right;
-  const int x = static_cast<int>(threadIdx.x), y = static_cast<int>(threadIdx.y);
-  for (int first = 0; first < kInner; first += kDepth) {
-    __syncthreads();
-    right.load(b, first, column, width);
-    __syncthreads();
-    MP_UNROLL_BY(1)
-    for (int d = 0; d < kDepth; d += Pack<T>::size) {
-      Pack<T> left[4];
-      MP_UNROLL
-      for (int i = 0; i < 4; ++i) left[i] = weights.pack(4 * y + i, (first + d) / Pack<T>::size);
-      MP_UNROLL
-      for (int k = 0; k < Pack<T>::size; ++k) {
-        MP_UNROLL
-        for (int p = 0; p < kPacks; ++p) {
-          const Pack<T> row = right.pack(d + k, p * kSide + x);
-          MP_UNROLL
-          for (int i = 0; i < 4; ++i) {
-            MP_UNROLL
-            for (int c = 0; c < Pack<T>::size; ++c) sums[i][p].at[c] += left[i].at[k] * row.at[c];
-          }
-        }
-      }
-    }
-  }
-}
-
-/// Calls f(i, column, sum) for the thread's sums whose columns are below `width`.
-template <class T, class F>
-__device__ void for_each_sum(const Accumulated<T>& sums, std::int64_t column, std::int64_t width,
-                             const F& f) {
-  MP_UNROLL
-  for (int i = 0; i < 4; ++i) {
+  __device__ void store(T* shared, int thread) const {
     MP_UNROLL
-    for (int p = 0; p < kPacks; ++p) {
+    for (int i = 0; i < kLoads; ++i)
+      pack_at<kVector>(shared, (thread / packs + i * kStep) * kPitch + thread % packs * kVector) = loaded[i];
+  }
+};
+
+/// `thread_rows`: rows of a tile per thread. `packed`: all matrices consist of whole packs at multiples of 16
+/// bytes.
+template <class Number, int thread_rows, bool packed>
+struct AttentionTile {
+  using T = Number;
+  static constexpr int kThreadsX = 16, kThreadsY = 8, kThreads = kThreadsX * kThreadsY;
+  static constexpr int kVector = kPack<T>;
+  static constexpr bool kPacked = packed;
+  static constexpr int kThreadRows = thread_rows;
+  static constexpr int kRows = kThreadsY * kThreadRows;
+  static constexpr int kColumns = kThreadsX * kVector;  // of the scores, and of what is accumulated
+  static constexpr int kDepth = kColumns / 4;           // of a product, at once
+  // Short tiles are for few blocks, that is for few threads: each does more at once.
+  static constexpr int kUnroll = thread_rows > 4 ? 1 : 2, kResident = thread_rows > 4 ? 3 : 2;
+  using Left = Slice<T, kRows, kDepth / kVector, kThreads>;
+  using Right = Slice<T, kColumns, kDepth / kVector, kThreads>;
+  using Summed = Slice<T, kDepth, kColumns / kVector, kThreads>;
+  static constexpr int kPitch = Summed::kPitch;  // of the weights
+
+  /// A thread's part of a tile.
+  struct Values {
+    Pack<T, kVector> row[kThreadRows];
+  };
+
+  struct Shared {
+    alignas(16) T left[kRows * Left::kPitch];
+    alignas(16) T right[kColumns * Right::kPitch];  // or what is summed
+    alignas(16) T weights[kRows * kPitch];
+  };
+  static_assert(kDepth * Summed::kPitch <= kColumns * Right::kPitch);
+};
+
+/// Rows of a matrix in global memory; those from `count` on are not there.
+template <class Tile>
+struct Rows {
+  using T = typename Tile::T;
+  using Packed = Pack<T, Tile::kVector>;
+  T* data;
+  std::int64_t stride;
+  int count, width;
+
+  __device__ Rows from(int row) const { return {data + row * stride, stride, count - row, width}; }
+
+  /// Packs of rows `row`, `row` + step, ...; zero where nothing is.
+  template <int size>
+  __device__ void load(int row, int step, int column, Packed (&packs)[size]) const {
+    const T* source = data + row * stride + column;
+    MP_UNROLL
+    for (int i = 0; i < size; ++i) {
+      packs[i] = Packed{};
+      if constexpr (Tile::kPacked) {
+        if (row + i * step < count && column < width) packs[i] = pack_at<Tile::kVector>(source, 0);
+      } else {
+        MP_UNROLL
+        for (int c = 0; c < Tile::kVector; ++c)
+          if (row + i * step < count && column + c < width) packs[i].at[c] = source[c];
+      }
+      source += step * stride;
+    }
+  }
+  __device__ void store(int row, int column, const Packed& pack) const {
+    if (row >= count || column >= width) return;
+    T* const target = data + row * stride + column;
+    if constexpr (Tile::kPacked) {
+      pack_at<Tile::kVector>(target, 0) = pack;
+    } else {
       MP_UNROLL
-      for (int c = 0; c < Pack<T>::size; ++c) {
-        const std::int64_t at = column + (p * kSide + static_cast<int>(threadIdx.x)) * Pack<T>::size + c;
-        if (at < width) f(i, at, sums[i][p].at[c]);
+      for (int c = 0; c < Tile::kVector; ++c)
+        if (column + c < width) target[c] = pack.at[c];
+    }
+  }
+};
+
+/// Calls f(i, j) for a thread's values.
+template <class Tile, class F>
+__device__ void for_each_value(const F& f) {
+  MP_UNROLL
+  for (int i = 0; i < Tile::kThreadRows; ++i) {
+    MP_UNROLL
+    for (int j = 0; j < Tile::kVector; ++j) f(i, j);
+  }
+}
+
+/// A chain of products. While one is multiplied, what comes after it is on its way: each ends by `next()`,
+/// which begins the one that follows.
+template <class Tile>
+struct Products {
+  using T = typename Tile::T;
+  using Values = typename Tile::Values;
+  using Packed = Pack<T, Tile::kVector>;
+
+  const int x = static_cast<int>(threadIdx.x), y = static_cast<int>(threadIdx.y);
+  const int thread = y * Tile::kThreadsX + x;
+  typename Tile::Shared& shared = miniparallel::cuda::shared_array<typename Tile::Shared, 1>()[0];
+  typename Tile::Left left;
+  typename Tile::Right right;
+  typename Tile::Summed summed;
+
+  __device__ int row(int i) const { return y + Tile::kThreadsY * i; }
+  __device__ int column(int j) const { return x + Tile::kThreadsX * j; }
+  __device__ T& weight(int i, int j) const { return shared.weights[row(i) * Tile::kPitch + column(j)]; }
+
+  __device__ void begin_scores(const Rows<Tile>& a, const Rows<Tile>& b, int at = 0) {
+    left.fetch(a, thread, at);
+    right.fetch(b, thread, at);
+  }
+  /// a b^T.
+  template <class Next>
+  __device__ Values scores(const Rows<Tile>& a, const Rows<Tile>& b, const Next& next) {
+    Values scores = {};
+    int at = 0;
+    do {
+      __syncthreads();  // what was there has been read
+      left.store(shared.left, thread);
+      right.store(shared.right, thread);
+      __syncthreads();
+      at += Tile::kDepth;
+      at < a.width ? begin_scores(a, b, at) : next();
+      multiply_rows(scores);
+    } while (at < a.width);
+    return scores;
+  }
+
+  __device__ void begin_sums(const Rows<Tile>& b, int at) { summed.fetch(b, thread, at); }
+  /// sums += weights b, for the columns of b from `at` on. The weights may just have been written.
+  template <class Next>
+  __device__ void add(const Rows<Tile>& b, int at, Values& sums, const Next& next) {
+    MP_UNROLL_BY(1)
+    for (int first = 0; first < Tile::kColumns; first += Tile::kDepth) {
+      __syncthreads();
+      summed.store(shared.right, thread);
+      __syncthreads();
+      first + Tile::kDepth < Tile::kColumns ? begin_sums(b.from(first + Tile::kDepth), at) : next();
+      multiply_weights(first, sums);
+    }
+  }
+
+ private:
+  __device__ static Packed read(const T* part, int pitch, int row, int column) {
+    return pack_at<Tile::kVector>(part, row * pitch + column);
+  }
+
+  __device__ void multiply_rows(Values& scores) const {
+    MP_UNROLL_BY(Tile::kUnroll)
+    for (int d = 0; d < Tile::kDepth; d += Tile::kVector) {
+      Packed b[Tile::kVector];
+      MP_UNROLL
+      for (int j = 0; j < Tile::kVector; ++j) b[j] = read(shared.right, Tile::Right::kPitch, column(j), d);
+      MP_UNROLL
+      for (int i = 0; i < Tile::kThreadRows; ++i) {
+        const Packed a = read(shared.left, Tile::Left::kPitch, row(i), d);
+        MP_UNROLL
+        for (int k = 0; k < Tile::kVector; ++k) {
+          MP_UNROLL
+          for (int j = 0; j < Tile::kVector; ++j) scores.row[i].at[j] += a.at[k] * b[j].at[k];
+        }
       }
     }
   }
-}
+
+  __device__ void multiply_weights(int first, Values& sums) const {
+    MP_UNROLL_BY(Tile::kUnroll)
+    for (int d = 0; d < Tile::kDepth; d += Tile::kVector) {
+      Packed b[Tile::kVector];
+      MP_UNROLL
+      for (int k = 0; k < Tile::kVector; ++k)
+        b[k] = read(shared.right, Tile::Summed::kPitch, d + k, x * Tile::kVector);
+      MP_UNROLL
+      for (int i = 0; i < Tile::kThreadRows; ++i) {
+        const Packed a = read(shared.weights, Tile::kPitch, row(i), first + d);
+        MP_UNROLL
+        for (int k = 0; k < Tile::kVector; ++k) {
+          MP_UNROLL
+          for (int c = 0; c < Tile::kVector; ++c) sums.row[i].at[c] += a.at[k] * b[k].at[c];
+        }
+      }
+    }
+  }
+};
 
 /// Combines the values of the 16 threads of the same y; all of them get the result, to the bit.
 template <class T, class F>
-__device__ T combine_side(T value, const F& f) {
-  for (int distance = kSide / 2; distance > 0; distance /= 2)
+__device__ T combine_over_columns(T value, const F& f) {
+  for (int distance = 8; distance > 0; distance /= 2)
     value = f(value, __shfl_xor_sync(0xffffffffu, value, distance));
   return value;
 }

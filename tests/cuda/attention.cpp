@@ -1,7 +1,10 @@
 #include <miniparallel/random.h>
 
 #include "compare.h"
+#include "engine/device/accelerator.h"
 #include "gpus.h"
+#include "kernels/backend.h"
+#include "kernels/cuda/backend.h"
 
 namespace miniparallel::testing {
 namespace {
@@ -50,6 +53,17 @@ TEST_CASE("attention over awkward sizes, causal and not") {
     }
 }
 
+TEST_CASE("attention of so many matrices that tiles are tall") {
+  const Gpus machine;
+  manual_seed(6);
+  for (const auto& [batch, s] : std::vector<std::pair<Shape, Sizes>>{
+           {{140}, {3, 5, 4, 8}}, {{7, 10}, {70, 67, 36, 20}}, {{23}, {131, 150, 132, 68}}})
+    for (const bool causal : {false, true}) {
+      INFO("n ", s.n, ", m ", s.m, ", e ", s.e, ", ev ", s.ev);
+      check_like_cpu(attention_of({.causal = causal}), operands(batch, s, float32), gpu);
+    }
+}
+
 TEST_CASE("attention with masks that broadcast and masks that hide everything") {
   const Gpus machine;
   manual_seed(2);
@@ -90,6 +104,47 @@ TEST_CASE("attention of heads cut out of one tensor, of shared keys, and of view
     };
     check_like_cpu(odd, {random_leaf({12, 5}, dtype), random_leaf({12, 5}, dtype)}, gpu);
   }
+}
+
+TEST_CASE("attention of heads side by side gives results and gradients side by side, without copies") {
+  const Gpus machine;
+  manual_seed(7);
+  for (const DType dtype : {float32, float64}) {
+    const auto layer = [](const Tensors& in) {
+      Tensors heads;
+      for (const Tensor& x : in[0].chunk(3, -1)) heads.push_back(x.view({2, 70, 3, 20}).transpose(1, 2));
+      const Tensor y = scaled_dot_product_attention(heads[0], heads[1], heads[2], {}, {.causal = true});
+      CHECK(y.transpose(1, 2).is_contiguous());
+      return y.transpose(1, 2).flatten(2);
+    };
+    check_like_cpu(layer, {random_leaf({2, 70, 180}, dtype)}, gpu);
+  }
+}
+
+TEST_CASE("gradients of attention's result with any strides") {
+  const Gpus machine;
+  manual_seed(8);
+  const auto part = [](const Tensors& in) {
+    const Tensor y = scaled_dot_product_attention(in[0], in[1], in[2]);
+    return matmul(y.transpose(-2, -1), ones({9, 1}, {.dtype = y.dtype(), .device = y.device()})) +
+           y.sum({-2}, true).transpose(-2, -1);
+  };
+  for (const DType dtype : {float32, float64}) check_like_cpu(part, operands({2}, {9, 11, 8, 4}, dtype), gpu);
+  const auto inner = [](const Tensors& in) {
+    return cat({in[3], scaled_dot_product_attention(in[0], in[1], in[2])}, -1);
+  };
+  for (const std::int64_t before : {1, 4}) {
+    Tensors x = operands({2}, {9, 11, 8, 4}, float32);
+    x.push_back(random_leaf({2, 9, before}, float32));
+    check_like_cpu(inner, x, gpu);
+  }
+}
+
+TEST_CASE("attention of more rows than its kernels count is an error") {
+  const Gpus machine;
+  kernels::AttentionArgs args;
+  args.n = std::int64_t{1} << 31;
+  CHECK_THROWS_AS(kernels::cuda_backend().attention.forward(float32, args, stream(gpu)), Error);
 }
 
 TEST_CASE("scores far from zero, and a maximum that rises late") {

@@ -51,10 +51,26 @@ TEST_CASE("attention: equals the definition, and so do its gradients") {
     }
 }
 
-TEST_CASE("attention: heads split off by a transpose need no copy and give the same") {
-  const Tensor x = randn({2, 70, 3, 8}), heads = x.transpose(1, 2);
-  CHECK(allclose(scaled_dot_product_attention(heads, heads, heads),
-                 scaled_dot_product_attention(heads.contiguous(), heads.contiguous(), heads.contiguous())));
+TEST_CASE(
+    "attention: heads split off by a transpose need no copy, and their results are joined without one") {
+  const Tensor x = randn({2, 70, 3, 8}).requires_grad_(), heads = x.transpose(1, 2);
+  const Tensor y = scaled_dot_product_attention(heads, heads, heads);
+  CHECK(y.transpose(1, 2).is_contiguous());
+  const Tensor plain = x.detach().transpose(1, 2).contiguous().requires_grad_();
+  const Tensor expected = scaled_dot_product_attention(plain, plain, plain);
+  CHECK(expected.is_contiguous());
+  CHECK(allclose(y, expected));
+  const Tensor g = randn({2, 70, 3, 8}).transpose(1, 2);
+  y.backward(g);
+  expected.backward(g);
+  CHECK(allclose(x.grad().transpose(1, 2), plain.grad()));
+}
+
+TEST_CASE("attention: repeated matrices and rows without width") {
+  const Tensor q = randn({1, 5, 4}).expand({3, 5, 4}), v = randn({6, 4});
+  CHECK(allclose(scaled_dot_product_attention(q, v, v)[2], scaled_dot_product_attention(q[0], v, v)));
+  CHECK(scaled_dot_product_attention(q, v, v).is_contiguous());
+  CHECK(scaled_dot_product_attention(q, v, zeros({6, 0})).shape() == Shape{3, 5, 0});
 }
 
 TEST_CASE("attention: a row that sees nothing gives zeros and no gradient") {
