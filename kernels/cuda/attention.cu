@@ -232,8 +232,8 @@ void run(const AttentionArgs& args, const AttentionGradients& gradients, std::in
   };
   const auto launch = [&]<class Tile>(Tile) {
     if (const std::int64_t count = blocks(Tile::kRows); count > 0)
-      launch_blocks(stream, kernel_of(Tile()), dim3(static_cast<unsigned>(count)),
-                    dim3(Tile::kThreadsX, Tile::kThreadsY), call);
+      launch_blocks(stream, kernel_of(Tile()), dim3(static_cast<unsigned>(count)), dim3(Tile::kThreads),
+                    call);
   };
   if constexpr (sizeof(T) == 4) {
     using Tall = AttentionTile<T, 8, true>;

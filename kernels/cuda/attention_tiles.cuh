@@ -3,11 +3,10 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/pack.cuh"
 
-/// Products of tiles by a block of (16, 8) threads, through shared memory. A tile of scores lies in
-/// registers: thread (x, y) has its rows y + 8 i and columns x + 16 j. What is accumulated over many such
-/// tiles has the same rows; of its columns a thread has the pack x. All tiles lie in shared memory row by row
-/// with 16 bytes between rows, so that neither packs of neighbouring rows nor neighbouring packs share a
-/// bank.
+/// Products of tiles by a block of threads (x, y), 16 by 8, through shared memory. A tile of scores lies in
+/// registers: a thread has its rows y + 8 i and columns x + 16 j. What is accumulated over many such tiles
+/// has the same rows; of its columns a thread has the pack x. All tiles lie in shared memory row by row with
+/// 16 bytes between rows, so that neither packs of neighbouring rows nor neighbouring packs share a bank.
 
 namespace miniparallel::kernels::cuda {
 
@@ -123,8 +122,9 @@ struct Products {
   using Values = typename Tile::Values;
   using Packed = Pack<T, Tile::kVector>;
 
-  const int x = static_cast<int>(threadIdx.x), y = static_cast<int>(threadIdx.y);
-  const int thread = y * Tile::kThreadsX + x;
+  // Of any four threads two share x and two share y: so half a warp reads packs at once, a quarter elsewise.
+  const int thread = static_cast<int>(threadIdx.x);
+  const int x = thread / 2 % Tile::kThreadsX, y = thread % 2 + thread / 32 * 2;
   typename Tile::Shared& shared = miniparallel::cuda::shared_array<typename Tile::Shared, 1>()[0];
   typename Tile::Left left;
   typename Tile::Right right;
@@ -215,7 +215,7 @@ struct Products {
 /// Combines the values of the 16 threads of the same y; all of them get the result, to the bit.
 template <class T, class F>
 __device__ T combine_over_columns(T value, const F& f) {
-  for (int distance = 8; distance > 0; distance /= 2)
+  for (int distance = 16; distance > 1; distance /= 2)
     value = f(value, __shfl_xor_sync(0xffffffffu, value, distance));
   return value;
 }
