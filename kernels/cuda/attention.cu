@@ -85,7 +85,7 @@ __device__ void write(const Products<Tile>& products, const Rows<Tile>& to, int 
 }
 
 template <class Tile>
-__global__ void __launch_bounds__(Tile::kThreads, Tile::kResident) attention_forward(AttentionCall call) {
+__global__ void __launch_bounds__(Tile::kThreads, 2) attention_forward(AttentionCall call) {
   using T = typename Tile::T;
   const AttentionPlace<Tile> place(call, call.args.causal);
   const AttentionHead<Tile> head(call, place.index);
@@ -118,7 +118,7 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kResident) attention_for
 }
 
 template <class Tile>
-__global__ void __launch_bounds__(Tile::kThreads, Tile::kResident) attention_dq(AttentionCall call) {
+__global__ void __launch_bounds__(Tile::kThreads, 2) attention_dq(AttentionCall call) {
   using T = typename Tile::T;
   const AttentionPlace<Tile> place(call, call.args.causal);
   const AttentionHead<Tile> head(call, place.index);

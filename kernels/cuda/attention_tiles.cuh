@@ -41,10 +41,9 @@ struct AttentionTile {
   static constexpr bool kPacked = packed;
   static constexpr int kThreadRows = thread_rows;
   static constexpr int kRows = kThreadsY * kThreadRows;
-  static constexpr int kColumns = kThreadsX * kVector;  // of the scores, and of what is accumulated
-  static constexpr int kDepth = kColumns / 4;           // of a product, at once
-  // Short tiles are for few blocks, that is for few threads: each does more at once.
-  static constexpr int kUnroll = thread_rows > 4 ? 1 : 2, kResident = thread_rows > 4 ? 3 : 2;
+  static constexpr int kColumns = kThreadsX * kVector;     // of the scores, and of what is accumulated
+  static constexpr int kDepth = kColumns / 4;              // of a product, at once
+  static constexpr int kUnroll = thread_rows > 4 ? 1 : 2;  // of a product's loop: as registers allow
   using Left = Slice<T, kRows, kDepth / kVector, kThreads>;
   using Right = Slice<T, kColumns, kDepth / kVector, kThreads>;
   using Summed = Slice<T, kDepth, kColumns / kVector, kThreads>;
