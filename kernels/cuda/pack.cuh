@@ -1,6 +1,5 @@
 #pragma once
 
-#include "kernels/cuda/launch.h"
 #include "kernels/macros.h"
 
 #include <cstdint>
