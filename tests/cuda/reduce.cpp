@@ -59,6 +59,12 @@ TEST_CASE("sums over dimensions that do not lie together, whatever the order of 
     }
 }
 
+TEST_CASE("sums of so many outputs that their blocks alone keep a GPU busy") {
+  const Gpus machine;
+  manual_seed(6);
+  check_like_cpu([](const Tensors& x) { return sum(x[0], {0}); }, {randn({513, 16'401})}, gpu);
+}
+
 TEST_CASE("cross_entropy of items that blocks share, whatever the order of blocks and threads") {
   for (const DType dtype : {float32, float64})
     for (const DType target_dtype : {int64, int32, uint8})
