@@ -103,7 +103,8 @@ MP_INLINE float tanh(float x) {
   p = p * z + 1.33314422036e-1f;
   p = p * z - 3.33332819422e-1f;
   const float small = p * z * x + x;
-  const float large = 1.f - 2.f / (exp(2.f * a) + 1.f);
+  const ExpParts parts(2.f * (a > 9.1f ? 9.1f : a));  // tanh 9.1 rounds to 1
+  const float large = 1.f - 2.f / (parts.fraction * power_of_2(parts.exponent) + 1.f);
   const float signed_large = x < 0.f ? -large : large;
   return a < 0.625f ? small : signed_large;
 }
