@@ -151,8 +151,11 @@ HWY_ATTR void scatter_row_halving(std::int64_t width, const T* gradient, const s
     hn::StoreInterleaved2(at(0), at(1), d, upper + 2 * j);
     hn::StoreInterleaved2(at(2), at(3), d, lower + 2 * j);
   }
-  for (; j < width; ++j)
-    for (int k = 0; k < 4; ++k) (k < 2 ? upper : lower)[2 * j + k % 2] = index[j] == k ? gradient[j] : T(0);
+  for (; j < width; ++j) {
+    const auto at = [&](int k) { return index[j] == k ? gradient[j] : T(0); };
+    upper[2 * j] = at(0), upper[2 * j + 1] = at(1);
+    lower[2 * j] = at(2), lower[2 * j + 1] = at(3);
+  }
 }
 
 template <class T>
