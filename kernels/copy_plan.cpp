@@ -14,8 +14,9 @@ constexpr std::int64_t kWidest = 16;
 Layout in_order_of_output(const Layout& layout) {
   int order[kMaxRank];
   std::iota(order, order + layout.rank, 0);
-  std::stable_sort(order, order + layout.rank,
-                   [&](int a, int b) { return layout.strides[0][a] > layout.strides[0][b]; });
+  const std::int64_t* strides = layout.strides[0];
+  std::sort(order, order + layout.rank,
+            [&](int a, int b) { return strides[a] != strides[b] ? strides[a] > strides[b] : a < b; });
   Shape sizes, y, x;
   for (int d = 0; d < layout.rank; ++d) {
     sizes.push_back(layout.sizes[order[d]]);

@@ -83,8 +83,8 @@ Tensor make_ordered_like(const Tensor& like, std::int64_t width) {
     const std::int64_t stride = like.strides()[static_cast<int>(d)];
     return stride == 0 ? std::numeric_limits<std::int64_t>::max() : stride;
   };
-  std::stable_sort(order.begin(), order.end() - 1,
-                   [&](std::int64_t a, std::int64_t b) { return step(a) > step(b); });
+  std::sort(order.begin(), order.end() - 1,
+            [&](std::int64_t a, std::int64_t b) { return step(a) != step(b) ? step(a) > step(b) : a < b; });
   std::int64_t stride = 1;
   for (int i = shape.rank() - 1; i >= 0; --i) {
     const int d = static_cast<int>(order[i]);
