@@ -58,7 +58,7 @@ __global__ void conv2d_direct(DirectArgs<T> args) {
             static_cast<unsigned>(position.column + column) < static_cast<unsigned>(gather.columns.size);
         const T factor = w[t * gather.columns.weight_step];
         MP_UNROLL
-        for (int k = 0; k < kDown; ++k) sums[k] += factor * (inside[k] & in_row ? line[k][column] : T(0));
+        for (int k = 0; k < kDown; ++k) sums[k] += factor * ((inside[k] & in_row) ? line[k][column] : T(0));
       }
     }
   const T bias = args.bias == nullptr ? T(0) : args.bias[channel];
