@@ -1,0 +1,72 @@
+#include <doctest/doctest.h>
+#include <miniparallel/autograd.h>
+#include <miniparallel/error.h>
+#include <miniparallel/ops.h>
+#include <miniparallel/random.h>
+
+// Tensor::split and chunk, whose parts are the outputs of one node.
+
+namespace miniparallel {
+namespace {
+
+TEST_CASE("split: the parts of a split are outputs of one node, and what reaches none of them is zero") {
+  const Tensor x = tensor({1.0, 2.0, 3.0, 4.0, 5.0}, {5}, {.dtype = float64, .requires_grad = true});
+  const std::vector<Tensor> parts = x.split(Shape{2, 0, 1, 2});
+  (parts[3] * parts[3]).sum().backward({}, true);
+  CHECK(x.grad().to_vector<double>() == std::vector<double>{0, 0, 0, 8, 10});
+  const std::vector<Tensor> gradients = autograd::grad({parts[0].sum() + parts[2].sum() * 7}, {x, parts[2]});
+  CHECK(gradients[0].to_vector<double>() == std::vector<double>{1, 1, 7, 0, 0});
+  CHECK(gradients[1].to_vector<double>() == std::vector<double>{7});
+  CHECK(zeros({0, 3}).split(Shape{}).empty());
+}
+
+TEST_CASE("split: first and second derivatives of splits, their parts used, left out and written") {
+  const auto check = [](const autograd::Function1& function, const Shape& shape) {
+    const Tensor x = randn(shape, {.dtype = float64, .requires_grad = true});
+    CHECK(autograd::gradcheck(function, {x}) == "");
+    CHECK(autograd::gradgradcheck(function, {x}) == "");
+  };
+  manual_seed(5);
+  check(
+      [](const std::vector<Tensor>& x) {
+        const std::vector<Tensor> parts = x[0].split(Shape{3, 0, 3, 2}, -1);
+        return parts[0] * parts[2] + square(parts[3]).sum({1}, true);
+      },
+      {2, 8});
+  check(
+      [](const std::vector<Tensor>& x) {
+        const std::vector<Tensor> parts = x[0].t().chunk(4);
+        return parts[0] * parts[1] * parts[0];
+      },
+      {2, 7});
+  check([](const std::vector<Tensor>& x) { return x[0].chunk(1)[0] * x[0]; }, {3, 2});
+  check(
+      [](const std::vector<Tensor>& x) {
+        const Tensor y = square(x[0]);
+        std::vector<Tensor> parts = y.chunk(2, 1);
+        parts[0].mul_(x[0].narrow(1, 1, 1));
+        return cat({y * y, parts[0] * parts[1]}, 1);
+      },
+      {3, 4});
+}
+
+TEST_CASE("split: parts of a split that are written follow their base, as other views do") {
+  const Tensor x = tensor({1.0, 2.0, 3.0, 4.0}, {4}, {.dtype = float64, .requires_grad = true});
+  Tensor y = x * 1.0;
+  const std::vector<Tensor> parts = y.chunk(2);
+  Tensor first = parts[0];
+  first.mul_(10);                          // a part
+  CHECK(parts[1].requires_grad());         // the other part, with the base's new history
+  y.mul_(2);                               // the base
+  (parts[0] * parts[1]).sum().backward();  // (20 a) (2 b)
+  CHECK(x.grad().to_vector<double>() == std::vector<double>{120, 160, 40, 80});
+  {
+    const NoGradGuard no_grad;
+    x.chunk(4)[2].fill_(9);
+  }
+  CHECK(x[2].item() == 9);
+  CHECK_THROWS_WITH_AS(x.chunk(2)[0].zero_(), doctest::Contains("a view of a leaf"), Error);
+}
+
+}  // namespace
+}  // namespace miniparallel
