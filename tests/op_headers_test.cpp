@@ -1,10 +1,10 @@
+#include "tests/op_cases.h"
+
 #include <doctest/doctest.h>
 
 #include <fstream>
 #include <map>
 #include <regex>
-
-#include "tests/op_cases.h"
 
 // The table of ops is complete.
 

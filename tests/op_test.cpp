@@ -1,14 +1,15 @@
-#include <doctest/doctest.h>
 #include <miniparallel/autograd.h>
 #include <miniparallel/error.h>
 #include <miniparallel/io.h>
 #include <miniparallel/memory.h>
 #include <miniparallel/threads.h>
 
-#include <cstdlib>
-
 #include "tests/op_cases.h"
 #include "tests/support/golden.h"
+
+#include <doctest/doctest.h>
+
+#include <cstdlib>
 
 // Every check here runs over every row of the table of ops to which it applies.
 

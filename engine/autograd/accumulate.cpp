@@ -2,12 +2,12 @@
 
 #include <miniparallel/ops.h>
 
+#include "engine/error.h"
+#include "engine/tensor/tensor_impl.h"
+
 #include <array>
 #include <functional>
 #include <mutex>
-
-#include "engine/error.h"
-#include "engine/tensor/tensor_impl.h"
 
 namespace miniparallel::autograd {
 namespace {

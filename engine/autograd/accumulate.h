@@ -1,8 +1,8 @@
 #pragma once
 
-#include <memory>
-
 #include "engine/autograd/node.h"
+
+#include <memory>
 
 namespace miniparallel::autograd {
 

@@ -1,10 +1,10 @@
-#include <mutex>
-#include <set>
-#include <span>
-
 #include "engine/autograd/node.h"
 #include "engine/error.h"
 #include "engine/tensor/tensor_impl.h"
+
+#include <mutex>
+#include <set>
+#include <span>
 
 namespace miniparallel::autograd {
 

@@ -1,9 +1,9 @@
 #include <miniparallel/autograd.h>
 #include <miniparallel/ops.h>
 
-#include <cmath>
-
 #include "engine/error.h"
+
+#include <cmath>
 
 namespace miniparallel::autograd {
 namespace {

@@ -1,8 +1,8 @@
-#include <algorithm>
-#include <tuple>
-
 #include "engine/autograd/graph_task.h"
 #include "engine/device/workers.h"
+
+#include <algorithm>
+#include <tuple>
 
 // A walk by several threads. A lane's worker is told when the lane gets its first ready node and leaves when
 // it has none; the caller leaves when no lane is active. Locks are held only to hand nodes and gradients on.

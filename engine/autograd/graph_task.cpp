@@ -2,10 +2,10 @@
 
 #include <miniparallel/ops.h>
 
+#include "engine/profiler/span.h"
+
 #include <algorithm>
 #include <limits>
-
-#include "engine/profiler/span.h"
 
 namespace miniparallel::autograd {
 

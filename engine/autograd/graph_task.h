@@ -1,5 +1,8 @@
 #pragma once
 
+#include "engine/autograd/node.h"
+#include "engine/autograd/thread_state.h"
+
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
@@ -8,9 +11,6 @@
 #include <queue>
 #include <unordered_map>
 #include <vector>
-
-#include "engine/autograd/node.h"
-#include "engine/autograd/thread_state.h"
 
 namespace miniparallel::autograd {
 

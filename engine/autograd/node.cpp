@@ -2,12 +2,12 @@
 
 #include <miniparallel/ops.h>
 
-#include <atomic>
-
 #include "engine/autograd/accumulate.h"
 #include "engine/error.h"
 #include "engine/tensor/tensor_impl.h"
 #include "engine/tensor/views.h"
+
+#include <atomic>
 
 namespace miniparallel {
 namespace {

@@ -1,10 +1,10 @@
-#include <algorithm>
-
 #include "engine/autograd/accumulate.h"
 #include "engine/autograd/graph_task.h"
 #include "engine/error.h"
 #include "engine/profiler/span.h"
 #include "engine/tensor/tensor_impl.h"
+
+#include <algorithm>
 
 namespace miniparallel::autograd {
 namespace {

@@ -3,10 +3,10 @@
 #include <miniparallel/autograd.h>
 #include <miniparallel/dtype.h>
 
-#include <vector>
-
 #include "engine/device/accelerator.h"
 #include "engine/random/generator.h"
+
+#include <vector>
 
 namespace miniparallel {
 

@@ -1,9 +1,9 @@
+#include "engine/cuda/runtime.h"
+
 #include <algorithm>
 #include <cstring>
 #include <deque>
 #include <exception>
-
-#include "engine/cuda/runtime.h"
 
 // Copies between host and devices. What a device copies from the host goes through pinned memory, so that the
 // host need not wait.

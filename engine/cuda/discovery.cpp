@@ -1,10 +1,10 @@
 #include "engine/cuda/discovery.h"
 
-#include <cuda_runtime_api.h>
-
 #include "engine/error.h"
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/probe.h"
+
+#include <cuda_runtime_api.h>
 
 namespace miniparallel::cuda {
 namespace {

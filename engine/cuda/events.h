@@ -1,12 +1,12 @@
 #pragma once
 
+#include "kernels/cuda/device_guard.h"
+#include "kernels/stream.h"
+
 #include <cuda_runtime_api.h>
 
 #include <mutex>
 #include <vector>
-
-#include "kernels/cuda/device_guard.h"
-#include "kernels/stream.h"
 
 namespace miniparallel::cuda {
 

@@ -1,10 +1,10 @@
 #pragma once
 
-#include <array>
-
 #include "engine/cuda/events.h"
 #include "engine/device/accelerator.h"
 #include "engine/memory/caching_allocator.h"
+
+#include <array>
 
 namespace miniparallel::cuda {
 

@@ -2,12 +2,12 @@
 
 #include <miniparallel/log.h>
 
+#include "engine/cuda/runtime.h"
+#include "engine/error.h"
+
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
-
-#include "engine/cuda/runtime.h"
-#include "engine/error.h"
 
 namespace miniparallel::cuda {
 namespace {

@@ -1,14 +1,14 @@
 #pragma once
 
-#include <atomic>
-#include <memory>
-#include <mutex>
-#include <vector>
-
 #include "engine/cuda/discovery.h"
 #include "engine/cuda/gpu.h"
 #include "engine/cuda/peers.h"
 #include "engine/cuda/staging.h"
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <vector>
 
 namespace miniparallel::cuda {
 

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <atomic>
-
 #include "engine/cuda/gpu.h"
+
+#include <atomic>
 
 namespace miniparallel::cuda {
 

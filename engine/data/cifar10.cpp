@@ -1,10 +1,10 @@
 #include <miniparallel/data/cifar10.h>
 
-#include <filesystem>
-
 #include "engine/data/cifar10_records.h"
 #include "engine/error.h"
 #include "engine/io/file.h"
+
+#include <filesystem>
 
 namespace miniparallel::data {
 namespace {

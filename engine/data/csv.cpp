@@ -1,12 +1,12 @@
 #include <miniparallel/data/csv.h>
 
+#include "engine/error.h"
+#include "engine/io/file.h"
+
 #include <algorithm>
 #include <charconv>
 #include <numeric>
 #include <utility>
-
-#include "engine/error.h"
-#include "engine/io/file.h"
 
 namespace miniparallel::data {
 namespace {

@@ -1,9 +1,9 @@
 #include <miniparallel/data/dataset.h>
 
+#include "engine/error.h"
+
 #include <cmath>
 #include <numeric>
-
-#include "engine/error.h"
 
 namespace miniparallel::data::detail {
 

@@ -2,12 +2,12 @@
 
 #include <miniparallel/error.h>
 
+#include "engine/io/byte_reader.h"
+
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <sstream>
-
-#include "engine/io/byte_reader.h"
 
 namespace miniparallel::data {
 namespace {

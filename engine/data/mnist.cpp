@@ -1,10 +1,10 @@
 #include <miniparallel/data/mnist.h>
 
-#include <filesystem>
-
 #include "engine/data/idx.h"
 #include "engine/error.h"
 #include "engine/io/file.h"
+
+#include <filesystem>
 
 namespace miniparallel::data {
 namespace {

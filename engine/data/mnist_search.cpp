@@ -1,8 +1,8 @@
 #include <miniparallel/data/mnist.h>
 
-#include <cstdlib>
-
 #include "engine/error.h"
+
+#include <cstdlib>
 
 namespace miniparallel::data {
 namespace {

@@ -1,5 +1,9 @@
 #include <miniparallel/data/prefetcher.h>
+
 #include <miniparallel/dtype.h>
+
+#include "engine/profiler/span.h"
+#include "kernels/cpu/parallel.h"
 
 #include <condition_variable>
 #include <exception>
@@ -7,9 +11,6 @@
 #include <thread>
 #include <utility>
 #include <vector>
-
-#include "engine/profiler/span.h"
-#include "kernels/cpu/parallel.h"
 
 namespace miniparallel::data {
 

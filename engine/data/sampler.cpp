@@ -1,11 +1,11 @@
 #include <miniparallel/data/sampler.h>
 
+#include "engine/error.h"
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <utility>
-
-#include "engine/error.h"
 
 namespace miniparallel::data {
 

@@ -1,10 +1,10 @@
 #include <miniparallel/data/transforms.h>
 
-#include <algorithm>
-#include <cstring>
-
 #include "engine/error.h"
 #include "engine/tensor/tensor_impl.h"
+
+#include <algorithm>
+#include <cstring>
 
 namespace miniparallel::data {
 namespace {

@@ -1,5 +1,10 @@
-#include <miniparallel/cuda.h>
 #include <miniparallel/data/workers.h>
+
+#include <miniparallel/cuda.h>
+
+#include "engine/data/cpu_limit.h"
+#include "engine/error.h"
+
 #include <sched.h>
 
 #include <algorithm>
@@ -10,9 +15,6 @@
 #include <sstream>
 #include <string>
 #include <vector>
-
-#include "engine/data/cpu_limit.h"
-#include "engine/error.h"
 
 namespace miniparallel {
 namespace data {

@@ -3,12 +3,12 @@
 #include <miniparallel/cuda.h>
 #include <miniparallel/tensor.h>
 
-#include <utility>
-#include <vector>
-
 #include "engine/error.h"
 #include "engine/profiler/span.h"
 #include "engine/tensor/tensor_impl.h"
+
+#include <utility>
+#include <vector>
 
 namespace miniparallel {
 namespace {

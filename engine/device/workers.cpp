@@ -1,5 +1,8 @@
 #include "engine/device/workers.h"
 
+#include "engine/profiler/span.h"
+#include "kernels/cpu/parallel.h"
+
 #include <condition_variable>
 #include <deque>
 #include <map>
@@ -7,9 +10,6 @@
 #include <mutex>
 #include <thread>
 #include <utility>
-
-#include "engine/profiler/span.h"
-#include "kernels/cpu/parallel.h"
 
 namespace miniparallel {
 namespace {

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <functional>
-
 #include "engine/device/accelerator.h"
+
+#include <functional>
 
 namespace miniparallel {
 

@@ -1,12 +1,13 @@
 #include <miniparallel/checkpoint.h>
+
 #include <miniparallel/io.h>
 #include <miniparallel/random.h>
 
-#include <charconv>
-#include <set>
-
 #include "engine/error.h"
 #include "engine/io/safetensors_file.h"
+
+#include <charconv>
+#include <set>
 
 namespace miniparallel {
 namespace {

@@ -33,8 +33,7 @@ std::filesystem::path follow_link(const std::filesystem::path& path) {
 
 // Whether `descriptor` is still the file at `path`.
 bool is_at(int descriptor, const std::string& path) {
-  struct stat open {
-  }, there{};
+  struct stat open{}, there{};
   return ::fstat(descriptor, &open) == 0 && ::lstat(path.c_str(), &there) == 0 &&
          open.st_dev == there.st_dev && open.st_ino == there.st_ino;
 }
@@ -57,7 +56,7 @@ InputFile::InputFile(const std::filesystem::path& path) : name_(path.string()) {
   // O_NONBLOCK: opening a pipe must not wait for its writer; it has no effect on a regular file.
   descriptor_ = ::open(name_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor_ < 0) throw Error(name_ + ": cannot be opened for reading: " + reason(errno));
-  struct stat info {};
+  struct stat info{};
   const bool known = ::fstat(descriptor_, &info) == 0;
   if (!known || !S_ISREG(info.st_mode)) {
     ::close(descriptor_);
@@ -102,7 +101,7 @@ AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(follow_link(pa
     while (!create_temporary() && remove_abandoned(temporary_)) {
     }
   }
-  struct stat old {};
+  struct stat old{};
   if (::stat(path_.c_str(), &old) == 0) ::fchmod(descriptor_, old.st_mode & 07777);
 }
 

@@ -1,16 +1,16 @@
 #include <miniparallel/image.h>
 
+#include "engine/autograd/node.h"
+#include "engine/error.h"
+#include "engine/io/file.h"
+#include "engine/ops/common.h"
+
 #include <zlib.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
-
-#include "engine/autograd/node.h"
-#include "engine/error.h"
-#include "engine/io/file.h"
-#include "engine/ops/common.h"
 
 namespace miniparallel {
 namespace {

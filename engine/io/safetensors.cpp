@@ -2,11 +2,12 @@
 
 #include <miniparallel/error.h>
 
-#include <algorithm>
-#include <array>
+#include "engine/io/safetensors_json.h"
+
 #include <nlohmann/json.hpp>
 
-#include "engine/io/safetensors_json.h"
+#include <algorithm>
+#include <array>
 
 namespace miniparallel::io {
 namespace {

@@ -1,9 +1,9 @@
 #include "engine/io/safetensors_file.h"
 
+#include "engine/tensor/tensor_impl.h"
+
 #include <algorithm>
 #include <bit>
-
-#include "engine/tensor/tensor_impl.h"
 
 namespace miniparallel::io {
 

@@ -2,12 +2,12 @@
 
 #include <miniparallel/tensor.h>
 
+#include "engine/io/file.h"
+#include "engine/io/safetensors.h"
+
 #include <cstddef>
 #include <span>
 #include <string>
-
-#include "engine/io/file.h"
-#include "engine/io/safetensors.h"
 
 namespace miniparallel::io {
 

@@ -4,6 +4,7 @@
 #include <miniparallel/shape.h>
 
 #include <nlohmann/json.hpp>
+
 #include <set>
 #include <utility>
 

@@ -1,9 +1,9 @@
 #pragma once
 
+#include "engine/io/safetensors.h"
+
 #include <string>
 #include <string_view>
-
-#include "engine/io/safetensors.h"
 
 namespace miniparallel::io {
 

@@ -1,10 +1,10 @@
+#include "engine/memory/caching_allocator.h"
+#include "engine/memory/storage.h"
+
 #include <sys/mman.h>
 
 #include <cstdint>
 #include <cstdlib>
-
-#include "engine/memory/caching_allocator.h"
-#include "engine/memory/storage.h"
 
 #if defined(__SANITIZE_ADDRESS__)  // GCC
 #define MP_ADDRESS_SANITIZER

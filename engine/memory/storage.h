@@ -2,12 +2,12 @@
 
 #include <miniparallel/device.h>
 
+#include "kernels/stream.h"
+
 #include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
-
-#include "kernels/stream.h"
 
 namespace miniparallel {
 

@@ -1,4 +1,5 @@
 #include <miniparallel/nn/attention.h>
+
 #include <miniparallel/nn/init.h>
 #include <miniparallel/ops.h>
 

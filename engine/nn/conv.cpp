@@ -1,10 +1,11 @@
 #include <miniparallel/nn/conv.h>
-#include <miniparallel/nn/init.h>
 
-#include <cmath>
+#include <miniparallel/nn/init.h>
 
 #include "engine/error.h"
 #include "engine/nn/observer.h"
+
+#include <cmath>
 
 namespace miniparallel::nn {
 

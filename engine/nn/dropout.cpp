@@ -1,4 +1,5 @@
 #include <miniparallel/nn/dropout.h>
+
 #include <miniparallel/ops.h>
 
 #include "engine/nn/observer.h"

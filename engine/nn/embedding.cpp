@@ -1,5 +1,6 @@
-#include <miniparallel/autograd.h>
 #include <miniparallel/nn/embedding.h>
+
+#include <miniparallel/autograd.h>
 #include <miniparallel/nn/init.h>
 #include <miniparallel/ops.h>
 

@@ -1,9 +1,10 @@
-#include <miniparallel/autograd.h>
 #include <miniparallel/nn/init.h>
 
-#include <cmath>
+#include <miniparallel/autograd.h>
 
 #include "engine/error.h"
+
+#include <cmath>
 
 namespace miniparallel::nn::init {
 

@@ -1,11 +1,12 @@
-#include <miniparallel/nn/init.h>
 #include <miniparallel/nn/linear.h>
-#include <miniparallel/ops.h>
 
-#include <cmath>
+#include <miniparallel/nn/init.h>
+#include <miniparallel/ops.h>
 
 #include "engine/error.h"
 #include "engine/nn/observer.h"
+
+#include <cmath>
 
 namespace miniparallel::nn {
 

@@ -1,11 +1,12 @@
-#include <miniparallel/autograd.h>
 #include <miniparallel/model.h>
 
-#include <unordered_map>
-#include <unordered_set>
+#include <miniparallel/autograd.h>
 
 #include "engine/error.h"
 #include "engine/tensor/tensor_impl.h"
+
+#include <unordered_map>
+#include <unordered_set>
 
 namespace miniparallel::reflect {
 

@@ -1,5 +1,6 @@
-#include <miniparallel/autograd.h>
 #include <miniparallel/nn/norm.h>
+
+#include <miniparallel/autograd.h>
 #include <miniparallel/ops.h>
 
 #include "engine/error.h"

@@ -1,9 +1,9 @@
 #include <miniparallel/autograd.h>
 #include <miniparallel/model.h>
 
-#include <set>
-
 #include "engine/error.h"
+
+#include <set>
 
 namespace miniparallel::reflect {
 

@@ -2,12 +2,12 @@
 #include <miniparallel/model.h>
 #include <miniparallel/random.h>
 
+#include "engine/nn/observer.h"
+
 #include <algorithm>
 #include <array>
 #include <map>
 #include <unordered_set>
-
-#include "engine/nn/observer.h"
 
 namespace miniparallel::reflect {
 

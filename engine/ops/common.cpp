@@ -1,9 +1,9 @@
 #include "engine/ops/common.h"
 
-#include <algorithm>
-
 #include "engine/profiler/span.h"
 #include "engine/profiler/traced_backend.h"
+
+#include <algorithm>
 
 namespace miniparallel {
 

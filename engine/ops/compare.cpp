@@ -1,6 +1,6 @@
-#include <cmath>
-
 #include "engine/ops/elementwise.h"
+
+#include <cmath>
 
 // Comparison, logic, and choice by a condition.
 

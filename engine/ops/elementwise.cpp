@@ -1,8 +1,8 @@
 #include "engine/ops/elementwise.h"
 
-#include <cmath>
-
 #include "engine/ops/in_place.h"
+
+#include <cmath>
 
 // The ops of the lists in kernels/elementwise.h, and the operators on top of them.
 

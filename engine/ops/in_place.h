@@ -2,11 +2,11 @@
 
 #include <miniparallel/tensor.h>
 
-#include <initializer_list>
-#include <utility>
-
 #include "engine/autograd/node.h"
 #include "engine/tensor/tensor_impl.h"
+
+#include <initializer_list>
+#include <utility>
 
 namespace miniparallel {
 

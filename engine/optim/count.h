@@ -2,10 +2,10 @@
 
 #include <miniparallel/tensor.h>
 
+#include "engine/error.h"
+
 #include <cstdint>
 #include <string>
-
-#include "engine/error.h"
 
 namespace miniparallel::optim {
 

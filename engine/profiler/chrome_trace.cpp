@@ -1,12 +1,12 @@
 #include "engine/profiler/chrome_trace.h"
 
+#include "engine/io/file.h"
+
+#include <nlohmann/json.hpp>
 #include <unistd.h>
 
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <sstream>
-
-#include "engine/io/file.h"
 
 namespace miniparallel::profiler {
 namespace {

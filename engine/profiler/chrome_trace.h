@@ -1,9 +1,9 @@
 #pragma once
 
+#include "engine/profiler/span.h"
+
 #include <string>
 #include <vector>
-
-#include "engine/profiler/span.h"
 
 namespace miniparallel::profiler {
 

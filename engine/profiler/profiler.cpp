@@ -1,5 +1,10 @@
-#include <miniparallel/log.h>
 #include <miniparallel/profiler.h>
+
+#include <miniparallel/log.h>
+
+#include "engine/error.h"
+#include "engine/profiler/chrome_trace.h"
+#include "engine/profiler/span.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -8,10 +13,6 @@
 #include <sstream>
 #include <string_view>
 #include <tuple>
-
-#include "engine/error.h"
-#include "engine/profiler/chrome_trace.h"
-#include "engine/profiler/span.h"
 
 namespace miniparallel {
 

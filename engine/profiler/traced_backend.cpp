@@ -2,11 +2,11 @@
 
 #include <miniparallel/model/field_names.h>
 
+#include "engine/profiler/kernel_sizes.h"
+
 #include <array>
 #include <string_view>
 #include <tuple>
-
-#include "engine/profiler/kernel_sizes.h"
 
 // A family is a struct of function pointers. Each gets a function of the same signature that opens a span and
 // calls on; its members and their names are found by reflection, so a new launcher is traced without a word
@@ -88,8 +88,7 @@ const Family& trace(const std::string& family, const Family& plain) {
       ((names<Family>[index] = intern(family + "." + std::string(reflect::member_names<Family>[index])),
         replace<Family, is_cpu, index>(launcher<index>(wrapped))),
        ...);
-    }
-    (std::make_index_sequence<launcher_count<Family>>());
+    }(std::make_index_sequence<launcher_count<Family>>());
     return wrapped;
   }();
   return made;

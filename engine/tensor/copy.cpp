@@ -1,9 +1,9 @@
-#include <array>
-
 #include "engine/ops/common.h"
 #include "engine/ops/in_place.h"
 #include "engine/profiler/span.h"
 #include "kernels/elementwise.h"
+
+#include <array>
 
 // Copies and conversions, and the writes that have no other op behind them.
 

@@ -1,7 +1,7 @@
+#include "engine/ops/common.h"
+
 #include <algorithm>
 #include <cmath>
-
-#include "engine/ops/common.h"
 
 namespace miniparallel {
 namespace {

@@ -1,9 +1,9 @@
+#include "engine/ops/common.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <ostream>
-
-#include "engine/ops/common.h"
 
 // NumPy's layout: columns aligned, nested brackets, the middle of long tensors left out.
 

@@ -1,7 +1,8 @@
-#include <algorithm>
+#include "engine/tensor/views.h"
 
 #include "engine/ops/common.h"
-#include "engine/tensor/views.h"
+
+#include <algorithm>
 
 // Views: aliases of the same storage. Each states its new geometry and, beside it, how a gradient finds its
 // way back.

@@ -2,6 +2,11 @@
 #include <miniparallel/log.h>
 #include <miniparallel/tensorboard.h>
 
+#include "engine/error.h"
+#include "engine/tensorboard/crc32c.h"
+#include "engine/tensorboard/histogram.h"
+#include "engine/tensorboard/protobuf.h"
+
 #include <unistd.h>
 
 #include <atomic>
@@ -12,11 +17,6 @@
 #include <fstream>
 #include <mutex>
 #include <system_error>
-
-#include "engine/error.h"
-#include "engine/tensorboard/crc32c.h"
-#include "engine/tensorboard/histogram.h"
-#include "engine/tensorboard/protobuf.h"
 
 // The messages are those of TensorFlow's event.proto and summary.proto; field numbers are named beside them.
 

@@ -1,9 +1,9 @@
 #include <miniparallel/device.h>
 
+#include "engine/error.h"
+
 #include <charconv>
 #include <ostream>
-
-#include "engine/error.h"
 
 namespace miniparallel {
 

@@ -1,8 +1,8 @@
 #include <miniparallel/dtype.h>
 
-#include <ostream>
-
 #include "engine/error.h"
+
+#include <ostream>
 
 namespace miniparallel {
 namespace {

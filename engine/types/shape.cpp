@@ -1,9 +1,9 @@
 #include <miniparallel/shape.h>
 
+#include "engine/error.h"
+
 #include <algorithm>
 #include <ostream>
-
-#include "engine/error.h"
 
 namespace miniparallel {
 

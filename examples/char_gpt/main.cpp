@@ -7,13 +7,13 @@
 
 #include <miniparallel/miniparallel.h>
 
+#include "options.h"
+
 #include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <iostream>
 #include <iterator>
-
-#include "options.h"
 
 using namespace miniparallel;
 

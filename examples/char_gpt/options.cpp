@@ -1,6 +1,7 @@
 #include "options.h"
 
 #include <CLI/CLI.hpp>
+
 #include <cstdlib>
 
 Options parse_options(int argc, char** argv) {

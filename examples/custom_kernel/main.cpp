@@ -8,11 +8,11 @@
 #include <miniparallel/cuda.h>
 #include <miniparallel/miniparallel.h>
 
+#include "squared_relu.h"
+
 #include <cstdlib>
 #include <exception>
 #include <iostream>
-
-#include "squared_relu.h"
 
 using namespace miniparallel;
 

@@ -1,6 +1,6 @@
-#include "squared_relu.h"
-
 #include <miniparallel/cuda/launch.h>
+
+#include "squared_relu.h"
 
 using namespace miniparallel::cuda;  // launch, blocks, CUDA_CHECK
 

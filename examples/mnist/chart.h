@@ -1,9 +1,9 @@
 #pragma once
 
+#include "svg.h"
+
 #include <string>
 #include <vector>
-
-#include "svg.h"
 
 /// One curve. Points that are not finite are left out.
 struct Series {

@@ -4,10 +4,10 @@
 #include <miniparallel/state_dict.h>
 #include <miniparallel/tensorboard.h>
 
-#include <optional>
-
 #include "options.h"
 #include "progress.h"
+
+#include <optional>
 
 /// What TensorBoard shows of the training. Does nothing without --log-dir.
 class EventLog {

@@ -1,13 +1,14 @@
 #include "find_data.h"
 
 #include <miniparallel/miniparallel.h>
+
+#include "child_process.h"
+
 #include <unistd.h>
 
 #include <filesystem>
 #include <iostream>
 #include <stdexcept>
-
-#include "child_process.h"
 
 namespace data = miniparallel::data;
 

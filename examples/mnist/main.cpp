@@ -10,11 +10,6 @@
 #include <miniparallel/cuda.h>
 #include <miniparallel/miniparallel.h>
 
-#include <algorithm>
-#include <exception>
-#include <iostream>
-#include <memory>
-
 #include "event_log.h"
 #include "find_data.h"
 #include "options.h"
@@ -22,6 +17,11 @@
 #include "progress.h"
 #include "report.h"
 #include "resume.h"
+
+#include <algorithm>
+#include <exception>
+#include <iostream>
+#include <memory>
 
 using namespace miniparallel;
 

@@ -1,7 +1,9 @@
 #include "options.h"
 
 #include <miniparallel/miniparallel.h>
+
 #include <CLI/CLI.hpp>
+
 #include <cstdlib>
 
 Options parse_options(int argc, char** argv) {

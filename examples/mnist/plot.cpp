@@ -2,6 +2,8 @@
 
 #include <miniparallel/image.h>
 
+#include "chart.h"
+
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -9,8 +11,6 @@
 #include <iomanip>
 #include <sstream>
 #include <stdexcept>
-
-#include "chart.h"
 
 namespace {
 

@@ -3,13 +3,13 @@
 #include <miniparallel/data.h>
 #include <miniparallel/state_dict.h>
 
-#include <string>
-#include <vector>
-
 #include "find_data.h"
 #include "options.h"
 #include "progress.h"
 #include "svg.h"
+
+#include <string>
+#include <vector>
 
 /// A picture of the training, in SVG: curves of loss and accuracy, and the test images on which the model was
 /// most sure and wrong. Writes nothing without --plot.

@@ -1,6 +1,7 @@
 #include "progress.h"
 
 #include <miniparallel/ops.h>
+
 #include <sys/ioctl.h>
 #include <unistd.h>
 

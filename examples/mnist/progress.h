@@ -3,13 +3,13 @@
 #include <miniparallel/state_dict.h>
 #include <miniparallel/tensor.h>
 
+#include "options.h"
+
 #include <array>
 #include <chrono>
 #include <cstdint>
 #include <iosfwd>
 #include <vector>
-
-#include "options.h"
 
 /// A test image that was taken for another class.
 struct Mistake {

@@ -3,12 +3,13 @@
 #include <miniparallel/device.h>
 #include <miniparallel/state_dict.h>
 
-#include <cstdint>
-#include <nlohmann/json.hpp>
-
 #include "find_data.h"
 #include "options.h"
 #include "progress.h"
+
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
 
 /// Tells the user, and with --json a program, what was trained, how each epoch went and how good it is in the
 /// end.

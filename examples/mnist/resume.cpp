@@ -1,10 +1,10 @@
 #include "resume.h"
 
+#include "progress.h"
+
 #include <csignal>
 #include <filesystem>
 #include <sstream>
-
-#include "progress.h"
 
 using namespace miniparallel;
 
@@ -14,7 +14,7 @@ volatile std::sig_atomic_t interrupted = 0;
 
 /// The next Ctrl-C is noted, the one after it ends the program.
 void catch_interrupt() {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = [](int) { interrupted = 1; };
   action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
   ::sigaction(SIGINT, &action, nullptr);

@@ -2,11 +2,11 @@
 
 #include <miniparallel/checkpoint.h>
 
+#include "options.h"
+
 #include <stdexcept>
 #include <string>
 #include <vector>
-
-#include "options.h"
 
 /// Thrown when the user has interrupted the training and all is saved.
 struct Interrupted : std::runtime_error {

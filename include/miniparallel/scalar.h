@@ -15,7 +15,7 @@ class Scalar {
   enum class Kind : unsigned char { truth, integer, floating };
 
   template <class T>
-  requires std::is_arithmetic_v<T>
+    requires std::is_arithmetic_v<T>
   constexpr Scalar(T value)  // NOLINT: implicit
       : kind_(std::is_same_v<T, bool>       ? Kind::truth
               : std::is_floating_point_v<T> ? Kind::floating

@@ -240,8 +240,8 @@ Tensor from_values(const void* source, std::size_t count, const Shape& shape, DT
 /// literals give `default_dtype`; pass `options.dtype` for another. int gives int64, bool gives bool. Throws
 /// `Error` unless there is one value for each element of `shape`.
 template <class T>
-requires std::is_arithmetic_v<T> Tensor tensor(std::span<const T> values, const Shape& shape,
-                                               const TensorOptions& options = {}) {
+  requires std::is_arithmetic_v<T>
+Tensor tensor(std::span<const T> values, const Shape& shape, const TensorOptions& options = {}) {
   using Stored = std::conditional_t<std::is_same_v<T, int>, std::int32_t, T>;
   Tensor made = detail::from_values(values.data(), values.size(), shape, dtype_of<Stored>);
   const DType natural = std::is_floating_point_v<T> ? default_dtype()
@@ -259,13 +259,14 @@ Tensor tensor(const std::vector<T>& values) {
   return tensor(std::span<const T>(values), {static_cast<std::int64_t>(values.size())});
 }
 template <class T>
-requires std::is_arithmetic_v<T> Tensor tensor(std::initializer_list<T> values) {
+  requires std::is_arithmetic_v<T>
+Tensor tensor(std::initializer_list<T> values) {
   return tensor(std::span<const T>(values.begin(), values.size()),
                 {static_cast<std::int64_t>(values.size())});
 }
 template <class T>
-requires std::is_arithmetic_v<T> Tensor tensor(std::initializer_list<T> values, const Shape& shape,
-                                               const TensorOptions& options = {}) {
+  requires std::is_arithmetic_v<T>
+Tensor tensor(std::initializer_list<T> values, const Shape& shape, const TensorOptions& options = {}) {
   return tensor(std::span<const T>(values.begin(), values.size()), shape, options);
 }
 /// A tensor with no dimensions.

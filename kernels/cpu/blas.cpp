@@ -5,6 +5,7 @@
 #include "kernels/cpu/parallel.h"
 
 #include <cblas.h>
+
 #include <algorithm>
 #include <limits>
 #include <string>

@@ -61,10 +61,9 @@ MP_INLINE typename F::Accumulator fold_row(const typename F::Input* x, std::int6
 /// Sum of a[i] b[i].
 template <class T>
 MP_INLINE double dot_row(const T* a, const T* b, std::int64_t n) {
-  return fold_lanes<SumOf<T>>(
-      n, [=](std::int64_t i) __attribute__((always_inline)) {
-        return static_cast<double>(a[i]) * static_cast<double>(b[i]);
-      });
+  return fold_lanes<SumOf<T>>(n, [=](std::int64_t i) __attribute__((always_inline)) {
+    return static_cast<double>(a[i]) * static_cast<double>(b[i]);
+  });
 }
 
 }  // namespace miniparallel::kernels::cpu

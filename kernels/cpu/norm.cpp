@@ -126,10 +126,7 @@ template <class T>
 HWY_ATTR void batch_statistics_typed(const BatchNormGeometry& g, const T* x, T* mean, T* variance) {
   const double count = static_cast<double>(g.n * g.inner);
   for_each_channel<T>(
-      g,
-      [=](std::int64_t i, std::int64_t) HWY_ATTR {
-        return Terms<T>{x[i], 0};
-      },
+      g, [=](std::int64_t i, std::int64_t) HWY_ATTR { return Terms<T>{x[i], 0}; },
       [=](std::int64_t channel, double sum, double) { mean[channel] = static_cast<T>(sum / count); });
   for_each_channel<T>(
       g,
@@ -158,9 +155,8 @@ HWY_ATTR void batch_sums_typed(const BatchNormGeometry& g, const T* dy, const T*
                                const T* inv_std, T* sum_g, T* sum_gx) {
   for_each_channel<T>(
       g,
-      [=](std::int64_t i, std::int64_t channel) HWY_ATTR {
-        return Terms<T>{dy[i], dy[i] * (x[i] - mean[channel])};
-      },
+      [=](std::int64_t i, std::int64_t channel)
+          HWY_ATTR { return Terms<T>{dy[i], dy[i] * (x[i] - mean[channel])}; },
       [=](std::int64_t channel, double sum, double product) {
         sum_g[channel] = static_cast<T>(sum);
         sum_gx[channel] = static_cast<T>(product * static_cast<double>(inv_std[channel]));

@@ -64,7 +64,7 @@ void run_parallel(std::int64_t n, std::int64_t grain, void (*body)(void*, std::i
   run_part(0);
   for (std::thread& thread : threads) thread.join();
 #else
-#pragma omp parallel for schedule(static, 1) num_threads(static_cast <int>(parts))
+#pragma omp parallel for schedule(static, 1) num_threads(static_cast<int>(parts))
   for (std::int64_t part = 0; part < parts; ++part) run_part(part);
 #endif
   if (error) std::rethrow_exception(error);

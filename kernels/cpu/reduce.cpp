@@ -204,7 +204,7 @@ const ReduceLoops& reductions() {
   return chosen;
 }
 
-template <FoldRow ReduceLoops::*row>
+template <FoldRow ReduceLoops::* row>
 void run(DType dtype, const ReduceArgs& args, Stream) {
   fold((reductions().*row)[static_cast<std::size_t>(dtype)], args);
 }

@@ -13,7 +13,7 @@ inline constexpr std::size_t kScratchAlignment = 64;
 
 struct ScratchBlock {
   struct Free {
-    void operator()(std::byte* p) const { ::operator delete (p, std::align_val_t{kScratchAlignment}); }
+    void operator()(std::byte* p) const { ::operator delete(p, std::align_val_t{kScratchAlignment}); }
   };
   std::unique_ptr<std::byte, Free> memory;
   std::size_t bytes = 0;
@@ -31,7 +31,7 @@ T* scratch(std::int64_t n) {
     block.memory.reset();
     block.bytes = 0;
     block.memory.reset(
-        static_cast<std::byte*>(::operator new (bytes, std::align_val_t{detail::kScratchAlignment})));
+        static_cast<std::byte*>(::operator new(bytes, std::align_val_t{detail::kScratchAlignment})));
     block.bytes = bytes;
   }
   return reinterpret_cast<T*>(block.memory.get());

@@ -1,7 +1,6 @@
-#include "kernels/attention.h"
-
 #include <miniparallel/error.h>
 
+#include "kernels/attention.h"
 #include "kernels/cuda/attention_head.cuh"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/by_dtype.h"

@@ -1,11 +1,11 @@
 #include "kernels/cuda/bad_index.h"
 
+#include "kernels/cuda/device_guard.h"
+#include "kernels/cuda/shortage.h"
+
 #include <atomic>
 #include <mutex>
 #include <vector>
-
-#include "kernels/cuda/device_guard.h"
-#include "kernels/cuda/shortage.h"
 
 namespace miniparallel::kernels::cuda {
 namespace {

@@ -1,5 +1,4 @@
 #include "kernels/cuda/block_life.h"
-
 #include "kernels/cuda/launch_on.cuh"
 
 namespace miniparallel::kernels::cuda {

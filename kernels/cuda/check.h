@@ -2,8 +2,9 @@
 // The one check of CUDA calls: a failure becomes an exception that carries the call, the device and CUDA's
 // text.
 
-#include <cuda_runtime_api.h>
 #include <miniparallel/error.h>
+
+#include <cuda_runtime_api.h>
 
 #include <string>
 

@@ -1,5 +1,4 @@
 #include "kernels/cross_entropy.h"
-
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/bad_index.cuh"
 #include "kernels/cuda/line.cuh"
@@ -57,9 +56,7 @@ struct LossSums {
     Sums sums = Values::initial();
     for_each_in_batches<8>(
         begin, end, step,
-        [&](std::int64_t i) {
-          return Loaded{losses[i], static_cast<const Index*>(args.target)[i]};
-        },
+        [&](std::int64_t i) { return Loaded{losses[i], static_cast<const Index*>(args.target)[i]}; },
         [&](const Loaded& of, std::int64_t) {
           sums.add(of.loss, static_cast<std::int64_t>(of.target) == args.ignore_index ? T(0) : T(1));
         });

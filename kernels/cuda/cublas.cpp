@@ -2,13 +2,13 @@
 
 #include <miniparallel/error.h>
 
+#include "kernels/cuda/device_guard.h"
+#include "kernels/cuda/shortage.h"
+
 #include <algorithm>
 #include <map>
 #include <memory>
 #include <string>
-
-#include "kernels/cuda/device_guard.h"
-#include "kernels/cuda/shortage.h"
 
 namespace miniparallel::kernels::cuda {
 namespace {

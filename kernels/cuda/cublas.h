@@ -1,11 +1,11 @@
 #pragma once
 
+#include "kernels/cuda/epilogue_plan.h"
+#include "kernels/stream.h"
+
 #include <cublas_v2.h>
 
 #include <mutex>
-
-#include "kernels/cuda/epilogue_plan.h"
-#include "kernels/stream.h"
 
 namespace miniparallel::kernels::cuda {
 

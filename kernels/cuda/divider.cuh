@@ -1,9 +1,9 @@
 #pragma once
 
+#include "kernels/macros.h"
+
 #include <bit>
 #include <cstdint>
-
-#include "kernels/macros.h"
 
 namespace miniparallel::kernels::cuda {
 

@@ -1,12 +1,12 @@
 #include "kernels/cuda/epilogue_plan.h"
 
+#include "kernels/cuda/cublas.h"
+#include "kernels/cuda/workspace.h"
+
 #include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <utility>
-
-#include "kernels/cuda/cublas.h"
-#include "kernels/cuda/workspace.h"
 
 namespace miniparallel::kernels::cuda {
 namespace {

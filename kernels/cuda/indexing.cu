@@ -1,5 +1,3 @@
-#include "kernels/indexing.h"
-
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/bad_index.cuh"
 #include "kernels/cuda/by_dtype.h"
@@ -7,6 +5,7 @@
 #include "kernels/cuda/sort.h"
 #include "kernels/cuda/workspace.h"
 #include "kernels/index_at.h"
+#include "kernels/indexing.h"
 
 #include <algorithm>
 

@@ -11,13 +11,13 @@
 #ifdef __CUDACC__
 #include <cuda_runtime.h>
 #else
+#include "miniparallel/simulator.h"
+#include "miniparallel/simulator/kernel.h"
+
 #include <cstdint>
 #include <memory>
 #include <tuple>
 #include <utility>
-
-#include "miniparallel/simulator.h"
-#include "miniparallel/simulator/kernel.h"
 #endif
 
 namespace miniparallel::cuda {
@@ -79,7 +79,7 @@ inline void block_returned(const void*, cudaStream_t) {}
 
 template <typename... Parameters, typename... Arguments>
 void launch(void (*kernel)(Parameters...), const LaunchConfig& config, Arguments&&... arguments) {
-  using Bound = std::pair<void (*)(Parameters...), std::tuple<Parameters...> >;
+  using Bound = std::pair<void (*)(Parameters...), std::tuple<Parameters...>>;
   simulator::KernelLaunch call;
   call.function = reinterpret_cast<const void*>(kernel);
   call.grid = config.grid;

@@ -1,19 +1,20 @@
 #include "kernels/matmul.h"
 
-#include <cublas_v2.h>
 #include <miniparallel/error.h>
-
-#include <algorithm>
-#include <cstddef>
-#include <limits>
-#include <string>
-#include <utility>
 
 #include "kernels/activate.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/cublas.h"
 #include "kernels/cuda/device_guard.h"
 #include "kernels/cuda/workspace.h"
+
+#include <cublas_v2.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <string>
+#include <utility>
 
 // Row-major c = a b is column-major c^T = b^T a^T: cuBLAS gets b first and reads every matrix as its
 // transpose.

@@ -1,10 +1,9 @@
-#include "kernels/norm.h"
-
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/by_dtype.h"
 #include "kernels/cuda/moments.cuh"
 #include "kernels/cuda/norm_layer.h"
 #include "kernels/cuda/two_stage.cuh"
+#include "kernels/norm.h"
 
 #include <limits>
 

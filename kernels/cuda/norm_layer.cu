@@ -1,7 +1,6 @@
-#include "kernels/cuda/norm_layer.h"
-
 #include "kernels/cuda/by_dtype.h"
 #include "kernels/cuda/moments.cuh"
+#include "kernels/cuda/norm_layer.h"
 #include "kernels/cuda/pack.cuh"
 #include "kernels/cuda/two_stage.cuh"
 #include "kernels/math.h"

@@ -1,9 +1,8 @@
-#include "kernels/optimizer.h"
-
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/block_reduce.cuh"
 #include "kernels/cuda/pack.cuh"
 #include "kernels/math.h"
+#include "kernels/optimizer.h"
 
 #include <algorithm>
 

@@ -1,8 +1,7 @@
-#include "kernels/pointwise_loss.h"
-
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/block_reduce.cuh"
 #include "kernels/cuda/workspace.h"
+#include "kernels/pointwise_loss.h"
 #include "kernels/reductions.h"
 
 #include <algorithm>

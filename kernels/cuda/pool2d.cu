@@ -1,15 +1,14 @@
-#include "kernels/pool2d.h"
-
 #include <miniparallel/error.h>
-
-#include <algorithm>
-#include <limits>
-#include <string>
 
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/line.cuh"
 #include "kernels/cuda/pack.cuh"
 #include "kernels/cuda/pool2d.cuh"
+#include "kernels/pool2d.h"
+
+#include <algorithm>
+#include <limits>
+#include <string>
 
 // One thread for each element that is written. In the backward directions it visits the windows that hold its
 // element, in order, so that nothing is added by two threads.

@@ -1,7 +1,6 @@
-#include "kernels/cuda/probe.h"
-
 #include "kernels/cuda/device_guard.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/probe.h"
 
 namespace miniparallel::kernels::cuda {
 using namespace miniparallel::cuda;

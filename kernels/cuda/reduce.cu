@@ -1,7 +1,6 @@
-#include "kernels/reduce.h"
-
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/two_stage.cuh"
+#include "kernels/reduce.h"
 #include "kernels/reductions.h"
 
 #include <array>
@@ -79,7 +78,7 @@ struct Reduction {
           [&](Input x, std::int64_t r) { mine = F::combine(mine, F::load(x, center, r)); });
     };
     if (args.reduced.rank == 1)
-      combine_at(std::integral_constant < int, sizeof(Input) == 8 ? 4 : 8 > (),
+      combine_at(std::integral_constant<int, sizeof(Input) == 8 ? 4 : 8>(),
                  [stride = args.reduced.strides[0][0]](std::int64_t r) { return r * stride; });
     else  // divisions take longer than loads
       combine_at(std::integral_constant<int, 1>(),

@@ -1,9 +1,9 @@
 #pragma once
 
+#include "kernels/cuda/check.h"
+
 #include <atomic>
 #include <string>
-
-#include "kernels/cuda/check.h"
 
 namespace miniparallel::kernels::cuda {
 

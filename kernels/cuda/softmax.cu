@@ -1,7 +1,6 @@
-#include "kernels/softmax.h"
-
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/line.cuh"
+#include "kernels/softmax.h"
 
 namespace miniparallel::kernels::cuda {
 namespace {

@@ -1,6 +1,5 @@
-#include "kernels/cuda/sort.h"
-
 #include "kernels/cuda/launch_on.cuh"
+#include "kernels/cuda/sort.h"
 
 #include <thrust/sort.h>
 #include <thrust/system/cuda/execution_policy.h>

@@ -1,10 +1,10 @@
 #include "kernels/cuda/workspace.h"
 
-#include <map>
-#include <mutex>
-
 #include "kernels/cuda/device_guard.h"
 #include "kernels/cuda/shortage.h"
+
+#include <map>
+#include <mutex>
 
 namespace miniparallel::kernels::cuda {
 namespace {

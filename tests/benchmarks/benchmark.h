@@ -1,7 +1,8 @@
 #pragma once
 
-#include <benchmark/benchmark.h>
 #include <miniparallel/miniparallel.h>
+
+#include <benchmark/benchmark.h>
 
 /// What the programs for one family of ops share. They run on the CPU or, with `--device cuda`, on a GPU.
 

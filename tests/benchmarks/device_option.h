@@ -2,6 +2,7 @@
 
 #include <miniparallel/device.h>
 #include <miniparallel/error.h>
+
 #include <CLI/CLI.hpp>
 
 #include <string>

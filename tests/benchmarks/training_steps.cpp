@@ -1,13 +1,13 @@
 #include <miniparallel/miniparallel.h>
 
+#include "tests/benchmarks/device_option.h"
+
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdio>
 #include <string>
 #include <vector>
-
-#include "tests/benchmarks/device_option.h"
 
 // Whole training steps (zero_grad, forward, loss, backward, step), one JSON object per workload:
 //

@@ -75,11 +75,8 @@ TEST_CASE("attention with masks that broadcast and masks that hide everything") 
       for (const bool causal : {false, true}) {
         for (const Tensor& mask : {numbers, numbers > 0.0, numbers > 100.0}) {
           const auto f = attention_of({.causal = causal});
-          check_like_cpu(
-              [&](const Tensors& in) {
-                return f({in[0], in[1], in[2], mask.to(in[0].device())});
-              },
-              x, gpu);
+          check_like_cpu([&](const Tensors& in) { return f({in[0], in[1], in[2], mask.to(in[0].device())}); },
+                         x, gpu);
         }
       }
     }
@@ -154,9 +151,7 @@ TEST_CASE("scores far from zero, and a maximum that rises late") {
     Tensors x = operands({1}, {33, 200, 8, 8}, dtype);
     const Tensor rising = (arange(200).to(dtype) - 200.0) * (dtype == float32 ? 0.1 : 3);
     check_like_cpu(
-        [&](const Tensors& in) {
-          return attention_of({})({in[0], in[1], in[2], rising.to(in[0].device())});
-        },
+        [&](const Tensors& in) { return attention_of({})({in[0], in[1], in[2], rising.to(in[0].device())}); },
         x, gpu);
     check_like_cpu(
         [&](const Tensors& in) {

@@ -1,15 +1,15 @@
 #include <miniparallel/miniparallel.h>
 
+#include "engine/device/accelerator.h"
+#include "engine/device/workers.h"
+#include "simulated.h"
+
 #include <chrono>
 #include <filesystem>
 #include <mutex>
 #include <set>
 #include <stdexcept>
 #include <thread>
-
-#include "engine/device/accelerator.h"
-#include "engine/device/workers.h"
-#include "simulated.h"
 
 // Backward over graphs that lie on several GPUs: which thread runs what, in which order gradients add up, and
 // what becomes of errors.

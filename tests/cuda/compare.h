@@ -1,15 +1,15 @@
 #pragma once
 
-#include <doctest/doctest.h>
-
 #include <miniparallel/autograd.h>
 #include <miniparallel/miniparallel.h>
+
+#include "tests/op_cases.h"
+
+#include <doctest/doctest.h>
 
 #include <cmath>
 #include <functional>
 #include <vector>
-
-#include "tests/op_cases.h"
 
 namespace miniparallel::testing {
 

@@ -1,5 +1,3 @@
-#include "tests/support/copy_cases.h"
-
 #include <miniparallel/miniparallel.h>
 
 #include "engine/device/accelerator.h"
@@ -7,6 +5,7 @@
 #include "gpus.h"
 #include "kernels/backend.h"
 #include "kernels/cuda/backend.h"
+#include "tests/support/copy_cases.h"
 
 // Copies of any layout and size of element against the CPU's.
 

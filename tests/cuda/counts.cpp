@@ -1,9 +1,9 @@
 #include <miniparallel/miniparallel.h>
 
-#include <sstream>
-
 #include "nets.h"
 #include "simulated.h"
+
+#include <sstream>
 
 // What one steady training step asks of the GPU, exactly: the batch's way there, forward, loss, backward,
 // step. A change that makes a step cheaper or dearer shows here; the failing test prints the new row.

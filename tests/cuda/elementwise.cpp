@@ -1,13 +1,13 @@
 #include <miniparallel/miniparallel.h>
 
-#include <cmath>
-
 #include "engine/device/accelerator.h"
 #include "engine/tensor/tensor_impl.h"
 #include "gpus.h"
 #include "kernels/backend.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/split.h"
+
+#include <cmath>
 
 // Every launcher of every elementwise function and dtype against the CPU's, on every sort of layout: each
 // kernel instantiation is launched.
@@ -97,7 +97,7 @@ void compare(std::initializer_list<DType> dtypes, Call&& call, bool accumulate =
       args.layout = kernels::make_layout(one.shape, {strides[0], strides[1], strides[2]});
     if (strides.size() == 4)
       args.layout = kernels::make_layout(one.shape, {strides[0], strides[1], strides[2], strides[3]});
-    const auto run = [&](const kernels::Backend& backend, Tensor Operand::*side, kernels::Stream stream) {
+    const auto run = [&](const kernels::Backend& backend, Tensor Operand::* side, kernels::Stream stream) {
       for (std::size_t k = 0; k < operands.size(); ++k) {
         const Tensor& memory = operands[k].*side;
         args.operands[k] = raw(memory) + one.offset * static_cast<std::int64_t>(size_of(memory.dtype()));

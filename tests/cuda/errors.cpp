@@ -1,10 +1,10 @@
 #include <miniparallel/cuda.h>
 #include <miniparallel/miniparallel.h>
 
-#include <functional>
-
 #include "kernels/cuda/check.h"
 #include "simulated.h"
+
+#include <functional>
 
 // What a GPU reports late, and what becomes of a process whose GPU has failed for good.
 
@@ -133,7 +133,9 @@ TEST_CASE("errors: after a sticky one every call throws it, nothing hangs, destr
         AfterFailure after;
         after.event.record();
         after.elsewhere.add_(static_cast<double>(after.x.to(other)[0][0].item()));
-        { const Tensor cached = zeros({2000}, {.device = gpu}); }
+        {
+          const Tensor cached = zeros({2000}, {.device = gpu});
+        }
         synchronize(gpu);
         synchronize(other);
         simulator::fail_kernel(0, 1, code);

@@ -1,8 +1,8 @@
 #pragma once
 
-#include <doctest/doctest.h>
-
 #include <miniparallel/device.h>
+
+#include <doctest/doctest.h>
 
 #include <cstdint>
 #include <memory>

@@ -1,13 +1,13 @@
 #define DOCTEST_CONFIG_IMPLEMENT
-#include <doctest/doctest.h>
-
 #include <miniparallel/cuda.h>
 #include <miniparallel/memory.h>
 
+#include "gpus.h"
+
+#include <doctest/doctest.h>
+
 #include <algorithm>
 #include <cstdio>
-
-#include "gpus.h"
 
 namespace miniparallel::testing {
 

@@ -1,5 +1,4 @@
 #include "gpus.h"
-
 #include "simulated.h"
 
 namespace miniparallel::testing {

@@ -1,13 +1,13 @@
 #include <miniparallel/cuda.h>
 #include <miniparallel/miniparallel.h>
 
-#include <cstdlib>
-
 #include "engine/device/accelerator.h"
 #include "engine/memory/caching_allocator.h"
 #include "kernels/backend.h"
 #include "kernels/cuda/backend.h"
 #include "simulated.h"
+
+#include <cstdlib>
 
 // What the backend refuses, and says why.
 

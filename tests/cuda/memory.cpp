@@ -29,7 +29,9 @@ TEST_CASE("freed memory is used again without asking CUDA") {
 TEST_CASE("empty_cache gives the memory back") {
   const Simulated machine;
   const Tensor kept = ones({1000}, {.device = gpu});
-  { const Tensor freed = ones({1'000'000}, {.device = gpu}); }
+  {
+    const Tensor freed = ones({1'000'000}, {.device = gpu});
+  }
   const auto before = simulator::counters(0).bytes_in_use;
   empty_cache(gpu);
   CHECK(simulator::counters(0).bytes_in_use <= before - 4'000'000);
@@ -79,8 +81,10 @@ TEST_CASE("out of memory: the cache is given back, then the error says what was 
   simulator::Machine small = simulator::machine_with(1);
   small.gpus[0].memory = 64 << 20;
   const Simulated machine(small);
-  { const Tensor cached = ones({12 << 20}, {.device = gpu}); }  // 48 MiB, cached
-  const Tensor fits = ones({10 << 20}, {.device = gpu});        // 40 MiB: the cache must go
+  {
+    const Tensor cached = ones({12 << 20}, {.device = gpu});
+  }                                                       // 48 MiB, cached
+  const Tensor fits = ones({10 << 20}, {.device = gpu});  // 40 MiB: the cache must go
   CHECK_THROWS_WITH_AS(ones({10 << 20}, {.device = gpu}),
                        doctest::Contains("cuda:0: out of memory: 41943040 bytes were asked for, 41943040 are "
                                          "used by tensors, 0 were cached and have been given back, "),
@@ -90,7 +94,9 @@ TEST_CASE("out of memory: the cache is given back, then the error says what was 
 
 TEST_CASE("an allocation that fails once is tried again") {
   const Simulated machine;
-  { const Tensor warm = ones({8}, {.device = gpu}); }
+  {
+    const Tensor warm = ones({8}, {.device = gpu});
+  }
   simulator::fail_allocation(0, 1);
   CHECK(ones({1 << 20}, {.device = gpu})[5].item() == 1);
 }

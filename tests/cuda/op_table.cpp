@@ -1,11 +1,10 @@
-#include "tests/op_cases.h"
-
 #include <miniparallel/random.h>
-
-#include <set>
 
 #include "compare.h"
 #include "gpus.h"
+#include "tests/op_cases.h"
+
+#include <set>
 
 // The table of ops on a simulated GPU: values and gradients against the CPU's.
 

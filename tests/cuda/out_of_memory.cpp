@@ -67,7 +67,9 @@ TEST_CASE("out of memory: on one of several GPUs, in the middle of a backward, t
 
 TEST_CASE("memory: what is used, cached and asked for adds up to what CUDA gave") {
   const Simulated machine;
-  { const Tensor first = ones({1}, {.device = gpu}); }
+  {
+    const Tensor first = ones({1}, {.device = gpu});
+  }
   empty_cache(gpu);
   const std::int64_t elsewhere = simulator::counters(0).bytes_in_use;  // the kernels' own
   reset_peak_memory(gpu);
@@ -96,7 +98,9 @@ TEST_CASE("memory: what is used, cached and asked for adds up to what CUDA gave"
 
 TEST_CASE("out of memory: cached memory is given back for the kernels' workspaces and for cuBLAS") {
   const Simulated machine(small_machine(1, 64));
-  { const Tensor cached = ones({14 << 20}, {.device = gpu}); }  // 56 MiB, and a workspace takes 32
+  {
+    const Tensor cached = ones({14 << 20}, {.device = gpu});
+  }  // 56 MiB, and a workspace takes 32
   CHECK(memory_stats(gpu).cached == 56 << 20);
   simulator::fail_library_call("cublasCreate", 1);
   nn::Linear linear(30, 20);

@@ -1,11 +1,11 @@
-#include <array>
-
 #include "compare.h"
 #include "engine/device/accelerator.h"
 #include "engine/tensor/tensor_impl.h"
 #include "gpus.h"
 #include "kernels/backend.h"
 #include "kernels/cuda/backend.h"
+
+#include <array>
 
 // Kernels that take 16 bytes at once where arrays lie so, and their elements one by one: sizes around a pack
 // and around a chunk, arrays that begin between packs, and streams of random numbers that do.

@@ -1,10 +1,10 @@
 #include <miniparallel/cuda.h>
 #include <miniparallel/miniparallel.h>
 
-#include <cstdlib>
-
 #include "messages.h"
 #include "simulated.h"
+
+#include <cstdlib>
 
 // Copies between GPUs on every sort of machine: with peer access, without, refused, and corrupting.
 

@@ -1,14 +1,14 @@
 #include <miniparallel/random.h>
 
-#include <cmath>
-#include <limits>
-
 #include "compare.h"
 #include "engine/device/accelerator.h"
 #include "engine/tensor/tensor_impl.h"
 #include "gpus.h"
 #include "kernels/backend.h"
 #include "kernels/cuda/backend.h"
+
+#include <cmath>
+#include <limits>
 
 namespace miniparallel::testing {
 namespace {

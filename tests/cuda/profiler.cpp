@@ -1,10 +1,10 @@
 #include <miniparallel/cuda.h>
 #include <miniparallel/miniparallel.h>
 
+#include "gpus.h"
+
 #include <cmath>
 #include <map>
-
-#include "gpus.h"
 
 namespace miniparallel {
 namespace {

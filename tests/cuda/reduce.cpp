@@ -48,11 +48,9 @@ TEST_CASE("sums over dimensions that do not lie together, whatever the order of 
       for (const std::uint64_t seed : {0u, 1u, 2u}) {
         const Gpus machine(1, seed);
         manual_seed(4);
-        const Tensors got = check_like_cpu(
-            [](const Tensors& x) {
-              return cat({sum(x[0], {0, 2}), sum(x[0], {0, 1})});
-            },
-            {randn(shape, {.dtype = dtype})}, gpu);
+        const Tensors got =
+            check_like_cpu([](const Tensors& x) { return cat({sum(x[0], {0, 2}), sum(x[0], {0, 1})}); },
+                           {randn(shape, {.dtype = dtype})}, gpu);
         if (first.empty()) first = got;
         CHECK(bit_equal(got, first));
       }

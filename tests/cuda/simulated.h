@@ -1,10 +1,10 @@
 #pragma once
 
-#include <doctest/doctest.h>
-
 #include <miniparallel/simulator.h>
 
 #include "engine/cuda/runtime.h"
+
+#include <doctest/doctest.h>
 
 namespace miniparallel::testing {
 

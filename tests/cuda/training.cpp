@@ -1,9 +1,9 @@
 #include <miniparallel/miniparallel.h>
 
-#include <cmath>
-
 #include "gpus.h"
 #include "nets.h"
+
+#include <cmath>
 
 namespace miniparallel {
 namespace {

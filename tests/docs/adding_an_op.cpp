@@ -1,7 +1,7 @@
-#include <doctest/doctest.h>
-
 #include "engine/ops/common.h"
 #include "tests/support/derivatives.h"
+
+#include <doctest/doctest.h>
 
 // The code of docs/adding-an-op.md.
 

@@ -1,10 +1,11 @@
-#include <doctest/doctest.h>
 #include <miniparallel/miniparallel.h>
-
-#include <iostream>
 
 #include "tests/docs/captured.h"
 #include "tests/support/temporary_folder.h"
+
+#include <doctest/doctest.h>
+
+#include <iostream>
 
 // The code of docs/data.md.
 

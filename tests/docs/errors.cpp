@@ -1,9 +1,10 @@
-#include <doctest/doctest.h>
 #include <miniparallel/miniparallel.h>
 
-#include <iostream>
-
 #include "tests/docs/captured.h"
+
+#include <doctest/doctest.h>
+
+#include <iostream>
 
 // The code of docs/errors.md.
 

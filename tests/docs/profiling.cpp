@@ -1,12 +1,13 @@
-#include <doctest/doctest.h>
 #include <miniparallel/miniparallel.h>
 #include <miniparallel/profiler.h>
 
-#include <filesystem>
-#include <iostream>
-
 #include "tests/docs/captured.h"
 #include "tests/support/temporary_folder.h"
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+#include <iostream>
 
 // The code of docs/profiling.md.
 

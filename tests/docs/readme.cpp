@@ -1,8 +1,8 @@
+#include "kernels/elementwise.h"
+
 #include <doctest/doctest.h>
 
 #include <cmath>
-
-#include "kernels/elementwise.h"
 
 // The op that README works through, as README has it.
 

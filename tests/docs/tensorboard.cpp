@@ -1,9 +1,10 @@
-#include <doctest/doctest.h>
 #include <miniparallel/miniparallel.h>
 
-#include <filesystem>
-
 #include "tests/support/temporary_folder.h"
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
 
 // The code of docs/tensorboard.md.
 

@@ -1,10 +1,11 @@
-#include <doctest/doctest.h>
 #include <miniparallel/miniparallel.h>
+
+#include "tests/docs/captured.h"
+
+#include <doctest/doctest.h>
 
 #include <cmath>
 #include <iostream>
-
-#include "tests/docs/captured.h"
 
 // The code of docs/your-own-op.md.
 

@@ -1,7 +1,8 @@
-#include <doctest/doctest.h>
 #include <miniparallel/autograd.h>
 #include <miniparallel/error.h>
 #include <miniparallel/ops.h>
+
+#include <doctest/doctest.h>
 
 // Ops of a user, and the check of their gradients.
 

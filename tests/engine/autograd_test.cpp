@@ -1,11 +1,13 @@
-#include <doctest/doctest.h>
 #include <miniparallel/autograd.h>
+
 #include <miniparallel/error.h>
 #include <miniparallel/memory.h>
 #include <miniparallel/model.h>
 #include <miniparallel/nn.h>
 #include <miniparallel/ops.h>
 #include <miniparallel/random.h>
+
+#include <doctest/doctest.h>
 
 #include <thread>
 

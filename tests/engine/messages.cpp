@@ -1,5 +1,6 @@
-#include <doctest/doctest.h>
 #include <miniparallel/miniparallel.h>
+
+#include <doctest/doctest.h>
 
 #include <fstream>
 #include <functional>
@@ -21,183 +22,90 @@ struct Mistake {
 
 const std::vector<Mistake> mistakes{
     // --- shape
-    {"add",
-     [] {
-       zeros({2, 3}) + zeros({4});
-     },
+    {"add", [] { zeros({2, 3}) + zeros({4}); },
      "add: shapes [2, 3] and [4] do not broadcast: sizes 3 and 4 at dimension -1; they must be equal or one "
      "of them 1"},
-    {"matmul",
-     [] {
-       matmul(zeros({2, 3}), zeros({4, 5}));
-     },
+    {"matmul", [] { matmul(zeros({2, 3}), zeros({4, 5})); },
      "matmul: the inner sizes of [2, 3] and [4, 5] differ, 3 and 4; transpose or reshape one of them"},
-    {"matmul",
-     [] {
-       matmul(zeros({2, 3}), scalar_tensor(1));
-     },
+    {"matmul", [] { matmul(zeros({2, 3}), scalar_tensor(1)); },
      "matmul: got int64 of shape []; it computes in float32 and float64, convert with to(float32)"},
-    {"linear",
-     [] {
-       nn::Linear(8, 2)(zeros({4, 9}));
-     },
+    {"linear", [] { nn::Linear(8, 2)(zeros({4, 9})); },
      "linear: input of shape [4, 9] does not fit weight of shape [2, 8]; the input's last size must be 8"},
-    {"conv2d",
-     [] {
-       nn::Conv2d(3, 8, 3)(zeros({1, 28, 28}));
-     },
+    {"conv2d", [] { nn::Conv2d(3, 8, 3)(zeros({1, 28, 28})); },
      "conv2d: input has shape [1, 28, 28]; it must be (n, channels, height, width), for one image "
      "unsqueeze(0)"},
-    {"conv2d",
-     [] {
-       nn::Conv2d(3, 8, 3)(zeros({1, 1, 28, 28}));
-     },
+    {"conv2d", [] { nn::Conv2d(3, 8, 3)(zeros({1, 1, 28, 28})); },
      "conv2d: input of shape [1, 1, 28, 28] has 1 channels; weight of shape [8, 3, 3, 3] with groups 1 needs "
      "3"},
-    {"conv2d",
-     [] {
-       nn::Conv2d(1, 8, 5)(zeros({1, 1, 4, 4}));
-     },
+    {"conv2d", [] { nn::Conv2d(1, 8, 5)(zeros({1, 1, 4, 4})); },
      "conv2d: a kernel of 5 x 5 with dilation 1 does not fit an input of shape [1, 1, 4, 4] with padding 0; "
      "use a larger input or padding, or a smaller kernel"},
-    {"max_pool2d",
-     [] {
-       max_pool2d(zeros({3, 8}), 2);
-     },
+    {"max_pool2d", [] { max_pool2d(zeros({3, 8}), 2); },
      "max_pool2d: input has shape [3, 8]; it must be (n, channels, height, width)"},
-    {"max_pool2d",
-     [] {
-       max_pool2d(zeros({1, 1, 2, 2}), 3);
-     },
+    {"max_pool2d", [] { max_pool2d(zeros({1, 1, 2, 2}), 3); },
      "max_pool2d: kernel 3 x 3 does not fit an input of shape [1, 1, 2, 2] with padding 0 x 0; use a larger "
      "input or padding, or a smaller kernel"},
-    {"batch_norm",
-     [] {
-       batch_norm(zeros({2, 3}), ones({4}), zeros({4}), zeros({4}), ones({4}));
-     },
+    {"batch_norm", [] { batch_norm(zeros({2, 3}), ones({4}), zeros({4}), zeros({4}), ones({4})); },
      "batch_norm: weight has shape [4]; it must be [3]"},
-    {"layer_norm",
-     [] {
-       nn::LayerNorm(8)(zeros({2, 7}));
-     },
+    {"layer_norm", [] { nn::LayerNorm(8)(zeros({2, 7})); },
      "layer_norm: input of shape [2, 7] does not end in the normalised shape [8]; make the layer for the "
      "shape of its input"},
-    {"cross_entropy",
-     [] {
-       cross_entropy(zeros({4, 10}), zeros({5}, {.dtype = int64}));
-     },
+    {"cross_entropy", [] { cross_entropy(zeros({4, 10}), zeros({5}, {.dtype = int64})); },
      "cross_entropy: target of shape [5] does not fit an input of shape [4, 10]; it must be [4]"},
-    {"mse_loss",
-     [] {
-       mse_loss(zeros({4, 1}), zeros({4}));
-     },
+    {"mse_loss", [] { mse_loss(zeros({4, 1}), zeros({4})); },
      "mse_loss: input of shape [4, 1] and target of shape [4] differ; reshape or expand one to the other"},
     {"scaled_dot_product_attention",
-     [] {
-       scaled_dot_product_attention(zeros({5, 8}), zeros({5, 7}), zeros({5, 8}));
-     },
+     [] { scaled_dot_product_attention(zeros({5, 8}), zeros({5, 7}), zeros({5, 8})); },
      "scaled_dot_product_attention: q [5, 8] and k [5, 7] differ in their last size; both must be the width "
      "of a head"},
-    {"cat",
-     [] {
-       cat({zeros({2, 3}), zeros({2, 4})}, 0);
-     },
+    {"cat", [] { cat({zeros({2, 3}), zeros({2, 4})}, 0); },
      "cat: shapes [2, 3] and [2, 4] differ outside dim 0; only the size of the joined dimension may"},
     {"cat", [] { cat({}); }, "cat: no tensors were given; pass at least one"},
-    {"stack",
-     [] {
-       stack({zeros({2}), zeros({3})});
-     },
-     "stack: shapes [2] and [3] differ; all must be equal"},
-    {"view",
-     [] {
-       zeros({2, 3}).view({4, 2});
-     },
+    {"stack", [] { stack({zeros({2}), zeros({3})}); }, "stack: shapes [2] and [3] differ; all must be equal"},
+    {"view", [] { zeros({2, 3}).view({4, 2}); },
      "view: [2, 3] with 6 elements cannot take shape [4, 2]; the sizes must multiply to the number of "
      "elements"},
-    {"view",
-     [] {
-       zeros({2, 3}).t().view({6});
-     },
+    {"view", [] { zeros({2, 3}).t().view({6}); },
      "view: [3, 2] with strides [1, 3] cannot be seen as [6] without a copy; use reshape"},
-    {"reshape",
-     [] {
-       zeros({2, 3}).reshape({-1, 4});
-     },
+    {"reshape", [] { zeros({2, 3}).reshape({-1, 4}); },
      "reshape: [2, 3] with 6 elements cannot take shape [-1, 4]; the known sizes must divide the number of "
      "elements"},
-    {"expand",
-     [] {
-       zeros({2, 3}).expand({4, 3});
-     },
+    {"expand", [] { zeros({2, 3}).expand({4, 3}); },
      "expand: [2, 3] cannot be expanded to [4, 3]: dimension 0 has size 2; only a size of 1 expands"},
-    {"split",
-     [] {
-       zeros({5}).split(Shape{2, 2});
-     },
+    {"split", [] { zeros({5}).split(Shape{2, 2}); },
      "split: the sizes [2, 2] do not sum to 5, the size of dimension 0; name the size of every part"},
-    {"tensor",
-     [] {
-       tensor({1, 2, 3}, {2, 2});
-     },
+    {"tensor", [] { tensor({1, 2, 3}, {2, 2}); },
      "tensor: got 3 values for shape [2, 2], which has 4 elements; give one value for each"},
     {"copy_", [] { zeros({2}).copy_(zeros({3})); },
      "copy_: shapes [2] and [3] do not broadcast: sizes 2 and 3 at dimension -1; they must be equal or one "
      "of them 1"},
-    {"add_",
-     [] {
-       zeros({2}).add_(zeros({2, 2}));
-     },
+    {"add_", [] { zeros({2}).add_(zeros({2, 2})); },
      "add_: [2, 2] does not broadcast to [2], the shape of the tensor that is written; only the other "
      "operand is stretched"},
     {"item", [] { (void)zeros({2}).item(); },
      "item: the tensor of shape [2] has 2 elements, not one; select one, or use to_vector()"},
-    {"split",
-     [] {
-       zeros({5}).split(Shape{6, -1});
-     },
+    {"split", [] { zeros({5}).split(Shape{6, -1}); },
      "split: the sizes [6, -1] have a negative one; each must be at least 0"},
     {"chunk", [] { zeros({2}).chunk(0); }, "chunk: the number of chunks is 0; it must be at least 1"},
-    {"set_grad",
-     [] {
-       zeros({2, 3}).set_grad(zeros({3}));
-     },
+    {"set_grad", [] { zeros({2, 3}).set_grad(zeros({3})); },
      "set_grad: got float32 [3] on cpu for a tensor of float32 [2, 3] on cpu; a gradient has the kind of its "
      "tensor"},
     // --- dtype
-    {"matmul",
-     [] {
-       matmul(zeros({2, 2}), zeros({2, 2}, {.dtype = float64}));
-     },
+    {"matmul", [] { matmul(zeros({2, 2}), zeros({2, 2}, {.dtype = float64})); },
      "matmul: tensors are float32 and float64; convert one with to(dtype)"},
-    {"matmul",
-     [] {
-       matmul(zeros({2, 2}, {.dtype = int64}), zeros({2, 2}, {.dtype = int64}));
-     },
+    {"matmul", [] { matmul(zeros({2, 2}, {.dtype = int64}), zeros({2, 2}, {.dtype = int64})); },
      "matmul: got int64 of shape [2, 2]; it computes in float32 and float64, convert with to(float32)"},
-    {"softmax",
-     [] {
-       softmax(tensor({1, 2}), 0);
-     },
+    {"softmax", [] { softmax(tensor({1, 2}), 0); },
      "softmax: got int64 of shape [2]; it computes in float32 and float64, convert with to(float32)"},
     {"add", [] { zeros({2}, {.dtype = float16}) + 1; },
      "add: float16 is not supported; convert with to(float32)"},
     {"exp", [] { exp(zeros({2}, {.dtype = float16})); },
      "exp: float16 is not supported; convert with to(float32)"},
-    {"where",
-     [] {
-       where(tensor({1, 0}), zeros({2}), ones({2}));
-     },
+    {"where", [] { where(tensor({1, 0}), zeros({2}), ones({2})); },
      "where: the condition is int64; compare to get bool"},
-    {"masked_fill",
-     [] {
-       masked_fill(zeros({2}), tensor({1, 0}), 1);
-     },
+    {"masked_fill", [] { masked_fill(zeros({2}), tensor({1, 0}), 1); },
      "masked_fill: the mask is int64; compare to get bool"},
-    {"cross_entropy",
-     [] {
-       cross_entropy(zeros({4, 10}), zeros({4}));
-     },
+    {"cross_entropy", [] { cross_entropy(zeros({4, 10}), zeros({4})); },
      "cross_entropy: target has dtype float32; class indices are int64, int32 or uint8"},
     {"embedding", [] { nn::Embedding(4, 2)(zeros({3})); },
      "embedding: indices have dtype float32; convert them to int64 or int32"},
@@ -205,15 +113,9 @@ const std::vector<Mistake> mistakes{
      "index_select: indices have dtype float32; convert them to int64 or int32"},
     {"data", [] { (void)zeros({2}).data<double>(); },
      "data: the tensor is float32, not float64; convert it with to(float64)"},
-    {"requires_grad_",
-     [] {
-       tensor({1, 2}).requires_grad_();
-     },
+    {"requires_grad_", [] { tensor({1, 2}).requires_grad_(); },
      "requires_grad_: a tensor of int64 has no gradient; convert it with to(float32)"},
-    {"mul_",
-     [] {
-       tensor({1, 2}).mul_(0.5);
-     },
+    {"mul_", [] { tensor({1, 2}).mul_(0.5); },
      "mul_: a result of float32 cannot be written to a tensor of int64; convert it with to(float32)"},
     {"to",
      [] {
@@ -224,71 +126,38 @@ const std::vector<Mistake> mistakes{
     {"set_default_dtype", [] { set_default_dtype(int64); },
      "set_default_dtype: got int64; only float32 and float64 compute"},
     // --- rank and dimension
-    {"transpose",
-     [] {
-       zeros({2, 3}).transpose(0, 2);
-     },
+    {"transpose", [] { zeros({2, 3}).transpose(0, 2); },
      "transpose: dimension 2 is out of range for a tensor with 2 dimensions (-2 to 1)"},
-    {"t",
-     [] {
-       zeros({2, 3, 4}).t();
-     },
+    {"t", [] { zeros({2, 3, 4}).t(); },
      "t: expected at most 2 dimensions, got [2, 3, 4]; use transpose(dim0, dim1)"},
-    {"permute",
-     [] {
-       zeros({2, 3}).permute({0});
-     },
+    {"permute", [] { zeros({2, 3}).permute({0}); },
      "permute: got 1 dimensions for a tensor with 2; name every dimension once"},
-    {"permute",
-     [] {
-       zeros({2, 3}).permute({0, 0});
-     },
+    {"permute", [] { zeros({2, 3}).permute({0, 0}); },
      "permute: dimension 0 is named twice in [0, 0]; name every dimension once"},
-    {"sum",
-     [] {
-       sum(zeros({2, 3}), {2});
-     },
+    {"sum", [] { sum(zeros({2, 3}), {2}); },
      "sum: dimension 2 is out of range for a tensor with 2 dimensions (-2 to 1)"},
-    {"sum",
-     [] {
-       sum(zeros({2, 3}), {0, 0});
-     },
+    {"sum", [] { sum(zeros({2, 3}), {0, 0}); },
      "sum: dim 0 appears twice in dims [0, 0]; name every dimension once"},
-    {"softmax",
-     [] {
-       softmax(zeros({2, 3}), -3);
-     },
+    {"softmax", [] { softmax(zeros({2, 3}), -3); },
      "softmax: dimension -3 is out of range for a tensor with 2 dimensions (-2 to 1)"},
     {"size", [] { (void)zeros({2}).size(1); },
      "size: dimension 1 is out of range for a tensor with 1 dimensions (-1 to 0)"},
-    {"shape",
-     [] {
-       zeros({1, 1, 1, 1, 1, 1, 1, 1, 1});
-     },
+    {"shape", [] { zeros({1, 1, 1, 1, 1, 1, 1, 1, 1}); },
      "shape: more than 8 dimensions; merge some with reshape"},
     {"amax", [] { amax(zeros({0})); },
      "amax: nothing to compare in a tensor of shape [0] over dims []; the reduced dimensions must not be "
      "empty"},
     // --- index
-    {"select",
-     [] {
-       zeros({3, 2})[3];
-     },
+    {"select", [] { zeros({3, 2})[3]; },
      "select: index 3 is out of range for dimension 0 of size 3; it must be at least -3 and below 3"},
     {"narrow", [] { zeros({4}).narrow(0, 3, 2); },
      "narrow: 2 elements from 3 exceed dimension 0 of size 4; start and length must lie within"},
     {"slice", [] { zeros({4}).slice(0, 0, 4, -1); }, "slice: the step is -1; it must be at least 1"},
     {"index_select", [] { index_select(zeros({3}), 0, tensor({3})); },
      "index_select: index 3 at position 0 is out of range; it must be at least 0 and below 3"},
-    {"embedding",
-     [] {
-       nn::Embedding(4, 2)(tensor({1, 4}));
-     },
+    {"embedding", [] { nn::Embedding(4, 2)(tensor({1, 4})); },
      "embedding: index 4 at position 1 is out of range; it must be at least 0 and below 4"},
-    {"cross_entropy",
-     [] {
-       cross_entropy(zeros({2, 3}), tensor({0, 3}));
-     },
+    {"cross_entropy", [] { cross_entropy(zeros({2, 3}), tensor({0, 3})); },
      "cross_entropy: target 3 at position 1 is out of range; it must be at least 0 and below 3"},
     // --- device
     {"Device::parse", [] { (void)Device::parse("gpu"); },

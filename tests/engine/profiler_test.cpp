@@ -1,15 +1,16 @@
-#include <doctest/doctest.h>
 #include <miniparallel/miniparallel.h>
+
+#include "tests/op_cases.h"
+#include "tests/support/temporary_folder.h"
+
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include <atomic>
 #include <cstdlib>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
-
-#include "tests/op_cases.h"
-#include "tests/support/temporary_folder.h"
 
 namespace miniparallel {
 namespace {
@@ -183,7 +184,9 @@ TEST_CASE("profiler: one at a time, nothing is recorded beside it, and errors ar
 
   std::string logged;
   const LogHandler previous = set_log_handler([&](LogLevel, std::string_view message) { logged = message; });
-  { const Profiler quiet((folder / "missing" / "trace.json").string(), kQuiet); }
+  {
+    const Profiler quiet((folder / "missing" / "trace.json").string(), kQuiet);
+  }
   set_log_handler(previous);
   CHECK(logged.find("no file can be created") != std::string::npos);
   CHECK_THROWS_AS(Profiler({}, {.max_events = -1}), Error);

@@ -1,8 +1,9 @@
-#include <doctest/doctest.h>
 #include <miniparallel/autograd.h>
 #include <miniparallel/error.h>
 #include <miniparallel/ops.h>
 #include <miniparallel/random.h>
+
+#include <doctest/doctest.h>
 
 // Tensor::split and chunk, whose parts are the outputs of one node.
 

@@ -1,13 +1,15 @@
-#include <doctest/doctest.h>
+#include <miniparallel/tensor.h>
+
 #include <miniparallel/error.h>
 #include <miniparallel/ops.h>
-#include <miniparallel/tensor.h>
+
+#include "tests/support/golden.h"
+
+#include <doctest/doctest.h>
 
 #include <cmath>
 #include <cstring>
 #include <limits>
-
-#include "tests/support/golden.h"
 
 namespace miniparallel {
 namespace {

@@ -1,11 +1,11 @@
 #include <miniparallel/miniparallel.h>
 
+#include "engine/io/safetensors_file.h"
+
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstdlib>
-
-#include "engine/io/safetensors_file.h"
 
 using namespace miniparallel;
 

@@ -1,4 +1,5 @@
 #include <miniparallel/data/csv.h>
+
 #include <miniparallel/error.h>
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -1,8 +1,8 @@
 #include <miniparallel/error.h>
 
-#include <vector>
-
 #include "engine/io/byte_reader.h"
+
+#include <vector>
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   try {

@@ -1,6 +1,6 @@
-#include <miniparallel/error.h>
-
 #include "engine/data/idx.h"
+
+#include <miniparallel/error.h>
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   try {

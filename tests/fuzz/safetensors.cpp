@@ -1,8 +1,8 @@
+#include "engine/io/safetensors.h"
+
 #include <miniparallel/error.h>
 
 #include <cstdlib>
-
-#include "engine/io/safetensors.h"
 
 using namespace miniparallel::io;
 

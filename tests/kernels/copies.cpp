@@ -1,11 +1,11 @@
+#include "kernels/backend.h"
+#include "kernels/copy_plan.h"
+#include "tests/support/copy_cases.h"
+
 #include <doctest/doctest.h>
 
 #include <cstring>
 #include <vector>
-
-#include "kernels/backend.h"
-#include "kernels/copy_plan.h"
-#include "tests/support/copy_cases.h"
 
 // Copies of any layout against element after element.
 

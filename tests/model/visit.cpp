@@ -1,5 +1,6 @@
-#include <doctest/doctest.h>
 #include <miniparallel/model/reflect.h>
+
+#include <doctest/doctest.h>
 
 #include <string>
 #include <vector>

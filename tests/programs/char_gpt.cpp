@@ -1,12 +1,12 @@
 // Runs examples/char_gpt as its users do, on a small text.
 
+#include "examples/mnist/child_process.h"
+#include "tests/support/temporary_folder.h"
+
 #include <doctest/doctest.h>
 
 #include <string>
 #include <vector>
-
-#include "examples/mnist/child_process.h"
-#include "tests/support/temporary_folder.h"
 
 namespace {
 

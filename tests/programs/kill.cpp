@@ -1,9 +1,11 @@
 // Kills a program that saves in a loop, at random moments: the file is the old or the new one, and nothing
 // piles up.
 
-#include <doctest/doctest.h>
 #include <miniparallel/miniparallel.h>
 
+#include "tests/support/temporary_folder.h"
+
+#include <doctest/doctest.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -13,8 +15,6 @@
 #include <cstdlib>
 #include <random>
 #include <thread>
-
-#include "tests/support/temporary_folder.h"
 
 namespace miniparallel {
 namespace {

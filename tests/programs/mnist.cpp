@@ -1,9 +1,11 @@
 // Runs examples/mnist as its users do, on a tiny data set.
 
-#include <doctest/doctest.h>
-#include <expat.h>
 #include <miniparallel/io.h>
 
+#include "tests/programs/run_mnist.h"
+
+#include <doctest/doctest.h>
+#include <expat.h>
 #include <fcntl.h>
 #include <pty.h>
 #include <signal.h>
@@ -13,8 +15,6 @@
 
 #include <cmath>
 #include <cstdio>
-
-#include "tests/programs/run_mnist.h"
 
 namespace miniparallel {
 namespace {

@@ -1,10 +1,10 @@
 // Runs examples/mnist on a simulated GPU, on a tiny data set.
 
+#include "tests/programs/run_mnist.h"
+
 #include <doctest/doctest.h>
 
 #include <cmath>
-
-#include "tests/programs/run_mnist.h"
 
 namespace miniparallel {
 namespace {

@@ -1,11 +1,11 @@
 // Runs examples/regression as its users do.
 
+#include "examples/mnist/child_process.h"
+
 #include <doctest/doctest.h>
 
 #include <string>
 #include <vector>
-
-#include "examples/mnist/child_process.h"
 
 namespace {
 

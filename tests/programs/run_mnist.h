@@ -1,13 +1,13 @@
 #pragma once
 
-#include <doctest/doctest.h>
-
-#include <nlohmann/json.hpp>
-#include <string>
-#include <vector>
-
 #include "examples/mnist/child_process.h"
 #include "tests/support/idx_files.h"
+
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+
+#include <string>
+#include <vector>
 
 /// Running a build of examples/mnist on a tiny data set.
 

@@ -3,9 +3,12 @@
 //
 //   steady_step cpu|cuda mlp|cnn|transformer [grow]     grow: one step of a larger batch, which must fail
 
+#include <miniparallel/miniparallel.h>
+
+#include "tests/cuda/nets.h"
+
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <miniparallel/miniparallel.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -16,8 +19,6 @@
 #include <cstdio>
 #include <exception>
 #include <string>
-
-#include "tests/cuda/nets.h"
 
 using namespace miniparallel;
 

@@ -2,14 +2,14 @@
 // What a simulated library (cuBLAS, NCCL) needs from the simulated runtime: to queue work on a stream with
 // the memory that it reads and writes, to wait for work of other streams, and to report. Not installed.
 
+#include "miniparallel/simulator.h"
+
 #include <cuda_runtime_api.h>
 
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include "miniparallel/simulator.h"
 
 namespace miniparallel::simulator {
 

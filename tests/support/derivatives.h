@@ -1,7 +1,8 @@
 #pragma once
 
-#include <doctest/doctest.h>
 #include <miniparallel/miniparallel.h>
+
+#include <doctest/doctest.h>
 
 #include <functional>
 #include <string>

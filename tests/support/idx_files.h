@@ -1,12 +1,12 @@
 #pragma once
 
+#include "tests/support/gzip.h"
+#include "tests/support/temporary_folder.h"
+
 #include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
-
-#include "tests/support/gzip.h"
-#include "tests/support/temporary_folder.h"
 
 namespace miniparallel::testing {
 

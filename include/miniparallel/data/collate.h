@@ -36,7 +36,7 @@ struct Collate<Tensor> {
 };
 
 template <class T>
-requires std::is_arithmetic_v<T>
+  requires std::is_arithmetic_v<T>
 struct Collate<T> {
   using Stored = std::conditional_t<std::is_integral_v<T> && !std::is_same_v<T, bool>, std::int64_t, T>;
   static Tensor join(const std::vector<T>& examples) {
@@ -71,18 +71,15 @@ struct Collate<std::tuple<T...>> {
   static auto join(std::vector<std::tuple<T...>> examples) {
     return [&]<std::size_t... i>(std::index_sequence<i...>) {
       return std::tuple{join_member(examples, Element<i>{})...};
-    }
-    (std::index_sequence_for<T...>{});
+    }(std::index_sequence_for<T...>{});
   }
 };
 
 template <class First, class Second>
 struct Collate<std::pair<First, Second>> {
   static auto join(std::vector<std::pair<First, Second>> examples) {
-    return std::pair{join_member(
-                         examples, [](auto& example) -> auto& { return example.first; }),
-                     join_member(
-                         examples, [](auto& example) -> auto& { return example.second; })};
+    return std::pair{join_member(examples, [](auto& example) -> auto& { return example.first; }),
+                     join_member(examples, [](auto& example) -> auto& { return example.second; })};
   }
 };
 
@@ -91,8 +88,7 @@ struct Collate<std::array<T, size>> {
   static auto join(std::vector<std::array<T, size>> examples) {
     std::array<Collated<T>, size> joined;
     for (std::size_t i = 0; i < size; ++i) {
-      joined[i] = join_member(
-          examples, [i](auto& example) -> auto& { return example[i]; });
+      joined[i] = join_member(examples, [i](auto& example) -> auto& { return example[i]; });
     }
     return joined;
   }
@@ -103,8 +99,7 @@ struct Collate<std::vector<T>> {
   static auto join(std::vector<std::vector<T>> examples) {
     std::vector<Collated<T>> joined(examples.empty() ? 0 : examples[0].size());
     for (std::size_t i = 0; i < joined.size(); ++i) {
-      joined[i] = join_member(
-          examples, [i](auto& example) -> auto& { return example.at(i); });
+      joined[i] = join_member(examples, [i](auto& example) -> auto& { return example.at(i); });
     }
     return joined;
   }
@@ -112,14 +107,13 @@ struct Collate<std::vector<T>> {
 
 /// Plain structs.
 template <class T>
-requires(std::is_aggregate_v<T>) struct Collate<T> {
+  requires(std::is_aggregate_v<T>)
+struct Collate<T> {
   static auto join(std::vector<T> examples) {
     constexpr auto count = static_cast<std::size_t>(reflect::initialiser_count<T>);
     return [&]<std::size_t... i>(std::index_sequence<i...>) {
-      return gather(join_member(
-          examples, [](T & example) -> auto& { return member<i>(example); })...);
-    }
-    (std::make_index_sequence<count>{});
+      return gather(join_member(examples, [](T& example) -> auto& { return member<i>(example); })...);
+    }(std::make_index_sequence<count>{});
   }
 
  private:

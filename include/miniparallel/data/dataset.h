@@ -17,17 +17,13 @@
 namespace miniparallel::data {
 
 template <class D>
-concept HasGet = requires(const D& dataset, std::int64_t index) {
-  dataset.get(index);
-};
+concept HasGet = requires(const D& dataset, std::int64_t index) { dataset.get(index); };
 template <class D>
-concept HasRandomGet = requires(const D& dataset, std::int64_t index, RandomStream& random) {
-  dataset.get(index, random);
-};
+concept HasRandomGet =
+    requires(const D& dataset, std::int64_t index, RandomStream& random) { dataset.get(index, random); };
 template <class D>
-concept HasGetBatch = requires(const D& dataset, std::span<const std::int64_t> indices) {
-  dataset.get_batch(indices);
-};
+concept HasGetBatch =
+    requires(const D& dataset, std::span<const std::int64_t> indices) { dataset.get_batch(indices); };
 
 /// What a DataLoader reads: any type with `size()` and one of
 ///
@@ -39,7 +35,7 @@ concept HasGetBatch = requires(const D& dataset, std::span<const std::int64_t> i
 /// that the type has, from the last line up, is used. Random numbers come from the stream that `get` is
 /// given: those of `rand` and its like would depend on which worker is first.
 template <class D>
-concept Dataset = (HasGet<D> || HasRandomGet<D> || HasGetBatch<D>)&&requires(const D& dataset) {
+concept Dataset = (HasGet<D> || HasRandomGet<D> || HasGetBatch<D>) && requires(const D& dataset) {
   { dataset.size() } -> std::convertible_to<std::int64_t>;
 };
 
@@ -120,11 +116,19 @@ class Subset {
       : dataset_(std::move(dataset)), indices_(std::move(indices)) {}
 
   std::int64_t size() const { return static_cast<std::int64_t>(indices_.size()); }
-  auto get(std::int64_t index) const requires HasGet<D> { return dataset_.get(at(index)); }
-  auto get(std::int64_t index, RandomStream& random) const requires HasRandomGet<D> {
+  auto get(std::int64_t index) const
+    requires HasGet<D>
+  {
+    return dataset_.get(at(index));
+  }
+  auto get(std::int64_t index, RandomStream& random) const
+    requires HasRandomGet<D>
+  {
     return dataset_.get(at(index), random);
   }
-  auto get_batch(std::span<const std::int64_t> indices) const requires HasGetBatch<D> {
+  auto get_batch(std::span<const std::int64_t> indices) const
+    requires HasGetBatch<D>
+  {
     std::vector<std::int64_t> chosen;
     chosen.reserve(indices.size());
     for (const std::int64_t index : indices) chosen.push_back(at(index));
@@ -146,8 +150,8 @@ class Subset {
 /// each) or, as whole numbers, sizes that add up to that of the dataset; else it throws `Error`. The order is
 /// drawn after `manual_seed`. The parts are copies of the dataset, which for tensors are handles.
 template <class D, class T, std::size_t count>
-requires std::is_arithmetic_v<T> std::array<Subset<D>, count> random_split(const D& dataset,
-                                                                           const T (&parts)[count]) {
+  requires std::is_arithmetic_v<T>
+std::array<Subset<D>, count> random_split(const D& dataset, const T (&parts)[count]) {
   std::vector<std::int64_t> sizes;
   if constexpr (std::is_floating_point_v<T>) {
     sizes = detail::split_sizes(dataset.size(), std::vector<double>(parts, parts + count));
@@ -157,8 +161,7 @@ requires std::is_arithmetic_v<T> std::array<Subset<D>, count> random_split(const
   auto indices = detail::random_parts(dataset.size(), sizes);
   return [&]<std::size_t... i>(std::index_sequence<i...>) {
     return std::array{Subset<D>(dataset, std::move(indices[i]))...};
-  }
-  (std::make_index_sequence<count>{});
+  }(std::make_index_sequence<count>{});
 }
 
 }  // namespace miniparallel::data

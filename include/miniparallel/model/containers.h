@@ -20,9 +20,7 @@ template <class T>
 struct Container;
 
 template <class T>
-concept IsContainer = requires {
-  sizeof(Container<T>);
-};
+concept IsContainer = requires { sizeof(Container<T>); };
 
 namespace detail {
 

@@ -25,7 +25,8 @@ struct Anything {
 template <class Derived>
 struct AnyBaseOf {
   template <class T>
-  requires(std::is_base_of_v<T, Derived> && !std::is_same_v<T, Derived>) operator T() const;
+    requires(std::is_base_of_v<T, Derived> && !std::is_same_v<T, Derived>)
+  operator T() const;
 };
 
 template <std::size_t>

@@ -75,17 +75,15 @@ struct MemberNames {
   static constexpr std::size_t count = std::tuple_size_v<decltype(addresses_of_members<T>())>;
   static constexpr auto value = []<std::size_t... i>(std::index_sequence<i...>) {
     return std::array<std::string_view, count>{last_identifier(spell_address<std::get<i>(addresses)>())...};
-  }
-  (std::make_index_sequence<count>{});
+  }(std::make_index_sequence<count>{});
 };
 
 }  // namespace detail
 
 /// Whether a member is a reference: its address is that of something else, and no constant.
 template <class T>
-inline constexpr bool has_reference_member = !requires {
-  typename std::bool_constant<((void)detail::addresses_of_members<T>(), true)>;
-};
+inline constexpr bool has_reference_member =
+    !requires { typename std::bool_constant<((void)detail::addresses_of_members<T>(), true)>; };
 
 /// Names of the members of an aggregate, in order of declaration.
 template <class T>

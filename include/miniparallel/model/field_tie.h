@@ -10,7 +10,7 @@ template <class T, class Visitor>
 constexpr decltype(auto) with_members_of_aggregate(T& object, Visitor&& visitor) {
   constexpr int count = initialiser_count<std::remove_const_t<T>>;
   static_assert(count >= 0 && count <= 64);
-// clang-format off
+  // clang-format off
 #define MINIPARALLEL_ROW(size, ...) \
   if constexpr (count == size) { auto& [__VA_ARGS__] = object; return visitor(__VA_ARGS__); } else
 MINIPARALLEL_ROW(1, m0)

@@ -15,13 +15,9 @@ namespace reflect {
 
 /// A type that the visitor takes as it is, or that walks through its own parts.
 template <class T, class Visitor>
-concept IsLeaf = requires(T& object, Visitor& visitor) {
-  visitor.leaf(object);
-};
+concept IsLeaf = requires(T& object, Visitor& visitor) { visitor.leaf(object); };
 template <class T, class Visitor>
-concept VisitsItsParts = requires(T& object, Visitor& visitor) {
-  object.visit_parts(visitor);
-};
+concept VisitsItsParts = requires(T& object, Visitor& visitor) { object.visit_parts(visitor); };
 
 /// Walks depth first through all that `object` consists of:
 ///

@@ -18,7 +18,8 @@ class Parameter : public Tensor {
   Parameter(const Tensor& value, bool requires_grad);
 
   template <std::derived_from<Tensor> T>
-  requires(!std::same_as<T, Parameter>) Parameter& operator=(const T&) {
+    requires(!std::same_as<T, Parameter>)
+  Parameter& operator=(const T&) {
     static_assert(
         !std::derived_from<T, Tensor>,
         "miniparallel: assigning a Tensor to a Parameter would part it from its optimizers, ties and "
@@ -36,7 +37,8 @@ class Buffer : public Tensor {
   explicit Buffer(const Tensor& value);
 
   template <std::derived_from<Tensor> T>
-  requires(!std::same_as<T, Buffer>) Buffer& operator=(const T&) {
+    requires(!std::same_as<T, Buffer>)
+  Buffer& operator=(const T&) {
     static_assert(
         !std::derived_from<T, Tensor>,
         "miniparallel: assigning a Tensor to a Buffer would part it from the copies of its model; write "

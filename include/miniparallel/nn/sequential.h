@@ -24,8 +24,8 @@ class Sequential {
  public:
   Sequential() = default;
   template <Layer... Layers>
-  requires(!(sizeof...(Layers) == 1 &&
-             (std::same_as<Layers, Sequential> && ...))) explicit Sequential(Layers... layers) {
+    requires(!(sizeof...(Layers) == 1 && (std::same_as<Layers, Sequential> && ...)))
+  explicit Sequential(Layers... layers) {
     steps_.reserve(sizeof...(Layers));
     (add(std::move(layers)), ...);
   }

@@ -1,8 +1,10 @@
-#include <doctest/doctest.h>
 #include <miniparallel/data/cifar10.h>
+
 #include <miniparallel/error.h>
 
 #include "tests/support/temporary_folder.h"
+
+#include <doctest/doctest.h>
 
 namespace miniparallel::data {
 namespace {

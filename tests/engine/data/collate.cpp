@@ -1,5 +1,6 @@
-#include <doctest/doctest.h>
 #include <miniparallel/data/collate.h>
+
+#include <doctest/doctest.h>
 
 namespace elsewhere {
 

@@ -1,8 +1,12 @@
-#include <doctest/doctest.h>
 #include <miniparallel/data/data_loader.h>
+
 #include <miniparallel/data/mnist.h>
 #include <miniparallel/error.h>
 #include <miniparallel/random.h>
+
+#include "tests/support/idx_files.h"
+
+#include <doctest/doctest.h>
 
 #include <atomic>
 #include <chrono>
@@ -11,8 +15,6 @@
 #include <memory>
 #include <stdexcept>
 #include <thread>
-
-#include "tests/support/idx_files.h"
 
 namespace miniparallel::data {
 namespace {

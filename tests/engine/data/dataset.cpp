@@ -1,7 +1,8 @@
-#include <doctest/doctest.h>
 #include <miniparallel/data/data_loader.h>
 #include <miniparallel/error.h>
 #include <miniparallel/random.h>
+
+#include <doctest/doctest.h>
 
 #include <algorithm>
 

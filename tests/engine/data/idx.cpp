@@ -1,11 +1,12 @@
 #include "engine/data/idx.h"
 
-#include <doctest/doctest.h>
 #include <miniparallel/error.h>
 
-#include <cstring>
-
 #include "tests/support/idx_files.h"
+
+#include <doctest/doctest.h>
+
+#include <cstring>
 
 namespace miniparallel::data {
 namespace {

@@ -1,10 +1,12 @@
-#include <doctest/doctest.h>
 #include <miniparallel/data/mnist.h>
+
 #include <miniparallel/error.h>
 
-#include <cstdlib>
-
 #include "tests/support/idx_files.h"
+
+#include <doctest/doctest.h>
+
+#include <cstdlib>
 
 namespace miniparallel::data {
 namespace {

@@ -1,5 +1,6 @@
-#include <doctest/doctest.h>
 #include <miniparallel/data/prefetcher.h>
+
+#include <doctest/doctest.h>
 
 #include <atomic>
 #include <chrono>

@@ -1,6 +1,8 @@
-#include <doctest/doctest.h>
 #include <miniparallel/data/transforms.h>
+
 #include <miniparallel/error.h>
+
+#include <doctest/doctest.h>
 
 #include <set>
 

@@ -1,9 +1,11 @@
-#include <doctest/doctest.h>
 #include <miniparallel/data/workers.h>
+
 #include <miniparallel/error.h>
 
 #include "engine/data/cpu_limit.h"
 #include "tests/support/temporary_folder.h"
+
+#include <doctest/doctest.h>
 
 namespace miniparallel {
 namespace {

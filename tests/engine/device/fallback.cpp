@@ -1,7 +1,7 @@
-#include <doctest/doctest.h>
-
 #include <miniparallel/cuda.h>
 #include <miniparallel/miniparallel.h>
+
+#include <doctest/doctest.h>
 
 #include <filesystem>
 #include <string>

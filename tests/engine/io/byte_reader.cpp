@@ -1,10 +1,11 @@
 #include "engine/io/byte_reader.h"
 
-#include <doctest/doctest.h>
 #include <miniparallel/error.h>
 
 #include "tests/support/gzip.h"
 #include "tests/support/temporary_folder.h"
+
+#include <doctest/doctest.h>
 
 namespace miniparallel::io {
 namespace {

@@ -1,10 +1,11 @@
-#include <doctest/doctest.h>
 #include <miniparallel/miniparallel.h>
-
-#include <limits>
 
 #include "tests/support/golden.h"
 #include "tests/support/temporary_folder.h"
+
+#include <doctest/doctest.h>
+
+#include <limits>
 
 namespace miniparallel {
 namespace {

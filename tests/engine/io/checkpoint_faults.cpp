@@ -1,15 +1,16 @@
 // Disks that are full or read-only: the error names the file and the cause, and the old checkpoint is whole.
 
-#include <doctest/doctest.h>
 #include <miniparallel/miniparallel.h>
+
+#include "tests/support/temporary_folder.h"
+
+#include <doctest/doctest.h>
 #include <sched.h>
 #include <sys/mount.h>
 
 #include <cerrno>
 #include <cstring>
 #include <thread>
-
-#include "tests/support/temporary_folder.h"
 
 namespace miniparallel {
 namespace {

@@ -1,12 +1,13 @@
 // Stopping and going on from a checkpoint gives bit for bit what would have come without stopping.
 
-#include <doctest/doctest.h>
 #include <miniparallel/miniparallel.h>
-
-#include <memory>
 
 #include "tests/support/golden.h"
 #include "tests/support/temporary_folder.h"
+
+#include <doctest/doctest.h>
+
+#include <memory>
 
 namespace miniparallel {
 namespace {

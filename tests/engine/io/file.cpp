@@ -1,15 +1,16 @@
 #include "engine/io/file.h"
 
-#include <doctest/doctest.h>
 #include <miniparallel/error.h>
+
+#include "tests/support/temporary_folder.h"
+
+#include <doctest/doctest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <thread>
-
-#include "tests/support/temporary_folder.h"
 
 namespace miniparallel::io {
 namespace {
@@ -71,7 +72,7 @@ TEST_CASE("io: an atomic file keeps the mode and the link of the file that it re
   write_atomically(folder / "link", "new");
   CHECK(std::filesystem::is_symlink(folder / "link"));
   CHECK(read_text(folder / "target") == "new");
-  struct stat info {};
+  struct stat info{};
   ::stat((folder / "target").c_str(), &info);
   CHECK((info.st_mode & 07777) == 0640);
 }

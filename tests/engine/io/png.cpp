@@ -1,9 +1,9 @@
-#include <doctest/doctest.h>
 #include <miniparallel/miniparallel.h>
 
-#include <zlib.h>
-
 #include "tests/support/temporary_folder.h"
+
+#include <doctest/doctest.h>
+#include <zlib.h>
 
 namespace miniparallel {
 namespace {

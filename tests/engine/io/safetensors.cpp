@@ -1,9 +1,10 @@
 #include "engine/io/safetensors.h"
 
-#include <doctest/doctest.h>
 #include <miniparallel/error.h>
 
 #include "tests/support/temporary_folder.h"
+
+#include <doctest/doctest.h>
 
 namespace miniparallel::io {
 namespace {

@@ -1,8 +1,9 @@
-#include <doctest/doctest.h>
 #include <miniparallel/error.h>
 #include <miniparallel/io.h>
 
 #include "tests/support/temporary_folder.h"
+
+#include <doctest/doctest.h>
 
 namespace miniparallel {
 namespace {

@@ -28,10 +28,8 @@ TEST_CASE("MultiheadAttention: starts as PyTorch's does") {
 }
 
 TEST_CASE("MultiheadAttention: bad sizes are errors that say which") {
-  CHECK(error_of([] {
-          nn::MultiheadAttention{8, 3};
-        }) == "MultiheadAttention: 3 heads must divide the width 8");
-  CHECK(error_of([] {
-          nn::MultiheadAttention{8, 2}(ones({2, 7}));
-        }) == "MultiheadAttention: query, key and value are (..., length, 8), got [2, 7], [2, 7] and [2, 7]");
+  CHECK(error_of([] { nn::MultiheadAttention{8, 3}; }) ==
+        "MultiheadAttention: 3 heads must divide the width 8");
+  CHECK(error_of([] { nn::MultiheadAttention{8, 2}(ones({2, 7})); }) ==
+        "MultiheadAttention: query, key and value are (..., length, 8), got [2, 7], [2, 7] and [2, 7]");
 }

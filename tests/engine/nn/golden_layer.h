@@ -1,9 +1,10 @@
 #pragma once
 
-#include <doctest/doctest.h>
 #include <miniparallel/miniparallel.h>
 
 #include "tests/support/golden.h"
+
+#include <doctest/doctest.h>
 
 namespace miniparallel::testing {
 

@@ -84,12 +84,10 @@ TEST_CASE("Dropout: follows train and eval") {
 
 TEST_CASE("layers: bad sizes are errors that say which") {
   CHECK(error_of([] { nn::Linear{0, 3}; }) == "Linear: needs at least one feature on each side, got 0 and 3");
-  CHECK(error_of([] {
-          nn::Conv2d{3, 4, 3, {.groups = 2}};
-        }) == "Conv2d: 2 groups must divide both 3 channels in and 4 out");
-  CHECK(error_of([] {
-          nn::Embedding{8, 3, {.padding_idx = 8}};
-        }) == "Embedding: padding_idx 8 is none of 8 rows");
+  CHECK(error_of([] { nn::Conv2d{3, 4, 3, {.groups = 2}}; }) ==
+        "Conv2d: 2 groups must divide both 3 channels in and 4 out");
+  CHECK(error_of([] { nn::Embedding{8, 3, {.padding_idx = 8}}; }) ==
+        "Embedding: padding_idx 8 is none of 8 rows");
 }
 
 TEST_CASE("layers: copies share their tensors") {

@@ -1,6 +1,8 @@
-#include <doctest/doctest.h>
-#include <miniparallel/miniparallel.h>
 #include <miniparallel/model.h>
+
+#include <miniparallel/miniparallel.h>
+
+#include <doctest/doctest.h>
 
 using namespace miniparallel;
 

@@ -1,5 +1,6 @@
-#include <doctest/doctest.h>
 #include <miniparallel/miniparallel.h>
+
+#include <doctest/doctest.h>
 
 using namespace miniparallel;
 

@@ -112,12 +112,10 @@ TEST_CASE("attention: the same for any number of threads; errors") {
   const Tensor x = randn({6, 150, 16});
   check_same_for_any_threads([&] { return scaled_dot_product_attention(x, x, x, {}, {.causal = true}); });
   const Tensor q = ones({2, 3, 4});
-  CHECK(error_of([&] {
-          scaled_dot_product_attention(q, ones({2, 3, 5}), q);
-        }).find("width of a head") != std::string::npos);
-  CHECK(error_of([&] {
-          scaled_dot_product_attention(q, q, ones({2, 4, 4}));
-        }).find("number of rows") != std::string::npos);
+  CHECK(error_of([&] { scaled_dot_product_attention(q, ones({2, 3, 5}), q); }).find("width of a head") !=
+        std::string::npos);
+  CHECK(error_of([&] { scaled_dot_product_attention(q, q, ones({2, 4, 4})); }).find("number of rows") !=
+        std::string::npos);
   CHECK(error_of([&] { scaled_dot_product_attention(q, q, q, ones({2, 2})); }) != "");
   CHECK(error_of([&] {
           scaled_dot_product_attention(q, q, q, ones({3, 3}, {.dtype = int64}));

@@ -46,15 +46,13 @@ TEST_CASE("index_select, embedding: derivatives") {
 
 TEST_CASE("index_select, embedding: errors name the op, the index and the bound") {
   const Tensor x = ones({3, 2});
-  CHECK(error_of([&] {
-          index_select(x, 1, tensor({0, 2}));
-        }) == "index_select: index 2 at position 1 is out of range; it must be at least 0 and below 2");
+  CHECK(error_of([&] { index_select(x, 1, tensor({0, 2})); }) ==
+        "index_select: index 2 at position 1 is out of range; it must be at least 0 and below 2");
   CHECK(error_of([&] { embedding(x, tensor({-1})); }).find("embedding: index -1 at position 0") == 0);
   CHECK(error_of([&] { embedding(x, ones({2})); }).find("indices have dtype float32") != std::string::npos);
   CHECK(error_of([&] { embedding(x, tensor({0}), 3); }).find("padding_idx 3") != std::string::npos);
-  CHECK(error_of([&] {
-          index_select(x, 0, tensor({0, 1}, {1, 2}));
-        }).find("one dimension") != std::string::npos);
+  CHECK(error_of([&] { index_select(x, 0, tensor({0, 1}, {1, 2})); }).find("one dimension") !=
+        std::string::npos);
 }
 
 TEST_CASE("cat, stack: any dim, empty parts, promotion") {

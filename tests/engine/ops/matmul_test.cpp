@@ -63,7 +63,9 @@ TEST_CASE("matmul: an inner size of 0 gives zeros, memory that was never written
   CHECK(matmul(zeros({0, 2}), zeros({2, 3})).shape() == Shape{0, 3});
   const float nan = std::numeric_limits<float>::quiet_NaN();
   for (const Shape& shape : {Shape{3, 4}, {1, 4}, {3, 1}}) {
-    { const Tensor poison = full({shape[0], shape[1]}, nan); }  // its memory is handed out again
+    {
+      const Tensor poison = full({shape[0], shape[1]}, nan);
+    }  // its memory is handed out again
     const Tensor y = matmul(ones({shape[0], 2}), ones({2, shape[1]}));
     CHECK(equal(y, full(shape, 2.0f)));
   }
@@ -163,12 +165,10 @@ TEST_CASE("matmul, linear: errors name the op, the shapes and what to do") {
   CHECK(error_of([] { matmul(tensor({1, 2}), tensor({1, 2})); }).find("matmul") == 0);
   CHECK(error_of([] { matmul(ones({2, 2}), ones({2, 2}, {.dtype = float64})); }).find("matmul") == 0);
   CHECK(error_of([] { matmul(ones({}), ones({2, 2})); }).find("use * for a scalar") != std::string::npos);
-  CHECK(error_of([] {
-          linear(ones({2, 3}), ones({5, 4}));
-        }).find("last size must be 4") != std::string::npos);
-  CHECK(error_of([] {
-          linear(ones({2, 4}), ones({5, 4}), ones({4}));
-        }).find("linear: bias has shape [4]") == 0);
+  CHECK(error_of([] { linear(ones({2, 3}), ones({5, 4})); }).find("last size must be 4") !=
+        std::string::npos);
+  CHECK(error_of([] { linear(ones({2, 4}), ones({5, 4}), ones({4})); }).find("linear: bias has shape [4]") ==
+        0);
 }
 
 }  // namespace

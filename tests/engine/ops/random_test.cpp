@@ -1,7 +1,8 @@
-#include <doctest/doctest.h>
 #include <miniparallel/miniparallel.h>
 
 #include "engine/random/generator.h"
+
+#include <doctest/doctest.h>
 
 #include <algorithm>
 #include <array>

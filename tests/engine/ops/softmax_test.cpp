@@ -106,9 +106,8 @@ TEST_CASE("cross_entropy, nll_loss: errors name the op, the index and the bound"
   CHECK(error_of([&] { nll_loss(x, tensor({0, -1, 0})); }).find("nll_loss: target -1 at position 1") == 0);
   CHECK(error_of([&] { cross_entropy(x, tensor({0, 1})); }).find("it must be [3]") != std::string::npos);
   CHECK(error_of([&] { cross_entropy(x, ones({3})); }).find("target has dtype float32") != std::string::npos);
-  CHECK(error_of([&] {
-          cross_entropy(x, tensor({0, 1, 2}), {.label_smoothing = 2});
-        }).find("[0, 1]") != std::string::npos);
+  CHECK(error_of([&] { cross_entropy(x, tensor({0, 1, 2}), {.label_smoothing = 2}); }).find("[0, 1]") !=
+        std::string::npos);
   CHECK(error_of([&] { cross_entropy(x[0], tensor({0})); }).find("(n, classes)") != std::string::npos);
 }
 

@@ -1,12 +1,13 @@
-#include <doctest/doctest.h>
 #include <miniparallel/error.h>
 #include <miniparallel/ops.h>
 #include <miniparallel/optim.h>
 
+#include "tests/support/golden.h"
+
+#include <doctest/doctest.h>
+
 #include <cmath>
 #include <limits>
-
-#include "tests/support/golden.h"
 
 namespace miniparallel {
 namespace {

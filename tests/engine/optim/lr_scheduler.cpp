@@ -1,10 +1,11 @@
-#include <doctest/doctest.h>
 #include <miniparallel/error.h>
 #include <miniparallel/optim.h>
 
-#include <memory>
-
 #include "tests/support/golden.h"
+
+#include <doctest/doctest.h>
+
+#include <memory>
 
 namespace miniparallel {
 namespace {

@@ -1,4 +1,3 @@
-#include <doctest/doctest.h>
 #include <miniparallel/autograd.h>
 #include <miniparallel/error.h>
 #include <miniparallel/memory.h>
@@ -6,9 +5,11 @@
 #include <miniparallel/optim.h>
 #include <miniparallel/threads.h>
 
-#include <memory>
-
 #include "tests/support/golden.h"
+
+#include <doctest/doctest.h>
+
+#include <memory>
 
 namespace miniparallel {
 namespace {

@@ -1,13 +1,14 @@
-#include <doctest/doctest.h>
 #include <miniparallel/miniparallel.h>
+
+#include "tests/support/temporary_folder.h"
+
+#include <doctest/doctest.h>
 
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <map>
 #include <thread>
-
-#include "tests/support/temporary_folder.h"
 
 // Reads event files back by the rules of TensorFlow's records and of protobuf, without what wrote them. That
 // TensorBoard reads them, too, is checked by tests/programs/read_log.py.

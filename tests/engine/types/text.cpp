@@ -1,14 +1,15 @@
-#include <doctest/doctest.h>
 #include <miniparallel/device.h>
 #include <miniparallel/dtype.h>
 #include <miniparallel/error.h>
 #include <miniparallel/shape.h>
 
+#include "engine/error.h"
+
+#include <doctest/doctest.h>
+
 #include <concepts>
 #include <locale>
 #include <sstream>
-
-#include "engine/error.h"
 
 namespace miniparallel {
 namespace {
@@ -34,9 +35,7 @@ TEST_CASE("text: shapes, dtypes and devices are printed as messages have them") 
 }
 
 template <class T>
-concept IsPrinted = requires(std::ostream& stream, const T& value) {
-  stream << value;
-};
+concept IsPrinted = requires(std::ostream& stream, const T& value) { stream << value; };
 
 TEST_CASE("text: what merely converts to a shape is not printed as one") {
   CHECK(IsPrinted<Shape>);

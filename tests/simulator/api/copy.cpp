@@ -1,13 +1,13 @@
 // Copies and memset.
 
+#include "core/call.h"
+#include "core/checker.h"
+#include "core/memory.h"
+
 #include <cuda_runtime_api.h>
 
 #include <cstring>
 #include <memory>
-
-#include "core/call.h"
-#include "core/checker.h"
-#include "core/memory.h"
 
 using namespace miniparallel::simulator;
 

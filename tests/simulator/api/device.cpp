@@ -1,13 +1,13 @@
 // Devices: how many, which is current, what they can do.
 
+#include "core/call.h"
+#include "core/device_model.h"
+#include "core/memory.h"
+
 #include <cuda_runtime_api.h>
 
 #include <cstdio>
 #include <cstring>
-
-#include "core/call.h"
-#include "core/device_model.h"
-#include "core/memory.h"
 
 using namespace miniparallel::simulator;
 

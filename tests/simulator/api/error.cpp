@@ -1,8 +1,8 @@
 // Error names and texts, and the last error of a thread.
 
-#include <cuda_runtime_api.h>
-
 #include "core/call.h"
+
+#include <cuda_runtime_api.h>
 
 using namespace miniparallel::simulator;
 
@@ -14,8 +14,7 @@ struct ErrorText {
   const char* text;
 };
 
-#define ERROR(name, text) \
-  { name, #name, text }
+#define ERROR(name, text) {name, #name, text}
 constexpr ErrorText errors[] = {
     ERROR(cudaSuccess, "no error"),
     ERROR(cudaErrorInvalidValue, "invalid argument"),

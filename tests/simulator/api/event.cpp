@@ -1,10 +1,10 @@
 // Events. An event stands for the newest operation recorded in it.
 
+#include "core/call.h"
+
 #include <cuda_runtime_api.h>
 
 #include <chrono>
-
-#include "core/call.h"
 
 using namespace miniparallel::simulator;
 

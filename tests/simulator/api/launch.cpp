@@ -1,11 +1,11 @@
 // Launch functions of the C interface and kernel attributes. A kernel is a C++ function here: only the typed
 // launch() of the launch header knows its arguments, so the untyped launches cannot run it.
 
-#include <cuda_runtime_api.h>
-
 #include "core/call.h"
 #include "core/device_model.h"
 #include "core/symbol.h"
+
+#include <cuda_runtime_api.h>
 
 using namespace miniparallel::simulator;
 

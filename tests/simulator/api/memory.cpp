@@ -1,10 +1,11 @@
 // Device and pinned memory.
 
-#include <cuda_runtime_api.h>
+#include "core/memory.h"
 
 #include "core/call.h"
 #include "core/checker.h"
-#include "core/memory.h"
+
+#include <cuda_runtime_api.h>
 
 using namespace miniparallel::simulator;
 

@@ -1,8 +1,8 @@
 // Peer access, enabled per ordered pair of devices.
 
-#include <cuda_runtime_api.h>
-
 #include "core/call.h"
+
+#include <cuda_runtime_api.h>
 
 using namespace miniparallel::simulator;
 

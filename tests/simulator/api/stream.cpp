@@ -1,8 +1,8 @@
 // Streams and host functions in them.
 
-#include <cuda_runtime_api.h>
-
 #include "core/call.h"
+
+#include <cuda_runtime_api.h>
 
 using namespace miniparallel::simulator;
 

@@ -3,10 +3,10 @@
 
 #include <miniparallel/cuda/check.h>
 
+#include "scale.h"
+
 #include <cstdio>
 #include <vector>
-
-#include "scale.h"
 
 int main() {
   constexpr int count = 1000, half = count / 2;

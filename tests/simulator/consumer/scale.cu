@@ -1,6 +1,6 @@
-#include "scale.h"
-
 #include <miniparallel/cuda/launch.h>
+
+#include "scale.h"
 
 namespace {
 

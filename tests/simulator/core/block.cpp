@@ -1,15 +1,15 @@
 #include "core/block.h"
 
-#include <algorithm>
-#include <atomic>
-#include <cstring>
-#include <new>
-
 #include "core/checker.h"
 #include "core/operation.h"
 #include "core/report.h"
 #include "core/symbol.h"
 #include "miniparallel/simulator/builtin_variables.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <new>
 
 namespace miniparallel::simulator {
 namespace {

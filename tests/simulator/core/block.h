@@ -2,19 +2,19 @@
 // Runs the blocks of one kernel on the calling thread: CUDA threads as fibers, barriers, warp operations,
 // shared memory.
 
-#include <vector_types.h>
-
-#include <cstdint>
-#include <optional>
-#include <source_location>
-#include <vector>
-
 #include "core/fiber.h"
 #include "core/random.h"
 #include "core/shared_memory.h"
 #include "miniparallel/simulator/kernel_runtime.h"
 #include "miniparallel/simulator/launch.h"
 #include "runtime.h"
+
+#include <vector_types.h>
+
+#include <cstdint>
+#include <optional>
+#include <source_location>
+#include <vector>
 
 namespace miniparallel::simulator {
 

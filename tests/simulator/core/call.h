@@ -1,9 +1,9 @@
 #pragma once
 // What every CUDA function has in common: the lock, the sticky error, the thread's last error.
 
-#include <utility>
-
 #include "core/simulation.h"
+
+#include <utility>
 
 namespace miniparallel::simulator {
 

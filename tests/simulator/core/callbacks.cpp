@@ -1,12 +1,12 @@
 // The functions that -fsanitize=thread calls for every load and store. Kernel files are compiled with that
 // option and linked to these instead of to the sanitizer's library.
 
-#include <cstddef>
-#include <cstdint>
-
 #include "core/block.h"
 #include "core/checker.h"
 #include "core/host_guard.h"
+
+#include <cstddef>
+#include <cstdint>
 
 namespace miniparallel::simulator {
 

@@ -1,10 +1,10 @@
 // Blocks that a caching allocator carves out of an allocation: handed out and returned in the order of a
 // stream.
 
-#include <utility>
-
 #include "core/call.h"
 #include "core/checker.h"
+
+#include <utility>
 
 namespace miniparallel::simulator {
 namespace {

@@ -1,15 +1,15 @@
 #include "core/checker.h"
 
+#include "core/block.h"
+#include "core/memory.h"
+#include "core/symbol.h"
+#include "miniparallel/simulator/builtin_variables.h"
+
 #include <link.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-
-#include "core/block.h"
-#include "core/memory.h"
-#include "core/symbol.h"
-#include "miniparallel/simulator/builtin_variables.h"
 
 namespace miniparallel::simulator {
 namespace {

@@ -2,15 +2,15 @@
 // The checker: looks up every access of instrumented kernels, and of copies and library calls, in shadow
 // memory.
 
+#include "core/shadow.h"
+#include "core/simulation.h"
+
 #include <array>
 #include <cstdint>
 #include <map>
 #include <string>
 #include <unordered_map>
 #include <vector>
-
-#include "core/shadow.h"
-#include "core/simulation.h"
 
 namespace miniparallel::simulator {
 

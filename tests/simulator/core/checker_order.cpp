@@ -1,9 +1,9 @@
 // What has certainly happened before what: within a block, between blocks, between operations.
 
-#include <algorithm>
-
 #include "core/block.h"
 #include "core/checker.h"
+
+#include <algorithm>
 
 namespace miniparallel::simulator {
 

@@ -1,13 +1,13 @@
 // Runs one operation: checks what it touches, opens device memory to it, strikes it with its fault.
 
-#include <algorithm>
-#include <cstring>
-#include <thread>
-
 #include "core/call.h"
 #include "core/checker.h"
 #include "core/host_guard.h"
 #include "core/symbol.h"
+
+#include <algorithm>
+#include <cstring>
+#include <thread>
 
 namespace miniparallel::simulator {
 namespace {

@@ -1,8 +1,8 @@
 // Faults on demand and the counters.
 
-#include <algorithm>
-
 #include "core/simulation.h"
+
+#include <algorithm>
 
 namespace miniparallel::simulator {
 namespace {
@@ -100,26 +100,26 @@ void corrupt_link(int from, int to) {
 
 namespace {
 
-constexpr std::int64_t Counters::*totals[] = {&Counters::kernels,
-                                              &Counters::library_calls,
-                                              &Counters::host_functions,
-                                              &Counters::copies,
-                                              &Counters::bytes_to_device,
-                                              &Counters::bytes_to_host,
-                                              &Counters::bytes_on_device,
-                                              &Counters::bytes_between_devices,
-                                              &Counters::bytes_set,
-                                              &Counters::allocations,
-                                              &Counters::frees,
-                                              &Counters::bytes_allocated,
-                                              &Counters::pinned_allocations,
-                                              &Counters::host_synchronizations,
-                                              &Counters::device_synchronizations,
-                                              &Counters::collectives,
-                                              &Counters::collective_bytes,
-                                              &Counters::event_records,
-                                              &Counters::stream_waits};
-constexpr std::int64_t Counters::*levels[] = {&Counters::bytes_in_use, &Counters::peak_bytes};
+constexpr std::int64_t Counters::* totals[] = {&Counters::kernels,
+                                               &Counters::library_calls,
+                                               &Counters::host_functions,
+                                               &Counters::copies,
+                                               &Counters::bytes_to_device,
+                                               &Counters::bytes_to_host,
+                                               &Counters::bytes_on_device,
+                                               &Counters::bytes_between_devices,
+                                               &Counters::bytes_set,
+                                               &Counters::allocations,
+                                               &Counters::frees,
+                                               &Counters::bytes_allocated,
+                                               &Counters::pinned_allocations,
+                                               &Counters::host_synchronizations,
+                                               &Counters::device_synchronizations,
+                                               &Counters::collectives,
+                                               &Counters::collective_bytes,
+                                               &Counters::event_records,
+                                               &Counters::stream_waits};
+constexpr std::int64_t Counters::* levels[] = {&Counters::bytes_in_use, &Counters::peak_bytes};
 
 static_assert(sizeof(Counters) == (std::size(totals) + std::size(levels)) * sizeof(std::int64_t),
               "every counter is listed");

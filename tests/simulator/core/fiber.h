@@ -2,6 +2,7 @@
 // A Boost.Context fiber with its stack, told to the sanitizers.
 
 #include <boost/context/detail/fcontext.hpp>
+
 #include <cstddef>
 
 namespace miniparallel::simulator {

@@ -1,8 +1,8 @@
 #include "core/host_guard.h"
 
-#include <signal.h>
-
 #include "core/call.h"
+
+#include <signal.h>
 
 namespace miniparallel::simulator {
 namespace {
@@ -28,11 +28,11 @@ void on_fault(int signal, siginfo_t* info, void* context) {
 }  // namespace
 
 void install_host_guard() {
-  struct sigaction now {};
+  struct sigaction now{};
   sigaction(SIGSEGV, nullptr, &now);
   if ((now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == on_fault) return;
   previous = now;
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_sigaction = on_fault;
   action.sa_flags = SA_SIGINFO | SA_NODEFER;
   sigaction(SIGSEGV, &action, nullptr);

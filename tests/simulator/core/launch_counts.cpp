@@ -1,12 +1,12 @@
 #include "core/launch_counts.h"
 
+#include "core/symbol.h"
+
 #include <cstdint>
 #include <cstdlib>
 #include <fstream>
 #include <mutex>
 #include <unordered_map>
-
-#include "core/symbol.h"
 
 namespace miniparallel::simulator {
 namespace {

@@ -1,9 +1,9 @@
 // The machine that the environment describes.
 
+#include "miniparallel/simulator.h"
+
 #include <cstdlib>
 #include <string>
-
-#include "miniparallel/simulator.h"
 
 namespace miniparallel::simulator {
 namespace {

@@ -1,9 +1,9 @@
 #include "core/memory.h"
 
-#include <cstdio>
-
 #include "core/call.h"
 #include "core/checker.h"
+
+#include <cstdio>
 
 namespace miniparallel::simulator {
 namespace {

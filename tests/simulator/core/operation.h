@@ -1,6 +1,9 @@
 #pragma once
 // Queued work and the streams and events that order it.
 
+#include "core/clock.h"
+#include "runtime.h"
+
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -8,9 +11,6 @@
 #include <string>
 #include <thread>
 #include <vector>
-
-#include "core/clock.h"
-#include "runtime.h"
 
 namespace miniparallel::simulator {
 

@@ -1,10 +1,10 @@
 #pragma once
 // Seeded choices: a small generator and a permutation that needs no table.
 
+#include "miniparallel/simulator.h"
+
 #include <cstdint>
 #include <numeric>
-
-#include "miniparallel/simulator.h"
 
 namespace miniparallel::simulator {
 

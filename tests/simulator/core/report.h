@@ -1,9 +1,9 @@
 #pragma once
 // Findings: printed at once, kept until somebody takes them, fatal at exit if nobody did.
 
-#include <string>
-
 #include "miniparallel/simulator.h"
+
+#include <string>
 
 namespace miniparallel::simulator {
 

@@ -1,10 +1,10 @@
 // Who runs queued work, and when: a host thread that waits for it (lazy), or one worker per stream
 // (threaded).
 
+#include "core/call.h"
+
 #include <algorithm>
 #include <set>
-
-#include "core/call.h"
 
 namespace miniparallel::simulator {
 namespace {

@@ -1,12 +1,12 @@
 #include "core/shadow.h"
 
+#include "core/arena.h"
+
 #include <sys/mman.h>
 
 #include <algorithm>
 #include <cstring>
 #include <new>
-
-#include "core/arena.h"
 
 namespace miniparallel::simulator {
 namespace {

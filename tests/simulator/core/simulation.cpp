@@ -1,12 +1,12 @@
 #include "core/simulation.h"
 
-#include <cstdlib>
-#include <functional>
-
 #include "core/call.h"
 #include "core/checker.h"
 #include "core/host_guard.h"
 #include "core/launch_counts.h"
+
+#include <cstdlib>
+#include <functional>
 
 namespace miniparallel::simulator {
 namespace {

@@ -1,6 +1,11 @@
 #pragma once
 // The one simulated machine: its devices, memory, streams and error state.
 
+#include "core/arena.h"
+#include "core/operation.h"
+#include "core/random.h"
+#include "core/report.h"
+
 #include <atomic>
 #include <condition_variable>
 #include <map>
@@ -11,11 +16,6 @@
 #include <string_view>
 #include <unordered_map>
 #include <vector>
-
-#include "core/arena.h"
-#include "core/operation.h"
-#include "core/random.h"
-#include "core/report.h"
 
 namespace miniparallel::simulator {
 

@@ -1,8 +1,8 @@
 // Making, finding and ending streams; appending work to them.
 
-#include <algorithm>
-
 #include "core/call.h"
+
+#include <algorithm>
 
 namespace miniparallel::simulator {
 

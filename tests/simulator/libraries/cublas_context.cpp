@@ -4,11 +4,11 @@
 #include <omp.h>
 #endif
 
+#include "handles.h"
+
 #include <cstdint>
 #include <memory>
 #include <string>
-
-#include "handles.h"
 
 using namespace miniparallel::simulator;
 

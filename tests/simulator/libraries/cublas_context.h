@@ -1,8 +1,8 @@
 #pragma once
 // The state behind a cublasHandle_t, and what every cuBLAS call does first and last.
-#include <cublas_v2.h>
-
 #include "../runtime.h"
+
+#include <cublas_v2.h>
 
 /// NVIDIA's opaque type, defined.
 struct cublasContext {

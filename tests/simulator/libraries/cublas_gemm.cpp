@@ -1,12 +1,12 @@
 #include "cublas_gemm.h"
 
+#include "device_matrix.h"
+#include "matmul.h"
+
 #include <algorithm>
 #include <climits>
 #include <cstdint>
 #include <vector>
-
-#include "device_matrix.h"
-#include "matmul.h"
 
 namespace miniparallel::simulator {
 namespace {

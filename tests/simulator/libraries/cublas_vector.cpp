@@ -1,5 +1,8 @@
 // cuBLAS's functions of vectors, and of a matrix and a vector. A negative increment walks a vector from its
 // end, as in BLAS.
+#include "cublas_context.h"
+#include "device_matrix.h"
+
 #include <cblas.h>
 
 #include <climits>
@@ -8,9 +11,6 @@
 #include <functional>
 #include <type_traits>
 #include <vector>
-
-#include "cublas_context.h"
-#include "device_matrix.h"
 
 using namespace miniparallel::simulator;
 

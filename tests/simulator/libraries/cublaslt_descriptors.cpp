@@ -15,8 +15,7 @@ struct Attribute {
   std::size_t offset, size;
 };
 
-#define FIELD(id, Struct, member) \
-  { id, offsetof(Struct, member), sizeof(Struct::member) }
+#define FIELD(id, Struct, member) {id, offsetof(Struct, member), sizeof(Struct::member)}
 
 constexpr Attribute layout_attributes[] = {
     FIELD(CUBLASLT_MATRIX_LAYOUT_TYPE, MatrixLayout, type),

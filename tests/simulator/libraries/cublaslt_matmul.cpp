@@ -1,14 +1,14 @@
-#include <cublasLt.h>
-
-#include <cstdint>
-#include <memory>
-#include <vector>
-
 #include "cublas_context.h"
 #include "cublas_gemm.h"
 #include "cublaslt_problem.h"
 #include "device_matrix.h"
 #include "handles.h"
+
+#include <cublasLt.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
 
 /// NVIDIA's opaque type, defined: a handle has no state, only an identity.
 struct cublasLtContext {};

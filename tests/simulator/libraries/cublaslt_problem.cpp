@@ -1,10 +1,10 @@
 #include "cublaslt_problem.h"
 
+#include "cublas_gemm.h"
+
 #include <algorithm>
 #include <climits>
 #include <initializer_list>
-
-#include "cublas_gemm.h"
 
 namespace miniparallel::simulator {
 namespace {

@@ -1,11 +1,11 @@
 #pragma once
 // Which bytes of device memory a library call touches.
-#include <cstdint>
-#include <vector>
-
 #include "../runtime.h"
 #include "matmul.h"
 #include "number.h"
+
+#include <cstdint>
+#include <vector>
 
 namespace miniparallel::simulator {
 

@@ -1,10 +1,10 @@
 #include "epilogue.h"
 
+#include "number.h"
+
 #include <cmath>
 #include <cstdint>
 #include <numbers>
-
-#include "number.h"
 
 namespace miniparallel::simulator {
 namespace {

@@ -1,9 +1,9 @@
 #pragma once
 // The steps between the sums of a matrix product and the memory of D. `values` is m x n, column-major and
 // packed.
-#include <vector>
-
 #include "matmul.h"
+
+#include <vector>
 
 namespace miniparallel::simulator {
 

@@ -1,9 +1,9 @@
 #pragma once
+#include "../runtime.h"
+
 #include <memory>
 #include <mutex>
 #include <unordered_map>
-
-#include "../runtime.h"
 
 namespace miniparallel::simulator {
 

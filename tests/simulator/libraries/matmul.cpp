@@ -1,5 +1,8 @@
 #include "matmul.h"
 
+#include "epilogue.h"
+#include "number.h"
+
 #include <cblas.h>
 
 #include <algorithm>
@@ -7,9 +10,6 @@
 #include <cmath>
 #include <type_traits>
 #include <vector>
-
-#include "epilogue.h"
-#include "number.h"
 
 namespace miniparallel::simulator {
 namespace {

@@ -1,8 +1,8 @@
 #include "nccl_communicator.h"
 
-#include <algorithm>
-
 #include "handles.h"
+
+#include <algorithm>
 
 using namespace miniparallel::simulator;
 

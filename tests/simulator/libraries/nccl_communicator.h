@@ -1,5 +1,7 @@
 #pragma once
 // The state behind an ncclComm_t: a rank, and the clique that it belongs to.
+#include "nccl_rendezvous.h"
+
 #include <nccl.h>
 
 #include <atomic>
@@ -10,8 +12,6 @@
 #include <tuple>
 #include <utility>
 #include <vector>
-
-#include "nccl_rendezvous.h"
 
 namespace miniparallel::simulator {
 

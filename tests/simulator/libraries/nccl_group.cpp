@@ -1,9 +1,9 @@
 #include "nccl_group.h"
 
-#include <atomic>
-
 #include "nccl_communicator.h"
 #include "reduction.h"
+
+#include <atomic>
 
 namespace miniparallel::simulator {
 namespace {

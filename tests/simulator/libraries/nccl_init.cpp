@@ -1,12 +1,12 @@
 // Making communicators: all ranks at once by one thread, or each rank by itself.
+#include "handles.h"
+#include "nccl_communicator.h"
+#include "nccl_group.h"
+
 #include <algorithm>
 #include <condition_variable>
 #include <cstring>
 #include <optional>
-
-#include "handles.h"
-#include "nccl_communicator.h"
-#include "nccl_group.h"
 
 using namespace miniparallel::simulator;
 

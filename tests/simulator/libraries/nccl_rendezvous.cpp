@@ -1,10 +1,10 @@
 #include "nccl_rendezvous.h"
 
+#include "reduction.h"
+
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-
-#include "reduction.h"
 
 namespace miniparallel::simulator {
 namespace {

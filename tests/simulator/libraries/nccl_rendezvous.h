@@ -1,12 +1,12 @@
 #pragma once
 // The meeting of the ranks of one NCCL operation.
+#include "../runtime.h"
+
 #include <nccl.h>
 
 #include <mutex>
 #include <string>
 #include <vector>
-
-#include "../runtime.h"
 
 namespace miniparallel::simulator {
 

@@ -1,10 +1,10 @@
 // Correct kernels compute what they should, and nothing is reported, in every mode.
 
-#include <cmath>
-#include <numeric>
-
 #include "kernels/correct.h"
 #include "modes.h"
+
+#include <cmath>
+#include <numeric>
 
 using namespace simulator_tests;
 

@@ -1,12 +1,12 @@
 // Handles, settings, refusals, asynchrony and findings of the simulated cuBLAS.
+#include "libraries_device.h"
+
 #include <cublasLt.h>
 #include <doctest/doctest.h>
 
 #include <cstring>
 #include <thread>
 #include <vector>
-
-#include "libraries_device.h"
 
 using namespace miniparallel::simulator;
 using namespace miniparallel::simulator::testing;
@@ -288,7 +288,9 @@ TEST_CASE("libraries: cuBLAS's reads and writes are checked, column by column") 
     auto late = call;
     late.a = freed.data();
     CHECK(late() == CUBLAS_STATUS_SUCCESS);
-    { const auto gone = std::move(freed); }
+    {
+      const auto gone = std::move(freed);
+    }
     cudaDeviceSynchronize();
     CHECK_FALSE(take_reports().empty());
     cublasSetStream(cublas.handle, nullptr);

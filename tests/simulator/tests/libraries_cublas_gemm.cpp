@@ -1,12 +1,12 @@
 // cuBLAS's matrix products on simulated devices, against loops in double.
+#include "libraries_device.h"
+#include "libraries_support.h"
+
 #include <cublas_v2.h>
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <vector>
-
-#include "libraries_device.h"
-#include "libraries_support.h"
 
 using namespace miniparallel::simulator;
 using namespace miniparallel::simulator::testing;

@@ -1,4 +1,7 @@
 // cuBLASLt on simulated devices: every epilogue against loops in double, orders, batches, refusals.
+#include "libraries_device.h"
+#include "libraries_support.h"
+
 #include <cublasLt.h>
 #include <doctest/doctest.h>
 
@@ -6,9 +9,6 @@
 #include <cstdint>
 #include <numbers>
 #include <vector>
-
-#include "libraries_device.h"
-#include "libraries_support.h"
 
 using namespace miniparallel::simulator;
 using namespace miniparallel::simulator::testing;

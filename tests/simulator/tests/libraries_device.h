@@ -1,5 +1,7 @@
 #pragma once
 // Device memory, streams and machines for the tests of cuBLAS and NCCL.
+#include "miniparallel/simulator.h"
+
 #include <cublas_v2.h>
 #include <cuda_runtime_api.h>
 #include <doctest/doctest.h>
@@ -8,8 +10,6 @@
 #include <string>
 #include <utility>
 #include <vector>
-
-#include "miniparallel/simulator.h"
 
 namespace miniparallel::simulator::testing {
 

@@ -1,13 +1,13 @@
 // The arithmetic of the simulated cuBLAS and NCCL on host memory, against loops in double.
+#include "../libraries/reduction.h"
+#include "libraries_support.h"
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>
-
-#include "../libraries/reduction.h"
-#include "libraries_support.h"
 
 using namespace miniparallel::simulator;
 using namespace miniparallel::simulator::testing;

@@ -1,13 +1,13 @@
 // NCCL's operations on simulated devices, for 1 to 8 ranks, in place and not.
+#include "../libraries/number.h"
+#include "libraries_nccl_support.h"
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <thread>
 #include <vector>
-
-#include "../libraries/number.h"
-#include "libraries_nccl_support.h"
 
 using namespace miniparallel::simulator;
 using namespace miniparallel::simulator::testing;

@@ -1,4 +1,6 @@
 // What the simulated NCCL refuses, reports and survives.
+#include "libraries_nccl_support.h"
+
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -7,8 +9,6 @@
 #include <string>
 #include <thread>
 #include <vector>
-
-#include "libraries_nccl_support.h"
 
 using namespace miniparallel::simulator;
 using namespace miniparallel::simulator::testing;

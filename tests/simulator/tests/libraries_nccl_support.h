@@ -1,12 +1,12 @@
 #pragma once
 // A communicator over the devices of a test machine, with a stream and buffers per rank.
+#include "libraries_device.h"
+#include "miniparallel/simulator_nccl.h"
+
 #include <nccl.h>
 
 #include <memory>
 #include <vector>
-
-#include "libraries_device.h"
-#include "miniparallel/simulator_nccl.h"
 
 namespace miniparallel::simulator::testing {
 

@@ -1,15 +1,15 @@
 #pragma once
 // Small matrices with known values, and straightforward reference loops in double, for the tests of cuBLAS
 // and NCCL.
+#include "../libraries/matmul.h"
+#include "../libraries/number.h"
+
 #include <cstdint>
 #include <functional>
 #include <limits>
 #include <random>
 #include <type_traits>
 #include <vector>
-
-#include "../libraries/matmul.h"
-#include "../libraries/number.h"
 
 namespace miniparallel::simulator::testing {
 

@@ -1,4 +1,6 @@
 // Thrust's sort on the simulated GPU: NVIDIA's policies and allocators, the simulator's algorithm.
+#include "libraries_device.h"
+
 #include <doctest/doctest.h>
 #include <thrust/functional.h>
 #include <thrust/sort.h>
@@ -7,8 +9,6 @@
 
 #include <cstdint>
 #include <vector>
-
-#include "libraries_device.h"
 
 using namespace miniparallel::simulator;
 using namespace miniparallel::simulator::testing;

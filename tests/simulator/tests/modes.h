@@ -1,11 +1,11 @@
 #pragma once
 // Runs a test on many machines: every thread order, both kinds of streams, several seeds.
 
+#include "libraries_device.h"
+
 #include <doctest/doctest.h>
 
 #include <string>
-
-#include "libraries_device.h"
 
 namespace simulator_tests {
 

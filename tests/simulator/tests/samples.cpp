@@ -1,10 +1,10 @@
 // Four small programs in the manner of NVIDIA's public samples behave as documented: overlapping copies and
 // kernels in several streams, peer-to-peer copies, a two-stage reduction, a batched matrix product.
 
-#include <numeric>
-
 #include "kernels/correct.h"
 #include "modes.h"
+
+#include <numeric>
 
 using namespace simulator_tests;
 

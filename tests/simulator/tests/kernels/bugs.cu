@@ -1,5 +1,4 @@
 #include "bugs.h"
-
 #include "kernels/cuda/launch.h"
 
 namespace simulator_tests::bugs {

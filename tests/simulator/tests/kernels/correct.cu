@@ -1,5 +1,4 @@
 #include "correct.h"
-
 #include "kernels/cuda/launch.h"
 
 namespace simulator_tests {

@@ -2,9 +2,9 @@
 // Atomic functions on device, shared and pinned memory: relaxed and device wide, as CUDA's. They are compiler
 // built-ins, so a checked build sees them as atomics.
 
-#include <type_traits>
-
 #include "miniparallel/simulator/warp.h"
+
+#include <type_traits>
 
 namespace miniparallel::simulator {
 

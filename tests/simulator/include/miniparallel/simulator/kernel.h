@@ -3,13 +3,13 @@
 // intrinsics, with the names and meanings of the CUDA programming guide. Included by the launch header
 // outside nvcc.
 
-#include <cuda_runtime.h>
-
 #include "miniparallel/simulator/atomics.h"
 #include "miniparallel/simulator/builtin_variables.h"
 #include "miniparallel/simulator/intrinsics.h"
 #include "miniparallel/simulator/launch.h"
 #include "miniparallel/simulator/warp.h"
+
+#include <cuda_runtime.h>
 
 /// A hint about registers, which a simulated GPU has no need of.
 #ifndef __launch_bounds__

@@ -1,12 +1,12 @@
 #pragma once
 // Barriers, votes and shuffles. A default argument notes the caller's line.
 
+#include "miniparallel/simulator/builtin_variables.h"
+#include "miniparallel/simulator/kernel_runtime.h"
+
 #include <bit>
 #include <cstring>
 #include <type_traits>
-
-#include "miniparallel/simulator/builtin_variables.h"
-#include "miniparallel/simulator/kernel_runtime.h"
 
 namespace miniparallel::simulator {
 

@@ -2,6 +2,8 @@
 // In the place of NVIDIA's file of this name, which is empty for a host compiler: thrust::sort with a CUDA
 // policy, as work on the policy's stream. Policies, allocators and everything else are NVIDIA's.
 
+#include "miniparallel/simulator/library_call.h"
+
 #include <thrust/detail/raw_pointer_cast.h>
 #include <thrust/detail/temporary_array.h>
 #include <thrust/system/cuda/detail/execution_policy.h>
@@ -10,8 +12,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
-
-#include "miniparallel/simulator/library_call.h"
 
 THRUST_NAMESPACE_BEGIN
 namespace cuda_cub {
