@@ -19,8 +19,8 @@ struct Conv2dGeometry {
   std::int64_t groups;
 };
 
-/// dtype: float32 or float64. beta is 0 (the result need not be initialised) or 1 (it is added to). Nothing
-/// may alias.
+/// dtype: float32 or float64. beta is 0 (the result need not
+/// be initialised) or 1 (it is added to). Nothing may alias.
 struct Conv2d {
   /// y = x * weight + bias; bias (out_channels) or null.
   void (*forward)(DType dtype, const Conv2dGeometry& geometry, const void* x, const void* weight,
@@ -28,8 +28,8 @@ struct Conv2d {
   /// dx = beta dx + the gradient of x for the gradient g of y.
   void (*data_gradient)(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* weight,
                         void* dx, int beta, Stream stream);
-  /// dweight = beta dweight + gradient of the weight; dbias likewise, in the same pass over g. Null: not
-  /// wanted.
+  /// dweight = beta dweight + gradient of the weight; dbias
+  /// likewise, in the same pass over g. Null: not wanted.
   void (*weight_gradient)(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* x,
                           void* dweight, int beta, void* dbias, int bias_beta, Stream stream);
 };

@@ -9,8 +9,8 @@ namespace {
 
 constexpr std::int64_t kWidest = 16;
 
-/// The dimensions from far to near as the output has them, so that what is near in both merges and is written
-/// in order.
+/// The dimensions from far to near as the output has them, so
+/// that what is near in both merges and is written in order.
 Layout in_order_of_output(const Layout& layout) {
   int order[kMaxRank];
   std::iota(order, order + layout.rank, 0);

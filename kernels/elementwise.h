@@ -30,8 +30,8 @@ MP_INLINE auto constant(double value) {
 enum class Saves { nothing, input, output };
 
 // --- unary: y = forward(x), dx = backward(g, saved)
-// p and q are the parameters of a parametrised function; `op` is the name that users know, where the row has
-// another.
+// p and q are the parameters of a parametrised function; `op`
+// is the name that users know, where the row has another.
 
 struct Neg {
   static constexpr Saves saves = Saves::nothing;
@@ -460,8 +460,8 @@ struct Minimum {
   X(gelu_tanh, GeluTanh)     \
   X(silu, Silu)
 
-/// With parameters: each row defines `Tensor name(const Tensor&, double p, double q)` for the ops that need
-/// it.
+/// With parameters: each row defines `Tensor name(const
+/// Tensor&, double p, double q)` for the ops that need it.
 #define MP_PARAMETRIC_ARITHMETIC(X) \
   X(add_scalar, AddScalar)          \
   X(scalar_minus, ScalarMinus)      \
@@ -503,8 +503,8 @@ enum class Compare { MP_COMPARE(MP_NAME) count };
 
 // --- the launchers
 
-/// One elementwise call. Operand 0 is the output; it may be one of the inputs when both have the same
-/// strides.
+/// One elementwise call. Operand 0 is the output; it may
+/// be one of the inputs when both have the same strides.
 struct ElementwiseArgs {
   Layout layout;
   void* operands[kMaxOperands] = {};
@@ -532,8 +532,8 @@ struct Elementwise {
   void (*real_sequence)(const Sequence<double>& values, double* y, std::int64_t n, Stream stream);
 };
 
-/// float32 and float64; for functions of the arithmetic lists also int64, int32 and uint8, for binary ones
-/// bool.
+/// float32 and float64; for functions of the arithmetic
+/// lists also int64, int32 and uint8, for binary ones bool.
 constexpr bool supported(Unary function, DType dtype) {
 #define MP_IS(name, functor) function == Unary::name ||
   const bool arithmetic = MP_ALL_UNARY_ARITHMETIC(MP_IS) false;

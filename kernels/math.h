@@ -66,8 +66,8 @@ MP_INLINE float exp(float x) {
 }
 MP_INLINE double exp(double x) { return std::exp(x); }
 
-/// log by x = 2^n m, sqrt(1/2) <= m < sqrt(2), and a polynomial of degree 8 in m - 1 (Cephes logf): below 1
-/// ulp.
+/// log by x = 2^n m, sqrt(1/2) <= m < sqrt(2), and a
+/// polynomial of degree 8 in m - 1 (Cephes logf): below 1 ulp.
 MP_INLINE float log(float x) {
   const bool subnormal = x < 1.17549435e-38f;
   const float scaled = subnormal ? x * 8388608.f : x;

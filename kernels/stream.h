@@ -2,8 +2,8 @@
 
 namespace miniparallel::kernels {
 
-/// Where a launcher enqueues its work: a cudaStream_t and its GPU, or nothing on the CPU (work is done on
-/// return).
+/// Where a launcher enqueues its work: a cudaStream_t and
+/// its GPU, or nothing on the CPU (work is done on return).
 struct Stream {
   void* handle = nullptr;
   int device = -1;  ///< index of the GPU; below 0 for the CPU

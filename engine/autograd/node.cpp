@@ -115,7 +115,6 @@ void record_not_differentiable(const char* name, Tensor& output, std::initialize
 }
 
 // --- Backward
-// -----------------------------------------------------------------------------------------------------
 
 void Backward::set(int input, Tensor grad) {
   if (needs(input) && grad.defined()) accumulate(*targets_[input], std::move(grad), create_graph_);
@@ -142,7 +141,6 @@ std::pair<Tensor, int> Backward::destination_for(int input, const Shape& shape, 
 }
 
 // --- Saved
-// --------------------------------------------------------------------------------------------------------
 
 Saved::Saved(const Tensor& tensor, int output) : own_output_(output >= 0) {
   if (!tensor.defined()) return;

@@ -112,9 +112,9 @@ class Backward {
   /// Hands over (or adds) the gradient of an input.
   void set(int input, Tensor grad);
 
-  /// Lets a kernel write or add to the gradient of an input: calls f(destination, beta), where the new value
-  /// must become beta * destination + gradient and beta is 0 (destination not initialised) or 1. Not under
-  /// create_graph().
+  /// Lets a kernel write or add to the gradient of an input: calls f(destination,
+  /// beta), where the new value must become beta * destination + gradient and
+  /// beta is 0 (destination not initialised) or 1. Not under create_graph().
   template <class F>
   void write(int input, const Shape& shape, DType dtype, Device device, F&& f) {
     auto [destination, beta] = destination_for(input, shape, dtype, device);
@@ -155,8 +155,8 @@ class Saved {
   /// `output`: which output of the node the tensor is, -1 for an input.
   Saved(const Tensor& tensor, int output);
 
-  /// The tensor; throws `Error`, naming the op, when it was written since. Undefined when an undefined one
-  /// was saved.
+  /// The tensor; throws `Error`, naming the op, when it was
+  /// written since. Undefined when an undefined one was saved.
   Tensor get(const Backward& backward) const;
   bool defined() const { return tensor_.defined(); }
 
@@ -203,8 +203,8 @@ bool recording(const Tensors&... tensors) {
 }
 bool recording(const std::vector<Tensor>& tensors);
 
-/// Records an op with one output: `function(Backward&)` computes the gradients of the inputs. `name` must be
-/// a literal.
+/// Records an op with one output: `function(Backward&)` computes
+/// the gradients of the inputs. `name` must be a literal.
 template <class F>
 void record(const char* name, const Tensor& output, std::initializer_list<Tensor> inputs, F function) {
   connect(make_shared_node(new FunctionNode<F>(name, 1, std::move(function))), output, inputs);

@@ -16,8 +16,8 @@ struct CifarRecords {
   std::vector<std::uint8_t> pixels, labels;
 };
 
-/// Appends the records of a CIFAR-10 file, a byte of label before each image. `name` is the file that errors
-/// speak of.
+/// Appends the records of a CIFAR-10 file, a byte of label
+/// before each image. `name` is the file that errors speak of.
 void parse_cifar10(std::span<const std::byte> file, const std::string& name, CifarRecords& records);
 
 }  // namespace miniparallel::data

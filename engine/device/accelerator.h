@@ -56,12 +56,12 @@ class Accelerator {
                             kernels::Stream from_stream, std::size_t bytes) = 0;
 };
 
-/// The accelerator that this build has; null in a build for the CPU alone. Defined by the one file that knows
-/// the backends.
+/// The accelerator that this build has; null in a build for the
+/// CPU alone. Defined by the one file that knows the backends.
 Accelerator* built_accelerator();
 
-/// The accelerator that `device`, a GPU, belongs to. Throws `Error`, saying why, when there is no such
-/// device.
+/// The accelerator that `device`, a GPU, belongs to. Throws
+/// `Error`, saying why, when there is no such device.
 Accelerator& accelerator(Device device);
 
 /// The calling thread's stream for the device: its compute stream, unless a StreamScope is alive.
@@ -71,8 +71,8 @@ kernels::Stream stream(Device device);
 const std::vector<kernels::Stream>& chosen_streams();
 void set_chosen_streams(std::vector<kernels::Stream> streams);
 
-/// While it lives, work of the calling thread for one device goes to another of its streams. Nothing on the
-/// CPU.
+/// While it lives, work of the calling thread for one device
+/// goes to another of its streams. Nothing on the CPU.
 class StreamScope {
  public:
   StreamScope(Device device, StreamKind kind);

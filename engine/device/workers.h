@@ -14,8 +14,8 @@ void post(Accelerator& owner, int device, std::function<void()> job);
 /// Whether the calling thread is one of these.
 bool on_worker();
 
-/// Ends the threads once their jobs are done; a later `post` starts new ones. Happens by itself when the
-/// process ends.
+/// Ends the threads once their jobs are done; a later `post`
+/// starts new ones. Happens by itself when the process ends.
 void stop_workers();
 
 }  // namespace miniparallel

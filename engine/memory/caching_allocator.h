@@ -32,8 +32,8 @@ class MemorySource {
 
   virtual Mark mark(kernels::Stream) { return {}; }
   virtual void drop(Mark) {}
-  /// Whether memory that was used up to the mark may be used by `stream` next; a GPU's stream is made to
-  /// wait.
+  /// Whether memory that was used up to the mark may be
+  /// used by `stream` next; a GPU's stream is made to wait.
   virtual bool pass(Mark, kernels::Stream) { return true; }
 
   /// For checkers of memory: a block begins and ends its life without the system knowing. A block that other

@@ -39,8 +39,8 @@ Tensor sum_to(const Tensor& x, const Shape& shape);
 /// The strides of `x` seen with the shape it broadcasts to: 0 where it repeats.
 Shape broadcast_strides(const Tensor& x, const Shape& shape);
 
-/// The dtype of an op on both, by PyTorch's rules: tensors with dimensions outrank those without when of one
-/// kind.
+/// The dtype of an op on both, by PyTorch's rules: tensors
+/// with dimensions outrank those without when of one kind.
 DType result_type(const Tensor& a, const Tensor& b);
 DType result_type(const Tensor& a, Scalar b);
 

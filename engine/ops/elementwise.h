@@ -13,8 +13,8 @@ namespace miniparallel {
 /// Arguments for operands that broadcast to the shape of the first, the output.
 kernels::ElementwiseArgs elementwise_args(std::initializer_list<Tensor> operands);
 
-/// Both operands as `dtype` on one device: a number of another device joins the tensor's, else both must
-/// agree.
+/// Both operands as `dtype` on one device: a number of
+/// another device joins the tensor's, else both must agree.
 std::pair<Tensor, Tensor> operands_of(const char* op, const Tensor& a, const Tensor& b, DType dtype);
 
 /// The number as a tensor without dimensions, of the dtype that it gives the result with `like`.

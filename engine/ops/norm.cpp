@@ -32,7 +32,6 @@ void check_parameter(const char* op, const char* what, const Tensor& parameter, 
 }
 
 // --- batch_norm
-// ---------------------------------------------------------------------------------------------------
 
 void check_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
                       const Tensor& running_var, const BatchNormOptions& options) {
@@ -128,7 +127,6 @@ void batch_norm_fused(Backward& b, const Tensor& x, const Tensor& mean, const Te
 }
 
 // --- layer_norm
-// ---------------------------------------------------------------------------------------------------
 
 struct LayerNorm {
   std::int64_t rows, width;

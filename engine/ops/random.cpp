@@ -36,7 +36,6 @@ Tensor draw_normal(const char* op, const Shape& shape, DType dtype, Device devic
 }  // namespace
 
 // --- creation
-// -----------------------------------------------------------------------------------------------------
 
 Tensor rand(const Shape& shape, const TensorOptions& options) {
   const DType dtype = options.dtype.value_or(default_dtype());
@@ -76,7 +75,6 @@ Tensor randperm(std::int64_t n, const TensorOptions& options) {
 }
 
 // --- in place
-// -----------------------------------------------------------------------------------------------------
 
 Tensor& Tensor::uniform_(double low, double high) {
   check_defined("uniform_", *this);
@@ -92,7 +90,6 @@ Tensor& Tensor::normal_(double mean, double stddev) {
 }
 
 // --- dropout
-// ------------------------------------------------------------------------------------------------------
 
 namespace {
 

@@ -8,9 +8,9 @@
 #include <string_view>
 #include <tuple>
 
-// A family is a struct of function pointers. Each gets a function of the same signature that opens a span and
-// calls on; its members and their names are found by reflection, so a new launcher is traced without a word
-// here.
+// A family is a struct of function pointers. Each gets a function of the
+// same signature that opens a span and calls on; its members and their names
+// are found by reflection, so a new launcher is traced without a word here.
 
 namespace miniparallel::profiler {
 namespace {

@@ -125,7 +125,6 @@ Scalar Tensor::scalar() const {
 }
 
 // --- autograd
-// -----------------------------------------------------------------------------------------------------
 
 bool Tensor::requires_grad() const {
   impl_of(*this);

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-// Views: aliases of the same storage. Each states its new geometry and, beside it, how a gradient finds its
-// way back.
+// Views: aliases of the same storage. Each states its new
+// geometry and, beside it, how a gradient finds its way back.
 
 namespace miniparallel {
 namespace {
@@ -308,7 +308,6 @@ std::vector<Tensor> Tensor::chunk(std::int64_t chunks, int dim) const {
 }
 
 // --- views that are written
-// ---------------------------------------------------------------------------------------
 
 ViewGeometry geometry_of(const Tensor& view) {
   const TensorImpl& impl = *view.impl();

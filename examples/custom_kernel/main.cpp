@@ -1,5 +1,5 @@
-// A CUDA kernel of one's own as an op of one's own: autograd differentiates it, layers use it, every GPU runs
-// it.
+// A CUDA kernel of one's own as an op of one's own: autograd
+// differentiates it, layers use it, every GPU runs it.
 //
 //   custom_kernel              compares the op with the library's on each GPU, then trains with it
 //

@@ -56,8 +56,8 @@ std::unique_ptr<optim::Optimizer> make_optimizer(const Model& model, const Optio
   return std::make_unique<optim::Adam>(parameters(model), optim::AdamOptions{.lr = options.lr});
 }
 
-// One pass over the training set, or what is left of it: for each batch predict, measure the error, find its
-// gradient, step.
+// One pass over the training set, or what is left of it: for each
+// batch predict, measure the error, find its gradient, step.
 template <class Model>
 void train_epoch(Model& model, data::DataLoader<data::Mnist>& batches, optim::Optimizer& optimizer,
                  optim::LRScheduler& scheduler, Device device, Scores& scores, Progress& progress,

@@ -18,6 +18,6 @@ struct Options {
   bool json = false;
 };
 
-/// Reads the command line; prints help or what is wrong with it and ends the program where there is nothing
-/// to run.
+/// Reads the command line; prints help or what is wrong with
+/// it and ends the program where there is nothing to run.
 Options parse_options(int argc, char** argv);

@@ -11,8 +11,8 @@
 
 #include <cstdint>
 
-/// Tells the user, and with --json a program, what was trained, how each epoch went and how good it is in the
-/// end.
+/// Tells the user, and with --json a program, what was
+/// trained, how each epoch went and how good it is in the end.
 class Report {
  public:
   Report(const Options& options, const DataSource& source, miniparallel::Device device,

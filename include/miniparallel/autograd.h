@@ -55,9 +55,9 @@ struct GradcheckOptions {
   double rtol = 1e-4;  ///< relative to the finite difference
   double atol = 1e-6;
 };
-/// Compares the gradients of `function` at `inputs` (float64, requiring grad) with central differences, entry
-/// by entry of the Jacobian. Returns "" when they agree, else which output, input and entry differ, and both
-/// values.
+/// Compares the gradients of `function` at `inputs` (float64, requiring grad)
+/// with central differences, entry by entry of the Jacobian. Returns "" when
+/// they agree, else which output, input and entry differ, and both values.
 using Function1 = std::function<Tensor(const std::vector<Tensor>&)>;
 std::string gradcheck(const Function1& function, const std::vector<Tensor>& inputs,
                       const GradcheckOptions& options = {});

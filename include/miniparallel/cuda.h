@@ -35,9 +35,9 @@ namespace detail {
 void* device_data(const Tensor& tensor, DType dtype);
 }
 
-/// Pointer to the first element of a GPU tensor of exactly this type (`Error` for another), in the GPU's
-/// memory: for the kernels of a user. What they write is not seen by autograd, so they should write new
-/// tensors only.
+/// Pointer to the first element of a GPU tensor of exactly this type (`Error`
+/// for another), in the GPU's memory: for the kernels of a user. What they
+/// write is not seen by autograd, so they should write new tensors only.
 template <class T>
 T* device_data(const Tensor& tensor) {
   return static_cast<T*>(detail::device_data(tensor, dtype_of<T>));

@@ -39,8 +39,8 @@ constexpr bool is_floating(DType dtype) {
 /// int64 < float16, bfloat16 < float32 < float64 (float16 with bfloat16 gives float32).
 DType promote(DType a, DType b);
 
-/// The dtype of tensors created without one; float32 at the start. Per thread; a DataParallel replica
-/// inherits it.
+/// The dtype of tensors created without one; float32 at the
+/// start. Per thread; a DataParallel replica inherits it.
 DType default_dtype();
 
 /// Sets `default_dtype` for this thread. Throws `Error` unless it is float32 or float64.

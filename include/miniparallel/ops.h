@@ -8,9 +8,9 @@
 #include <utility>
 #include <vector>
 
-/// Differentiable functions of tensors. Shapes broadcast and dtypes promote as in NumPy and PyTorch; the
-/// result lives on the device of the arguments, which must agree (a CPU tensor with no dimensions goes with
-/// any device).
+/// Differentiable functions of tensors. Shapes broadcast and dtypes promote
+/// as in NumPy and PyTorch; the result lives on the device of the arguments,
+/// which must agree (a CPU tensor with no dimensions goes with any device).
 ///
 /// A function throws `Error`, which names it and what it got, where an argument is undefined, shapes do not
 /// fit, devices differ, a dtype is not taken or an option is out of its range. What computes takes float32
@@ -137,8 +137,8 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
 
 // --- softmax and losses
 
-/// exp(x) over its sum along `dim`, of the shape of x, whose largest element is taken off before: no
-/// overflow.
+/// exp(x) over its sum along `dim`, of the shape of x,
+/// whose largest element is taken off before: no overflow.
 Tensor softmax(const Tensor& x, int dim);
 /// The logarithm of `softmax`, more exact than taking it afterwards.
 Tensor log_softmax(const Tensor& x, int dim);
@@ -218,8 +218,8 @@ struct BatchNormOptions {
 /// the latter while training. Training with one value per channel is an `Error`.
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
                   const Tensor& running_var, const BatchNormOptions& options = {});
-/// Normalises over the last `normalized_shape.rank()` dimensions; weight and bias have that shape or are
-/// undefined.
+/// Normalises over the last `normalized_shape.rank()`
+/// dimensions; weight and bias have that shape or are undefined.
 Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight = {},
                   const Tensor& bias = {}, double eps = 1e-5);
 

@@ -21,9 +21,9 @@ struct OpStats {
   double average() const { return calls ? total / static_cast<double>(calls) : 0; }
 };
 
-/// Records what the program does while it lives: the launches of kernels with their sizes, forward and
-/// backward, nodes of the graph, steps of optimizers, waiting for data, what its threads do, and
-/// `RecordFunction`s.
+/// Records what the program does while it lives: the launches of kernels
+/// with their sizes, forward and backward, nodes of the graph, steps of
+/// optimizers, waiting for data, what its threads do, and `RecordFunction`s.
 ///
 ///   {
 ///     Profiler profile("trace.json");

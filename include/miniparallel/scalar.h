@@ -7,9 +7,9 @@
 
 namespace miniparallel {
 
-/// A number given in source code. As in PyTorch it only decides the dtype of a result when its kind (bool <
-/// integer < floating) is above the tensor's: `int64 tensor * 2.0` is floating, `float32 tensor * 2.0` stays
-/// float32.
+/// A number given in source code. As in PyTorch it only decides the dtype of
+/// a result when its kind (bool < integer < floating) is above the tensor's:
+/// `int64 tensor * 2.0` is floating, `float32 tensor * 2.0` stays float32.
 class Scalar {
  public:
   enum class Kind : unsigned char { truth, integer, floating };

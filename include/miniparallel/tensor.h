@@ -144,8 +144,8 @@ class Tensor {
   std::string grad_fn_name() const;
   /// The gradient; undefined before the first `backward` and after `zero_grad`.
   Tensor grad() const;
-  /// Replaces the gradient, which must have this tensor's shape, dtype and device; an undefined tensor drops
-  /// it.
+  /// Replaces the gradient, which must have this tensor's
+  /// shape, dtype and device; an undefined tensor drops it.
   void set_grad(const Tensor& grad) const;
   /// Also keep the gradient of this tensor, which is not a leaf; those of several backwards add up. `Error`
   /// unless it requires grad.

@@ -13,8 +13,8 @@
 
 namespace miniparallel {
 
-/// The version of the linked library; differs from MINIPARALLEL_VERSION when headers and library do not
-/// match.
+/// The version of the linked library; differs from
+/// MINIPARALLEL_VERSION when headers and library do not match.
 const char* version();
 
 }  // namespace miniparallel

@@ -15,10 +15,10 @@
 // After targets.h, once per instruction set:
 #include "kernels/cpu/conv2d_tile.h"
 
-// Direct convolution as a matrix product whose left side is never built: a row of it is a pointer into the
-// image, a column an offset added to it. The vectors run across output channels (forward), input channels
-// (gradient of the data) or output channels (gradient of the weight), so any stride and dilation runs at the
-// same speed.
+// Direct convolution as a matrix product whose left side is never built: a row of
+// it is a pointer into the image, a column an offset added to it. The vectors run
+// across output channels (forward), input channels (gradient of the data) or output
+// channels (gradient of the weight), so any stride and dilation runs at the same speed.
 
 HWY_BEFORE_NAMESPACE();
 namespace miniparallel::kernels::cpu::HWY_NAMESPACE {

@@ -15,9 +15,9 @@ struct ConvPhase {
   std::vector<std::int64_t> out;      ///< the pixels' places in the destination plane; empty: 0, 1, 2, ...
 };
 
-/// A convolution as a gather of pixels and taps. Both directions have this form: forward, from x to y, with
-/// one phase; and the gradient of the data, from g to dx, with one phase per remainder of the position by the
-/// stride.
+/// A convolution as a gather of pixels and taps. Both directions have this
+/// form: forward, from x to y, with one phase; and the gradient of the data,
+/// from g to dx, with one phase per remainder of the position by the stride.
 struct ConvPlan {
   std::int64_t images, groups;
   std::int64_t source_channels, source_h, source_w;  ///< per group

@@ -21,9 +21,9 @@ MP_INLINE typename F::Accumulator join_lanes(typename F::Accumulator* lanes) {
   return lanes[0];
 }
 
-/// Combines n values of element(i): element i goes to lane i % kLanes. A function that compares goes through
-/// blocks of four times kBlockLanes first: GCC vectorises a comparison only in a loop that it does not
-/// unroll.
+/// Combines n values of element(i): element i goes to lane i % kLanes. A
+/// function that compares goes through blocks of four times kBlockLanes
+/// first: GCC vectorises a comparison only in a loop that it does not unroll.
 template <class F, class Element>
 MP_INLINE typename F::Accumulator fold_lanes(std::int64_t n, Element element) {
   using Accumulator = typename F::Accumulator;

@@ -5,9 +5,14 @@
 //   #define HWY_TARGET_INCLUDE "kernels/cpu/softmax.cpp"
 //   #include "kernels/cpu/targets.h"
 //   HWY_BEFORE_NAMESPACE();
-//   namespace miniparallel::kernels::cpu::HWY_NAMESPACE { ... plain loops, which the compiler vectorises ...
-//   } HWY_AFTER_NAMESPACE(); #if HWY_ONCE namespace miniparallel::kernels::cpu { HWY_EXPORT(table); const
-//   Softmax& softmax() { return *HWY_DYNAMIC_DISPATCH(table)(); } } #endif
+//   namespace miniparallel::kernels::cpu::HWY_NAMESPACE { ... plain loops, which the compiler vectorises ... }
+//   HWY_AFTER_NAMESPACE();
+//   #if HWY_ONCE
+//   namespace miniparallel::kernels::cpu {
+//   HWY_EXPORT(table);
+//   const Softmax& softmax() { return *HWY_DYNAMIC_DISPATCH(table)(); }
+//   }
+//   #endif
 //
 // Whatever is called from there must be in that namespace or forced inline: one symbol compiled for two
 // instruction sets would let the linker pick the wrong one. A lambda needs HWY_ATTR.

@@ -57,8 +57,8 @@ struct OnlineSoftmax {
   }
 };
 
-/// The products of the thread's rows of `out` and of its gradient, which are those of the probabilities and
-/// theirs.
+/// The products of the thread's rows of `out` and of its
+/// gradient, which are those of the probabilities and theirs.
 template <class Tile, class T = typename Tile::T>
 __device__ void sum_row_products(const Products<Tile>& products, const Rows<Tile>& out, const Rows<Tile>& g,
                                  T (&sums)[Tile::kThreadRows]) {

@@ -36,8 +36,8 @@ struct AttentionHead {
   __device__ AttentionHead(const AttentionCall& whole, unsigned index)
       : AttentionHead(whole, index, offsets(whole, index)) {}
 
-  /// Makes products of queries and keys what the softmax sees, in base 2. The tile begins at `row` and
-  /// `column`.
+  /// Makes products of queries and keys what the softmax
+  /// sees, in base 2. The tile begins at `row` and `column`.
   template <bool rows_are_keys>
   __device__ void see(const Products<Tile>& at, int row, int column, typename Tile::Values& scores) const {
     const T scale = static_cast<T>(args.scale * std::numbers::log2e);

@@ -10,8 +10,8 @@
 
 namespace miniparallel::kernels::cuda {
 
-/// Part of a matrix on its way from global to shared memory, in the registers of the block: `lines` rows of
-/// `packs` packs.
+/// Part of a matrix on its way from global to shared memory, in
+/// the registers of the block: `lines` rows of `packs` packs.
 template <class T, int lines, int packs, int threads>
 struct Slice {
   static constexpr int kVector = kPack<T>;
@@ -31,8 +31,8 @@ struct Slice {
   }
 };
 
-/// `thread_rows`: rows of a tile per thread. `packed`: all matrices consist of whole packs at multiples of 16
-/// bytes.
+/// `thread_rows`: rows of a tile per thread. `packed`: all
+/// matrices consist of whole packs at multiples of 16 bytes.
 template <class Number, int thread_rows, bool packed>
 struct AttentionTile {
   using T = Number;

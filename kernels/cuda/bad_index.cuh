@@ -5,8 +5,8 @@
 
 namespace miniparallel::kernels::cuda {
 
-/// Whether 0 <= index < bound; else it is noted. `op` is a literal of the host, which the device only passes
-/// on.
+/// Whether 0 <= index < bound; else it is noted. `op` is a
+/// literal of the host, which the device only passes on.
 __device__ inline bool check_index(std::int64_t index, std::int64_t bound, const char* op,
                                    BadIndexWord* word) {
   if (index >= 0 && index < bound) return true;

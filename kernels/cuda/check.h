@@ -1,6 +1,6 @@
 #pragma once
-// The one check of CUDA calls: a failure becomes an exception that carries the call, the device and CUDA's
-// text.
+// The one check of CUDA calls: a failure becomes an exception
+// that carries the call, the device and CUDA's text.
 
 #include <miniparallel/error.h>
 
@@ -10,8 +10,8 @@
 
 namespace miniparallel::cuda {
 
-/// A CUDA call that failed. `code()` tells recoverable errors (out of memory, bad configuration) from the
-/// sticky ones.
+/// A CUDA call that failed. `code()` tells recoverable errors
+/// (out of memory, bad configuration) from the sticky ones.
 class CudaError : public Error {
  public:
   CudaError(cudaError_t code, const std::string& message) : Error(message), code_(code) {}
@@ -21,8 +21,8 @@ class CudaError : public Error {
   cudaError_t code_;
 };
 
-/// The device that the calling thread's DeviceGuard names; after some errors CUDA does not tell which is
-/// current.
+/// The device that the calling thread's DeviceGuard names;
+/// after some errors CUDA does not tell which is current.
 inline thread_local int guarded_device = -1;
 
 /// Throws the error of `call`, and clears it so that the next launch is not blamed for it.

@@ -36,9 +36,9 @@ GatherAxis forward_axis(const Axis& a) {
           .weight_step = 1};
 }
 
-/// Element i receives from output o and tap k where i + padding = o stride + k dilation. The elements
-/// `element`, `element` + stride, ... share the taps with k dilation mod stride = (element + padding) mod
-/// stride.
+/// Element i receives from output o and tap k where i + padding = o stride
+/// + k dilation. The elements `element`, `element` + stride, ... share
+/// the taps with k dilation mod stride = (element + padding) mod stride.
 GatherAxis data_gradient_axis(const Axis& a, std::int64_t element) {
   const std::int64_t residue = (element + a.padding) % a.stride;
   const std::int64_t step = a.stride / std::gcd(a.stride, a.dilation);

@@ -14,9 +14,9 @@
 
 namespace miniparallel::kernels::cuda {
 
-/// One dimension. Position i and tap t read source element first + i step + t tap_step, nothing if there is
-/// none; the result is element out_first + i out_step; t is the weight's element weight_first + t
-/// weight_step.
+/// One dimension. Position i and tap t read source element first + i step
+/// + t tap_step, nothing if there is none; the result is element out_first
+/// + i out_step; t is the weight's element weight_first + t weight_step.
 struct GatherAxis {
   int positions, taps, size;
   int first, step, tap_step;
@@ -50,8 +50,8 @@ Gather forward_gather(const Conv2dGeometry& geometry);
 /// them, so that no sum has gaps. The largest come first.
 std::vector<Gather> data_gradient_gathers(const Conv2dGeometry& geometry);
 
-/// Calls run(gather, first image) for parts of the batch in which `per_image` items each number less than
-/// 2^31.
+/// Calls run(gather, first image) for parts of the batch
+/// in which `per_image` items each number less than 2^31.
 template <class F>
 void for_each_part(const Gather& whole, std::int64_t per_image, const F& run) {
   const std::int64_t limit = (std::int64_t{1} << 31) - 1024;

@@ -68,9 +68,9 @@ struct Tile {
   }
 };
 
-/// A block's sums over `count` parts. `load.fetch(i)` reads part i into registers and `load.store(a, b)` puts
-/// it into shared memory: the reads run while the part before is multiplied. `use(a)` looks at each part of
-/// a.
+/// A block's sums over `count` parts. `load.fetch(i)` reads part i into
+/// registers and `load.store(a, b)` puts it into shared memory: the reads run
+/// while the part before is multiplied. `use(a)` looks at each part of a.
 template <class Tile, class Load, class Use>
 __device__ void multiply_parts(int count, int thread, Load& load, typename Tile::Sums& sums, const Use& use) {
   auto& parts = miniparallel::cuda::shared_array<typename Tile::Parts, 1>()[0];

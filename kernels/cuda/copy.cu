@@ -49,8 +49,8 @@ struct Transposition {
 template <class Word>
 inline constexpr std::uint32_t kTile = sizeof(Word) > 4 ? 32 : 64;
 
-/// A block per tile: read along the rows, where x is contiguous, turned in shared memory, and written along
-/// the columns.
+/// A block per tile: read along the rows, where x is contiguous,
+/// turned in shared memory, and written along the columns.
 template <class Word>
 __global__ void __launch_bounds__(kBlock) copy_transposed(Transposition call, Word* y, const Word* x) {
   constexpr std::uint32_t tile = kTile<Word>, warps = kBlock / 32;

@@ -56,8 +56,8 @@ void launch_lines(Stream stream, void (*warps)(Parameters...), void (*threads)(P
             kBlock, arguments...);
 }
 
-/// Maximum of a line and the log of the sum of exp(x - maximum), in one pass: the sum is scaled whenever the
-/// maximum rises.
+/// Maximum of a line and the log of the sum of exp(x - maximum),
+/// in one pass: the sum is scaled whenever the maximum rises.
 template <class T, int lanes>
 struct LineStatistics {
   T maximum, log_sum;

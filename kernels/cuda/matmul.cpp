@@ -16,8 +16,8 @@
 #include <string>
 #include <utility>
 
-// Row-major c = a b is column-major c^T = b^T a^T: cuBLAS gets b first and reads every matrix as its
-// transpose.
+// Row-major c = a b is column-major c^T = b^T a^T: cuBLAS
+// gets b first and reads every matrix as its transpose.
 
 namespace miniparallel::kernels::cuda {
 namespace {

@@ -6,9 +6,9 @@
 #include "kernels/math.h"
 #include "kernels/reductions.h"
 
-// A warp, or for long rows a block, works on each row: blocks are (32, 8) or (256, 1) threads. Where arrays
-// lie so, the threads hold their row in registers and read it once, 16 bytes at a time; else they read it
-// twice.
+// A warp, or for long rows a block, works on each row: blocks are (32, 8)
+// or (256, 1) threads. Where arrays lie so, the threads hold their row in
+// registers and read it once, 16 bytes at a time; else they read it twice.
 
 namespace miniparallel::kernels::cuda {
 namespace {
@@ -26,8 +26,8 @@ struct Row {
   }
 };
 
-/// Calls f(p, i) for the packs that the thread holds: its p-th begins at element i of the row, which has
-/// `lanes` threads.
+/// Calls f(p, i) for the packs that the thread holds: its p-th
+/// begins at element i of the row, which has `lanes` threads.
 template <class T, int lanes, int packs, class F>
 __device__ void for_each_pack(std::int64_t width, const F& f) {
   MP_UNROLL

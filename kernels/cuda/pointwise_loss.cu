@@ -16,8 +16,8 @@ __global__ void loss_elements(std::int64_t n, const T* x, const T* target, T* y)
     y[i] = F::forward(x[i], target[i]);
 }
 
-/// Block c sums chunk c, in float64; the last stage is one block over the partial sums. Chunks depend on n
-/// alone.
+/// Block c sums chunk c, in float64; the last stage is one
+/// block over the partial sums. Chunks depend on n alone.
 template <class F, class T>
 __global__ void loss_chunks(std::int64_t n, std::int64_t chunk, const T* x, const T* target,
                             double* partials) {

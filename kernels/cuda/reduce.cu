@@ -90,8 +90,8 @@ struct Reduction {
   }
 };
 
-/// Whether neighbouring outputs, and not the elements of one, are neighbours in memory, or the latter too
-/// few.
+/// Whether neighbouring outputs, and not the elements of
+/// one, are neighbours in memory, or the latter too few.
 bool outputs_are_neighbours(const ReduceArgs& args) {
   const auto inner = [](const Layout& l) {
     return l.rank == 0 ? std::int64_t{1} << 62 : l.strides[0][l.rank - 1];

@@ -35,8 +35,8 @@ inline void check_close(const Tensor& got, const Tensor& expected) {
                 " for ", b[first]);
 }
 
-/// On the CPU: the function's value for copies of the inputs on the device, then the gradients of those that
-/// require one.
+/// On the CPU: the function's value for copies of the inputs on
+/// the device, then the gradients of those that require one.
 inline Tensors value_and_gradients(const Function& function, const Tensors& inputs, Device device) {
   Tensors leaves;
   for (const Tensor& input : inputs)

@@ -12,8 +12,8 @@ namespace {
 using testing::Messages;
 using testing::Simulated;
 
-/// The losses of a net on two GPUs: products with a bias, convolutions, reductions, copies of every
-/// direction.
+/// The losses of a net on two GPUs: products with a bias,
+/// convolutions, reductions, copies of every direction.
 std::vector<float> losses() {
   manual_seed(4);
   const Device first = Device::cuda(0), second = Device::cuda(1);

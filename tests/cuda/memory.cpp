@@ -83,7 +83,7 @@ TEST_CASE("out of memory: the cache is given back, then the error says what was 
   const Simulated machine(small);
   {
     const Tensor cached = ones({12 << 20}, {.device = gpu});
-  }                                                       // 48 MiB, cached
+  }  // 48 MiB, cached
   const Tensor fits = ones({10 << 20}, {.device = gpu});  // 40 MiB: the cache must go
   CHECK_THROWS_WITH_AS(ones({10 << 20}, {.device = gpu}),
                        doctest::Contains("cuda:0: out of memory: 41943040 bytes were asked for, 41943040 are "

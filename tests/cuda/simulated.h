@@ -8,8 +8,8 @@
 
 namespace miniparallel::testing {
 
-/// A simulated machine for one test. At the end everything is given back to it, and nothing must have been
-/// found wrong.
+/// A simulated machine for one test. At the end everything is
+/// given back to it, and nothing must have been found wrong.
 class Simulated {
  public:
   explicit Simulated(const simulator::Machine& machine) {

@@ -72,8 +72,8 @@ class MemoryFile {
 
 }  // namespace
 
-/// Whatever the file holds: it is loaded whole, and training goes on, or it is refused and nothing has
-/// changed.
+/// Whatever the file holds: it is loaded whole, and training
+/// goes on, or it is refused and nothing has changed.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const MemoryFile file(data, size);
   manual_seed(1);

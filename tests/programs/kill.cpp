@@ -1,5 +1,5 @@
-// Kills a program that saves in a loop, at random moments: the file is the old or the new one, and nothing
-// piles up.
+// Kills a program that saves in a loop, at random moments:
+// the file is the old or the new one, and nothing piles up.
 
 #include <miniparallel/miniparallel.h>
 

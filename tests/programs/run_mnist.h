@@ -29,8 +29,8 @@ inline Arguments joined(Arguments first, const Arguments& more) {
   return first;
 }
 
-/// Runs `program`; what it says on stderr comes with its output where `text` is set. `environment`:
-/// VARIABLE=value.
+/// Runs `program`; what it says on stderr comes with its
+/// output where `text` is set. `environment`: VARIABLE=value.
 inline ChildResult run_mnist(const char* program, const Arguments& arguments, bool text = false,
                              const Arguments& environment = {}) {
   const char* exec = text ? "exec \"$0\" \"$@\" 2>&1" : "exec \"$0\" \"$@\"";

@@ -16,8 +16,8 @@ namespace miniparallel::simulator {
 /// `carry` reads bytes that need not have been written: a copy that passes that on.
 enum class Use { read, write, update, carry };
 
-/// Memory that queued work touches: `rows` runs of `width` bytes, `pitch` bytes apart (a matrix with a
-/// leading dimension).
+/// Memory that queued work touches: `rows` runs of `width` bytes,
+/// `pitch` bytes apart (a matrix with a leading dimension).
 struct Access {
   Use use;
   const void* address;
@@ -49,8 +49,8 @@ struct Work {
       run;  ///< empty for a marker; an error that it returns becomes the machine's sticky error
   std::vector<OperationRef> after;  ///< work of other streams that must have finished
   std::shared_ptr<Gate> gate;
-  /// Those that depend on device memory (pointer arrays, a factor of 0): asked for and checked after
-  /// `accesses`.
+  /// Those that depend on device memory (pointer arrays, a
+  /// factor of 0): asked for and checked after `accesses`.
   std::function<std::vector<Access>()> more_accesses = nullptr;
 };
 
@@ -62,8 +62,8 @@ cudaError_t enqueue(cudaStream_t stream, Work work, OperationRef* queued = nullp
 /// work run at once; with it, it changes nothing.
 void open_gate(const std::shared_ptr<Gate>& gate, std::vector<OperationRef> after = {});
 
-/// Waits in the host for the stream, as cudaStreamSynchronize does, without counting it as the program's own
-/// wait.
+/// Waits in the host for the stream, as cudaStreamSynchronize
+/// does, without counting it as the program's own wait.
 cudaError_t wait_for(cudaStream_t stream);
 
 int current_device();

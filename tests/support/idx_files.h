@@ -19,8 +19,8 @@ inline std::string idx_file(char type, const std::vector<std::uint32_t>& shape, 
   return bytes + elements;
 }
 
-/// Writes one split of a tiny data set in MNIST's form: image i has pixels of value 10 i, its label is i
-/// % 10.
+/// Writes one split of a tiny data set in MNIST's form:
+/// image i has pixels of value 10 i, its label is i % 10.
 inline void write_mnist_split(const std::filesystem::path& folder, const std::string& split, int images,
                               bool packed, std::uint32_t side = 28) {
   std::string pixels, labels;

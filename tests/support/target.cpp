@@ -3,8 +3,8 @@
 #include <cstdlib>
 #include <string_view>
 
-// MINIPARALLEL_TEST_TARGET=portable runs the kernels compiled for the baseline instead of the best that this
-// CPU has.
+// MINIPARALLEL_TEST_TARGET=portable runs the kernels compiled
+// for the baseline instead of the best that this CPU has.
 
 namespace {
 

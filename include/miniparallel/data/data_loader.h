@@ -47,8 +47,8 @@ void check_order(const std::vector<std::int64_t>& order, std::int64_t size);
 void check_position(const LoaderPosition& position);
 /// What a loader saves: its position and what the numbering of the batches depends on.
 StateDict loader_state(const LoaderPosition& position, std::int64_t examples, std::int64_t batch_size);
-/// The position in such a state. Throws `Error` where it is none, or lies in the middle of an epoch of other
-/// batches.
+/// The position in such a state. Throws `Error` where it is
+/// none, or lies in the middle of an epoch of other batches.
 LoaderPosition loader_position(const StateDict& state, std::int64_t examples, std::int64_t batch_size);
 /// A seed from the process's random state, so that `manual_seed` decides it.
 std::uint64_t draw_seed();
@@ -90,10 +90,10 @@ auto as_batch(const D& dataset) {
 ///
 ///   for (auto& [images, labels] : loader) ...
 ///
-/// The batches depend on the seed and the epoch alone, not on the number of workers. The batch itself is
-/// valid until the next step of the loop; its tensors may be kept. What a dataset throws on a worker is
-/// thrown by the loop when it comes to that batch. Leaving the loop early stops the workers. One loop at a
-/// time.
+/// The batches depend on the seed and the epoch alone, not on the number of workers.
+/// The batch itself is valid until the next step of the loop; its tensors may be
+/// kept. What a dataset throws on a worker is thrown by the loop when it comes
+/// to that batch. Leaving the loop early stops the workers. One loop at a time.
 template <Dataset D>
 class DataLoader {
  public:

@@ -23,9 +23,9 @@ class ImageDataset {
     Tensor labels;  ///< [n] int64
   };
 
-  /// `pixels`: [n, channels, rows, columns] uint8; `labels`: [n], whole numbers. Throws `Error` for other
-  /// shapes or pixels, and unless `normalize` has a mean and a deviation above 0 for each channel, or one for
-  /// all.
+  /// `pixels`: [n, channels, rows, columns] uint8; `labels`: [n], whole
+  /// numbers. Throws `Error` for other shapes or pixels, and unless `normalize`
+  /// has a mean and a deviation above 0 for each channel, or one for all.
   ImageDataset(const Tensor& pixels, const Tensor& labels, const Normalize& normalize);
 
   std::int64_t size() const { return labels_.size(0); }

@@ -19,8 +19,8 @@ class Prefetcher {
   Prefetcher(const Prefetcher&) = delete;
   Prefetcher& operator=(const Prefetcher&) = delete;
 
-  /// The next item, waiting for it if need be; null after the last. What `make` threw for the item is thrown
-  /// here.
+  /// The next item, waiting for it if need be; null after the
+  /// last. What `make` threw for the item is thrown here.
   Item next();
 
  private:

@@ -53,8 +53,8 @@ constexpr bool accepts_nested(std::index_sequence<before...>, std::index_sequenc
   return requires { T{AnythingAt<before>{}..., {AnythingAt<nested>{}...}, AnythingAt<after>{}...}; };
 }
 
-/// The accepted numbers of initialisers are contiguous: from the last member that needs one to the last
-/// member.
+/// The accepted numbers of initialisers are contiguous:
+/// from the last member that needs one to the last member.
 template <class T, int candidate = 0, bool seen = false>
 constexpr int count_initialisers() {
   constexpr bool accepted = accepts<T>(Times<candidate>{});

@@ -60,8 +60,8 @@ constexpr std::string_view last_identifier(std::string_view text) {
   return text.substr(begin, end - begin);
 }
 
-/// "foo::Net" of "... [T = foo::Net]" or "... [with T = foo::Net]", without scopes and template arguments:
-/// "Net".
+/// "foo::Net" of "... [T = foo::Net]" or "... [with T =
+/// foo::Net]", without scopes and template arguments: "Net".
 constexpr std::string_view short_type(std::string_view text) {
   text.remove_prefix(text.find("T = ") + 4);
   if (text.back() == ']') text.remove_suffix(1);

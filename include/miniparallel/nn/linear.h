@@ -11,8 +11,8 @@ struct LinearOptions {
   Activation activation = Activation::none;
 };
 
-/// x (..., in) -> activation(x weight^T + bias), (..., out). Weight and bias start uniform within 1 /
-/// sqrt(in).
+/// x (..., in) -> activation(x weight^T + bias), (...,
+/// out). Weight and bias start uniform within 1 / sqrt(in).
 struct Linear {
   Linear(std::int64_t in_features, std::int64_t out_features, const LinearOptions& options = {});
   Tensor operator()(const Tensor& x) const;

@@ -25,9 +25,9 @@ inline constexpr bool is_plain<nn::BatchNormOptions> = true;
 
 namespace nn {
 
-/// Normalises each channel by mean and variance: of the batch in training, which also updates the running
-/// ones, of those in evaluation. What BatchNorm1d and BatchNorm2d share. (Ioffe, Szegedy: "Batch
-/// normalization", 2015.)
+/// Normalises each channel by mean and variance: of the batch in training, which
+/// also updates the running ones, of those in evaluation. What BatchNorm1d
+/// and BatchNorm2d share. (Ioffe, Szegedy: "Batch normalization", 2015.)
 struct BatchNorm {
   BatchNorm(std::int64_t channels, const BatchNormOptions& options = {});
 

@@ -46,8 +46,8 @@ struct AdamWOptions {
   double weight_decay = 1e-2;  ///< p *= 1 - lr weight_decay before each update
 };
 
-/// Adam whose weight decay does not pass through the moments. (Loshchilov, Hutter: "Decoupled weight decay
-/// regularization", 2017.)
+/// Adam whose weight decay does not pass through the moments.
+/// (Loshchilov, Hutter: "Decoupled weight decay regularization", 2017.)
 class AdamW : public Adam {
  public:
   using Group = ParamGroup<AdamWOptions>;

@@ -59,8 +59,8 @@ struct CosineAnnealingLROptions {
   std::int64_t t_max = 1;  ///< steps from the base rate to `eta_min`; at least 1
   double eta_min = 0;
 };
-/// eta_min + (base - eta_min) (1 + cos(pi count / t_max)) / 2. (Loshchilov, Hutter: "SGDR", 2016, without
-/// restarts.)
+/// eta_min + (base - eta_min) (1 + cos(pi count / t_max)) /
+/// 2. (Loshchilov, Hutter: "SGDR", 2016, without restarts.)
 class CosineAnnealingLR : public LRScheduler {
  public:
   CosineAnnealingLR(Optimizer& optimizer, const CosineAnnealingLROptions& options);

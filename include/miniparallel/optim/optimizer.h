@@ -43,9 +43,9 @@ class Optimizer {
   void set_lr(double lr);             ///< of every group; `Error` below 0
   void set_lr(int group, double lr);  ///< of one group
 
-  /// `groups.0.lr`, ... and, for parameters updated at least once, `state.0.step`, `state.0.exp_avg`, ...,
-  /// numbered in the order in which groups and parameters were given. The tensors are the optimizer's own,
-  /// not copies.
+  /// `groups.0.lr`, ... and, for parameters updated at least once, `state.0.step`,
+  /// `state.0.exp_avg`, ..., numbered in the order in which groups and
+  /// parameters were given. The tensors are the optimizer's own, not copies.
   StateDict state_dict();
 
   /// Copies options and state in. Throws `Error`, changing nothing, with a list of what is missing,

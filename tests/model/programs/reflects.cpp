@@ -148,8 +148,8 @@ int main() {
   [&](auto&... object) { (visit_and_copy(object), ...); }(net, nested, containers, with_private, derived,
                                                           declared_plain, big, local, of_template, several);
 
-  // Not by static_assert: the first pass of nvcc spells addresses in its own way, its second is the
-  // compiler's.
+  // Not by static_assert: the first pass of nvcc spells
+  // addresses in its own way, its second is the compiler's.
   const bool named = member_names<Net>[0] == "conv1" && member_names<Net>[3] == "mode" &&
                      member_names<Containers>[11] == "flags" && member_names<Local>[1] == "second" &&
                      member_names<Template<Layer>>[2] == "_under_score9" && member_names<Big>[63] == "i63" &&

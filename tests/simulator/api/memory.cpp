@@ -124,8 +124,8 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
   });
 }
 
-// Stream-ordered allocation: the address is known at once, the memory is valid between the two places in the
-// streams.
+// Stream-ordered allocation: the address is known at once,
+// the memory is valid between the two places in the streams.
 
 cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t handle) {
   return call("cudaMallocAsync", [&](Simulation& s, Lock&) -> cudaError_t {

@@ -1,5 +1,5 @@
-// Each of two GPUs scales its half; the second half travels to the first GPU, which hands the whole to the
-// host.
+// Each of two GPUs scales its half; the second half travels
+// to the first GPU, which hands the whole to the host.
 
 #include <miniparallel/cuda/check.h>
 

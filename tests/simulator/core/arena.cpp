@@ -32,8 +32,8 @@ static bool is_free(std::size_t bytes) {
 
 Arenas::Arenas(int devices, bool checking) : devices_(devices), guard_(checking), recycle_(!checking) {
   const auto owners = static_cast<std::size_t>(devices) + 1;
-  // As much address space as the process may have, with its shadow: freed addresses then need not be used
-  // again.
+  // As much address space as the process may have, with its
+  // shadow: freed addresses then need not be used again.
   for (span_bits_ = 37; span_bits_ >= 28 && base_ == 0; --span_bits_) {
     const std::size_t bytes = owners << span_bits_;
     if (is_free(checking ? bytes + bytes * shadow_per_byte : bytes)) base_ = reserve(bytes, !guard_);

@@ -1,6 +1,6 @@
 #pragma once
-// Device memory: one address range per device and one for pinned host memory, so that an address tells its
-// owner.
+// Device memory: one address range per device and one for
+// pinned host memory, so that an address tells its owner.
 
 #include <atomic>
 #include <cstddef>
@@ -14,8 +14,8 @@
 
 namespace miniparallel::simulator {
 
-/// One allocation, or one block that a caching allocator carved out of an allocation. Lives until the next
-/// reset.
+/// One allocation, or one block that a caching allocator
+/// carved out of an allocation. Lives until the next reset.
 struct Allocation {
   int number = 0;
   int owner = 0;  ///< a device, or Arenas::host()
@@ -59,8 +59,8 @@ class Arenas {
   /// Live allocations of an owner.
   std::vector<Allocation*> live(int owner) const;
 
-  /// While at least one operation holds the arenas open, device memory can be touched. Without a guard it
-  /// always can.
+  /// While at least one operation holds the arenas open, device
+  /// memory can be touched. Without a guard it always can.
   void open();
   void close();
   bool guarded() const { return guard_; }

@@ -1,6 +1,6 @@
 #pragma once
-// Runs the blocks of one kernel on the calling thread: CUDA threads as fibers, barriers, warp operations,
-// shared memory.
+// Runs the blocks of one kernel on the calling thread: CUDA
+// threads as fibers, barriers, warp operations, shared memory.
 
 #include "core/fiber.h"
 #include "core/random.h"

@@ -1,5 +1,5 @@
-// Blocks that a caching allocator carves out of an allocation: handed out and returned in the order of a
-// stream.
+// Blocks that a caching allocator carves out of an allocation:
+// handed out and returned in the order of a stream.
 
 #include "core/call.h"
 #include "core/checker.h"

@@ -1,6 +1,6 @@
 #pragma once
-// The checker: looks up every access of instrumented kernels, and of copies and library calls, in shadow
-// memory.
+// The checker: looks up every access of instrumented kernels,
+// and of copies and library calls, in shadow memory.
 
 #include "core/shadow.h"
 #include "core/simulation.h"

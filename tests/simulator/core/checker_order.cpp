@@ -36,8 +36,8 @@ void Checker::fence() {
   fenced_[thread] = {segment_, clock.seen[thread % 32][thread % 32]};
 }
 
-/// An atomic hands on what its thread had fenced off, and takes over what others handed on at the same
-/// address.
+/// An atomic hands on what its thread had fenced off, and
+/// takes over what others handed on at the same address.
 void Checker::synchronize_through(std::uintptr_t address) {
   if (fenced_[thread_].first == segment_) {
     ReleaseLog& log = releases_[address];
@@ -136,8 +136,8 @@ bool Checker::note(Cell& cell, Kind kind, unsigned mask, Record& offender) {
     if (record.kind() < weakest->kind() || (is_ordered && record.kind() == weakest->kind()))
       weakest = &record;
   }
-  // Two threads that did the same in this stretch stand for all: whoever conflicts later conflicts with one
-  // of them.
+  // Two threads that did the same in this stretch stand for
+  // all: whoever conflicts later conflicts with one of them.
   if (same_reads >= 2 && kind != Kind::write) return true;
   *(room != nullptr ? room : weakest) = now;
   return true;

@@ -1,6 +1,6 @@
 #pragma once
-// What a GPU of a compute capability can do, from the CUDA programming guide's table of technical
-// specifications.
+// What a GPU of a compute capability can do, from the CUDA
+// programming guide's table of technical specifications.
 
 #include "core/simulation.h"
 

@@ -7,8 +7,8 @@
 
 namespace miniparallel::simulator {
 
-/// Runs `body(*this)` on its own stack, from the first resume() on, until body calls suspend(). The body
-/// never returns.
+/// Runs `body(*this)` on its own stack, from the first resume()
+/// on, until body calls suspend(). The body never returns.
 class Fiber {
  public:
   using Body = void (*)(Fiber&);

@@ -42,8 +42,8 @@ void report_host_access(std::uintptr_t address) {
   Simulation& s = simulation();
   std::string place;
   {
-    // The fault may lie inside a CUDA function that was given a bad host pointer: then the lock is held
-    // already.
+    // The fault may lie inside a CUDA function that was given
+    // a bad host pointer: then the lock is held already.
     const Lock lock(s.mutex, std::try_to_lock);
     place = describe_address(s, address);
   }

@@ -1,6 +1,6 @@
 #pragma once
-// Host code that touches device memory: caught by page protection, and by the callbacks if the host code is
-// instrumented.
+// Host code that touches device memory: caught by page protection,
+// and by the callbacks if the host code is instrumented.
 
 #include <cstdint>
 

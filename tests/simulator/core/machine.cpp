@@ -12,8 +12,8 @@ bool checking_by_default = false;
 
 const char* variable(const char* name) { return std::getenv(name); }
 
-/// How many devices of `count` CUDA_VISIBLE_DEVICES leaves: as in CUDA, the list ends at its first invalid
-/// entry.
+/// How many devices of `count` CUDA_VISIBLE_DEVICES leaves:
+/// as in CUDA, the list ends at its first invalid entry.
 int visible(int count) {
   const char* const list = variable("CUDA_VISIBLE_DEVICES");
   if (list == nullptr) return count;

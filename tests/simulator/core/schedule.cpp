@@ -1,5 +1,5 @@
-// Who runs queued work, and when: a host thread that waits for it (lazy), or one worker per stream
-// (threaded).
+// Who runs queued work, and when: a host thread that waits
+// for it (lazy), or one worker per stream (threaded).
 
 #include "core/call.h"
 
@@ -69,8 +69,8 @@ struct Needs {
   }
 };
 
-/// With a seed, work that nobody needs yet sometimes runs first, so that early running is exercised like late
-/// running.
+/// With a seed, work that nobody needs yet sometimes runs
+/// first, so that early running is exercised like late running.
 void add_unneeded(Simulation& s, std::vector<OperationRef>& ready) {
   if (s.settings.seed == 0 || s.random.below(3) != 0) return;
   for (const auto& stream : s.all_streams) {

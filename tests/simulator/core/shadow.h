@@ -8,12 +8,12 @@ namespace miniparallel::simulator {
 
 struct Allocation;
 
-/// In order of strength: whatever conflicts with a weaker access conflicts with a stronger one by the same
-/// actor.
+/// In order of strength: whatever conflicts with a weaker
+/// access conflicts with a stronger one by the same actor.
 enum class Kind : unsigned { read = 1, atomic = 2, write = 3 };
 
-/// One access to a word, packed: segment 32 bits, thread 10, the thread's clock 16, byte mask 4, kind 2. 0 is
-/// no access.
+/// One access to a word, packed: segment 32 bits, thread 10,
+/// the thread's clock 16, byte mask 4, kind 2. 0 is no access.
 class Record {
  public:
   Record() = default;

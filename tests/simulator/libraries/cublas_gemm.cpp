@@ -41,8 +41,8 @@ cublasStatus_t validate(const Gemm& g) {
   return all_aligned ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
 }
 
-/// A validated batch whose scalars and pointer arrays may still be unwritten: they are read when the work
-/// runs.
+/// A validated batch whose scalars and pointer arrays may
+/// still be unwritten: they are read when the work runs.
 struct Batch {
   Gemm gemm;
   Scalar alpha, beta;

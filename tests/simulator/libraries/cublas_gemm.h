@@ -1,12 +1,12 @@
 #pragma once
-// What all of cuBLAS's matrix products have in common: check the arguments, then queue the products on the
-// stream.
+// What all of cuBLAS's matrix products have in common: check
+// the arguments, then queue the products on the stream.
 #include "cublas_context.h"
 
 namespace miniparallel::simulator {
 
-/// One operand of a batch. `data` is the first matrix, or with pointer arrays a device array of matrix
-/// addresses.
+/// One operand of a batch. `data` is the first matrix, or
+/// with pointer arrays a device array of matrix addresses.
 struct GemmOperand {
   const void* data;
   cudaDataType_t type;

@@ -19,8 +19,8 @@ inline Access access(Use use, const Matrix& matrix) {
   return {use, matrix.data, run * size, pitch * size, runs};
 }
 
-/// The address of element `offset` of an array of elements of `size` bytes; an array at NULL stays there or
-/// near it.
+/// The address of element `offset` of an array of elements
+/// of `size` bytes; an array at NULL stays there or near it.
 inline void* advanced(const void* array, std::size_t size, std::int64_t offset) {
   return reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(array) +
                                  static_cast<std::uintptr_t>(offset) * size);

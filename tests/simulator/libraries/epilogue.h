@@ -1,6 +1,6 @@
 #pragma once
-// The steps between the sums of a matrix product and the memory of D. `values` is m x n, column-major and
-// packed.
+// The steps between the sums of a matrix product and the
+// memory of D. `values` is m x n, column-major and packed.
 #include "matmul.h"
 
 #include <vector>

@@ -1,6 +1,6 @@
 #pragma once
-// Matrix products as cuBLAS and cuBLASLt define them, on memory that the host can reach. No stream, no
-// checking.
+// Matrix products as cuBLAS and cuBLASLt define them, on
+// memory that the host can reach. No stream, no checking.
 #include <cublasLt.h>
 
 #include <cstdint>

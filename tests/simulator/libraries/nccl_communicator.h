@@ -45,8 +45,8 @@ class Clique {
   std::map<Key, std::shared_ptr<Rendezvous>> forming_;  ///< not all ranks have called yet
 };
 
-/// ncclSuccess for a living communicator on a healthy device; else why `function` cannot be called, also for
-/// ncclGetLastError.
+/// ncclSuccess for a living communicator on a healthy device; else
+/// why `function` cannot be called, also for ncclGetLastError.
 ncclResult_t check(ncclComm_t comm, const char* function);
 
 /// Keeps the text for ncclGetLastError and returns the result.
@@ -66,8 +66,8 @@ class OnDevice {
 
 }  // namespace miniparallel::simulator
 
-/// NVIDIA's opaque type, defined. One host thread at a time uses a communicator, as NCCL demands; any may
-/// abort it.
+/// NVIDIA's opaque type, defined. One host thread at a time
+/// uses a communicator, as NCCL demands; any may abort it.
 struct ncclComm {
   std::shared_ptr<miniparallel::simulator::Clique> clique;
   int rank;

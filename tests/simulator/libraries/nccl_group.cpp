@@ -50,8 +50,8 @@ ncclResult_t validate(const NcclCall& call) {
   return ncclSuccess;
 }
 
-/// One call on its way: queued in two passes, so that within a launch no rank waits for a call that comes
-/// later.
+/// One call on its way: queued in two passes, so that within
+/// a launch no rank waits for a call that comes later.
 struct Ticket {
   NcclCall call;
   NcclSeat seat;
@@ -131,8 +131,8 @@ ncclResult_t ncclGroupStart() {
   return ncclSuccess;
 }
 
-/// Starts what the group has collected. If one of its calls failed, nothing is started and the first failure
-/// returned.
+/// Starts what the group has collected. If one of its calls
+/// failed, nothing is started and the first failure returned.
 ncclResult_t ncclGroupEnd() {
   if (group.depth == 0) return failed(ncclInvalidUsage, "ncclGroupEnd: there was no ncclGroupStart");
   if (--group.depth > 0) return ncclSuccess;

@@ -132,8 +132,8 @@ ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
   return ncclSuccess;
 }
 
-/// The thread's current device becomes this rank. Waits for all ranks, or, in a group, is done by the group's
-/// end.
+/// The thread's current device becomes this rank. Waits for
+/// all ranks, or, in a group, is done by the group's end.
 ncclResult_t ncclCommInitRank(ncclComm_t* comm, int ranks, ncclUniqueId id, int rank) {
   if (comm == nullptr) return failed(ncclInvalidArgument, "ncclCommInitRank: the pointer is NULL");
   if (ranks < 1 || rank < 0 || rank >= ranks) {

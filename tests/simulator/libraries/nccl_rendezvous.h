@@ -28,8 +28,8 @@ struct NcclCall {
   /// The bytes that this rank reads from `send` and writes to `receive`, among `ranks` ranks.
   std::size_t bytes_read(int rank, int ranks) const;
   std::size_t bytes_written(int rank, int ranks) const;
-  /// The bytes that this rank puts on links if the operation runs on a ring (the bus bytes of NVIDIA's
-  /// nccl-tests).
+  /// The bytes that this rank puts on links if the operation
+  /// runs on a ring (the bus bytes of NVIDIA's nccl-tests).
   std::int64_t bytes_on_links(int rank, int ranks) const;
 };
 
@@ -48,8 +48,8 @@ class Rendezvous {
   /// True when every rank has made its call.
   bool over();
 
-  /// A rank's two pieces of work. The arrival of every rank that is known to come has to be queued before the
-  /// departure.
+  /// A rank's two pieces of work. The arrival of every rank that
+  /// is known to come has to be queued before the departure.
   static Work arrival(const std::shared_ptr<Rendezvous>& self, std::size_t seat);
   void arrived(std::size_t seat, OperationRef arrival);
   static Work departure(const std::shared_ptr<Rendezvous>& self, std::size_t seat);

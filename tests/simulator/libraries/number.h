@@ -24,8 +24,8 @@ To convert(From value) {
   }
 }
 
-/// Calls f(T{}) with the C++ type that `type` stands for; false, and no call, if matrices of that type are
-/// not simulated.
+/// Calls f(T{}) with the C++ type that `type` stands for; false,
+/// and no call, if matrices of that type are not simulated.
 template <class F>
 bool with_type(cudaDataType_t type, F&& f) {
   switch (type) {

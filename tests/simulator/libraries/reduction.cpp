@@ -39,8 +39,8 @@ bool with_type(ncclDataType_t type, F&& f) {
   }
 }
 
-/// The type in which elements of type T are reduced; 64 unsigned bits hold every integer sum and product
-/// modulo 2^64.
+/// The type in which elements of type T are reduced; 64 unsigned
+/// bits hold every integer sum and product modulo 2^64.
 template <class T>
 using Accumulator = std::conditional_t<std::is_integral_v<T>, std::uint64_t,
                                        std::conditional_t<std::is_same_v<T, double>, double, float>>;

@@ -13,8 +13,8 @@
 
 namespace miniparallel::simulator::testing {
 
-/// A fresh machine that checks every access. When the test ends, nothing may have been found that it did not
-/// take.
+/// A fresh machine that checks every access. When the test
+/// ends, nothing may have been found that it did not take.
 class TestMachine {
  public:
   /// A test that makes the host wait in vain asks for little patience.
@@ -42,8 +42,8 @@ class TestMachine {
   ReportHandler previous_;
 };
 
-/// The one finding that there has to be: its text, "" (and a failure) if there is another number of them or
-/// another kind.
+/// The one finding that there has to be: its text, "" (and a
+/// failure) if there is another number of them or another kind.
 inline std::string only_report(Finding finding) {
   const auto reports = take_reports();
   CHECK(reports.size() == 1);

@@ -1,6 +1,6 @@
 #pragma once
-// Small matrices with known values, and straightforward reference loops in double, for the tests of cuBLAS
-// and NCCL.
+// Small matrices with known values, and straightforward
+// reference loops in double, for the tests of cuBLAS and NCCL.
 #include "../libraries/matmul.h"
 #include "../libraries/number.h"
 
@@ -64,8 +64,8 @@ struct HostMatrix {
   std::vector<T> data;
 };
 
-/// alpha * sum over p of a(i, p) * b(p, j) + beta * c(i, j), without reading what a factor of 0 makes
-/// irrelevant.
+/// alpha * sum over p of a(i, p) * b(p, j) + beta * c(i,
+/// j), without reading what a factor of 0 makes irrelevant.
 inline double reference(std::int64_t k, double alpha, const std::function<double(std::int64_t)>& a,
                         const std::function<double(std::int64_t)>& b, double beta,
                         const std::function<double()>& c) {

@@ -1,5 +1,5 @@
-// Streams are asynchronous, events order them, host functions run in order, errors appear where CUDA shows
-// them.
+// Streams are asynchronous, events order them, host functions
+// run in order, errors appear where CUDA shows them.
 
 #include "kernels/correct.h"
 #include "modes.h"

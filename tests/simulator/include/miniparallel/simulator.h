@@ -1,7 +1,7 @@
 #pragma once
-// Control of the simulated CUDA machine: how many GPUs, in which order things run, which faults strike, what
-// was counted and what was found. The program under test calls CUDA's own functions; only a test's set-up
-// calls these.
+// Control of the simulated CUDA machine: how many GPUs, in which order things
+// run, which faults strike, what was counted and what was found. The program
+// under test calls CUDA's own functions; only a test's set-up calls these.
 
 #include <chrono>
 #include <cstddef>
@@ -97,11 +97,11 @@ ReportHandler set_report_handler(ReportHandler handler);
 
 // ---- faults
 
-/// The n-th device allocation from now on (1 = the next) fails once with cudaErrorMemoryAllocation:
-/// recoverable.
+/// The n-th device allocation from now on (1 = the next)
+/// fails once with cudaErrorMemoryAllocation: recoverable.
 void fail_allocation(int device, int nth);
-/// The n-th kernel, or copy, enqueued on the device from now on fails when it runs with this code: sticky, as
-/// in CUDA.
+/// The n-th kernel, or copy, enqueued on the device from now
+/// on fails when it runs with this code: sticky, as in CUDA.
 void fail_kernel(int device, int nth, int cuda_error = 719 /* cudaErrorLaunchFailure */);
 void fail_copy(int device, int nth, int cuda_error = 719);
 /// The n-th call of a library function whose name begins with `prefix` returns its library's error.
@@ -113,8 +113,8 @@ void fail_call(const std::string& prefix, int nth, int cuda_error = 2 /* cudaErr
 int faults_to_come();
 /// The device falls off the bus: its queued work never finishes and every call on it fails; the others go on.
 void lose_device(int device);
-/// Operations of the device take `factor` times as long (threaded streams), or yield to all others (lazy
-/// streams).
+/// Operations of the device take `factor` times as long
+/// (threaded streams), or yield to all others (lazy streams).
 void slow_down(int device, double factor);
 /// Peer copies from one device to another arrive damaged, as behind a misconfigured IOMMU.
 void corrupt_link(int from, int to);
@@ -147,9 +147,9 @@ void reset_peak();
 
 // ---- for allocators
 
-/// A caching allocator that carves blocks out of one allocation tells the checker where they are, so that an
-/// access past a block's end, or after its return, is found although CUDA's own allocation is larger and
-/// lives on.
+/// A caching allocator that carves blocks out of one allocation tells the
+/// checker where they are, so that an access past a block's end, or after its
+/// return, is found although CUDA's own allocation is larger and lives on.
 /// Both take effect in the order of the stream on which the block is used.
 void block_handed_out(const void* begin, std::size_t bytes, CUstream_st* stream);
 void block_returned(const void* begin, CUstream_st* stream);

@@ -1,6 +1,6 @@
 #pragma once
-// Kernels that are right, in the manners that CUDA kernels are usually written: they must run in every mode
-// and seed.
+// Kernels that are right, in the manners that CUDA kernels
+// are usually written: they must run in every mode and seed.
 
 #include <cuda_runtime_api.h>
 

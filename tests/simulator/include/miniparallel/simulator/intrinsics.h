@@ -1,6 +1,6 @@
 #pragma once
-// The device intrinsics that kernels use and the host's <cmath> lacks. The fast variants are computed
-// exactly.
+// The device intrinsics that kernels use and the host's
+// <cmath> lacks. The fast variants are computed exactly.
 
 #include <algorithm>
 #include <bit>

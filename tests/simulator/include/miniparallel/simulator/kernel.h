@@ -1,7 +1,7 @@
 #pragma once
-// CUDA's device language for a host compiler: built-in variables, barriers, warp operations, atomics and
-// intrinsics, with the names and meanings of the CUDA programming guide. Included by the launch header
-// outside nvcc.
+// CUDA's device language for a host compiler: built-in variables, barriers,
+// warp operations, atomics and intrinsics, with the names and meanings of
+// the CUDA programming guide. Included by the launch header outside nvcc.
 
 #include "miniparallel/simulator/atomics.h"
 #include "miniparallel/simulator/builtin_variables.h"

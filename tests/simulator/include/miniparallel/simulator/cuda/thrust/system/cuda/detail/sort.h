@@ -22,8 +22,8 @@ void sort(execution_policy<Policy>& policy, Iterator first, Iterator last, Compa
   if (count == 0) return;
   auto* const keys = thrust::raw_pointer_cast(&*first);
   const std::size_t bytes = static_cast<std::size_t>(count) * sizeof *keys;
-  // NVIDIA's radix sort asks for a second array of keys, a KiB per tile of a few thousand of them, and
-  // counters.
+  // NVIDIA's radix sort asks for a second array of keys, a
+  // KiB per tile of a few thousand of them, and counters.
   const std::size_t scratch_bytes = bytes + bytes / 16 + (std::size_t{64} << 10);
   thrust::detail::temporary_array<std::uint8_t, Policy> scratch(policy,
                                                                 static_cast<std::ptrdiff_t>(scratch_bytes));
