@@ -2,7 +2,6 @@
 #include "engine/device/workers.h"
 
 #include <algorithm>
-#include <tuple>
 
 // A walk by several threads. A lane's worker is told when the lane gets its first ready node and leaves when
 // it has none; the caller leaves when no lane is active. Locks are held only to hand nodes and gradients on.
@@ -43,9 +42,12 @@ void GraphTask::walk_lanes() {
   std::unique_lock lock(mutex_);
   for (const std::shared_ptr<Node>& root : roots_) enqueue_if_ready(root);
   while (true) {
-    changed_.wait(lock, [&] { return active_ == 0 || (!error_ && !own.ready.empty()); });
-    if (error_ || own.ready.empty()) break;
-    run_guarded(take_ready(own), lock);
+    changed_.wait(lock, [&] { return active_ == 0 || !own.ready.empty(); });
+    if (own.ready.empty()) break;
+    const std::shared_ptr<Node> node = take_ready(own);
+    lock.unlock();
+    run_guarded(node);
+    lock.lock();
   }
   if (error_) std::rethrow_exception(error_);
 }
@@ -53,33 +55,16 @@ void GraphTask::walk_lanes() {
 void GraphTask::walk_lane(Lane& lane) {
   const ThreadStateScope scope(*caller_);
   std::unique_lock lock(mutex_);
-  while (!error_ && !lane.ready.empty()) run_guarded(take_ready(lane), lock);
+  while (!lane.ready.empty()) {
+    std::shared_ptr<Node> node = take_ready(lane);
+    lock.unlock();
+    run_guarded(node);
+    node.reset();
+    lock.lock();
+  }
   lane.active = false;
   --active_;
   changed_.notify_all();  // while the lock is held: the task may be gone once it is not
-}
-
-void GraphTask::run_guarded(const std::shared_ptr<Node>& node, std::unique_lock<std::mutex>& lock) {
-  lock.unlock();
-  std::exception_ptr failure;
-  try {
-    run_node(node);
-  } catch (...) {
-    failure = std::current_exception();
-  }
-  lock.lock();
-  if (failure && !error_) error_ = failure;
-}
-
-void GraphTask::add_contributions(State& found) const {
-  const auto place = [](const Contribution& c) {  // senders of one device as in a walk by one thread
-    return std::tuple(c.device, ~c.sequence, c.input);
-  };
-  std::ranges::sort(found.contributions, {}, place);
-  for (Contribution& contribution : found.contributions)
-    accumulate(found.grads[static_cast<std::size_t>(contribution.output)], std::move(contribution.gradient),
-               create_graph_);
-  found.contributions.clear();
 }
 
 }  // namespace miniparallel::autograd

@@ -55,7 +55,9 @@ void GraphTask::discover() {
     stack.pop_back();
     for (const Edge& edge : node->next()) {
       if (!edge.node) continue;
-      ++state(edge.node.get()).waiting;
+      State& receiver = state(edge.node.get());
+      if (receiver.waiting++ == 0) receiver.sender_rank = node->rank();
+      receiver.several_ranks |= receiver.sender_rank != node->rank();
       visit(edge.node.get());
     }
   }
@@ -81,7 +83,20 @@ void GraphTask::prune() {
 
 void GraphTask::walk() {
   for (const std::shared_ptr<Node>& root : roots_) enqueue_if_ready(root);
-  while (!lanes_[0].ready.empty()) run_node(take_ready(lanes_[0]));
+  while (!lanes_[0].ready.empty()) run_guarded(take_ready(lanes_[0]));
+  if (error_) std::rethrow_exception(error_);
+}
+
+void GraphTask::run_guarded(const std::shared_ptr<Node>& node) {
+  if (const auto lock = lock_states(); node->rank() >= cancelled_from_) return;
+  try {
+    run_node(node);
+  } catch (...) {
+    const auto lock = lock_states();
+    if (node->rank() >= cancelled_from_) return;
+    error_ = std::current_exception();
+    cancelled_from_ = node->recorder() ? node->rank() : -1;
+  }
 }
 
 std::shared_ptr<Node> GraphTask::take_ready(Lane& lane) {

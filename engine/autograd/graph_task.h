@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <queue>
@@ -21,6 +22,8 @@ namespace miniparallel::autograd {
 /// worker, the CPU's in the thread that called `run`. Else every node runs in the calling thread. So it is
 /// when the caller is itself a worker, that no worker ever waits for another; and when the walk records a
 /// graph, that the numbers of its nodes do not depend on timing.
+///
+/// Of several errors the lowest recorder's is thrown: an error cancels all nodes but those of lower ranks.
 class GraphTask {
  public:
   GraphTask(bool retain_graph, bool create_graph)
@@ -37,10 +40,11 @@ class GraphTask {
     int output;
     Tensor* gradient;
   };
-  /// A gradient for one output of a node. In a walk with several threads the order of arrival depends on
-  /// timing: they are kept and added in the order of their senders.
+  /// A gradient for one output of a node. Where the order of arrival must not matter - several threads walk,
+  /// or several recorders send - they are kept and added in the order of their senders.
   struct Contribution {
     int output;
+    int rank;       // of the sender's recorder
     Device device;  // of the sender
     std::uint64_t sequence;
     std::size_t input;  // of the sender
@@ -49,7 +53,9 @@ class GraphTask {
   struct State {
     std::vector<Tensor> grads;  // by output, summed up as they arrive
     std::vector<Contribution> contributions;
-    int waiting = 0;  // edges that will still deliver
+    int waiting = 0;            // edges that will still deliver
+    int sender_rank = kNoRank;  // of the first sender's recorder
+    bool several_ranks = false;
     bool seen = false, queued = false, needed = true;
     std::vector<Capture> captures;
   };
@@ -72,6 +78,8 @@ class GraphTask {
   void walk();
   std::shared_ptr<Node> take_ready(Lane& lane);
   void enqueue_if_ready(const std::shared_ptr<Node>& node);
+  /// Runs the node unless an error has cancelled it; notes the error that it throws.
+  void run_guarded(const std::shared_ptr<Node>& node);
 
   // --- graph_lanes.cpp: several
   void use_lanes();
@@ -79,7 +87,8 @@ class GraphTask {
   void activate(Lane& lane, Device device);
   void walk_lanes();
   void walk_lane(Lane& lane);
-  void run_guarded(const std::shared_ptr<Node>& node, std::unique_lock<std::mutex>& lock);
+
+  // --- contributions.cpp
   void add_contributions(State& found) const;
 
   // --- run_node.cpp
@@ -103,6 +112,7 @@ class GraphTask {
   std::vector<Lane> lanes_ = std::vector<Lane>(1);  // 0: the calling thread; of GPU i: i + 1
   int active_ = 0;                                  // workers that have been told
   std::exception_ptr error_;
+  std::int64_t cancelled_from_ = std::numeric_limits<std::int64_t>::max();  // ranks that run no more
   std::unique_ptr<const ThreadState> caller_;
 };
 

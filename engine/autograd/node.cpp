@@ -21,6 +21,7 @@ namespace autograd {
 namespace {
 
 std::atomic<std::uint64_t> next_sequence = 0;
+thread_local std::shared_ptr<const Recorder> recorder_here;
 
 /// Destroys nodes one after the other: what a node owns joins the list instead of the call stack.
 void destroy(Node* node) {
@@ -39,7 +40,13 @@ void destroy(Node* node) {
 }  // namespace
 
 Node::Node(const char* name, int outputs)
-    : name_(name), sequence_(next_sequence.fetch_add(1, std::memory_order_relaxed)), outputs_(outputs) {}
+    : name_(name),
+      sequence_(next_sequence.fetch_add(1, std::memory_order_relaxed)),
+      outputs_(outputs),
+      recorder_(recorder_here) {}
+
+const std::shared_ptr<const Recorder>& current_recorder() { return recorder_here; }
+void set_current_recorder(std::shared_ptr<const Recorder> recorder) { recorder_here = std::move(recorder); }
 
 std::shared_ptr<Node> make_shared_node(Node* node) { return {node, destroy}; }
 

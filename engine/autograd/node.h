@@ -3,6 +3,8 @@
 #include <miniparallel/autograd.h>
 #include <miniparallel/tensor.h>
 
+#include "engine/autograd/recorder.h"
+
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -60,6 +62,9 @@ class Node {
   /// Where its outputs are, and so the gradients that it gets: decides which thread runs it.
   Device device() const { return device_; }
   void set_device(Device device) { device_ = device; }
+  /// Who recorded it; null outside of every recorder.
+  const std::shared_ptr<const Recorder>& recorder() const { return recorder_; }
+  int rank() const { return recorder_ ? recorder_->rank : kNoRank; }
 
   /// Reads the outputs' gradients from `backward`, hands it those of the inputs.
   virtual void run(Backward& backward) = 0;
@@ -78,6 +83,7 @@ class Node {
   std::uint64_t sequence_;
   int outputs_;
   Device device_;
+  std::shared_ptr<const Recorder> recorder_;
   std::vector<Edge> next_;
 };
 

@@ -41,7 +41,7 @@ void describe(profiler::Span& span, const Tensor& gradient) {
 
 void GraphTask::run_node(const std::shared_ptr<Node>& node) {
   State found = take(node.get());
-  if (parallel_) add_contributions(found);
+  if (!found.contributions.empty()) add_contributions(found);
   std::vector<Tensor>& grads = found.grads;
   const bool any = std::any_of(grads.begin(), grads.end(), [](const Tensor& grad) { return grad.defined(); });
   if (any && found.needed) run_hooks(*node, grads);
@@ -49,7 +49,7 @@ void GraphTask::run_node(const std::shared_ptr<Node>& node) {
     *capture.gradient = grads[static_cast<std::size_t>(capture.output)];
 
   const std::vector<Edge>& next = node->next();
-  std::vector<Tensor> received;  // in a parallel walk: by input, delivered afterwards
+  std::vector<Tensor> received;  // by input: what is delivered afterwards, as a contribution
   std::vector<Tensor*> targets(next.size(), nullptr);
   const bool wanted = find_targets(*node, received, targets) || (next.empty() && !capturing_);
   if (any && wanted) {
@@ -71,18 +71,22 @@ GraphTask::State GraphTask::take(Node* node) {
   return taken;
 }
 
-/// Where the node's gradients go. In a walk by one thread straight to the receivers, where a kernel can add
-/// to what is there.
+/// Where the node's gradients go: straight to the receivers, where a kernel can add to what is there, unless
+/// the order of arrival must not matter.
 bool GraphTask::find_targets(const Node& node, std::vector<Tensor>& received, std::vector<Tensor*>& targets) {
   const std::vector<Edge>& next = node.next();
-  if (parallel_) received.resize(next.size());
   bool wanted = false;
   const auto lock = lock_states();
   for (std::size_t i = 0; i < next.size(); ++i) {
     if (!next[i].node) continue;
     State& receiver = state(next[i].node.get());
     if (!receiver.needed) continue;
-    targets[i] = parallel_ ? &received[i] : &receiver.grads[static_cast<std::size_t>(next[i].output)];
+    if (parallel_ || receiver.several_ranks) {
+      received.resize(next.size());
+      targets[i] = &received[i];
+    } else {
+      targets[i] = &receiver.grads[static_cast<std::size_t>(next[i].output)];
+    }
     wanted = true;
   }
   return wanted;
@@ -93,9 +97,9 @@ void GraphTask::deliver(const Node& node, const std::vector<Edge>& edges, std::v
   for (std::size_t i = 0; i < edges.size(); ++i) {
     if (!edges[i].node) continue;
     State& receiver = state(edges[i].node.get());
-    if (parallel_ && received[i].defined())
+    if (i < received.size() && received[i].defined())
       receiver.contributions.push_back(
-          {edges[i].output, node.device(), node.sequence(), i, std::move(received[i])});
+          {edges[i].output, node.rank(), node.device(), node.sequence(), i, std::move(received[i])});
     --receiver.waiting;
     enqueue_if_ready(edges[i].node);
   }

@@ -3,6 +3,7 @@
 #include <miniparallel/autograd.h>
 #include <miniparallel/dtype.h>
 
+#include "engine/autograd/recorder.h"
 #include "engine/device/accelerator.h"
 #include "engine/random/generator.h"
 
@@ -17,6 +18,7 @@ struct ThreadState {
   DType dtype = default_dtype();
   RowRandomScope* random = RowRandomScope::current();
   std::vector<kernels::Stream> streams = chosen_streams();
+  std::shared_ptr<const autograd::Recorder> recorder = autograd::current_recorder();
 
   /// Makes it the calling thread's.
   void install() const {
@@ -24,6 +26,7 @@ struct ThreadState {
     set_default_dtype(dtype);
     RowRandomScope::set_current(random);
     set_chosen_streams(streams);
+    autograd::set_current_recorder(recorder);
   }
 };
 
