@@ -1,10 +1,10 @@
 #include <miniparallel/nn/norm.h>
 
-#include <miniparallel/autograd.h>
 #include <miniparallel/ops.h>
 
 #include "engine/error.h"
 #include "engine/nn/observer.h"
+#include "engine/ops/running_statistics.h"
 
 namespace miniparallel::nn {
 
@@ -22,15 +22,8 @@ BatchNorm::BatchNorm(std::int64_t channels, const BatchNormOptions& chosen) : op
 }
 
 Tensor BatchNorm::normalize(const Tensor& x) const {
-  double momentum = options.momentum.value_or(0);
-  if (training && num_batches_tracked.defined()) {
-    Tensor count = num_batches_tracked;
-    count.add_(1);
-    if (!options.momentum) momentum = 1 / count.item();
-  }
-  return batch_norm(
-      x, weight, bias, running_mean, running_var,
-      {.training = training || !running_mean.defined(), .momentum = momentum, .eps = options.eps});
+  return batch_norm(x, weight, bias, {running_mean, running_var, num_batches_tracked, options.momentum},
+                    training || !running_mean.defined(), options.eps);
 }
 
 Tensor BatchNorm1d::operator()(const Tensor& x) const {

@@ -1,4 +1,5 @@
 #include "engine/ops/common.h"
+#include "engine/ops/running_statistics.h"
 
 #include <algorithm>
 
@@ -34,7 +35,7 @@ void check_parameter(const char* op, const char* what, const Tensor& parameter, 
 // --- batch_norm
 
 void check_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
-                      const Tensor& running_var, const BatchNormOptions& options) {
+                      const Tensor& running_var, bool training) {
   const char* op = "batch_norm";
   check_defined(op, x);
   check_same_device(op, {x, weight, bias, running_mean, running_var});
@@ -48,10 +49,9 @@ void check_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
   check_parameter(op, "running_var", running_var, channels);
   check(running_mean.defined() == running_var.defined(), op,
         ": running_mean and running_var must be given together or not at all");
-  check(options.training || running_mean.defined(), op,
-        ": without training it needs running_mean and running_var");
+  check(training || running_mean.defined(), op, ": without training it needs running_mean and running_var");
   check(
-      !options.training || x.numel() > x.size(1), op, ": input of shape ", x.shape(),
+      !training || x.numel() > x.size(1), op, ": input of shape ", x.shape(),
       " has not more than one value per channel, so no variance to train with; use a larger batch or eval()");
 }
 
@@ -67,15 +67,6 @@ Tensor per_channel(const Tensor& numbers, const Tensor& x) {
   Shape shape = Shape::filled(x.dim(), 1);
   shape[1] = x.size(1);
   return numbers.view(shape);
-}
-
-/// The only place where training changes running statistics: `mean` and the biased `variance` of a batch with
-/// `count` values per channel enter them, the variance as its unbiased estimate.
-void update_running_statistics(const Tensor& running_mean, const Tensor& running_var, const Tensor& mean,
-                               const Tensor& variance, std::int64_t count, double momentum) {
-  const double unbiased = static_cast<double>(count) / static_cast<double>(count - 1);
-  Tensor(running_mean).mul_(1 - momentum).add_(mean, momentum);
-  Tensor(running_var).mul_(1 - momentum).add_(variance, momentum * unbiased);
 }
 
 /// What the backward of batch_norm reads. `count` is 0 when the statistics were the running ones.
@@ -174,35 +165,40 @@ Tensor contiguous_or_none(const Tensor& tensor) { return tensor.defined() ? tens
 
 }  // namespace
 
-Tensor batch_norm(const Tensor& input, const Tensor& scale, const Tensor& offset, const Tensor& running_mean,
+Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
                   const Tensor& running_var, const BatchNormOptions& options) {
-  check_batch_norm(input, scale, offset, running_mean, running_var, options);
+  return batch_norm(x, weight, bias, RunningStatistics{running_mean, running_var, {}, options.momentum},
+                    options.training, options.eps);
+}
+
+Tensor batch_norm(const Tensor& input, const Tensor& scale, const Tensor& offset,
+                  const RunningStatistics& running, bool training, double eps) {
+  check_batch_norm(input, scale, offset, running.mean, running.var, training);
   const Tensor x = input.contiguous(), weight = contiguous_or_none(scale), bias = contiguous_or_none(offset);
   const Shape channels{x.size(1)};
   const std::int64_t outer = x.size(0) * x.size(1);
-  BatchNorm norm{{x.size(0), x.size(1), outer == 0 ? 0 : x.numel() / outer}, 0, options.eps, {}};
+  BatchNorm norm{{x.size(0), x.size(1), outer == 0 ? 0 : x.numel() / outer}, 0, eps, {}};
   Tensor mean;
   {
     const NoGradGuard guard;
     Tensor variance;
-    if (options.training) {
+    if (training) {
       mean = make_tensor(channels, x.dtype(), x.device());
       variance = result_like(mean);
       norm.count = x.numel() / x.size(1);
       backend(x).norm.batch_statistics(x.dtype(), norm.geometry, raw(x), raw(mean), raw(variance), stream(x));
-      if (running_mean.defined())
-        update_running_statistics(running_mean, running_var, mean, variance, norm.count, options.momentum);
+      if (running.mean.defined()) update_or_hand_over(running, {mean, variance, norm.count});
     } else {
-      mean = running_mean.detach().contiguous();
-      variance = running_var.detach();
+      mean = running.mean.detach().contiguous();
+      variance = running.var.detach();
     }
-    norm.inv_std = inverse_std(variance, options.eps);
+    norm.inv_std = inverse_std(variance, eps);
   }
   Tensor y = result_like(x);
   backend(x).norm.batch_normalize(x.dtype(), norm.geometry, raw(x), raw(mean), raw(norm.inv_std),
                                   raw_or_null(weight), raw_or_null(bias), raw(y), stream(x));
   if (recording(x, weight, bias)) {
-    const bool reads_x = options.training || (weight.defined() && weight.requires_grad());
+    const bool reads_x = training || (weight.defined() && weight.requires_grad());
     record("batch_norm", y, {x, weight, bias},
            [x = save(reads_x ? x : Tensor{}), mean = save(mean), weight = save(weight), norm](Backward& b) {
              const auto backward = b.create_graph() ? batch_norm_composed : batch_norm_fused;

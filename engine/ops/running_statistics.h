@@ -1,0 +1,56 @@
+#pragma once
+
+#include <miniparallel/tensor.h>
+
+#include <cstdint>
+#include <optional>
+
+namespace miniparallel {
+
+/// The running statistics of a batch normalisation: (channels) each. `num_batches_tracked`, int64 without
+/// dimensions, is undefined where nothing counts the batches; without a momentum it is the number of batches
+/// of which the statistics are the plain average.
+struct RunningStatistics {
+  Tensor mean, var, num_batches_tracked;
+  std::optional<double> momentum;
+};
+
+/// Mean and biased variance of the `count` values per channel of one training batch.
+struct BatchStatistics {
+  Tensor mean, variance;
+  std::int64_t count = 0;
+};
+
+/// The only place where training changes running statistics; the variance enters as its unbiased estimate.
+/// Waits for nothing.
+void update(const RunningStatistics& running, const BatchStatistics& batch);
+
+/// `update`, unless the calling thread has a sink: that gets the statistics in its place and says what becomes
+/// of them, so that parts of one batch can be merged before they count.
+void update_or_hand_over(const RunningStatistics& running, const BatchStatistics& batch);
+
+class StatisticsSink {
+ public:
+  virtual void add(const RunningStatistics& running, const BatchStatistics& batch) = 0;
+
+ protected:
+  ~StatisticsSink() = default;
+};
+
+/// While it lives, the calling thread's statistics go to the sink.
+class StatisticsScope {
+ public:
+  explicit StatisticsScope(StatisticsSink& sink);
+  ~StatisticsScope();
+  StatisticsScope(const StatisticsScope&) = delete;
+  StatisticsScope& operator=(const StatisticsScope&) = delete;
+
+ private:
+  StatisticsSink* previous_;
+};
+
+/// `batch_norm` of ops.h, for a layer that counts its batches.
+Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const RunningStatistics& running,
+                  bool training, double eps);
+
+}  // namespace miniparallel
