@@ -28,24 +28,30 @@ Tensor converted(const char* name, const Tensor& x, DType dtype) {
   return y;
 }
 
+/// Writes the elements of `source` to `target` on another device; both contiguous, of one shape and dtype.
+void copy_across(const Tensor& target, const Tensor& source) {
+  const std::size_t bytes = static_cast<std::size_t>(source.numel()) * size_of(source.dtype());
+  if (bytes == 0) return;
+  const Device from = source.device(), to = target.device();
+  profiler::Span span(profiler::Kind::device, from.is_cpu() ? "copy_to_device"
+                                              : to.is_cpu() ? "copy_to_host"
+                                                            : "copy_between_devices");
+  if (span.active()) span.set_sizes("bytes", std::array{static_cast<std::int64_t>(bytes)});
+  if (from.is_cpu()) {
+    target.impl()->storage->record_use(stream(target));
+    accelerator(to).copy_to_device(raw(target), raw(source), bytes, stream(target));
+    return;
+  }
+  source.impl()->storage->record_use(stream(source));
+  if (to.is_cpu()) return accelerator(from).copy_to_host(raw(target), raw(source), bytes, stream(source));
+  target.impl()->storage->record_use(stream(target));
+  accelerator(to).copy_between(raw(target), stream(target), raw(source), stream(source), bytes);
+}
+
 /// A contiguous tensor's elements on another device.
 Tensor moved(const Tensor& x, Device device) {
   Tensor y = make_tensor(x.shape(), x.dtype(), device);
-  const std::size_t bytes = static_cast<std::size_t>(x.numel()) * size_of(x.dtype());
-  if (bytes == 0) return y;
-  profiler::Span span(profiler::Kind::device, x.device().is_cpu() ? "copy_to_device"
-                                              : device.is_cpu()   ? "copy_to_host"
-                                                                  : "copy_between_devices");
-  if (span.active()) span.set_sizes("bytes", std::array{static_cast<std::int64_t>(bytes)});
-  if (x.device().is_cpu()) {
-    accelerator(device).copy_to_device(raw(y), raw(x), bytes, stream(y));
-    return y;
-  }
-  x.impl()->storage->record_use(stream(x));
-  if (device.is_cpu())
-    accelerator(x.device()).copy_to_host(raw(y), raw(x), bytes, stream(x));
-  else
-    accelerator(device).copy_between(raw(y), stream(y), raw(x), stream(x), bytes);
+  copy_across(y, x);
   return y;
 }
 
@@ -109,7 +115,10 @@ Tensor& Tensor::copy_(const Tensor& source) {
         " does not broadcast to ", shape(), ", the shape of the tensor that is written");
   const Tensor from = unaliased(source, *this);
   const InPlace write("copy_", *this, {from});
-  copy_elements(*this, from.detach().to(device()));
+  if (from.device() != device() && is_contiguous() && shape() == from.shape() && dtype() == from.dtype())
+    copy_across(*this, from.detach().contiguous());  // straight into place
+  else
+    copy_elements(*this, from.detach().to(device()));
   write.finish({*this, from}, [shape = source.shape(), dtype = source.dtype()](Backward& b) {
     if (b.needs(0)) b.set(0, zeros_like(b.grad()));
     if (b.needs(1)) b.set(1, sum_to(b.grad(), shape).to(dtype));
