@@ -1,0 +1,46 @@
+#pragma once
+
+#include <miniparallel/tensor.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace miniparallel {
+
+/// Flat blocks of memory, one per dtype, in which tensors stand one after the other, each at a multiple of 256
+/// bytes: what concerns many of them takes one operation on a run of elements.
+class Arena {
+ public:
+  Arena() = default;
+  /// Places for tensors of these shapes and dtypes, in this order; elements not initialised, padding zero.
+  Arena(const std::vector<Tensor>& like, Device device);
+
+  std::size_t size() const { return places_.size(); }
+  const std::vector<Tensor>& blocks() const { return blocks_; }
+
+  /// A new tensor over place `i`, outside of every graph, with a version of its own: writing to its neighbours
+  /// does not count as writing to it.
+  Tensor tensor(std::size_t i) const;
+  /// Whether the elements of `tensor` are those of place `i`.
+  bool holds(std::size_t i, const Tensor& tensor) const;
+  /// Whether place i + 1 follows place i in the same block.
+  bool is_followed(std::size_t i) const;
+  /// The elements of places `first` to `last`, which follow one another, and the padding between them.
+  Tensor run(std::size_t first, std::size_t last) const;
+
+ private:
+  struct Place {
+    std::size_t block;
+    std::int64_t begin;
+    Shape shape;
+  };
+  std::vector<Tensor> blocks_;
+  std::vector<Place> places_;
+};
+
+/// Moves the elements of `tensors`, which are on one device, into an arena, behind their handles: whatever
+/// shares a handle follows. Tensors of one storage (views of one another) become independent.
+Arena pack(const std::vector<Tensor>& tensors);
+
+}  // namespace miniparallel
