@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace miniparallel {
+
+/// How the rows of a batch are divided among replicas.
+class Split {
+ public:
+  /// As evenly as possible, the first replicas get one row more: 10 rows on 4 replicas are 3, 3, 2, 2. The
+  /// default: no replica gets a lone row that batch normalisation cannot use, and none is left to wait for.
+  static const Split balanced;
+  /// As `torch.chunk` and PyTorch's DataParallel divide: parts of ceil(rows / replicas) rows until the batch is
+  /// used up, so that 10 rows on 4 replicas are 3, 3, 3, 1, and 5 rows use three replicas only.
+  static const Split torch_chunk;
+  /// These rows for each replica, 0 for one that should not run; their sum must be that of the batch.
+  static Split sizes(std::vector<std::int64_t> rows) { return Split(Kind::sizes, std::move(rows)); }
+
+ private:
+  enum class Kind { balanced, torch_chunk, sizes };
+  explicit Split(Kind kind, std::vector<std::int64_t> rows = {}) : kind_(kind), rows_(std::move(rows)) {}
+  friend std::vector<std::int64_t> chunk_sizes(std::int64_t, int, const Split&, std::int64_t);
+
+  Kind kind_;
+  std::vector<std::int64_t> rows_;
+};
+
+inline const Split Split::balanced{Split::Kind::balanced};
+inline const Split Split::torch_chunk{Split::Kind::torch_chunk};
+
+/// The rows of each replica; 0 for one that does not run, and fewer entries than replicas where the last ones
+/// get none. Where a chunk would have fewer than `min_rows` rows, fewer replicas share the batch. A batch
+/// without rows goes to replica 0 alone. Throws `Error` where the rows of `Split::sizes` do not fit.
+std::vector<std::int64_t> chunk_sizes(std::int64_t rows, int replicas, const Split& split = Split::balanced,
+                                      std::int64_t min_rows = 1);
+
+}  // namespace miniparallel

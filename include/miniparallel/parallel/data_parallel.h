@@ -1,0 +1,255 @@
+#pragma once
+
+#include <miniparallel/model.h>
+#include <miniparallel/parallel/apply.h>
+#include <miniparallel/parallel/gather.h>
+#include <miniparallel/parallel/nested_tensors.h>
+#include <miniparallel/parallel/options.h>
+#include <miniparallel/parallel/replicate.h>
+#include <miniparallel/parallel/replicated.h>
+#include <miniparallel/parallel/scatter.h>
+
+#include <concepts>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace miniparallel {
+
+/// What the last forward of a DataParallel did.
+struct DataParallelCounters {
+  std::int64_t bytes_refreshed = 0;  ///< copied to bring the replicas up to date
+  std::int64_t replicas_used = 0;
+};
+
+namespace parallel {
+
+/// The replica's device for each of `replicas` (0: as many as devices), placed in equal runs on the devices of
+/// the list. Throws `Error` for options that make no sense.
+std::vector<Device> place_replicas(const DataParallelOptions& options);
+
+template <class T>
+struct ArgumentOf {
+  using type = T;
+};
+template <class T>
+struct ArgumentOf<Replicated<T>> {
+  using type = T;
+};
+/// What a replica gets for an argument: its rows, or the whole of what was wrapped by `replicated`.
+template <class T>
+using Argument = typename ArgumentOf<std::remove_cvref_t<T>>::type;
+
+template <class T>
+inline constexpr bool is_replicated = false;
+template <class T>
+inline constexpr bool is_replicated<Replicated<T>> = true;
+
+}  // namespace parallel
+
+/// A model whose batches are divided along a dimension among replicas, each on a GPU, that run at the same time.
+/// Outputs are gathered on one device; a loss of theirs has the gradients that it has on one device, summed in
+/// the parameters of the model, the master, which an optimizer steps as usual.
+///
+///   DataParallel model{Net{}, {.devices = {0, 1}}};
+///   optim::Adam optimizer(model.parameters());
+///   Tensor loss = cross_entropy(model(images), labels.to(model.device()));
+///
+/// The wrapper holds a copy of the struct, which shares its tensors. Replicas are made once; a forward copies
+/// to them what has been written since the last. Neither copyable nor movable; one forward runs at a time.
+template <class Model>
+class DataParallel {
+ public:
+  explicit DataParallel(Model model, const DataParallelOptions& options = {})
+      : options_(options),
+        placement_(parallel::place_replicas(options)),
+        output_device_(options.output_device.value_or(placement_[0])),
+        model_(std::move(model)),
+        replicas_(model_, placement_) {}
+  DataParallel(const DataParallel&) = delete;
+  DataParallel& operator=(const DataParallel&) = delete;
+
+  /// Divides the tensors among the arguments - also those in containers and plain structs - by rows, runs the
+  /// replicas that get some and gathers what they return. Arguments that are no tensors go to every replica.
+  /// With one replica the model is called directly. Throws `Error` where tensors disagree in their rows.
+  template <class... Arguments>
+  auto operator()(Arguments&&... arguments) {
+    using Result = ResultOf<Arguments...>;
+    const std::scoped_lock lock(mutex_);
+    if (placement_.size() == 1) return to_output(call_directly(std::forward<Arguments>(arguments)...));
+    std::vector<Result> results = run(std::forward<Arguments>(arguments)...);
+    return gather(std::move(results));
+  }
+
+  /// The same without gathering: what each replica that ran returned, on its device.
+  template <class... Arguments>
+  auto shards(Arguments&&... arguments) {
+    const std::scoped_lock lock(mutex_);
+    if (placement_.size() > 1) return run(std::forward<Arguments>(arguments)...);
+    std::vector<ResultOf<Arguments...>> results;
+    results.push_back(call_directly(std::forward<Arguments>(arguments)...));
+    return results;
+  }
+
+  Model& model() { return model_; }
+  const Model& model() const { return model_; }
+  Model* operator->() { return &model_; }
+  const Model* operator->() const { return &model_; }
+
+  /// Where outputs arrive and targets belong.
+  Device device() const { return output_device_; }
+  /// The device of each replica.
+  const std::vector<Device>& devices() const { return placement_; }
+  const DataParallelCounters& counters() const { return counters_; }
+
+  // --- as the functions on models do
+  std::vector<Tensor> parameters() const { return miniparallel::parameters(model_); }
+  NamedTensors named_parameters() const { return miniparallel::named_parameters(model_); }
+  NamedTensors named_buffers() const { return miniparallel::named_buffers(model_); }
+  StateDict state_dict() const { return miniparallel::state_dict(model_); }
+  LoadReport load_state_dict(const StateDict& state, const LoadOptions& options = {}) {
+    return miniparallel::load_state_dict(model_, state, options);
+  }
+  void train(bool on = true) { miniparallel::train(model_, on); }
+  void eval() { miniparallel::eval(model_); }
+  void zero_grad() { miniparallel::zero_grad(model_); }
+  DataParallel& to(DType dtype) {
+    miniparallel::to(model_, dtype);
+    return *this;
+  }
+
+ private:
+  template <class... Arguments>
+  using ResultOf = std::invoke_result_t<Model&, parallel::Argument<Arguments>...>;
+
+  template <class Argument>
+  static auto whole(Argument&& argument, Device device) {
+    parallel::Argument<Argument> value = [&]() -> decltype(auto) {
+      if constexpr (parallel::is_replicated<std::remove_cvref_t<Argument>>)
+        return (argument.value);
+      else
+        return (argument);
+    }();
+    parallel::detail::each_tensor(value, [device](Tensor& tensor, const std::string&) {
+      if (tensor.defined()) tensor = tensor.to(device);
+    });
+    return value;
+  }
+
+  template <class... Arguments>
+  auto call_directly(Arguments&&... arguments) {
+    counters_ = {.replicas_used = 1};
+    return model_(whole(std::forward<Arguments>(arguments), placement_[0])...);
+  }
+
+  template <class Result>
+  Result to_output(Result result) {
+    parallel::detail::each_tensor(result, [this](Tensor& tensor, const std::string&) {
+      if (tensor.defined()) tensor = tensor.to(output_device_);
+    });
+    return result;
+  }
+
+  /// The argument as each replica gets it, its rows still where they are.
+  template <class Argument>
+  auto divide(Argument&& argument, const parallel::Division& division) const {
+    using Part = parallel::Argument<Argument>;
+    std::vector<Part> parts;
+    const std::size_t count = division.replicas.size();
+    for (std::size_t i = 0; i < count; ++i) {
+      if constexpr (parallel::is_replicated<std::remove_cvref_t<Argument>>)
+        parts.push_back(reflect::copy(argument.value));
+      else
+        parts.push_back(reflect::copy(argument));
+    }
+    if constexpr (!parallel::is_replicated<std::remove_cvref_t<Argument>>) {
+      std::vector<std::vector<Tensor>> chunks;
+      parallel::detail::each_tensor(parts[0], [&](const Tensor& tensor, const std::string&) {
+        chunks.push_back(parallel::split_rows(tensor, division, options_.dim));
+      });
+      for (std::size_t i = 0; i < count; ++i)
+        parallel::detail::each_tensor(parts[i],
+                                      [&, next = std::size_t{0}](Tensor& tensor, const std::string&) mutable {
+                                        tensor = chunks[next++][i];
+                                      });
+    }
+    return parts;
+  }
+
+  template <class... Arguments>
+  auto run(Arguments&&... arguments) {
+    using Result = ResultOf<Arguments...>;
+    parallel::RowCount count("DataParallel", options_.dim);
+    int number = 0;
+    const auto see = [&](auto& argument) {
+      const std::string name = "argument " + std::to_string(number++);
+      if constexpr (!parallel::is_replicated<std::remove_cvref_t<decltype(argument)>>)
+        parallel::detail::each_tensor(
+            const_cast<std::remove_cvref_t<decltype(argument)>&>(argument),
+            [&](Tensor& tensor, const std::string& path) { count.see(tensor, name + path); });
+    };
+    (see(arguments), ...);
+    const parallel::Division division = parallel::divide(count.rows(), static_cast<int>(placement_.size()),
+                                                         options_.split, options_.min_rows);
+    auto parts = std::tuple(divide(std::forward<Arguments>(arguments), division)...);
+    const auto move_part = [&](std::size_t i, bool from_host) {
+      const Device device = placement_[division.replicas[i]];
+      std::apply(
+          [&](auto&... part) {
+            (parallel::detail::each_tensor(part[i],
+                                           [&](Tensor& tensor, const std::string&) {
+                                             if (tensor.defined() && tensor.device().is_cpu() == from_host)
+                                               tensor = tensor.to(device);
+                                           }),
+             ...);
+          },
+          parts);
+    };
+    counters_ = {.bytes_refreshed = replicas_.tensors().refresh(division.replicas.back() + 1),
+                 .replicas_used = static_cast<std::int64_t>(division.replicas.size())};
+    std::vector<std::optional<Result>> results(division.replicas.size());
+    parallel::run_replicas(
+        replicas_.tensors(), division, options_.batch_norm, [&](std::size_t i) { move_part(i, false); },
+        [&](std::size_t i) {
+          move_part(i, true);
+          Model& model = replicas_[division.replicas[i]];
+          std::apply([&](auto&... part) { results[i].emplace(model(std::move(part[i])...)); }, parts);
+        });
+    std::vector<Result> all;
+    for (std::optional<Result>& result : results) all.push_back(std::move(*result));
+    return all;
+  }
+
+  template <class Result>
+  Result gather(std::vector<Result> results) const {
+    Result gathered = reflect::copy(results[0]);
+    std::vector<std::vector<Tensor>> parts;
+    for (Result& result : results) {
+      std::size_t next = 0;
+      parallel::detail::each_tensor(result, [&](const Tensor& tensor, const std::string&) {
+        if (next == parts.size()) parts.emplace_back();
+        parts[next++].push_back(tensor);
+      });
+    }
+    parallel::detail::each_tensor(
+        gathered, [&, next = std::size_t{0}](Tensor& tensor, const std::string& path) mutable {
+          tensor = parallel::gather(parts[next++], output_device_, options_.dim, path);
+        });
+    return gathered;
+  }
+
+  DataParallelOptions options_;
+  std::vector<Device> placement_;
+  Device output_device_;
+  Model model_;
+  parallel::Replicas<Model> replicas_;
+  DataParallelCounters counters_;
+  std::mutex mutex_;
+};
+
+}  // namespace miniparallel

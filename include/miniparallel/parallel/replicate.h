@@ -1,0 +1,65 @@
+#pragma once
+
+#include <miniparallel/model.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace miniparallel::parallel {
+
+/// The tensors of a model on several devices: what Replicas does without knowing the model's type. Replica 0
+/// is the model itself, the master. A replica's parameters show the master's values of the last refresh,
+/// count the same writes, and send their gradients to it; buffers and plain tensors are copies.
+class ReplicaTensors {
+ public:
+  /// Moves the master to devices[0], in place, its parameters and its buffers into one block of memory per
+  /// dtype each. `master` must stay valid. Throws `Error` for a plain tensor that requires grad.
+  ReplicaTensors(reflect::Inventory master, std::vector<Device> devices);
+  ~ReplicaTensors();
+  ReplicaTensors(const ReplicaTensors&) = delete;
+  ReplicaTensors& operator=(const ReplicaTensors&) = delete;
+
+  /// Gives the members of replica `replica`, a copy of the master, tensors of its own.
+  void bind(std::size_t replica, reflect::Inventory copy);
+  /// Brings replicas 1 to `replicas` - 1 up to date: copies what has been written since, whole runs of the
+  /// block at a time, and returns the number of bytes copied. Throws `Error`, naming the member, where a
+  /// tensor of the master is on another device or has changed its shape.
+  std::int64_t refresh(std::size_t replicas);
+  /// Throws `Error`, naming it, if a forward has written a parameter since the last refresh.
+  void check_parameters_unwritten() const;
+
+  /// The master's buffer of which `buffer` is the copy that a replica holds; undefined for another tensor.
+  Tensor master_buffer(std::size_t replica, const Tensor& buffer) const;
+  const std::vector<Device>& devices() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Permanent replicas of a model, one for each of `devices`, of which several may be one device. Replica 0 is
+/// `master` itself, which must outlive them and keep its layers.
+template <class Model>
+class Replicas {
+ public:
+  Replicas(Model& master, std::vector<Device> devices)
+      : master_(master), tensors_(reflect::inventory(master), std::move(devices)) {
+    for (std::size_t i = 1; i < size(); ++i) {
+      copies_.push_back(std::make_unique<Model>(reflect::copy(master)));
+      tensors_.bind(i, reflect::inventory(*copies_.back()));
+    }
+  }
+
+  std::size_t size() const { return tensors_.devices().size(); }
+  Model& operator[](std::size_t i) { return i == 0 ? master_ : *copies_[i - 1]; }
+  ReplicaTensors& tensors() { return tensors_; }
+
+ private:
+  Model& master_;
+  std::vector<std::unique_ptr<Model>> copies_;
+  ReplicaTensors tensors_;
+};
+
+}  // namespace miniparallel::parallel

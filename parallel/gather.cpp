@@ -1,0 +1,65 @@
+#include <miniparallel/parallel/gather.h>
+
+#include <miniparallel/autograd.h>
+
+#include "engine/ops/common.h"
+
+namespace miniparallel::parallel {
+namespace {
+
+void check_parts(const std::vector<Tensor>& parts, int axis, const std::string& path) {
+  const std::string op = "gather" + (path.empty() ? "" : " of " + path);
+  for (std::size_t i = 1; i < parts.size(); ++i) {
+    const Tensor &first = parts[0], &part = parts[i];
+    check(part.dtype() == first.dtype(), op, ": replica 0 returned ", first.dtype(), ", replica ", i, " ",
+          part.dtype(), "; the results of all replicas must have one dtype");
+    Shape others = part.shape();
+    if (others.rank() == first.dim()) others[axis] = first.shape()[axis];
+    check(others == first.shape(), op, ": replica 0 returned shape ", first.shape(), ", replica ", i, " ",
+          part.shape(), "; only the size of dim ", axis,
+          " may differ. Does the model squeeze away a batch of one? Name the dimension, squeeze(dim)");
+  }
+}
+
+}  // namespace
+
+Tensor gather(const std::vector<Tensor>& tensors, Device device, int dim, const std::string& path) {
+  check(!tensors.empty(), "gather: no tensors were given; pass the result of each replica");
+  for (const Tensor& tensor : tensors) check_defined("gather", tensor);
+  std::vector<Tensor> parts = tensors;
+  for (Tensor& part : parts)
+    if (part.dim() == 0) part = part.view({1});  // one entry per replica
+  const int axis = tensors[0].dim() == 0 ? 0 : normalize_dim("gather", dim, tensors[0].dim());
+  check_parts(parts, axis, path);
+  if (parts.size() == 1) return parts[0].to(device);
+
+  Shape shape = parts[0].shape(), sizes;
+  shape[axis] = 0;
+  for (const Tensor& part : parts) {
+    sizes.push_back(part.size(axis));
+    shape[axis] += sizes.back();
+  }
+  Tensor y = make_tensor(shape, parts[0].dtype(), device);
+  {
+    const NoGradGuard no_grad;
+    std::int64_t start = 0;
+    for (const Tensor& part : parts) {
+      const std::int64_t size = part.size(axis);
+      if (part.numel() > 0) y.narrow(axis, start, size).copy_(part);
+      start += size;
+    }
+  }
+  if (recording(parts)) {
+    std::vector<Device> devices;
+    for (const Tensor& part : parts) devices.push_back(part.device());
+    record("gather", y, parts, [sizes, devices, axis](Backward& b) {
+      std::int64_t start = 0;
+      for (int i = 0; i < sizes.rank(); start += sizes[i++])
+        if (b.needs(i))
+          b.set(i, b.grad().narrow(axis, start, sizes[i]).to(devices[static_cast<std::size_t>(i)]));
+    });
+  }
+  return y;
+}
+
+}  // namespace miniparallel::parallel

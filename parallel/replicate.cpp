@@ -1,0 +1,277 @@
+#include <miniparallel/parallel/replicate.h>
+
+#include <miniparallel/autograd.h>
+
+#include "engine/error.h"
+#include "engine/tensor/arena.h"
+#include "engine/tensor/tensor_impl.h"
+#include "parallel/replica_edge.h"
+
+#include <algorithm>
+#include <map>
+#include <unordered_map>
+#include <utility>
+
+namespace miniparallel::parallel {
+
+using reflect::Inventory;
+using Kind = Inventory::Kind;
+
+namespace {
+
+/// The members of one kind that hold a tensor, those that share one counted once.
+class Members {
+ public:
+  Members(const Inventory& inventory, Kind kind) {
+    std::unordered_map<const TensorImpl*, std::size_t> seen;
+    for (std::size_t i = 0; i < inventory.items.size(); ++i) {
+      const Inventory::Item& item = inventory.items[i];
+      if (item.kind != kind || !item.handle->defined()) continue;
+      const auto [entry, fresh] = seen.try_emplace(item.handle->impl().get(), tensors.size());
+      if (fresh) {
+        tensors.push_back(*item.handle);
+        names.push_back(item.name);
+      }
+      items.emplace_back(i, entry->second);
+    }
+  }
+
+  /// Assigns `made` to the same members of another model of the type.
+  void assign(const Inventory& other, const std::vector<Tensor>& made) const {
+    for (const auto& [item, tensor] : items) *other.items[item].handle = made[tensor];
+  }
+
+  std::vector<Tensor> tensors;
+  std::vector<std::string> names;
+  std::vector<std::pair<std::size_t, std::size_t>> items;  ///< (item of the inventory, index of the tensor)
+};
+
+/// Numbers of writes that a copy has seen.
+using Versions = std::vector<std::int64_t>;
+constexpr std::int64_t kNever = -1;
+
+/// Copies the tensors that `is_stale` names from arena to arena, neighbours together. Returns the bytes.
+template <class IsStale>
+std::int64_t copy_stale(const Arena& from, const Arena& to, IsStale&& is_stale) {
+  std::int64_t bytes = 0;
+  for (std::size_t first = 0; first < from.size(); ++first) {
+    if (!is_stale(first)) continue;
+    std::size_t last = first;
+    while (from.is_followed(last) && is_stale(last + 1)) ++last;
+    const Tensor source = from.run(first, last);
+    to.run(first, last).copy_(source);
+    bytes += source.numel() * static_cast<std::int64_t>(size_of(source.dtype()));
+    first = last;
+  }
+  return bytes;
+}
+
+/// The parameters' values on a device that is not the master's; its replicas share them.
+struct Values {
+  Arena arena;
+  Versions seen;
+};
+
+/// A plain tensor of the master's and its copy, as they were when it was sent.
+struct Sent {
+  Tensor master, copy;
+  std::int64_t master_version = kNever, copy_version = kNever;
+};
+
+struct Copy {
+  Inventory inventory;
+  std::vector<Tensor> parameters, buffers;
+  std::vector<std::shared_ptr<autograd::Node>> edges;  // null where the master is frozen
+  Arena buffer_arena;
+  Versions seen_buffers, own_buffers;
+  std::unordered_map<const TensorImpl*, std::size_t> buffer_index;
+  std::map<std::size_t, Sent> sent;  // plain tensors, by item
+};
+
+}  // namespace
+
+struct ReplicaTensors::Impl {
+  std::vector<Device> devices;
+  Inventory master;
+  Members parameters, buffers;
+  Arena parameter_arena, buffer_arena;
+  std::map<Device, Values> values;
+  std::vector<Copy> copies;  // of replica i: i - 1
+  Versions written;          // versions of the parameters at the last refresh
+
+  Impl(Inventory inventory, std::vector<Device> on)
+      : devices(std::move(on)),
+        master(std::move(inventory)),
+        parameters(master, Kind::parameter),
+        buffers(master, Kind::buffer),
+        copies(devices.size() - 1) {
+    pack_master();
+  }
+
+  void pack_master() {
+    for (const Inventory::Item& item : master.items)
+      check(item.kind != Kind::tensor || !item.handle->defined() || !item.handle->requires_grad(),
+            "DataParallel: ", item.name,
+            " is a Tensor that requires grad; make it an nn::Parameter, so that it is trained and saved");
+    parameter_arena = pack(parameters.tensors);
+    buffer_arena = pack(buffers.tensors);
+    values.clear();
+    for (const Device device : devices)
+      if (device != devices[0])
+        values.try_emplace(
+            device, Values{Arena(parameters.tensors, device), Versions(parameters.tensors.size(), kNever)});
+  }
+
+  void bind(std::size_t replica) {
+    Copy& copy = copies[replica - 1];
+    const Device device = devices[replica];
+    copy.parameters.clear();
+    for (std::size_t i = 0; i < parameters.tensors.size(); ++i) {
+      Tensor shown = (device == devices[0] ? parameter_arena : values.at(device).arena).tensor(i);
+      shown.impl()->version = parameters.tensors[i].impl()->version;
+      copy.parameters.push_back(std::move(shown));
+    }
+    parameters.assign(copy.inventory, copy.parameters);
+    copy.edges.assign(parameters.tensors.size(), nullptr);
+
+    copy.buffer_arena = Arena(buffers.tensors, device);
+    copy.buffers.clear();
+    copy.buffer_index.clear();
+    for (std::size_t i = 0; i < buffers.tensors.size(); ++i) {
+      copy.buffers.push_back(copy.buffer_arena.tensor(i));
+      copy.buffer_index.emplace(copy.buffers[i].impl().get(), i);
+    }
+    buffers.assign(copy.inventory, copy.buffers);
+    copy.seen_buffers.assign(buffers.tensors.size(), kNever);
+    copy.own_buffers.assign(buffers.tensors.size(), kNever);
+
+    copy.sent.clear();
+  }
+
+  /// Takes over what has happened to the master's tensors since: other handles, storage or dtypes.
+  void follow_master() {
+    const auto changed = [](const Members& members, const Arena& arena, Device device) {
+      bool moved = false;
+      for (std::size_t i = 0; i < members.tensors.size(); ++i) {
+        const Tensor& tensor = members.tensors[i];
+        check(tensor.device() == device, "DataParallel: ", members.names[i], " is on ", tensor.device(),
+              "; the master's tensors must stay on ", device,
+              ", bring it back with to(model.model(), Device)");
+        moved |= !arena.holds(i, tensor);
+      }
+      return moved;
+    };
+    if (!changed(parameters, parameter_arena, devices[0]) && !changed(buffers, buffer_arena, devices[0]))
+      return;
+    pack_master();
+    for (std::size_t i = 1; i < devices.size(); ++i) bind(i);
+  }
+
+  void link(Copy& copy, Device device) const {
+    for (std::size_t i = 0; i < parameters.tensors.size(); ++i) {
+      const bool trained = parameters.tensors[i].requires_grad();
+      if (trained == (copy.edges[i] != nullptr)) continue;
+      autograd::Meta& meta = autograd::meta_of(copy.parameters[i]);
+      if (trained)
+        copy.edges[i] = autograd::make_shared_node(new ReplicaEdge(parameters.tensors[i], device));
+      else
+        copy.edges[i] = nullptr;
+      meta.grad_fn = copy.edges[i];
+    }
+  }
+
+  std::int64_t refresh_values(Values& on) {
+    const std::int64_t bytes = copy_stale(parameter_arena, on.arena, [&](std::size_t i) {
+      return on.seen[i] != parameters.tensors[i].version();
+    });
+    for (std::size_t i = 0; i < on.seen.size(); ++i) on.seen[i] = parameters.tensors[i].version();
+    return bytes;
+  }
+
+  std::int64_t refresh_buffers(Copy& copy) {
+    const std::int64_t bytes = copy_stale(buffer_arena, copy.buffer_arena, [&](std::size_t i) {
+      return copy.seen_buffers[i] != buffers.tensors[i].version() ||
+             copy.own_buffers[i] != copy.buffers[i].version();
+    });
+    for (std::size_t i = 0; i < copy.buffers.size(); ++i) {
+      copy.seen_buffers[i] = buffers.tensors[i].version();
+      copy.own_buffers[i] = copy.buffers[i].version();
+    }
+    return bytes;
+  }
+
+  std::int64_t refresh_tensors(Copy& copy, Device device) const {
+    std::int64_t bytes = 0;
+    for (std::size_t i = 0; i < master.items.size(); ++i) {
+      if (master.items[i].kind != Kind::tensor) continue;
+      const Tensor& tensor = *master.items[i].handle;
+      Tensor& shown = *copy.inventory.items[i].handle;
+      Sent& sent = copy.sent[i];
+      if (!tensor.defined()) {
+        shown = tensor;
+        continue;
+      }
+      if (sent.master.is_same(tensor) && sent.master_version == tensor.version() &&
+          sent.copy.is_same(shown) && sent.copy_version == shown.version())
+        continue;
+      shown = tensor.device() == device ? tensor.clone() : tensor.to(device);
+      sent = {tensor, shown, tensor.version(), shown.version()};
+      bytes += shown.numel() * static_cast<std::int64_t>(size_of(shown.dtype()));
+    }
+    return bytes;
+  }
+};
+
+ReplicaTensors::ReplicaTensors(Inventory master, std::vector<Device> devices) {
+  reflect::move(master, devices[0], {});
+  impl_ = std::make_unique<Impl>(std::move(master), std::move(devices));
+}
+ReplicaTensors::~ReplicaTensors() = default;
+
+void ReplicaTensors::bind(std::size_t replica, Inventory copy) {
+  impl_->copies[replica - 1].inventory = std::move(copy);
+  impl_->bind(replica);
+}
+
+std::int64_t ReplicaTensors::refresh(std::size_t replicas) {
+  const NoGradGuard no_grad;
+  Impl& all = *impl_;
+  all.follow_master();
+  std::int64_t bytes = 0;
+  for (std::size_t i = replicas; i-- > 1;) {  // the last replica's edges first
+    Copy& copy = all.copies[i - 1];
+    const Device device = all.devices[i];
+    const autograd::RecorderScope scope(
+        std::make_shared<const autograd::Recorder>(autograd::Recorder{static_cast<int>(i), ""}));
+    all.link(copy, device);
+  }
+  for (std::size_t i = 1; i < replicas; ++i) {
+    const Device device = all.devices[i];
+    if (device != all.devices[0]) bytes += all.refresh_values(all.values.at(device));
+    bytes += all.refresh_buffers(all.copies[i - 1]);
+    bytes += all.refresh_tensors(all.copies[i - 1], device);
+    for (std::size_t j = 0; j < all.master.training.size(); ++j)
+      *all.copies[i - 1].inventory.training[j] = *all.master.training[j];
+  }
+  all.written.clear();
+  for (const Tensor& parameter : all.parameters.tensors) all.written.push_back(parameter.version());
+  return bytes;
+}
+
+void ReplicaTensors::check_parameters_unwritten() const {
+  for (std::size_t i = 0; i < impl_->written.size(); ++i)
+    check(impl_->parameters.tensors[i].version() == impl_->written[i], "DataParallel: the forward wrote ",
+          impl_->parameters.names[i],
+          " in place; a parameter may change between forwards only, keep such state in an nn::Buffer");
+}
+
+Tensor ReplicaTensors::master_buffer(std::size_t replica, const Tensor& buffer) const {
+  if (replica == 0) return buffer;
+  const auto& index = impl_->copies[replica - 1].buffer_index;
+  const auto found = index.find(buffer.impl().get());
+  return found == index.end() ? Tensor() : impl_->buffers.tensors[found->second];
+}
+
+const std::vector<Device>& ReplicaTensors::devices() const { return impl_->devices; }
+
+}  // namespace miniparallel::parallel

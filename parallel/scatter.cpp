@@ -1,0 +1,47 @@
+#include <miniparallel/parallel/scatter.h>
+
+#include "engine/error.h"
+#include "engine/ops/common.h"
+
+namespace miniparallel::parallel {
+
+void RowCount::see(const Tensor& tensor, const std::string& name) {
+  if (!tensor.defined()) return;
+  const int rank = tensor.dim(), axis = dim_ < 0 ? dim_ + rank : dim_;
+  check(rank > 0, op_, ": ", name,
+        " is a tensor without dimensions, which has no rows; wrap it in replicated(t) to send it whole");
+  check(axis >= 0 && axis < rank, op_, ": ", name, " has shape ", tensor.shape(), ", without the dimension ",
+        dim_, " along which batches are divided; wrap it in replicated(t) to send it whole");
+  const std::int64_t rows = tensor.shape()[axis];
+  if (!rows_) {
+    rows_ = rows;
+    first_ = name;
+  }
+  check(rows == *rows_, op_, ": ", name, " has ", rows, " rows in dim ", dim_, ", ", first_, " has ", *rows_,
+        "; give all the same number, or wrap it in replicated(t) to send it whole");
+}
+
+Division divide(std::optional<std::int64_t> rows, int replicas, const Split& split, std::int64_t min_rows) {
+  Division made;
+  if (!rows) {  // nothing to divide
+    for (int i = 0; i < replicas; ++i) made.replicas.push_back(static_cast<std::size_t>(i));
+    return made;
+  }
+  const std::vector<std::int64_t> sizes = chunk_sizes(*rows, replicas, split, min_rows);
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    if (sizes[i] == 0 && *rows > 0) continue;
+    made.replicas.push_back(i);
+    made.rows.push_back(sizes[i]);
+  }
+  return made;
+}
+
+std::vector<Tensor> split_rows(const Tensor& tensor, const Division& division, int dim) {
+  const std::size_t parts = division.replicas.size();
+  if (!tensor.defined() || parts == 1) return std::vector<Tensor>(parts, tensor);
+  Shape sizes;
+  for (const std::int64_t rows : division.rows) sizes.push_back(rows);
+  return tensor.split(sizes, dim);
+}
+
+}  // namespace miniparallel::parallel
