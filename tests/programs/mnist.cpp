@@ -15,6 +15,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 
 namespace miniparallel {
 namespace {
@@ -47,6 +48,23 @@ TEST_CASE("mnist: --help teaches every option") {
         "--save", "--load", "--resume", "--plot", "--log-dir", "--device", "--json", "Examples:"}) {
     CHECK_MESSAGE(help.output.find(option) != std::string::npos, option);
   }
+}
+
+TEST_CASE("mnist: .ci/mnist answers --help and a misspelt option before it installs or builds") {
+  const testing::TemporaryFolder tree;  // where it could do neither
+  const std::filesystem::path source = MINIPARALLEL_SOURCE;
+  for (const char* file : {".ci/mnist", ".ci/step", "examples/mnist/help.txt"}) {
+    create_directories((tree.path() / file).parent_path());
+    copy_file(source / file, tree.path() / file);
+  }
+  const std::string script = tree / ".ci/mnist";
+  const ChildResult help = run_child({script, "--epochs", "1", "--help"});
+  CHECK(help.status == 0);
+  CHECK(help.output == mnist({"--help"}).output);
+
+  const ChildResult misspelt = testing::run_mnist(script.c_str(), {"--epochs=1", "--modle", "mlp"}, true);
+  CHECK(misspelt.status == 2);
+  CHECK(misspelt.output == "mnist: there is no option --modle; .ci/mnist --help lists them\n");
 }
 
 TEST_CASE("mnist: trains, reports JSON, and one seed gives one result") {
