@@ -132,7 +132,7 @@ TEST_CASE("ops: values and gradients agree with PyTorch in float64") {
       REQUIRE(identical(arguments[i], golden(kGoldens, argument_key(row, i))));
     }
     const Outcome got = run(row, arguments);
-    const Tensor& expected = golden(kGoldens, row.name + "|out");
+    const Tensor expected = golden(kGoldens, row.name + "|out");
     CHECK(got.value.dtype() == expected.dtype());
     check_close(got.value, expected, 1e-11);
     if (!is_differentiable(row)) return;

@@ -76,7 +76,7 @@ class Walk {
     const bool direct_output = stride_[0] == 1 && !args_.accumulate;
     for (std::int64_t done = 0; done < n; done += kBlock) {
       const std::int64_t length = std::min(kBlock, n - done);
-      std::byte* operands[kMaxOperands];
+      std::byte* operands[kMaxOperands] = {};
       for (int k = 0; k < count_; ++k) {
         operands[k] = pointers[k] + done * stride_[k] * bytes_[k];
         if (k == 0 || stride_[k] == 1) continue;

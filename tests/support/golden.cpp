@@ -16,7 +16,7 @@ const StateDict& goldens(const std::string& file) {
   return found->second;
 }
 
-const Tensor& golden(const std::string& file, const std::string& name) {
+Tensor golden(const std::string& file, const std::string& name) {
   const auto& tensors = goldens(file);
   const auto found = tensors.find(name);
   if (found == tensors.end())

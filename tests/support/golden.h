@@ -10,7 +10,7 @@ namespace miniparallel::testing {
 const StateDict& goldens(const std::string& file);
 
 /// One of them; throws, naming file and tensor, when there is none.
-const Tensor& golden(const std::string& file, const std::string& name);
+Tensor golden(const std::string& file, const std::string& name);
 
 /// The largest |a - b| over all elements, in float64; infinity where shapes differ or only one is NaN.
 double largest_difference(const Tensor& a, const Tensor& b);

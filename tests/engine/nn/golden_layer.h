@@ -13,7 +13,7 @@ class Golden {
  public:
   explicit Golden(std::string name) : name_(std::move(name)) {}
 
-  const Tensor& operator[](const std::string& part) const {
+  Tensor operator[](const std::string& part) const {
     return golden("layers.safetensors", name_ + "." + part);
   }
   /// All that starts with "{part}.", by the rest of its name.

@@ -18,9 +18,7 @@ using testing::largest_difference;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-const Tensor& reference(const std::string& name) {
-  return testing::golden("optim_goldens.safetensors", name);
-}
+Tensor reference(const std::string& name) { return testing::golden("optim_goldens.safetensors", name); }
 
 std::vector<Tensor> with_gradients(DType dtype) {
   std::vector<Tensor> parameters;

@@ -20,9 +20,7 @@ using optim::SGD;
 using testing::identical;
 using testing::largest_difference;
 
-const Tensor& reference(const std::string& name) {
-  return testing::golden("optim_goldens.safetensors", name);
-}
+Tensor reference(const std::string& name) { return testing::golden("optim_goldens.safetensors", name); }
 
 constexpr int kParameters = 4, kSteps = 20;
 
@@ -112,8 +110,7 @@ TEST_CASE("optim: 20 steps of every variant agree with PyTorch, parameters and s
         for (int i = 0; i < kParameters && (step <= 2 || step == kSteps); ++i) {
           CAPTURE(step);
           CAPTURE(i);
-          const Tensor& expected =
-              reference(label + ".step" + std::to_string(step) + "." + std::to_string(i));
+          const Tensor expected = reference(label + ".step" + std::to_string(step) + "." + std::to_string(i));
           CHECK(largest_difference(parameters[i].detach(), expected) < tolerance);
         }
       });
