@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <locale>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -23,6 +24,7 @@ namespace {
 /// The first numbers in a file; fewer where it ends or holds no number, such as "max".
 std::vector<double> read_numbers(const std::filesystem::path& file) {
   std::ifstream stream(file);
+  stream.imbue(std::locale::classic());
   return {std::istream_iterator<double>(stream), {}};
 }
 

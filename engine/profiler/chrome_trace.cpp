@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <limits>
+#include <locale>
 #include <sstream>
 
 namespace miniparallel::profiler {
@@ -47,6 +48,7 @@ Json arguments(const Event& event) {
   const std::span sizes(event.sizes, event.size_count);
   if (event.labels != nullptr) {
     std::istringstream labels(event.labels);
+    labels.imbue(std::locale::classic());
     std::string label;
     for (const std::int64_t size : sizes)
       if (labels >> label) args[label] = size;

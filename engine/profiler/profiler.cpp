@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <iomanip>
+#include <locale>
 #include <map>
 #include <sstream>
 #include <string_view>
@@ -95,6 +96,7 @@ std::string Profiler::table(int rows) const {
   double all = 0;
   for (const OpStats& row : recording_->rows) all += row.self;
   std::ostringstream text;
+  text.imbue(std::locale::classic());
   text << std::fixed << std::setprecision(3) << std::left << std::setw(kWidth) << "name" << std::right
        << std::setw(9) << "calls" << std::setw(13) << "total ms" << std::setw(13) << "self ms" << std::setw(9)
        << "self %" << std::setw(14) << "average us" << '\n';

@@ -1,8 +1,8 @@
 #include "engine/ops/common.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
-#include <cstdio>
 #include <ostream>
 
 // NumPy's layout: columns aligned, nested brackets, the middle of long tensors left out.
@@ -12,6 +12,13 @@ namespace {
 
 constexpr std::int64_t kSummarizeAbove = 1000;  // elements
 constexpr std::int64_t kEdge = 3;               // shown at each end of a summarised dimension
+
+/// As printf's %.*f or %.*e would write it in the C locale; printf itself follows the locale.
+std::string written(double value, bool scientific, int decimals) {
+  char buffer[32];  // without an exponent only numbers below 1e8 are written
+  const auto format = scientific ? std::chars_format::scientific : std::chars_format::fixed;
+  return {buffer, std::to_chars(buffer, std::end(buffer), value, format, decimals).ptr};
+}
 
 /// How every element of one floating tensor is written.
 class Format {
@@ -31,9 +38,7 @@ class Format {
   std::string operator()(double value) const {
     if (std::isnan(value)) return "nan";
     if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
-    char buffer[64];
-    std::snprintf(buffer, sizeof buffer, scientific_ ? "%.*e" : "%.*f", digits_, value);
-    std::string text = buffer;
+    std::string text = written(value, scientific_, digits_);
     if (!scientific_ && digits_ == 0) text += '.';
     return text;
   }
@@ -41,9 +46,7 @@ class Format {
  private:
   /// Decimals that the value needs, at most 4.
   int decimals(double value) const {
-    char buffer[64];
-    std::snprintf(buffer, sizeof buffer, scientific_ ? "%.4e" : "%.4f", value);
-    std::string text = buffer;
+    std::string text = written(value, scientific_, 4);
     text = text.substr(0, text.find('e'));
     while (text.back() == '0') text.pop_back();
     return static_cast<int>(text.size() - text.find('.') - 1);

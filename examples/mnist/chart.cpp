@@ -2,17 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iomanip>
-#include <sstream>
 
 namespace {
 
 /// The number with as many decimals as ticks so far apart need.
 std::string tick_text(double value, double distance) {
   const int decimals = std::max(0, static_cast<int>(std::ceil(-std::log10(distance) - 1e-9)));
-  std::ostringstream text;
-  text << std::fixed << std::setprecision(decimals) << (std::abs(value) < distance / 2 ? 0 : value);
-  return text.str();
+  return decimal(std::abs(value) < distance / 2 ? 0 : value, decimals);
 }
 
 /// The area of the curves within the box of a chart, and where its numbers lie there.

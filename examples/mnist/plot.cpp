@@ -8,7 +8,6 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-#include <iomanip>
 #include <sstream>
 #include <stdexcept>
 
@@ -18,11 +17,7 @@ constexpr int kPerRow = 8, kRows = 3;         // of mistakes
 constexpr std::size_t kPointsPerEpoch = 100;  // of the curve of the batches
 constexpr double kWidth = 1040, kMargin = 24, kChartTop = 76, kChartHeight = 320, kCellHeight = 146;
 
-std::string percent(double share, int decimals) {
-  std::ostringstream text;
-  text << std::fixed << std::setprecision(decimals) << 100 * share << " %";
-  return text.str();
-}
+std::string percent(double share, int decimals) { return decimal(100 * share, decimals) + " %"; }
 
 /// Neighbours are averaged where there are more than `most` values.
 std::vector<double> thinned(const std::vector<double>& values, std::size_t most) {

@@ -1,8 +1,7 @@
 #include "svg.h"
 
+#include <charconv>
 #include <cstdint>
-#include <iomanip>
-#include <sstream>
 
 namespace {
 
@@ -24,17 +23,11 @@ image { image-rendering: pixelated }
 }
 )";
 
-std::string number(double value) {
-  std::ostringstream text;
-  text << std::fixed << std::setprecision(2) << value;
-  return text.str();
-}
-
 /// ` name="value"`.
 std::string attribute(const char* name, const std::string& value) {
   return ' ' + std::string(name) + "=\"" + value + '"';
 }
-std::string attribute(const char* name, double value) { return attribute(name, number(value)); }
+std::string attribute(const char* name, double value) { return attribute(name, decimal(value, 2)); }
 
 std::string box_attributes(const Box& box) {
   return attribute("x", box.left) + attribute("y", box.top) + attribute("width", box.width) +
@@ -69,10 +62,15 @@ std::string base64(const std::string& bytes) {
 
 }  // namespace
 
+std::string decimal(double value, int decimals) {
+  char digits[400];  // the largest double has 309 before the point
+  return {digits, std::to_chars(digits, std::end(digits), value, std::chars_format::fixed, decimals).ptr};
+}
+
 Svg::Svg(double width, double height)
-    : body_("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + number(width) + ' ' +
-            number(height) + '"' + attribute("width", width) + attribute("height", height) + ">\n<style>" +
-            kStyle + "</style>\n<rect class=\"page\" width=\"100%\" height=\"100%\"/>\n") {}
+    : body_("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + decimal(width, 2) + ' ' +
+            decimal(height, 2) + '"' + attribute("width", width) + attribute("height", height) +
+            ">\n<style>" + kStyle + "</style>\n<rect class=\"page\" width=\"100%\" height=\"100%\"/>\n") {}
 
 void Svg::line(const char* css, Point from, Point to) {
   body_ += "<line" + attribute("class", css) + attribute("x1", from.x) + attribute("y1", from.y) +
@@ -82,7 +80,7 @@ void Svg::line(const char* css, Point from, Point to) {
 void Svg::polyline(const char* css, const std::vector<Point>& points) {
   std::string list;
   for (const Point& point : points)
-    list += (list.empty() ? "" : " ") + number(point.x) + ',' + number(point.y);
+    list += (list.empty() ? "" : " ") + decimal(point.x, 2) + ',' + decimal(point.y, 2);
   body_ += "<polyline" + attribute("class", css) + attribute("points", list) + "/>\n";
 }
 

@@ -15,6 +15,9 @@ struct Box {
   double bottom() const { return top + height; }
 };
 
+/// `value` with so many decimals, the same in every locale.
+std::string decimal(double value, int decimals);
+
 /// A picture in SVG that needs no other file. `css`: classes of the style sheet in svg.cpp, whose colours
 /// suit light and dark pages.
 class Svg {
