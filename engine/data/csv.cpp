@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <limits>
 #include <numeric>
+#include <optional>
 #include <utility>
 
 namespace miniparallel::data {
@@ -33,6 +36,13 @@ class CsvReader {
   std::int64_t row_line() const { return row_line_; }
 
  private:
+  static std::int64_t lines_ended_in(std::string_view text) {
+    std::int64_t lines = 0;
+    for (std::size_t i = 0; i < text.size(); ++i)
+      lines += text[i] == '\n' || (text[i] == '\r' && !text.substr(i + 1).starts_with('\n'));
+    return lines;
+  }
+
   bool skip(char c) {
     if (at_ == text_.size() || text_[at_] != c) return false;
     ++at_;
@@ -42,20 +52,16 @@ class CsvReader {
   bool skip_line_end() {
     const std::string_view rest = text_.substr(at_);
     if (rest.starts_with("\r\n")) ++at_;
-    if (!skip('\n')) return false;
+    if (!skip('\n') && !skip('\r')) return false;
     ++line_;
     return true;
   }
 
   std::string next_field() {
     if (skip('"')) return quoted_field();
-    const auto end = std::min(text_.find_first_of(std::string{delimiter_, '\n'}, at_), text_.size());
-    std::string_view field = text_.substr(at_, end - at_);
-    at_ = end;
-    if (field.ends_with('\r') && end < text_.size() && text_[end] == '\n') {
-      field.remove_suffix(1);
-    }
-    return std::string(field);
+    const auto begin = at_;
+    at_ = std::min(text_.find_first_of(std::string{delimiter_, '\n', '\r'}, at_), text_.size());
+    return std::string(text_.substr(begin, at_ - begin));
   }
 
   std::string quoted_field() {
@@ -64,7 +70,7 @@ class CsvReader {
       const auto quote = text_.find('"', at_);
       check(quote != std::string_view::npos, file_, ": line ", row_line_, ": a quoted field has no end");
       const std::string_view part = text_.substr(at_, quote - at_);
-      line_ += std::ranges::count(part, '\n');
+      line_ += lines_ended_in(part);
       field += part;
       at_ = quote + 1;
       if (!skip('"')) return field;
@@ -79,6 +85,37 @@ class CsvReader {
   std::int64_t line_ = 1, row_line_ = 1;
 };
 
+/// The power of ten of the first digit that is not 0, for a decimal number that has one.
+std::int64_t magnitude(std::string_view number) {
+  const auto e = std::min(number.find_first_of("eE"), number.size());
+  const std::string_view digits = number.substr(0, e);
+  const auto point = std::min(digits.find('.'), digits.size());
+  const auto place =
+      static_cast<std::int64_t>(point) - static_cast<std::int64_t>(digits.find_first_of("123456789"));
+  std::string_view exponent = number.substr(std::min(e + 1, number.size()));
+  const bool negative = exponent.starts_with('-');
+  if (negative || exponent.starts_with('+')) exponent.remove_prefix(1);
+  std::int32_t power = 0;
+  const auto parsed = std::from_chars(exponent.data(), exponent.data() + exponent.size(), power);
+  if (parsed.ec == std::errc::result_out_of_range) power = std::numeric_limits<std::int32_t>::max();
+  return place + (negative ? -std::int64_t{power} : power);
+}
+
+/// The float nearest to the number that is the whole of `text`: 0 for one below all floats, infinity for one
+/// beyond them; nothing where the text is no number.
+std::optional<float> nearest_float(std::string_view text) {
+  if (text.starts_with('+')) {
+    text.remove_prefix(1);
+    if (text.starts_with('-')) return std::nullopt;
+  }
+  float value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error == std::errc::invalid_argument || end != text.data() + text.size()) return std::nullopt;
+  if (error == std::errc::result_out_of_range)
+    value = std::copysign(magnitude(text) < 0 ? 0.0F : HUGE_VALF, text.starts_with('-') ? -1.0F : 1.0F);
+  return value;
+}
+
 std::string_view trim(std::string_view text) {
   const auto first = text.find_first_not_of(" \t");
   if (first == std::string_view::npos) return {};
@@ -90,6 +127,8 @@ std::string_view trim(std::string_view text) {
 CsvTable::CsvTable(std::string_view text, const CsvOptions& options, std::string name)
     : file_(std::move(name)) {
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);  // a byte-order mark
+  check(text.find('\0') == std::string_view::npos, file_,
+        ": has zero bytes, so it is no text in UTF-8 (perhaps in UTF-16); convert it");
   CsvReader reader(text, options.delimiter, file_);
   std::vector<std::string> fields;
   while (reader.next(fields)) {
@@ -97,6 +136,9 @@ CsvTable::CsvTable(std::string_view text, const CsvOptions& options, std::string
       for (std::size_t i = 0; i < fields.size(); ++i) {
         names_.push_back(options.header ? fields[i] : std::to_string(i));
       }
+      for (auto one = names_.begin(); one != names_.end(); ++one)
+        check(std::find(names_.begin(), one, *one) == one, file_, ": line ", reader.row_line(),
+              ": two columns are called '", *one, "'; rename one");
       if (options.header) continue;
     }
     check(fields.size() == names_.size(), file_, ": line ", reader.row_line(), ": has ", fields.size(),
@@ -137,12 +179,12 @@ CsvTable CsvTable::drop(const std::vector<std::string>& columns) const {
 
 float CsvTable::number(std::int64_t row, std::int64_t column) const {
   const std::string_view text = trim(at(row, column));
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  check(error == std::errc() && end == text.data() + text.size() && !text.empty(), file_, ": line ",
-        lines_[static_cast<std::size_t>(row)], ", column '", names_[static_cast<std::size_t>(column)], "': '",
-        text.substr(0, 40), "' is not a number");
-  return static_cast<float>(value);
+  const std::optional<float> value = nearest_float(text);
+  const bool infinite = value && std::isinf(*value) && text.find_first_of("nN") == std::string_view::npos;
+  check(value && !infinite, file_, ": line ", lines_[static_cast<std::size_t>(row)], ", column '",
+        names_[static_cast<std::size_t>(column)], "': '", text.substr(0, 40), "' is ",
+        infinite ? "more than float32 holds" : "not a number");
+  return *value;
 }
 
 Tensor CsvTable::numbers(const std::vector<std::string>& columns) const {

@@ -15,11 +15,11 @@ struct CsvOptions {
 };
 
 /// A table of texts, as RFC 4180 has them: fields may stand in double quotes, a quote in them is doubled;
-/// lines end with LF or CRLF; every row has the same number of fields. Empty lines are skipped.
+/// lines end with LF, CRLF or CR; every row has the same number of fields. Empty lines are skipped.
 class CsvTable {
  public:
   /// `name` is the file that errors speak of. Throws `Error` with the line where rows differ in their number
-  /// of fields or a quote has no end.
+  /// of fields, a quote has no end or two columns have one name.
   CsvTable(std::string_view text, const CsvOptions& options, std::string name);
 
   std::int64_t rows() const { return static_cast<std::int64_t>(lines_.size()); }
@@ -35,8 +35,9 @@ class CsvTable {
   /// depend on. Throws `Error` where there is no such column.
   CsvTable drop(const std::vector<std::string>& columns) const;
 
-  /// The columns of these names, all of them by default, as numbers: [rows, columns] float32. Throws `Error`
-  /// with line and column where a field is no number.
+  /// The columns of these names, all of them by default, as numbers: [rows, columns] float32, each rounded to
+  /// the nearest. The decimal point is '.' in every locale. Throws `Error` with line and column where a field
+  /// is no number or one that float32 cannot hold.
   Tensor numbers(const std::vector<std::string>& columns = {}) const;
 
  private:

@@ -6,6 +6,9 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <limits>
+
 namespace miniparallel::data {
 namespace {
 
@@ -33,12 +36,60 @@ TEST_CASE("csv: fields, quotes, line ends") {
   CHECK(parse("a,b").rows() == 0);
 }
 
+TEST_CASE("csv: lines may end with CR alone, also in one file with the others") {
+  const CsvTable table = parse("x,y\r1,2\r\r3,\"a\rb\"\n5,6\r\n7,8");
+  CHECK(table.rows() == 4);
+  CHECK(row(table, 0) == Texts{"1", "2"});
+  CHECK(row(table, 1) == Texts{"3", "a\rb"});
+  CHECK(row(table, 3) == Texts{"7", "8"});
+  CHECK_THROWS_WITH_AS(parse("a\r\"1\r\n2\r3\"\r4,5\r"), doctest::Contains("line 5: has 2 fields"), Error);
+}
+
 TEST_CASE("csv: numbers as a tensor") {
   const CsvTable table = parse("x,y,z\n1, 2.5 ,3\n-4e1,.5,nan\n");
   CHECK(table.numbers({"y", "x"}).to_vector<double>() == std::vector<double>{2.5, 1, 0.5, -40});
   CHECK(table.numbers().shape() == Shape{2, 3});
   CHECK(parse("x\n").numbers().shape() == Shape{0, 1});
-  CHECK(parse("x,x\n1,2\n").numbers().to_vector<double>() == std::vector<double>{1, 2});  // of one name
+}
+
+TEST_CASE("csv: every decimal number is one, rounded to the nearest float32") {
+  const auto number = [](const std::string& text) {
+    return parse("x\n" + text + "\n").numbers().item<float>();
+  };
+  CHECK(number("+1.5") == 1.5F);
+  CHECK(number("+.5e+1") == 5);
+  CHECK(number("1e-400") == 0);
+  CHECK(std::signbit(number("-1e-60")));
+  CHECK(number("0." + std::string(400, '0') + "1e300") == 0);
+  CHECK(number("1e-99999999999999999999") == 0);
+  CHECK(number("1" + std::string(60, '0') + "e-60") == 1);
+  CHECK(number("1e-40") == 1e-40F);
+  CHECK(number("3.4028235e38") == std::numeric_limits<float>::max());
+  CHECK(number("1.000000059604644776") ==
+        1.00000011920928955F);  // a hair above the middle: not by way of double
+  CHECK(std::isinf(number("-inf")));
+  CHECK(std::isinf(number("+Infinity")));
+  for (const std::string text : {"1e39", "-1e400", "1e99999999999999999999"})
+    CHECK_THROWS_WITH_AS(number(text),
+                         ("t.csv: line 2, column 'x': '" + text + "' is more than float32 holds").c_str(),
+                         Error);
+  CHECK_THROWS_AS(number("1" + std::string(60, '0')), Error);
+  for (const char* text : {"+-1", "++1", "+", "-", ".", "1.5.2", "0x10", "1,5"})
+    CHECK_THROWS_AS(number(text), Error);
+}
+
+TEST_CASE("csv: two columns of one name are an error") {
+  CHECK_THROWS_WITH_AS(parse("x,y,x\n1,2,3\n"), "t.csv: line 1: two columns are called 'x'; rename one",
+                       Error);
+  CHECK_THROWS_AS(parse("x,x"), Error);
+  CHECK(parse("1,1\n", {.header = false}).columns() == 2);
+}
+
+TEST_CASE("csv: text in UTF-16 is refused") {
+  CHECK_THROWS_WITH_AS(parse(std::string("\xff\xfe"
+                                         "a\0\n\0",
+                                         6)),
+                       doctest::Contains("UTF-16"), Error);
 }
 
 TEST_CASE("csv: a table without some columns") {
@@ -51,7 +102,6 @@ TEST_CASE("csv: a table without some columns") {
   CHECK(table.drop({"z", "x"}).numbers().to_vector<double>() == std::vector<double>{2, 5});
   CHECK(table.drop({}).names() == table.names());
   CHECK(table.drop({"x", "y", "z"}).numbers().shape() == Shape{2, 0});
-  CHECK(parse("x,x,y\n1,2,3\n").drop({"x"}).names() == Texts{"y"});  // all of one name
   CHECK_THROWS_WITH_AS(rest.drop({"y"}), "t.csv: no column 'y'; the columns are 'x', 'z'", Error);
 }
 
