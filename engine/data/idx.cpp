@@ -7,7 +7,8 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <sstream>
+#include <charconv>
+#include <cstring>
 
 namespace miniparallel::data {
 namespace {
@@ -15,24 +16,34 @@ namespace {
 [[noreturn]] void fail(const std::string& name, const std::string& what) { throw Error(name + ": " + what); }
 
 std::string hex(std::byte value) {
-  std::ostringstream text;
-  text << "0x" << std::hex << std::to_integer<int>(value);
-  return text.str();
+  char digits[2];
+  return "0x" + std::string(digits, std::to_chars(digits, digits + 2, std::to_integer<int>(value), 16).ptr);
 }
 
-DType read_dtype(std::byte code, const std::string& name) {
+/// An element type: its bytes in the file, and what it becomes.
+struct Element {
+  std::size_t size;
+  DType dtype;
+};
+
+Element read_element(std::byte code, const std::string& name) {
   switch (std::to_integer<int>(code)) {
     case 0x08:
-      return uint8;
+      return {1, uint8};
+    case 0x09:
+      return {1, int32};
+    case 0x0b:
+      return {2, int32};
     case 0x0c:
-      return int32;
+      return {4, int32};
     case 0x0d:
-      return float32;
+      return {4, float32};
     case 0x0e:
-      return float64;
-    default:  // int8 (0x09) and int16 (0x0b) have no tensor to become
+      return {8, float64};
+    default:
       fail(name, "IDX element type " + hex(code) +
-                     " is not supported; expected 0x8 (uint8), 0xc (int32), 0xd (float32) or 0xe (float64)");
+                     " is not known; expected 0x8 (uint8), 0x9 (int8), 0xb (int16), 0xc (int32), "
+                     "0xd (float32) or 0xe (float64)");
   }
 }
 
@@ -51,6 +62,19 @@ void to_host_order(std::vector<std::byte>& bytes, std::size_t element) {
   }
 }
 
+/// Whole numbers of type Narrow as int32.
+template <class Narrow>
+std::vector<std::byte> widen(const std::vector<std::byte>& bytes) {
+  std::vector<std::byte> wide(bytes.size() / sizeof(Narrow) * sizeof(std::int32_t));
+  for (std::size_t i = 0; i < bytes.size() / sizeof(Narrow); ++i) {
+    Narrow narrow;
+    std::memcpy(&narrow, bytes.data() + i * sizeof narrow, sizeof narrow);
+    const std::int32_t value = narrow;
+    std::memcpy(wide.data() + i * sizeof value, &value, sizeof value);
+  }
+  return wide;
+}
+
 }  // namespace
 
 IdxArray parse_idx(std::span<const std::byte> file, const std::string& name) {
@@ -61,12 +85,12 @@ IdxArray parse_idx(std::span<const std::byte> file, const std::string& name) {
     fail(name,
          "not an IDX file: it starts with " + hex(magic[0]) + " " + hex(magic[1]) + ", expected 0x0 0x0");
   }
-  IdxArray array{.dtype = read_dtype(magic[2], name), .shape = {}, .bytes = {}};
+  const Element element = read_element(magic[2], name);
+  IdxArray array{.dtype = element.dtype, .shape = {}, .bytes = {}};
   const auto rank = std::to_integer<std::size_t>(magic[3]);
   if (rank == 0) fail(name, "the IDX header names no dimension");
 
-  const std::size_t element = size_of(array.dtype);
-  std::uint64_t size = element;
+  std::uint64_t size = element.size;
   for (std::size_t i = 0; i < rank; ++i) {
     array.shape.push_back(read_dimension(reader));
     if (__builtin_mul_overflow(size, static_cast<std::uint64_t>(array.shape.back()), &size)) {
@@ -81,7 +105,9 @@ IdxArray parse_idx(std::span<const std::byte> file, const std::string& name) {
   array.bytes.resize(size);
   reader.read(array.bytes, "the IDX array");
   reader.expect_end();
-  to_host_order(array.bytes, element);
+  to_host_order(array.bytes, element.size);
+  if (element.dtype == int32 && element.size == 1) array.bytes = widen<std::int8_t>(array.bytes);
+  if (element.dtype == int32 && element.size == 2) array.bytes = widen<std::int16_t>(array.bytes);
   return array;
 }
 

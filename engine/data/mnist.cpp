@@ -16,10 +16,16 @@ std::string labels_name(Split split) {
   return split == Split::train ? "train-labels-idx1-ubyte" : "t10k-labels-idx1-ubyte";
 }
 
-/// The file `name` of `folder`, plain or with `.gz`; empty where there is neither.
+/// The name in Kaggle's copy: train-images.idx3-ubyte.
+std::string with_dot(std::string name) {
+  name[name.rfind("-idx")] = '.';
+  return name;
+}
+
+/// The file `name` of `folder`, also with Kaggle's dot, plain or with `.gz`; empty where there is none.
 std::string find_file(const std::string& folder, const std::string& name) {
-  for (const char* ending : {"", ".gz"}) {
-    const auto path = std::filesystem::path(folder) / (name + ending);
+  for (const std::string& file : {name, name + ".gz", with_dot(name), with_dot(name) + ".gz"}) {
+    const auto path = std::filesystem::path(folder) / file;
     std::error_code ignored;
     if (std::filesystem::is_regular_file(path, ignored)) return path.string();
   }
@@ -28,7 +34,8 @@ std::string find_file(const std::string& folder, const std::string& name) {
 
 Tensor read_part(const std::string& folder, const std::string& name, int rank) {
   const std::string path = find_file(folder, name);
-  check(!path.empty(), "Mnist: neither ", name, " nor ", name, ".gz is in '", folder, "'");
+  check(!path.empty(), "Mnist: neither ", name, " nor ", name, ".gz is in '", folder, "', nor ",
+        with_dot(name));
   Tensor array = read_idx(path);
   check(array.dtype() == uint8 && array.dim() == rank, path, ": holds ", array.dtype(), " of shape ",
         array.shape(), ", expected uint8 with ", rank, " dimensions");

@@ -100,7 +100,9 @@ std::uint64_t ByteReader::most_left() const {
 void ByteReader::expect_end() {
   std::byte extra;
   if (read_some({&extra, 1}) != 0) throw Error(name_ + ": has more bytes than its header says");
-  if (!bytes_.empty()) throw Error(name_ + ": has bytes after the end of its gzip data");
+  // Zeros are the padding of tapes and block devices, which gzip accepts too.
+  if (std::ranges::any_of(bytes_, [](std::byte byte) { return byte != std::byte{0}; }))
+    throw Error(name_ + ": has bytes after the end of its gzip data");
 }
 
 }  // namespace miniparallel::io

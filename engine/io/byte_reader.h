@@ -22,7 +22,7 @@ class ByteReader {
   /// allocated, so that a small file cannot ask for much.
   std::uint64_t most_left() const;
 
-  /// Throws unless everything was read and, for gzip, the checksum agrees.
+  /// Throws unless everything was read and, for gzip, the checksum agrees; zeros may follow gzip data.
   void expect_end();
 
  private:

@@ -35,10 +35,17 @@ TEST_CASE("idx: every element type, plain and gzip") {
   }
   CHECK(values<std::int32_t>(parse(idx_file(0x0c, {2}, "\x00\x00\x01\x02\xff\xff\xff\xfe"s))) ==
         std::vector<std::int32_t>{258, -2});
+  const IdxArray signed_bytes = parse(idx_file(0x09, {3}, "\x01\xff\x80"s));
+  CHECK(signed_bytes.dtype == int32);
+  CHECK(values<std::int32_t>(signed_bytes) == std::vector<std::int32_t>{1, -1, -128});
+  const IdxArray shorts = parse(idx_file(0x0b, {2, 1}, "\x01\x02\x80\x00"s));
+  CHECK(shorts.dtype == int32);
+  CHECK(values<std::int32_t>(shorts) == std::vector<std::int32_t>{258, -32768});
   CHECK(values<float>(parse(idx_file(0x0d, {1, 1}, "\x40\x20\x00\x00"s))) == std::vector<float>{2.5F});
   CHECK(values<double>(parse(idx_file(0x0e, {1}, "\xbf\xf0\x00\x00\x00\x00\x00\x00"s))) ==
         std::vector<double>{-1});
   CHECK(parse(idx_file(8, {0, 28}, "")).bytes.empty());
+  CHECK(parse(idx_file(9, {0}, "")).bytes.empty());
 }
 
 TEST_CASE("idx: a file cut off at any byte is an error") {
@@ -52,7 +59,7 @@ TEST_CASE("idx: a file cut off at any byte is an error") {
 TEST_CASE("idx: errors name the file, what was found and what was expected") {
   CHECK_THROWS_WITH_AS(parse("PK\x03\x04"),
                        "digits.idx: not an IDX file: it starts with 0x50 0x4b, expected 0x0 0x0", Error);
-  CHECK_THROWS_WITH_AS(parse(idx_file(9, {1}, "a")), doctest::Contains("element type 0x9 is not supported"),
+  CHECK_THROWS_WITH_AS(parse(idx_file(0x0f, {1}, "a")), doctest::Contains("element type 0xf is not known"),
                        Error);
   CHECK_THROWS_WITH_AS(parse(idx_file(8, {}, "")), doctest::Contains("names no dimension"), Error);
   CHECK_THROWS_WITH_AS(parse(idx_file(8, {1}, "ab")), doctest::Contains("more bytes than"), Error);

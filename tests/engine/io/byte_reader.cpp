@@ -36,6 +36,17 @@ TEST_CASE("byte reader: plain and gzip give the same bytes") {
   }
 }
 
+TEST_CASE("byte reader: zeros may follow gzip data, as padding; nothing else may") {
+  const std::string text = sample(300), zeros(5000, '\0');
+  CHECK(read_all(gzip(text) + zeros, text.size()) == text);
+  CHECK(read_all(gzip(text) + gzip(text) + '\0', 2 * text.size()) == text + text);
+  CHECK_THROWS_WITH_AS(read_all(gzip(text) + zeros + 'x', text.size()),
+                       doctest::Contains("bytes after the end of its gzip data"), Error);
+  CHECK_THROWS_AS(read_all(gzip(text) + zeros + gzip(text), 2 * text.size()), Error);
+  CHECK_THROWS_AS(read_all(gzip(text) + zeros, text.size() + 1), Error);
+  CHECK_THROWS_AS(read_all(text + zeros, text.size()), Error);  // plain files have no padding
+}
+
 TEST_CASE("byte reader: gzip cut off at any byte is an error") {
   const std::string text = sample(500), packed = gzip(text);
   for (std::size_t size = 2; size < packed.size(); ++size) {
