@@ -1,4 +1,5 @@
 #include <miniparallel/data/mnist.h>
+#include <miniparallel/log.h>
 
 #include "engine/error.h"
 
@@ -31,14 +32,18 @@ std::vector<std::string> mnist_search_path() {
 }
 
 std::string default_mnist_dir() {
-  std::vector<std::string> folders = mnist_search_path();
-  folders.push_back(fashion_mnist_dir());
   std::string looked_at;
-  for (const std::string& folder : folders) {
+  for (const std::string& folder : mnist_search_path()) {
     if (is_mnist_dir(folder)) return folder;
     looked_at += "\n  " + folder;
   }
-  fail("default_mnist_dir: no MNIST files found; looked into", looked_at,
+  const std::string fashion = fashion_mnist_dir();
+  if (is_mnist_dir(fashion)) {
+    log(LogLevel::warning, "default_mnist_dir: MNIST was not found, this is Fashion-MNIST in " + fashion +
+                               " (clothes, harder than digits); for MNIST set MNIST_DIR");
+    return fashion;
+  }
+  fail("default_mnist_dir: no MNIST files found; looked into", looked_at, "\n  ", fashion,
        "\nset MNIST_DIR, or install Debian's package dataset-fashion-mnist");
 }
 

@@ -1,6 +1,7 @@
 #include <miniparallel/data/mnist.h>
 
 #include <miniparallel/error.h>
+#include <miniparallel/log.h>
 
 #include "tests/support/idx_files.h"
 
@@ -45,6 +46,25 @@ TEST_CASE("mnist: plain and gzip files, pixels normalised, labels int64") {
   }
 }
 
+TEST_CASE("mnist: Kaggle's names have a dot") {
+  for (const bool packed : {false, true}) {
+    const TemporaryFolder folder;
+    for (const char* split : {"train", "t10k"}) {
+      write_mnist_split(folder.path(), split, 3, packed);
+      for (const std::string part : {"images-idx3", "labels-idx1"}) {
+        std::string name = split + ("-" + part + "-ubyte") + (packed ? ".gz" : "");
+        const auto old = folder / name;
+        std::filesystem::rename(old, folder / name.replace(name.find("-idx"), 1, "."));
+      }
+    }
+    CHECK(
+        std::filesystem::exists(folder / (packed ? "t10k-labels.idx1-ubyte.gz" : "t10k-labels.idx1-ubyte")));
+    CHECK(is_mnist_dir(folder.path()));
+    CHECK(Mnist(folder.path(), Split::train).size() == 3);
+    CHECK(Mnist(folder.path(), Split::test).size() == 3);
+  }
+}
+
 TEST_CASE("mnist: what is missing or does not fit is named") {
   const TemporaryFolder folder;
   CHECK_FALSE(is_mnist_dir(folder.path()));
@@ -80,6 +100,32 @@ TEST_CASE("default_mnist_dir: MNIST_DIR comes first") {
   CHECK(mnist_search_path().front() == folder.path());
   ::unsetenv("MNIST_DIR");
   CHECK(mnist_search_path().front() == "data/mnist");
+}
+
+TEST_CASE("default_mnist_dir: clothes are not taken for digits in silence") {
+  // Nothing but the fallback can be found from an empty folder.
+  const TemporaryFolder empty;
+  const auto before = std::filesystem::current_path();
+  const char* const cache = std::getenv("XDG_CACHE_HOME");
+  const std::string old_cache = cache ? cache : "";
+  std::filesystem::current_path(empty.path());
+  ::setenv("XDG_CACHE_HOME", empty.path().c_str(), 1);
+  std::vector<std::string> warnings;
+  const LogHandler old = set_log_handler([&](LogLevel level, std::string_view text) {
+    if (level == LogLevel::warning) warnings.emplace_back(text);
+  });
+  std::string found;
+  try {
+    found = default_mnist_dir();
+  } catch (const Error& error) {
+    CHECK(std::string(error.what()).find(fashion_mnist_dir()) != std::string::npos);
+  }
+  set_log_handler(old);
+  cache ? ::setenv("XDG_CACHE_HOME", old_cache.c_str(), 1) : ::unsetenv("XDG_CACHE_HOME");
+  std::filesystem::current_path(before);
+  if (found != fashion_mnist_dir()) return;  // real digits, or neither
+  REQUIRE(warnings.size() == 1);
+  CHECK(warnings[0].find("this is Fashion-MNIST") != std::string::npos);
 }
 
 }  // namespace
