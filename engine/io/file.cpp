@@ -31,23 +31,36 @@ std::filesystem::path follow_link(const std::filesystem::path& path) {
   return error ? path : target;
 }
 
-// Whether `descriptor` is still the file at `path`.
-bool is_at(int descriptor, const std::string& path) {
+// Whether `descriptor` is still the file `name` of `folder`.
+bool is_at(int descriptor, int folder, const std::string& name) {
   struct stat open{}, there{};
-  return ::fstat(descriptor, &open) == 0 && ::lstat(path.c_str(), &there) == 0 &&
-         open.st_dev == there.st_dev && open.st_ino == there.st_ino;
+  return ::fstat(descriptor, &open) == 0 &&
+         ::fstatat(folder, name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 && open.st_dev == there.st_dev &&
+         open.st_ino == there.st_ino;
 }
 
 // A lock ends with its process. Where the file system has none, a file counts as taken.
 bool lock(int descriptor) { return ::flock(descriptor, LOCK_EX | LOCK_NB) == 0; }
 
-// Removes the file at `path` unless a writer holds it.
-bool remove_abandoned(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+// Removes the file `name` of `folder` unless a writer holds it.
+bool remove_abandoned(int folder, const std::string& name) {
+  const int descriptor = ::openat(folder, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (descriptor < 0) return errno == ENOENT;
-  const bool removed = lock(descriptor) && is_at(descriptor, path) && ::unlink(path.c_str()) == 0;
+  const bool removed =
+      lock(descriptor) && is_at(descriptor, folder, name) && ::unlinkat(folder, name.c_str(), 0) == 0;
   ::close(descriptor);
   return removed;
+}
+
+/// What the temporary names of the file `name` begin with: the name itself, where the folder takes names that
+/// much longer, else its FNV-1a hash.
+std::string temporary_stem(const std::string& name, int folder) {
+  constexpr std::size_t extra = sizeof ".." + sizeof "1234567890.tmp";
+  const long limit = ::fpathconf(folder, _PC_NAME_MAX);
+  if (name.size() + extra <= static_cast<std::size_t>(limit < 0 ? 255 : limit)) return "." + name + ".";
+  std::uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return "." + std::to_string(hash) + ".";
 }
 
 }  // namespace
@@ -95,11 +108,18 @@ AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(follow_link(pa
   if (std::filesystem::is_directory(status)) fail("cannot be written", EISDIR);
   if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
     throw Error(path_.string() + ": not a regular file; it is not replaced by one");
-  const std::string stem = (folder_of(path_) / ("." + path_.filename().string() + ".")).string();
-  for (int number = 0; descriptor_ < 0; ++number) {
-    temporary_ = stem + std::to_string(number) + ".tmp";
-    while (!create_temporary() && remove_abandoned(temporary_)) {
+  folder_ = ::open(folder_of(path_).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (folder_ < 0) fail("no file can be created in its folder", errno);
+  try {
+    const std::string stem = temporary_stem(path_.filename().string(), folder_);
+    for (int number = 0; descriptor_ < 0; ++number) {
+      temporary_ = stem + std::to_string(number) + ".tmp";
+      while (!create_temporary() && remove_abandoned(folder_, temporary_)) {
+      }
     }
+  } catch (...) {
+    ::close(folder_);
+    throw;
   }
   struct stat old{};
   if (::stat(path_.c_str(), &old) == 0) ::fchmod(descriptor_, old.st_mode & 07777);
@@ -107,19 +127,21 @@ AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(follow_link(pa
 
 // False where another file has the name.
 bool AtomicFile::create_temporary() {
-  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  descriptor_ = ::openat(folder_, temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (descriptor_ < 0 && errno != EEXIST) fail("no file can be created in its folder", errno);
   if (descriptor_ < 0) return false;
   // Until it is locked another writer may take it for abandoned.
-  if (lock(descriptor_) ? is_at(descriptor_, temporary_) : errno != EWOULDBLOCK) return true;
+  if (lock(descriptor_) ? is_at(descriptor_, folder_, temporary_) : errno != EWOULDBLOCK) return true;
   close_descriptor();
   return false;
 }
 
 AtomicFile::~AtomicFile() {
-  if (descriptor_ < 0) return;
-  close_descriptor();
-  ::unlink(temporary_.c_str());
+  if (descriptor_ >= 0) {
+    close_descriptor();
+    ::unlinkat(folder_, temporary_.c_str(), 0);
+  }
+  ::close(folder_);
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
@@ -133,11 +155,12 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
 
 void AtomicFile::commit() {
   if (::fsync(descriptor_) != 0) fail("cannot be written to disk", errno);
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("cannot be put in place", errno);
+  if (::renameat(folder_, temporary_.c_str(), folder_, path_.filename().c_str()) != 0)
+    fail("cannot be put in place", errno);
   close_descriptor();
 
   // The rename itself is on disk only once the folder is. Some network file systems cannot sync a folder.
-  const int folder = ::open(folder_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int folder = ::openat(folder_, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   const bool synced = folder >= 0 && ::fsync(folder) == 0;
   const int error = errno;
   if (folder >= 0) ::close(folder);

@@ -104,6 +104,44 @@ TEST_CASE("io: what a killed writer left is replaced, what another writer holds 
   CHECK(files_in(folder) == 3);
 }
 
+TEST_CASE("io: names as long as they get are written, also by several at once and after a kill") {
+  const TemporaryFolder folder;
+  for (std::size_t size = 238; size <= 255; ++size) {
+    CAPTURE(size);
+    const auto path = folder / std::string(size, 'n');
+    write_atomically(path, "old");
+    write_atomically(path, "new");
+    CHECK(read_text(path) == "new");
+  }
+  CHECK(files_in(folder) == 255 - 238 + 1);
+  {
+    const auto path = folder / std::string(255, 'n');
+    AtomicFile slow(path), other(folder / (std::string(254, 'n') + 'm'));
+    slow.write(as_bytes("slow"));
+    write_atomically(path, "fast");
+    CHECK(read_text(path) == "fast");
+    slow.commit();
+    CHECK(read_text(path) == "slow");
+  }
+  CHECK(files_in(folder) == 255 - 238 + 1);
+  CHECK_THROWS_WITH_AS(write_atomically(folder / std::string(256, 'n'), "x"), doctest::Contains("too long"),
+                       Error);
+  CHECK(files_in(folder) == 255 - 238 + 1);
+}
+
+TEST_CASE("io: paths as long as they get are written") {
+  const TemporaryFolder folder;
+  std::filesystem::path deep = folder.path();
+  while (deep.native().size() + 202 < 4093) {
+    deep /= std::string(200, 'd');
+    std::filesystem::create_directory(deep);
+  }
+  deep /= std::string(4095 - deep.native().size() - 1, 'f');
+  CHECK(deep.native().size() == 4095);
+  write_atomically(deep, "text");
+  CHECK(read_text(deep) == "text");
+}
+
 TEST_CASE("io: of many writers at once each leaves a whole file") {
   const TemporaryFolder folder;
   const auto path = folder / "model.bin";
