@@ -103,8 +103,7 @@ void CachingAllocator::empty_cache() {
 }
 
 void CachingAllocator::empty_cache_locked() {
-  if (stats_.cached == 0) return;
-  source_.settle();
+  if (stats_.cached > 0) source_.settle();
   for (auto& [key, blocks] : free_) {
     for (Block& block : blocks) {
       for (const MemorySource::Mark mark : block.marks) source_.drop(mark);
@@ -112,6 +111,7 @@ void CachingAllocator::empty_cache_locked() {
     }
     blocks.clear();
   }
+  source_.gave_back();
   stats_.cached = 0;
 }
 

@@ -25,6 +25,8 @@ class MemorySource {
   /// Null when the system has no more.
   virtual void* take(std::size_t bytes) = 0;
   virtual void give_back(void* block, std::size_t bytes) = 0;
+  /// Follows the last `give_back` of a cache that is emptied.
+  virtual void gave_back() {}
   /// Waits until nothing uses cached blocks: before they are given back.
   virtual void settle() {}
   /// What to add to the message about memory used up.
