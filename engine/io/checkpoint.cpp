@@ -154,6 +154,8 @@ LoadReport load_checkpoint(const std::string& file, const Checkpoint& checkpoint
     LoadReport names;
     try {
       prepared.push_back(part.prepare_load(source->second.state, options, names));
+    } catch (const OutOfMemoryError&) {
+      throw;
     } catch (const Error& error) {
       fail(file, ", part '", part.name(), "': ", error.what());
     }

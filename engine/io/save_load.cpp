@@ -34,6 +34,18 @@ StateDict load(const std::string& path) {
   return tensors;
 }
 
+LoadReport detail::load(const reflect::Inventory& model, const std::string& path,
+                        const LoadOptions& options) {
+  const StateDict state = miniparallel::load(path);
+  try {
+    return reflect::load_state_dict(model, state, options);
+  } catch (const OutOfMemoryError&) {
+    throw;
+  } catch (const Error& error) {
+    fail(path, ": ", error.what());
+  }
+}
+
 Metadata load_metadata(const std::string& path) { return io::SafetensorsFile(path).header().metadata; }
 
 }  // namespace miniparallel

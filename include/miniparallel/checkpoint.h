@@ -51,12 +51,6 @@ concept SavesItself = requires(T& object, const StateDict& state) {
   { object.state_dict() } -> std::convertible_to<StateDict>;
   { object.prepare_load(state) } -> std::convertible_to<PreparedLoad>;
 };
-/// A wrapper around a model.
-template <class T>
-concept WrapsModel = requires(T& object) {
-  object.state_dict();
-  object.model();
-};
 template <class T>
 concept Number = std::is_arithmetic_v<T> && !std::same_as<T, long double>;
 
@@ -125,7 +119,7 @@ class CheckpointPart {
   template <class T>
   void refer_to_model(T& model) {
     kind_ = "model";
-    state_dict_ = [&model] { return reflect::state_dict(reflect::inventory(model)); };
+    state_dict_ = [&model] { return reflect::state_to_save(reflect::inventory(model)); };
     prepare_load_ = [&model](const StateDict& state, const LoadOptions& options, LoadReport& report) {
       return reflect::prepare_load(reflect::inventory(model), state, options, &report);
     };

@@ -30,25 +30,46 @@ Metadata load_metadata(const std::string& path);
 template <class T>
 concept HasState = !std::same_as<std::remove_cvref_t<T>, StateDict>;
 
-/// Writes the parameters and buffers of a model, or the state of an optimizer.
+namespace detail {
+/// An optimizer, a scheduler: it has a state, which is not that of a model.
+template <class T>
+concept HasOwnState = !WrapsModel<T> && requires(T& object) {
+  object.state_dict();
+  object.load_state_dict(StateDict());
+};
+LoadReport load(const reflect::Inventory& model, const std::string& path, const LoadOptions& options);
+}  // namespace detail
+
+/// Writes the parameters and buffers of a model, or the state of an optimizer. Tied tensors are written once,
+/// under the first of their names.
 template <HasState T>
 void save(T&& object, const std::string& path, const Metadata& metadata = {}) {
-  if constexpr (requires { object.state_dict(); }) {
+  if constexpr (detail::WrapsModel<T>) {
+    save(reflect::state_to_save(reflect::inventory(object.model())), path, metadata);
+  } else if constexpr (requires { object.state_dict(); }) {
     save(object.state_dict(), path, metadata);
   } else {
-    save(state_dict(object), path, metadata);
+    save(reflect::state_to_save(reflect::inventory(object)), path, metadata);
   }
 }
 
-/// Copies the tensors of a file into a model or an optimizer, across dtypes and devices. Throws one `Error`
-/// that lists every missing, unexpected and mismatched name, and changes nothing then.
+/// Copies the tensors of a file into a model, as `load_state_dict` does: across dtypes and devices, all names
+/// or, with `{.strict = false}`, those that are in both. Throws one `Error` that lists every name that does
+/// not fit, and changes nothing then.
 template <HasState T>
-void load(T& object, const std::string& path) {
-  if constexpr (requires { object.load_state_dict(StateDict()); }) {
-    object.load_state_dict(load(path));
+  requires(!detail::HasOwnState<T>)
+LoadReport load(T& model, const std::string& path, const LoadOptions& options = {}) {
+  if constexpr (detail::WrapsModel<T>) {
+    return detail::load(reflect::inventory(model.model()), path, options);
   } else {
-    load_state_dict(object, load(path));
+    return detail::load(reflect::inventory(model), path, options);
   }
+}
+
+/// Loads the state of an optimizer, all or nothing.
+template <detail::HasOwnState T>
+void load(T& object, const std::string& path) {
+  object.load_state_dict(load(path));
 }
 
 }  // namespace miniparallel

@@ -15,7 +15,8 @@
 /// model/reflect.h for what its members may be. Copying a model shares its tensors, `clone` does not.
 ///
 /// A member is named by its path, "blocks.3.fc.bias". Of tied parameters, those that share one handle,
-/// `parameters` gives the first and `state_dict` all, as PyTorch does.
+/// `parameters` gives the first and `state_dict` all, as PyTorch does. A file holds them once, under the first
+/// name, as those of safetensors' save_model and of Hugging Face do; to load one, any of the names will do.
 
 namespace miniparallel {
 
@@ -26,7 +27,7 @@ struct LoadOptions {
 };
 /// The names that a load that is not strict left out.
 struct LoadReport {
-  std::vector<std::string> missing;     ///< in the model only
+  std::vector<std::string> missing;     ///< in the model only; of tied tensors all names
   std::vector<std::string> unexpected;  ///< in the state dict only
 };
 
@@ -39,6 +40,7 @@ NamedTensors named_parameters(const Inventory& model);
 NamedTensors named_buffers(const Inventory& model);
 std::vector<Tensor> parameters(const Inventory& model);
 StateDict state_dict(const Inventory& model);
+StateDict state_to_save(const Inventory& model);  ///< of tied tensors the first name alone
 LoadReport load_state_dict(const Inventory& model, const StateDict& state, const LoadOptions& options);
 PreparedLoad prepare_load(const Inventory& model, const StateDict& state, const LoadOptions& options = {},
                           LoadReport* report = nullptr);
@@ -51,6 +53,15 @@ std::int64_t num_parameters(const Inventory& model);
 std::string summary(const Inventory& model, const Shape& input_shape, const SummaryOptions& options,
                     const std::function<void(const Tensor&)>& run);
 }  // namespace reflect
+
+namespace detail {
+/// A wrapper around a model.
+template <class T>
+concept WrapsModel = requires(T& object) {
+  object.state_dict();
+  object.model();
+};
+}  // namespace detail
 
 /// The trained tensors, each once. They are handles: an optimizer made of them follows `to` and loading.
 template <class Model>
@@ -125,8 +136,9 @@ StateDict state_dict(const Model& model) {
   return reflect::state_dict(reflect::inventory(model));
 }
 /// Copies the tensors of `state` into the model, across dtypes and devices. Names may carry the prefix
-/// "module." that PyTorch's DataParallel gives them. Throws one `Error` that lists every missing, unexpected
-/// and mismatched name, and changes nothing then.
+/// "module." that PyTorch's DataParallel gives them. Of tied tensors one name suffices; where `state` has
+/// several they must agree. Throws one `Error` that lists every missing, unexpected and mismatched name, and
+/// changes nothing then.
 template <class Model>
 LoadReport load_state_dict(Model& model, const StateDict& state, const LoadOptions& options = {}) {
   return reflect::load_state_dict(reflect::inventory(model), state, options);

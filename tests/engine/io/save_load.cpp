@@ -1,5 +1,6 @@
 #include <miniparallel/error.h>
 #include <miniparallel/io.h>
+#include <miniparallel/miniparallel.h>
 
 #include "tests/support/temporary_folder.h"
 
@@ -91,6 +92,63 @@ TEST_CASE("save: what cannot be saved is refused and leaves the old file") {
   CHECK_THROWS_WITH_AS(save({{"a", ones({2})}}, folder / "none/x"), doctest::Contains("No such file"), Error);
   CHECK(read_text(path) == old);
   CHECK_THROWS_WITH_AS(load(folder / "none"), doctest::Contains("No such file"), Error);
+}
+
+/// As a language model whose output layer has the weights of its embedding.
+struct TiedNet {
+  nn::Parameter embedding{randn({4, 3})};
+  nn::Parameter head = embedding;
+  nn::Linear body{3, 3};
+};
+
+std::vector<std::string> names_in(const std::string& path) {
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : load(path)) names.push_back(name);
+  return names;
+}
+
+TEST_CASE("save: tied tensors are written once, under the first name; load: any of the names will do") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "tied.safetensors";
+  TiedNet net;
+  save(net, path);
+  CHECK(names_in(path) == std::vector<std::string>{"body.bias", "body.weight", "embedding"});
+  CHECK(state_dict(net).size() == 4);
+  TiedNet other;
+  const LoadReport report = load(other, path);
+  CHECK(report.missing.empty());
+  CHECK(equal(other.head.detach(), net.embedding.detach()));
+
+  // Files with the other name (Hugging Face chooses its own), and with both, as PyTorch's state_dict has them.
+  StateDict state = load(path);
+  state["head"] = state.at("embedding");
+  save(state, path);
+  TiedNet both;
+  load(both, path);
+  CHECK(equal(both.embedding.detach(), net.embedding.detach()));
+  state.erase("embedding");
+  save(state, path);
+  TiedNet third;
+  load(third, path);
+  CHECK(equal(third.embedding.detach(), net.embedding.detach()));
+
+  state["embedding"] = zeros({4, 3});
+  save(state, path);
+  CHECK_THROWS_WITH_AS(load(third, path), doctest::Contains("of another value"), Error);
+  CHECK_THROWS_WITH_AS(load(third, path), doctest::Contains("tied.safetensors: load_state_dict: "), Error);
+  CHECK(equal(third.embedding.detach(), net.embedding.detach()));
+}
+
+TEST_CASE("load: a file that holds a part of a model, or more, with strict = false") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "part.safetensors";
+  save({{"body.bias", full({3}, 7.0)}, {"extra", ones({1})}}, path);
+  TiedNet net;
+  CHECK_THROWS_WITH_AS(load(net, path), doctest::Contains("strict = false"), Error);
+  const LoadReport report = load(net, path, {.strict = false});
+  CHECK(report.missing == std::vector<std::string>{"embedding", "head", "body.weight"});
+  CHECK(report.unexpected == std::vector<std::string>{"extra"});
+  CHECK(net.body.bias.to_vector<double>() == std::vector<double>{7, 7, 7});
 }
 
 }  // namespace

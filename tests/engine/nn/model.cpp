@@ -4,6 +4,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+
 using namespace miniparallel;
 
 namespace {
@@ -204,11 +206,12 @@ TEST_CASE("load_state_dict: one error lists everything that does not fit, and no
   StateDict state = state_dict(clone(net));
   for (auto& [name, tensor] : state) tensor.fill_(1);
   state.erase("first.weight");
+  state.erase("tied");
   state.erase("blocks.0.count");
   state["blocks.0.fc.weight"] = ones({2, 3});
   state["fc9.weight"] = ones({3});
   const std::string error = error_of([&] { load_state_dict(net, state); });
-  CHECK(contains(error, "missing, in the model only:\n    first.weight\n    blocks.0.count\n"));
+  CHECK(contains(error, "missing, in the model only:\n    first.weight\n    tied\n    blocks.0.count\n"));
   CHECK(contains(error, "unexpected, in the state dict only:\n    fc9.weight\n"));
   CHECK(contains(error, "mismatched:\n    blocks.0.fc.weight: the model has [3], the state dict [2, 3]\n"));
   CHECK(contains(error, "strict = false"));
@@ -219,7 +222,39 @@ TEST_CASE("load_state_dict: one error lists everything that does not fit, and no
 
   state.erase("blocks.0.fc.weight");
   const LoadReport report = load_state_dict(net, state, {.strict = false});
-  CHECK(report.missing == std::vector<std::string>{"first.weight", "blocks.0.fc.weight", "blocks.0.count"});
+  CHECK(report.missing ==
+        std::vector<std::string>{"first.weight", "tied", "blocks.0.fc.weight", "blocks.0.count"});
   CHECK(report.unexpected == std::vector<std::string>{"fc9.weight"});
   CHECK(values(net.blocks[1].fc.weight) == std::vector<double>{1, 1, 1});
+}
+
+TEST_CASE("load_state_dict: of tied tensors any one name suffices; several must agree") {
+  for (const std::string name : {"first.weight", "tied", "module.tied"}) {
+    CAPTURE(name);
+    Net net;
+    StateDict state = state_dict(clone(net));
+    for (const char* tied : {"first.weight", "tied"}) state.erase(tied);
+    state[name] = full({3}, 5.0);
+    const LoadReport report = load_state_dict(net, state);
+    CHECK(report.missing.empty());
+    CHECK(report.unexpected.empty());
+    CHECK(values(net.first.weight) == std::vector<double>{5, 5, 5});
+    CHECK(net.tied.is_same(net.first.weight));
+  }
+
+  Net net;
+  StateDict state = state_dict(clone(net));
+  state["first.weight"] = tensor({1.0, double{NAN}, 3.0});
+  state["tied"] = tensor({1.0, double{NAN}, 3.0}).to(float64);  // the same to this model
+  load_state_dict(net, state);
+  CHECK(values(net.tied)[2] == 3);
+
+  state["tied"] = tensor({1.0, 2.0, 3.0});
+  state["first.weight"] = tensor({1.0, 2.0, 4.0});
+  for (const bool strict : {true, false}) {
+    const std::string error = error_of([&] { load_state_dict(net, state, {.strict = strict}); });
+    CHECK(contains(error, "tied: tied to first.weight in the model, of another value in the state dict"));
+    CHECK_FALSE(contains(error, "strict = false"));
+    CHECK(values(net.tied)[2] == 3);
+  }
 }
