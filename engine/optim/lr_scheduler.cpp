@@ -11,18 +11,32 @@ namespace miniparallel::optim {
 
 LRScheduler::LRScheduler(const char* name, Optimizer& optimizer, Rule rule)
     : name_(name), optimizer_(optimizer), rule_(std::move(rule)) {
-  for (int group = 0; group < optimizer.num_groups(); ++group) base_.push_back(optimizer.lr(group));
-  apply();
+  for (int group = 0; group < optimizer.num_groups(); ++group) base_.push_back(optimizer.initial_lr(group));
+  apply(0);
+  optimizer.begin_schedule(name, base_);
 }
 
 void LRScheduler::step() {
+  apply(count_ + 1);
   ++count_;
-  apply();
 }
 
-void LRScheduler::apply() {
-  for (int group = 0; group < optimizer_.num_groups(); ++group)
-    optimizer_.set_lr(group, rule_(optimizer_.lr(group), base_[group], count_));
+void LRScheduler::apply(std::int64_t count) {
+  std::vector<double> rates;
+  for (const double base : base_) {
+    const int group = static_cast<int>(rates.size());
+    const double before = optimizer_.lr(group);
+    rates.push_back(rule_(before, base, count));
+    if (rates.back() >= 0) continue;
+    std::string all;
+    for (const char* scheduler : optimizer_.schedulers_)
+      all += std::string(all.empty() ? "" : ", ") + scheduler;
+    fail(name_, ": step ", count, " gives group ", group, " of ", optimizer_.name(), " the rate ",
+         rates.back(), " after ", before, " (base ", base, "; schedulers: ", all,
+         "); a rule must give at least 0");
+  }
+  for (std::size_t group = 0; group < rates.size(); ++group)
+    optimizer_.set_lr(static_cast<int>(group), rates[group]);
 }
 
 StateDict LRScheduler::state_dict() const {
@@ -46,41 +60,56 @@ PreparedLoad LRScheduler::prepare_load(const StateDict& state) {
   };
 }
 
-StepLR::StepLR(Optimizer& optimizer, const StepLROptions& options)
-    : LRScheduler("StepLR", optimizer, [options](double rate, double, std::int64_t count) {
-        return count > 0 && count % options.step_size == 0 ? rate * options.gamma : rate;
-      }) {
+// The rules, each with the check of its options: none is applied before they are known to be good. A rate never
+// gets below 0, whatever the rates that other schedulers leave.
+
+namespace {
+
+LRScheduler::Rule step_rule(const StepLROptions& options) {
   check(options.step_size >= 1, "StepLR: step_size is ", options.step_size, "; it must be at least 1");
+  check(options.gamma >= 0, "StepLR: gamma is ", options.gamma, "; it must be at least 0");
+  return [options](double rate, double, std::int64_t count) {
+    return count > 0 && count % options.step_size == 0 ? rate * options.gamma : rate;
+  };
 }
 
-CosineAnnealingLR::CosineAnnealingLR(Optimizer& optimizer, const CosineAnnealingLROptions& options)
-    : LRScheduler("CosineAnnealingLR", optimizer, [options](double rate, double base, std::int64_t count) {
-        const auto height = [&](std::int64_t n) {  // of the cosine above its lowest point
-          return 1 + std::cos(std::numbers::pi * static_cast<double>(n) / static_cast<double>(options.t_max));
-        };
-        if (count == 0) return rate;
-        if ((count - 1) % (2 * options.t_max) == options.t_max)  // from eta_min on there is no ratio to go by
-          return rate + (base - options.eta_min) * height(count) / 2;
-        return options.eta_min + (rate - options.eta_min) * height(count) / height(count - 1);
-      }) {
+LRScheduler::Rule cosine_rule(const CosineAnnealingLROptions& options) {
   check(options.t_max >= 1, "CosineAnnealingLR: t_max is ", options.t_max, "; it must be at least 1");
+  check(options.eta_min >= 0, "CosineAnnealingLR: eta_min is ", options.eta_min, "; it must be at least 0");
+  return [options](double rate, double base, std::int64_t count) {
+    const auto height = [&](std::int64_t n) {  // of the cosine above its lowest point
+      return 1 + std::cos(std::numbers::pi * static_cast<double>(n) / static_cast<double>(options.t_max));
+    };
+    if (count == 0) return rate;
+    if ((count - 1) % (2 * options.t_max) == options.t_max)  // from eta_min on there is no ratio to go by
+      return std::max(0.0, rate + (base - options.eta_min) * height(count) / 2);
+    return std::max(0.0, options.eta_min + (rate - options.eta_min) * height(count) / height(count - 1));
+  };
 }
 
-LinearLR::LinearLR(Optimizer& optimizer, const LinearLROptions& options)
-    : LRScheduler("LinearLR", optimizer, [options](double rate, double, std::int64_t count) {
-        const auto [start, end, total] = options;
-        if (count == 0) return rate * start;
-        if (count > total) return rate;
-        const double before =
-            static_cast<double>(total) * start + static_cast<double>(count - 1) * (end - start);
-        return rate * (1 + (end - start) / before);
-      }) {
+LRScheduler::Rule linear_rule(const LinearLROptions& options) {
   check(options.total_iters >= 1, "LinearLR: total_iters is ", options.total_iters,
         "; it must be at least 1");
   check(options.start_factor > 0 && options.start_factor <= 1, "LinearLR: start_factor is ",
         options.start_factor, "; it must be above 0 and at most 1");
   check(options.end_factor >= 0 && options.end_factor <= 1, "LinearLR: end_factor is ", options.end_factor,
         "; it must be from 0 to 1");
+  return [options](double rate, double, std::int64_t count) {
+    const auto [start, end, total] = options;
+    if (count == 0) return rate * start;
+    if (count > total) return rate;
+    const double before = static_cast<double>(total) * start + static_cast<double>(count - 1) * (end - start);
+    return rate * std::max(0.0, 1 + (end - start) / before);  // rounding may pass an end of 0
+  };
 }
+
+}  // namespace
+
+StepLR::StepLR(Optimizer& optimizer, const StepLROptions& options)
+    : LRScheduler("StepLR", optimizer, step_rule(options)) {}
+CosineAnnealingLR::CosineAnnealingLR(Optimizer& optimizer, const CosineAnnealingLROptions& options)
+    : LRScheduler("CosineAnnealingLR", optimizer, cosine_rule(options)) {}
+LinearLR::LinearLR(Optimizer& optimizer, const LinearLROptions& options)
+    : LRScheduler("LinearLR", optimizer, linear_rule(options)) {}
 
 }  // namespace miniparallel::optim

@@ -94,8 +94,12 @@ void Optimizer::zero_grad(bool set_to_none) {
   }
 }
 
-double Optimizer::lr(int group) {
+void Optimizer::check_group(int group) const {
   check(0 <= group && group < num_groups_, name_, ": there is no group ", group, " among ", num_groups_);
+}
+
+double Optimizer::lr(int group) {
+  check_group(group);
   double rate = 0;
   visit_options(group, [&](const char* option, double& value) {
     if (std::string_view(option) == "lr") rate = value;
@@ -103,8 +107,18 @@ double Optimizer::lr(int group) {
   return rate;
 }
 
+double Optimizer::initial_lr(int group) {
+  check_group(group);
+  return initial_lr_.empty() ? lr(group) : initial_lr_[static_cast<std::size_t>(group)];
+}
+
+void Optimizer::begin_schedule(const char* scheduler, const std::vector<double>& initial_lr) {
+  initial_lr_ = initial_lr;
+  schedulers_.push_back(scheduler);
+}
+
 void Optimizer::set_lr(int group, double lr) {
-  check(0 <= group && group < num_groups_, name_, ": there is no group ", group, " among ", num_groups_);
+  check_group(group);
   check_option("lr", lr);
   visit_options(group, [&](const char* option, double& value) {
     if (std::string_view(option) == "lr") value = lr;

@@ -10,6 +10,8 @@ namespace miniparallel::optim {
 
 namespace {
 
+constexpr const char* kInitialRate = "initial_lr";
+
 std::string group_key(int group, const char* option) { return message("groups.", group, ".", option); }
 std::string state_key(std::size_t slot, const char* name) { return message("state.", slot, ".", name); }
 
@@ -21,12 +23,17 @@ class Faults {
   }
 
   void expect(const std::string& key, const Shape& shape) {
+    if (!allow(key, shape)) text_ += "\n  missing: " + key;
+  }
+
+  /// Whether the state has the key.
+  bool allow(const std::string& key, const Shape& shape) {
     unexpected_.erase(key);
     const auto found = state_.find(key);
-    if (found == state_.end())
-      text_ += "\n  missing: " + key;
-    else if (found->second.shape() != shape)
+    if (found == state_.end()) return false;
+    if (found->second.shape() != shape)
       text_ += message("\n  ", key, ": shape ", found->second.shape(), " in the state, ", shape, " here");
+    return true;
   }
 
   std::string text() const {
@@ -45,10 +52,13 @@ class Faults {
 
 StateDict Optimizer::state_dict() {
   StateDict state;
-  for (int group = 0; group < num_groups_; ++group)
-    visit_options(group, [&](const char* option, double& value) {
+  for (int group = 0; group < num_groups_; ++group) {
+    const auto put = [&](const char* option, double value) {
       state[group_key(group, option)] = scalar_tensor(value, {.dtype = float64});
-    });
+    };
+    visit_options(group, put);
+    if (!initial_lr_.empty()) put(kInitialRate, initial_lr(group));
+  }
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     const Slot& slot = slots_[i];
     if (slot.step == 0) continue;
@@ -62,8 +72,11 @@ StateDict Optimizer::state_dict() {
 
 PreparedLoad Optimizer::prepare_load(const StateDict& state) {
   Faults faults(state);
-  for (int group = 0; group < num_groups_; ++group)
+  bool scheduled = true;  // a state saved without a scheduler keeps the initial rates that are here
+  for (int group = 0; group < num_groups_; ++group) {
     visit_options(group, [&](const char* option, double&) { faults.expect(group_key(group, option), {}); });
+    scheduled = faults.allow(group_key(group, kInitialRate), {}) && scheduled;
+  }
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     if (!state.contains(state_key(i, "step"))) continue;
     faults.expect(state_key(i, "step"), {});
@@ -76,14 +89,21 @@ PreparedLoad Optimizer::prepare_load(const StateDict& state) {
         faults.text());
 
   std::vector<double> options;  // in the order in which they are visited
-  for (int group = 0; group < num_groups_; ++group)
-    visit_options(group, [&](const char* option, double&) {
-      options.push_back(state.at(group_key(group, option)).item<double>());
-      check_option(option, options.back());
-    });
+  std::vector<double> initial_lr = initial_lr_;
+  if (scheduled) initial_lr.clear();
+  for (int group = 0; group < num_groups_; ++group) {
+    const auto take = [&](const char* option, std::vector<double>& values) {
+      values.push_back(state.at(group_key(group, option)).item<double>());
+      check_option(option, values.back());
+    };
+    visit_options(group, [&](const char* option, double&) { take(option, options); });
+    if (scheduled) take(kInitialRate, initial_lr);
+  }
   std::vector<Slot> slots = slots_;
   for (std::size_t i = 0; i < slots.size(); ++i) load_slot(slots[i], i, state);
-  return [this, options = std::move(options), slots = std::move(slots)]() mutable {
+  return [this, options = std::move(options), initial_lr = std::move(initial_lr),
+          slots = std::move(slots)]() mutable {
+    initial_lr_ = std::move(initial_lr);
     auto option = options.begin();
     for (int group = 0; group < num_groups_; ++group)
       visit_options(group, [&](const char*, double& value) { value = *option++; });

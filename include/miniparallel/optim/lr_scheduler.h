@@ -11,11 +11,12 @@ namespace miniparallel::optim {
 
 /// Changes the learning rates of an optimizer, group by group, as training goes on: call `step` after
 /// `Optimizer::step`, once per epoch or once per batch. A rule computes the new rate from the present one, so
-/// several schedulers of one optimizer work together, as in PyTorch. The optimizer must outlive it.
+/// several schedulers of one optimizer work together, as in PyTorch; all have the base rate
+/// `Optimizer::initial_lr`. The optimizer must outlive it.
 class LRScheduler {
  public:
-  /// The rate after `count` calls of `step`; `rate`: the present one, `base`: the one at the start. Applied
-  /// with count 0 by the constructor.
+  /// The rate after `count` calls of `step`; `rate`: the present one, `base`: the one that the optimizer had
+  /// when its first scheduler was made. Applied with count 0 by the constructor.
   using Rule = std::function<double(double rate, double base, std::int64_t count)>;
   LRScheduler(Optimizer& optimizer, Rule rule) : LRScheduler("LRScheduler", optimizer, std::move(rule)) {}
   virtual ~LRScheduler() = default;
@@ -23,7 +24,8 @@ class LRScheduler {
   LRScheduler& operator=(const LRScheduler&) = delete;
 
   const char* name() const { return name_; }  ///< "StepLR"
-  void step();                                ///< one more: applies the rule to every group
+  /// One more: applies the rule to every group. `Error`, changing nothing, for a rate below 0.
+  void step();
 
   /// `count` and `base_lrs`. The present rates are part of the optimizer's state: load both.
   StateDict state_dict() const;
@@ -36,7 +38,7 @@ class LRScheduler {
   LRScheduler(const char* name, Optimizer& optimizer, Rule rule);
 
  private:
-  void apply();
+  void apply(std::int64_t count);
 
   const char* name_;
   Optimizer& optimizer_;
@@ -47,7 +49,7 @@ class LRScheduler {
 
 struct StepLROptions {
   std::int64_t step_size = 30;  ///< at least 1
-  double gamma = 0.1;
+  double gamma = 0.1;           ///< at least 0
 };
 /// Every `step_size` steps the rate is multiplied by `gamma`.
 class StepLR : public LRScheduler {
@@ -57,10 +59,11 @@ class StepLR : public LRScheduler {
 
 struct CosineAnnealingLROptions {
   std::int64_t t_max = 1;  ///< steps from the base rate to `eta_min`; at least 1
-  double eta_min = 0;
+  double eta_min = 0;      ///< at least 0
 };
-/// eta_min + (base - eta_min) (1 + cos(pi count / t_max)) /
-/// 2. (Loshchilov, Hutter: "SGDR", 2016, without restarts.)
+/// eta_min + (base - eta_min) (1 + cos(pi count / t_max)) / 2, step by step from the present rate.
+/// (Loshchilov, Hutter: "SGDR", 2016, without restarts.) Where another scheduler has taken the rate below
+/// eta_min, it stays at 0 or above.
 class CosineAnnealingLR : public LRScheduler {
  public:
   CosineAnnealingLR(Optimizer& optimizer, const CosineAnnealingLROptions& options);

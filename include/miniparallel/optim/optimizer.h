@@ -42,10 +42,13 @@ class Optimizer {
   double lr(int group = 0);           ///< learning rate; `Error` for a group that there is none of
   void set_lr(double lr);             ///< of every group; `Error` below 0
   void set_lr(int group, double lr);  ///< of one group
+  /// The rate that every scheduler takes as its base: that of the moment when the first one was made, and
+  /// `lr` before. Part of the state, as in PyTorch.
+  double initial_lr(int group = 0);
 
-  /// `groups.0.lr`, ... and, for parameters updated at least once, `state.0.step`,
-  /// `state.0.exp_avg`, ..., numbered in the order in which groups and
-  /// parameters were given. The tensors are the optimizer's own, not copies.
+  /// `groups.0.lr`, ..., with a scheduler `groups.0.initial_lr` too, and, for parameters updated at least
+  /// once, `state.0.step`, `state.0.exp_avg`, ..., numbered in the order in which groups and parameters were
+  /// given. The tensors are the optimizer's own, not copies.
   StateDict state_dict();
 
   /// Copies options and state in. Throws `Error`, changing nothing, with a list of what is missing,
@@ -87,11 +90,17 @@ class Optimizer {
   virtual void update(DType dtype, Device device, const std::vector<Slot*>& slots) = 0;
 
  private:
+  friend class LRScheduler;
+
   struct Batch {
     DType dtype;
     Device device;
     std::vector<Slot*> slots;
   };
+
+  /// Notes a scheduler; the first one fixes the initial rates.
+  void begin_schedule(const char* scheduler, const std::vector<double>& initial_lr);
+  void check_group(int group) const;
 
   void prepare(Slot& slot);
   void enlist(Slot& slot);
@@ -99,6 +108,8 @@ class Optimizer {
 
   const char* name_;
   int num_groups_ = 0;
+  std::vector<double> initial_lr_;       // of each group; empty until there is a scheduler
+  std::vector<const char*> schedulers_;  // their names, for messages
   std::vector<Slot> slots_;
   std::vector<Batch> batches_;  // kept from step to step for their memory
 };

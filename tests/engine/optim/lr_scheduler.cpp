@@ -5,6 +5,8 @@
 
 #include <doctest/doctest.h>
 
+#include <functional>
+#include <initializer_list>
 #include <memory>
 
 namespace miniparallel {
@@ -57,6 +59,132 @@ TEST_CASE("optim: the rates of every scheduler agree with PyTorch") {
   }
 }
 
+/// The rates of an optimizer that starts at 0.1, before each of `count` steps of all schedulers.
+std::vector<double> rates_of(const std::function<Schedulers(Optimizer&)>& make_schedulers, int count) {
+  SGD optimizer({zeros({1}, {.requires_grad = true})}, {.lr = 0.1});
+  const Schedulers schedulers = make_schedulers(optimizer);
+  std::vector<double> rates;
+  for (int i = 0; i < count; ++i) {
+    rates.push_back(optimizer.lr());
+    for (const auto& scheduler : schedulers) scheduler->step();
+  }
+  return rates;
+}
+
+TEST_CASE("optim: schedulers in a chain share the base rate, as in PyTorch") {
+  const LinearLROptions warmup{.start_factor = 1.0 / 3, .total_iters = 5};
+  const CosineAnnealingLROptions cosine{.t_max = 7, .eta_min = 0.01};
+  struct Chain {
+    std::function<Schedulers(Optimizer&)> make;
+    std::vector<double> rates;  // of PyTorch's formulas
+  };
+  const std::vector<Chain> chains{
+      {[&](Optimizer& o) {
+         Schedulers list;
+         add<LinearLR>(list, o, warmup);
+         add<CosineAnnealingLR>(list, o, cosine);
+         return list;
+       },
+       {0.0333333333333, 0.0448510959115, 0.0507080676707, 0.0491393850742, 0.0405732087235, 0.0278285361327,
+        0.0146893288032, 0.01, 0.0144564009444, 0.0269429589164, 0.044986557972, 0.065013442028,
+        0.0830570410836, 0.0955435990556, 0.1, 0.0955435990556}},
+      {[&](Optimizer& o) {
+         Schedulers list;
+         add<CosineAnnealingLR>(list, o, cosine);
+         add<LinearLR>(list, o, warmup);
+         return list;
+       },
+       {0.0333333333333, 0.0450491581757, 0.0513425974817, 0.0502722233921, 0.0420865267297, 0.0294675683703,
+        0.015120433243, 0.01, 0.0144564009444, 0.0269429589164}},
+      {[](Optimizer& o) {
+         Schedulers list;
+         add<LinearLR>(list, o, LinearLROptions{.start_factor = 0.25, .total_iters = 4});
+         add<StepLR>(list, o, StepLROptions{.step_size = 6, .gamma = 0.5});
+         add<CosineAnnealingLR>(list, o, CosineAnnealingLROptions{.t_max = 5, .eta_min = 0.001});
+         return list;
+       },
+       {0.025, 0.0396677382548, 0.0412818861344, 0.0288007263752, 0.0105209298623, 0.001, 0.00995365877844,
+        0.0333946417841, 0.0623692902384, 0.0858102732441, 0.0947639320225, 0.0858102732441, 0.0313228417203,
+        0.0170063378864, 0.00542404298472, 0.001, 0.0104536587784, 0.0352036587784}},
+  };
+  for (const Chain& chain : chains) {
+    const std::vector<double> rates = rates_of(chain.make, static_cast<int>(chain.rates.size()));
+    for (std::size_t i = 0; i < rates.size(); ++i) {
+      CAPTURE(i);
+      CHECK(rates[i] == doctest::Approx(chain.rates[i]).epsilon(1e-11));
+    }
+  }
+}
+
+TEST_CASE("optim: a rule made after a warm-up has the optimizer's first rate as its base, also from a file") {
+  const Tensor parameter = zeros({1}, {.requires_grad = true});
+  SGD optimizer({parameter}, {.lr = 0.1});
+  CHECK(optimizer.initial_lr() == 0.1);
+  CHECK_FALSE(optimizer.state_dict().contains("groups.0.initial_lr"));
+  const LinearLR warmup(optimizer, {.start_factor = 0.25});
+  CHECK(optimizer.lr() == 0.025);
+  CHECK(optimizer.initial_lr() == 0.1);
+
+  SGD resumed({parameter}, {.lr = 7});
+  resumed.load_state_dict(optimizer.state_dict());
+  for (Optimizer* o : std::initializer_list<Optimizer*>{&optimizer, &resumed}) {
+    double got = 0;
+    const LRScheduler later(*o, [&got](double rate, double base, std::int64_t) {
+      got = base;
+      return rate;
+    });
+    CHECK(got == 0.1);
+    CHECK(later.state_dict().at("base_lrs").to_vector<double>() == std::vector<double>{0.1});
+  }
+
+  SGD scheduled({parameter}, {.lr = 0.5});
+  const StepLR steps(scheduled);
+  scheduled.load_state_dict(SGD({parameter}, {.lr = 0.2}).state_dict());  // saved without a scheduler
+  CHECK(scheduled.lr() == 0.2);
+  CHECK(scheduled.initial_lr() == 0.5);
+  CHECK_THROWS_WITH_AS(scheduled.initial_lr(1), "SGD: there is no group 1 among 1", Error);
+}
+
+TEST_CASE("optim: the schedulers' own formulas give no rate below 0") {
+  for (const double rate : rates_of(
+           [](Optimizer& o) {
+             Schedulers list;
+             add<StepLR>(list, o, StepLROptions{.step_size = 3, .gamma = 0.1});
+             add<CosineAnnealingLR>(list, o, CosineAnnealingLROptions{.t_max = 5, .eta_min = 0.01});
+             return list;
+           },
+           60))
+    CHECK(rate >= 0);
+  for (int total = 1; total < 40; ++total) {
+    for (const double start : {0.1, 0.3, 0.7, 0.9, 1.0}) {
+      const std::vector<double> rates = rates_of(
+          [&](Optimizer& o) {
+            Schedulers list;
+            add<LinearLR>(list, o,
+                          LinearLROptions{.start_factor = start, .end_factor = 0, .total_iters = total});
+            return list;
+          },
+          total + 2);
+      CHECK(rates.back() == doctest::Approx(0).epsilon(1e-12));
+    }
+  }
+}
+
+TEST_CASE("optim: a rate below 0 is an error that names the schedulers, and changes nothing") {
+  SGD optimizer = two_groups();
+  const StepLR steps(optimizer, {.step_size = 3});
+  LRScheduler falling(optimizer, [](double rate, double, std::int64_t count) {
+    return rate - 0.25 * static_cast<double>(count);
+  });
+  for (int i = 0; i < 2; ++i) {
+    CHECK_THROWS_WITH_AS(falling.step(),
+                         "LRScheduler: step 1 gives group 1 of SGD the rate -0.23 after 0.02 (base 0.02; "
+                         "schedulers: StepLR, LRScheduler); a rule must give at least 0",
+                         Error);
+    CHECK(optimizer.lr(0) == 0.5);
+  }
+}
+
 TEST_CASE("optim: a schedule goes on from its saved state") {
   for (const std::string schedule : {"step", "cosine", "linear"}) {
     CAPTURE(schedule);
@@ -94,6 +222,11 @@ TEST_CASE("optim: schedulers reject options that make no schedule") {
                        "CosineAnnealingLR: t_max is 0; it must be at least 1", Error);
   CHECK_THROWS_WITH_AS(LinearLR(optimizer, {.start_factor = 0}),
                        "LinearLR: start_factor is 0; it must be above 0 and at most 1", Error);
+  CHECK_THROWS_WITH_AS(StepLR(optimizer, {.gamma = -0.5}), "StepLR: gamma is -0.5; it must be at least 0",
+                       Error);
+  CHECK_THROWS_WITH_AS(CosineAnnealingLR(optimizer, {.t_max = 9, .eta_min = -1}),
+                       "CosineAnnealingLR: eta_min is -1; it must be at least 0", Error);
+  CHECK(optimizer.lr(0) == 0.5);  // as before
 }
 
 }  // namespace
