@@ -2,6 +2,7 @@
 #include "engine/error.h"
 #include "engine/tensor/tensor_impl.h"
 
+#include <algorithm>
 #include <mutex>
 #include <set>
 #include <span>
@@ -21,6 +22,21 @@ struct Description {
   DType dtype = float32;
   Device device = {};
 };
+
+/// What `save_for_backward` was given. A floating tensor that is neither input nor output has no history, so a
+/// second derivative would miss what it contributes.
+struct SavedByUser {
+  Saved tensor;
+  bool differentiable;
+};
+
+SavedByUser saved_by_user(const Tensor& tensor, const std::vector<Tensor>& inputs,
+                          const std::vector<Tensor>& outputs) {
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    if (outputs[i].is_same(tensor)) return {save_output(tensor, static_cast<int>(i)), true};
+  const bool input = std::ranges::any_of(inputs, [&](const Tensor& x) { return x.is_same(tensor); });
+  return {save(tensor), input || !tensor.defined() || !tensor.is_floating()};
+}
 
 /// The graph keeps `const char*` names; a user's lives as long as the process.
 const char* intern(const std::string& name) {
@@ -54,13 +70,9 @@ std::vector<Tensor> apply_function(
     separate(outputs[i], inputs);
     separate(outputs[i], std::span(outputs).first(i));
   }
-  std::vector<Saved> saved;
-  for (const Tensor& tensor : FunctionAccess::to_save(*context)) {
-    int output = -1;
-    for (std::size_t i = 0; i < outputs.size(); ++i)
-      if (outputs[i].is_same(tensor)) output = static_cast<int>(i);
-    saved.push_back(output < 0 ? save(tensor) : save_output(tensor, output));
-  }
+  std::vector<SavedByUser> saved;
+  for (const Tensor& tensor : FunctionAccess::to_save(*context))
+    saved.push_back(saved_by_user(tensor, inputs, outputs));
   FunctionAccess::forget(*context);
   std::vector<Description> made, given;
   for (const Tensor& output : outputs) made.push_back({output.shape(), output.dtype(), output.device()});
@@ -77,7 +89,16 @@ std::vector<Tensor> apply_function(
                               : zeros(made[i].shape, {.dtype = made[i].dtype, .device = made[i].device}));
     }
     Context call = *context;
-    for (const Saved& tensor : saved) FunctionAccess::saved(call).push_back(tensor.get(b));
+    for (const auto& [tensor, differentiable] : saved) {
+      std::vector<Tensor>& known = FunctionAccess::saved(call);
+      known.push_back(tensor.get(b));
+      if (!differentiable && b.create_graph())
+        fail(
+            name, ": create_graph cannot differentiate saved tensor ", known.size() - 1, " of shape ",
+            known.back().shape(),
+            ", which is neither an input nor an output of forward; compute it in backward from saved inputs, "
+            "or return it as an output too (a constant goes into context.data)");
+    }
     const std::vector<Tensor> results = backward(call, gradients);
     check(results.size() == given.size(), name, ": backward returned ", results.size(), " gradients for ",
           given.size(), " inputs; return one per input, undefined where there is none");

@@ -68,10 +68,11 @@ std::string gradgradcheck(const Function1& function, const std::vector<Tensor>& 
 /// What a user's `backward` gets from its `forward`.
 class Context {
  public:
-  /// Keeps tensors for backward, guarded against later writes.
+  /// Keeps tensors for backward, guarded against later writes: inputs, outputs and, where nobody differentiates
+  /// twice, results in between. Those have no history: under create_graph a floating one is an `Error`.
   void save_for_backward(std::vector<Tensor> tensors) { to_save_ = std::move(tensors); }
   const std::vector<Tensor>& saved() const { return saved_; }
-  /// Anything else that backward needs.
+  /// Anything else that backward needs: numbers, shapes, tensors that do not depend on the inputs.
   std::map<std::string, std::any> data;
 
  private:

@@ -71,6 +71,48 @@ TEST_CASE("autograd: gradcheck explains a wrong gradient") {
   CHECK(report.starts_with("d output[0] / d input 0[0]: backward gives 3, finite differences give 2"));
 }
 
+/// exp(x)^2 + x: saves exp(x), which is neither input nor output, or returns that too.
+struct Between : autograd::Function<Between> {
+  static constexpr const char* name = "between";
+  static std::vector<Tensor> forward(Context& context, const std::vector<Tensor>& inputs) {
+    const Tensor middle = exp(inputs[0]);
+    context.save_for_backward({inputs[0], middle, inputs[0] > 0, Tensor()});
+    return {middle * middle + inputs[0]};
+  }
+  static std::vector<Tensor> backward(Context& context, const std::vector<Tensor>& gradients) {
+    return {gradients[0] * (square(context.saved()[1]) * 2 + 1)};
+  }
+};
+struct BetweenReturned : autograd::Function<BetweenReturned> {
+  static constexpr const char* name = "between_returned";
+  static std::vector<Tensor> forward(Context& context, const std::vector<Tensor>& inputs) {
+    const Tensor middle = exp(inputs[0]);
+    context.save_for_backward({middle, inputs[0] > 0});
+    context.data["one"] = ones_like(middle);
+    return {middle * middle + inputs[0], middle};
+  }
+  static std::vector<Tensor> backward(Context& context, const std::vector<Tensor>& gradients) {
+    const Tensor& middle = context.saved()[0];
+    const auto& one = std::any_cast<const Tensor&>(context.data.at("one"));
+    return {gradients[0] * (square(middle) * 2 + one) + gradients[1] * middle};
+  }
+};
+
+TEST_CASE("autograd: a second derivative through what a user's op saved in between is an error, not wrong") {
+  const Tensor x = tensor({0.3, -0.7}, {2}, {.dtype = float64}).requires_grad_();
+  const auto between = [](const std::vector<Tensor>& inputs) { return Between::apply(inputs)[0]; };
+  CHECK(autograd::gradcheck(between, {x}) == "");
+  CHECK_THROWS_WITH_AS(
+      autograd::grad({sum(between({x}))}, {x}, {.create_graph = true}),
+      "between: create_graph cannot differentiate saved tensor 1 of shape [2], which is neither an input nor "
+      "an output of forward; compute it in backward from saved inputs, or return it as an output too (a "
+      "constant goes into context.data)",
+      Error);
+  const auto returned = [](const std::vector<Tensor>& inputs) { return BetweenReturned::apply(inputs)[0]; };
+  CHECK(autograd::gradcheck(returned, {x}) == "");
+  CHECK(autograd::gradgradcheck(returned, {x}) == "");
+}
+
 /// Its gradient has another dtype than its input, and the second input may be undefined.
 struct Careless : autograd::Function<Careless> {
   static constexpr const char* name = "careless";
