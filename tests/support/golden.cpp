@@ -4,15 +4,16 @@
 #include <miniparallel/io.h>
 
 #include <cmath>
+#include <functional>
 #include <limits>
 
 namespace miniparallel::testing {
 
-const StateDict& goldens(const std::string& file) {
-  static std::map<std::string, StateDict> files;
+const StateDict& goldens(std::string_view file) {
+  static std::map<std::string, StateDict, std::less<>> files;
   auto found = files.find(file);
   if (found == files.end())
-    found = files.emplace(file, load(std::string(MINIPARALLEL_TEST_DATA "/") + file)).first;
+    found = files.emplace(file, load(MINIPARALLEL_TEST_DATA "/" + std::string(file))).first;
   return found->second;
 }
 

@@ -3,11 +3,12 @@
 #include <miniparallel/state_dict.h>
 
 #include <string>
+#include <string_view>
 
 namespace miniparallel::testing {
 
 /// The tensors of a safetensors file under tests/data, read once and kept.
-const StateDict& goldens(const std::string& file);
+const StateDict& goldens(std::string_view file);
 
 /// One of them; throws, naming file and tensor, when there is none.
 Tensor golden(const std::string& file, const std::string& name);
