@@ -161,8 +161,9 @@ void Plot::draw_mistakes(Svg& svg, const Box& box, const std::vector<Mistake>& m
   const double cell = box.width / kPerRow;
   for (std::size_t i = 0; i < mistakes.size(); ++i) {
     const Mistake& mistake = mistakes[i];
-    const double left = box.left + static_cast<double>(i % kPerRow) * cell;
-    const double top = box.top + 30 + static_cast<double>(i / kPerRow) * kCellHeight;
+    const std::size_t row = i / kPerRow, column = i % kPerRow;
+    const double left = box.left + static_cast<double>(column) * cell;
+    const double top = box.top + 30 + static_cast<double>(row) * kCellHeight;
     const std::string truth = source_.classes.at(mistake.target), guess = source_.classes.at(mistake.guess);
     svg.image({left, top, kPicture, kPicture},
               miniparallel::encode_png(test_images_.pixels().select(0, mistake.image)),

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <iomanip>
 #include <iostream>
 #include <sstream>
@@ -87,7 +88,7 @@ std::string bar(double share, int width) {
 }
 
 std::string minutes(double seconds) {
-  const auto whole = static_cast<std::int64_t>(seconds + 0.5);
+  const auto whole = std::llround(seconds);
   std::ostringstream text;
   text << whole / 60 << ':' << std::setw(2) << std::setfill('0') << whole % 60;
   return text.str();
