@@ -16,9 +16,15 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES OFF)
 
-set(CPACK_COMPONENTS_ALL miniparallel)  # without the simulator
+set(CPACK_COMPONENTS_ALL miniparallel miniparallel_docs)  # without the simulator
 set(CPACK_COMPONENTS_GROUPING ALL_COMPONENTS_IN_ONE)
 set(CPACK_DEB_COMPONENT_INSTALL ON)
 set(CPACK_DEBIAN_PACKAGE_NAME libminiparallel-dev)
-install(FILES ${PROJECT_SOURCE_DIR}/LICENSE RENAME copyright DESTINATION share/doc/libminiparallel-dev COMPONENT miniparallel)
+
+# Folders as in the tree, so that links between pages hold; and the reference, where target docs has made it.
+set(pages share/doc/libminiparallel-dev)
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE RENAME copyright DESTINATION ${pages} COMPONENT miniparallel_docs)
+install(FILES ${PROJECT_SOURCE_DIR}/CHANGELOG.md DESTINATION ${pages} COMPONENT miniparallel_docs)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/docs ${PROJECT_SOURCE_DIR}/examples DESTINATION ${pages} COMPONENT miniparallel_docs)
+install(DIRECTORY ${CMAKE_BINARY_DIR}/docs/html/ DESTINATION ${pages}/reference COMPONENT miniparallel_docs OPTIONAL)
 include(CPack)
