@@ -27,8 +27,10 @@ class Split {
   std::vector<std::int64_t> rows_;
 };
 
+/// @cond  Doxygen does not find their declarations.
 inline const Split Split::balanced{Split::Kind::balanced};
 inline const Split Split::torch_chunk{Split::Kind::torch_chunk};
+/// @endcond
 
 /// The rows of each replica; 0 for one that does not run, and fewer entries than replicas where the last ones
 /// get none. Where a chunk would have fewer than `min_rows` rows, fewer replicas share the batch. A batch
