@@ -9,13 +9,16 @@
 
 namespace miniparallel {
 
-std::vector<Device> DeviceList::resolve() const {
+std::vector<Device> DeviceList::resolve(bool require_gpu) const {
   const int count = cuda_device_count();
   if (!devices_) {
     std::vector<Device> all;
     for (int i = 0; i < count; ++i) all.push_back(Device::cuda(i));
+    check(!all.empty() || !require_gpu,
+          "DataParallel: there is no GPU to run on: ", cuda_unavailable_reason(),
+          "; leave require_gpu out to run on the CPU");
     if (all.empty()) {
-      log(LogLevel::info, "DataParallel: runs on the CPU: " + cuda_unavailable_reason());
+      log(LogLevel::info, "DataParallel runs on the CPU: " + cuda_unavailable_reason());
       all.push_back(Device::cpu());
     }
     return all;
@@ -39,7 +42,7 @@ std::vector<Device> place_replicas(const DataParallelOptions& options) {
         " replicas; name at least one, or 0 for one per device");
   check(options.min_rows >= 1, "DataParallel: min_rows is ", options.min_rows,
         "; a replica needs at least one row");
-  const std::vector<Device> devices = options.devices.resolve();
+  const std::vector<Device> devices = options.devices.resolve(options.require_gpu);
   if (options.replicas == 0) return devices;
   const std::vector<std::int64_t> runs = chunk_sizes(options.replicas, static_cast<int>(devices.size()));
   std::vector<Device> placed;

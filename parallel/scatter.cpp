@@ -36,6 +36,12 @@ Division divide(std::optional<std::int64_t> rows, int replicas, const Split& spl
   return made;
 }
 
+std::int64_t rows_of(const Tensor& tensor, int dim) {
+  RowCount count("loss", dim);
+  count.see(tensor, "the target");
+  return count.rows().value_or(0);
+}
+
 std::vector<Tensor> split_rows(const Tensor& tensor, const Division& division, int dim) {
   const std::size_t parts = division.replicas.size();
   if (!tensor.defined() || parts == 1) return std::vector<Tensor>(parts, tensor);

@@ -2,6 +2,7 @@
 
 #include <miniparallel/model.h>
 #include <miniparallel/parallel/apply.h>
+#include <miniparallel/parallel/criterion.h>
 #include <miniparallel/parallel/gather.h>
 #include <miniparallel/parallel/nested_tensors.h>
 #include <miniparallel/parallel/options.h>
@@ -50,7 +51,15 @@ inline constexpr bool is_replicated = false;
 template <class T>
 inline constexpr bool is_replicated<Replicated<T>> = true;
 
+template <class T>
+inline constexpr bool is_wrapper = false;
+
 }  // namespace parallel
+
+template <class Model>
+class DataParallel;
+template <class Model>
+inline constexpr bool parallel::is_wrapper<DataParallel<Model>> = true;
 
 /// A model whose batches are divided along a dimension among replicas, each on a GPU, that run at the same time.
 /// Outputs are gathered on one device; a loss of theirs has the gradients that it has on one device, summed in
@@ -64,6 +73,10 @@ inline constexpr bool is_replicated<Replicated<T>> = true;
 /// to them what has been written since the last. Neither copyable nor movable; one forward runs at a time.
 template <class Model>
 class DataParallel {
+  static_assert(
+      !parallel::is_wrapper<Model>,
+      "miniparallel: a DataParallel cannot be wrapped once more; name all devices in the options of one");
+
  public:
   explicit DataParallel(Model model, const DataParallelOptions& options = {})
       : options_(options),
@@ -79,21 +92,52 @@ class DataParallel {
   /// With one replica the model is called directly. Throws `Error` where tensors disagree in their rows.
   template <class... Arguments>
   auto operator()(Arguments&&... arguments) {
-    using Result = ResultOf<Arguments...>;
     const std::scoped_lock lock(mutex_);
-    if (placement_.size() == 1) return to_output(call_directly(std::forward<Arguments>(arguments)...));
-    std::vector<Result> results = run(std::forward<Arguments>(arguments)...);
-    return gather(std::move(results));
+    if (placement_.size() == 1)
+      return to_output(call_directly(call_model, std::forward<Arguments>(arguments)...));
+    return gather(run(call_model, std::forward<Arguments>(arguments)...));
   }
 
   /// The same without gathering: what each replica that ran returned, on its device.
   template <class... Arguments>
   auto shards(Arguments&&... arguments) {
     const std::scoped_lock lock(mutex_);
-    if (placement_.size() > 1) return run(std::forward<Arguments>(arguments)...);
-    std::vector<ResultOf<Arguments...>> results;
-    results.push_back(call_directly(std::forward<Arguments>(arguments)...));
+    if (placement_.size() > 1) return run(call_model, std::forward<Arguments>(arguments)...);
+    std::vector<ResultOf<CallModel, Arguments...>> results;
+    results.push_back(call_directly(call_model, std::forward<Arguments>(arguments)...));
     return results;
+  }
+
+  /// criterion(model(inputs...), target) of the whole batch, on `device()`, each part computed where its outputs
+  /// are: `model.loss(cross_entropy, x, y)`. Exact also where parts differ in size: a criterion of ops.h or
+  /// nn/loss.h is summed and divided by the number of all elements, or of all targets that are not ignored. Of
+  /// another one, such as a lambda, the value is taken as the mean of its rows.
+  template <class Criterion, class... InputsAndTarget>
+  Tensor loss(Criterion&& criterion, InputsAndTarget&&... arguments) {
+    static_assert(sizeof...(InputsAndTarget) >= 2,
+                  "miniparallel: loss(criterion, inputs..., target) needs the model's inputs and the target");
+    const auto typed = parallel::criterion_of(std::decay_t<Criterion>(criterion));
+    const std::scoped_lock lock(mutex_);
+    if (placement_.size() == 1) {
+      const auto call = [&](Model& model, auto&&... parts) {
+        return apply_to_inputs(
+            model, [&](const auto& output, const auto& target) { return typed(output, target); },
+            std::move(parts)...);
+      };
+      return to_output(call_directly(call, std::forward<InputsAndTarget>(arguments)...));
+    }
+    const auto call = [&](Model& model, auto&&... parts) {
+      const std::int64_t rows =
+          parallel::rows_of(std::get<sizeof...(parts) - 1>(std::tie(parts...)), options_.dim);
+      return apply_to_inputs(
+          model,
+          [&](const auto& output, const auto& target) {
+            return parallel::partial_loss(typed, output, target, rows);
+          },
+          std::move(parts)...);
+    };
+    return parallel::join_losses(run(call, std::forward<InputsAndTarget>(arguments)...), output_device_,
+                                 options_.dim);
   }
 
   Model& model() { return model_; }
@@ -124,8 +168,26 @@ class DataParallel {
   }
 
  private:
-  template <class... Arguments>
-  using ResultOf = std::invoke_result_t<Model&, parallel::Argument<Arguments>...>;
+  struct CallModel {
+    template <class... Parts>
+    decltype(auto) operator()(Model& model, Parts&&... parts) const {
+      return model(std::forward<Parts>(parts)...);
+    }
+  };
+  static constexpr CallModel call_model{};
+
+  template <class Call, class... Arguments>
+  using ResultOf =
+      std::remove_cvref_t<std::invoke_result_t<const Call&, Model&, parallel::Argument<Arguments>...>>;
+
+  /// then(model(all but the last argument...), the last argument).
+  template <class Then, class... Arguments>
+  static auto apply_to_inputs(Model& model, Then&& then, Arguments&&... arguments) {
+    auto all = std::tuple(std::move(arguments)...);
+    return [&]<std::size_t... i>(std::index_sequence<i...>) {
+      return then(model(std::move(std::get<i>(all))...), std::get<sizeof...(i)>(all));
+    }(std::make_index_sequence<sizeof...(Arguments) - 1>{});
+  }
 
   template <class Argument>
   static auto whole(Argument&& argument, Device device) {
@@ -141,10 +203,10 @@ class DataParallel {
     return value;
   }
 
-  template <class... Arguments>
-  auto call_directly(Arguments&&... arguments) {
+  template <class Call, class... Arguments>
+  auto call_directly(const Call& call, Arguments&&... arguments) {
     counters_ = {.replicas_used = 1};
-    return model_(whole(std::forward<Arguments>(arguments), placement_[0])...);
+    return call(model_, whole(std::forward<Arguments>(arguments), placement_[0])...);
   }
 
   template <class Result>
@@ -181,9 +243,10 @@ class DataParallel {
     return parts;
   }
 
-  template <class... Arguments>
-  auto run(Arguments&&... arguments) {
-    using Result = ResultOf<Arguments...>;
+  /// call(replica, its arguments...) in each replica that gets rows.
+  template <class Call, class... Arguments>
+  auto run(const Call& call, Arguments&&... arguments) {
+    using Result = ResultOf<Call, Arguments...>;
     parallel::RowCount count("DataParallel", options_.dim);
     int number = 0;
     const auto see = [&](auto& argument) {
@@ -218,7 +281,7 @@ class DataParallel {
         [&](std::size_t i) {
           move_part(i, true);
           Model& model = replicas_[division.replicas[i]];
-          std::apply([&](auto&... part) { results[i].emplace(model(std::move(part[i])...)); }, parts);
+          std::apply([&](auto&... part) { results[i].emplace(call(model, std::move(part[i])...)); }, parts);
         });
     std::vector<Result> all;
     for (std::optional<Result>& result : results) all.push_back(std::move(*result));

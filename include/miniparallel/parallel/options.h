@@ -30,7 +30,7 @@ class DeviceList {
 
   /// The devices; with nothing named, every GPU, and the CPU where there is none. Throws `Error` for an empty
   /// list, a GPU that does not exist, and a list that mixes CPU and GPUs.
-  std::vector<Device> resolve() const;
+  std::vector<Device> resolve(bool require_gpu = false) const;
   bool is_given() const { return devices_.has_value(); }
 
  private:
@@ -51,6 +51,7 @@ struct DataParallelOptions {
   int replicas = 0;           ///< placed on the devices in equal runs; 0: one for each device
   std::int64_t min_rows = 1;  ///< of a chunk; fewer replicas run where the batch is too small
   BatchNormPolicy batch_norm = BatchNormPolicy::merge;
+  bool require_gpu = false;  ///< an `Error`, which says why, where there is no GPU
 };
 
 }  // namespace miniparallel

@@ -35,6 +35,9 @@ class RowCount {
   std::string first_;  // which tensor told them
 };
 
+/// The number of rows of a tensor.
+std::int64_t rows_of(const Tensor& tensor, int dim);
+
 /// The rows of each replica that runs, as views of `tensor`: one node of the graph for all of them.
 std::vector<Tensor> split_rows(const Tensor& tensor, const Division& division, int dim);
 

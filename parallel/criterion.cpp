@@ -1,0 +1,28 @@
+#include <miniparallel/parallel/criterion.h>
+
+#include <miniparallel/parallel/gather.h>
+
+namespace miniparallel::parallel {
+
+Tensor join_losses(const std::vector<PartialLoss>& parts, Device device, int dim) {
+  std::vector<Tensor> losses;
+  double weight = 0;
+  for (const PartialLoss& part : parts) {
+    losses.push_back(part.loss);
+    weight += part.weight;
+  }
+  const PartialLoss& first = parts[0];
+  if (first.is_mean && !first.is_summed)  // a lambda's: weighted by rows
+    for (std::size_t i = 0; i < parts.size(); ++i)
+      if (losses[i].dim() == 0) losses[i] = losses[i] * (parts[i].weight / weight);
+  const Tensor all = gather(losses, device, dim);
+  if (first.loss.dim() > 0) return all;
+  const Tensor total = sum(all);
+  if (!first.is_summed) return total;
+  if (!first.counted.defined()) return total / weight;
+  std::vector<Tensor> counts;
+  for (const PartialLoss& part : parts) counts.push_back(part.counted);
+  return total / sum(gather(counts, device)).to(total.dtype());
+}
+
+}  // namespace miniparallel::parallel
