@@ -8,7 +8,7 @@
 
 namespace miniparallel::nn {
 
-BatchNorm::BatchNorm(std::int64_t channels, const BatchNormOptions& chosen) : options(chosen) {
+BatchNorm::BatchNorm(std::int64_t channels, BatchNormOptions chosen) : options(chosen) {
   check(channels > 0, "BatchNorm: needs at least one channel, got ", channels);
   if (options.affine) {
     weight = Parameter(ones({channels}));

@@ -29,7 +29,8 @@ namespace nn {
 /// also updates the running ones, of those in evaluation. What BatchNorm1d
 /// and BatchNorm2d share. (Ioffe, Szegedy: "Batch normalization", 2015.)
 struct BatchNorm {
-  BatchNorm(std::int64_t channels, const BatchNormOptions& options = {});
+  /// Options come by value: GCC 12 warns of references to those of a default member initialiser.
+  BatchNorm(std::int64_t channels, BatchNormOptions options = {});
 
   Parameter weight, bias;            ///< (channels) each, or undefined
   Buffer running_mean, running_var;  ///< (channels) each, or undefined
@@ -43,14 +44,14 @@ struct BatchNorm {
 
 /// x (n, channels) or (n, channels, length).
 struct BatchNorm1d : BatchNorm {
-  using BatchNorm::BatchNorm;
+  BatchNorm1d(std::int64_t channels, BatchNormOptions chosen = {}) : BatchNorm(channels, chosen) {}
   Tensor operator()(const Tensor& x) const;
   MINIPARALLEL_MEMBERS(weight, bias, running_mean, running_var, num_batches_tracked, options, training)
 };
 
 /// x (n, channels, height, width).
 struct BatchNorm2d : BatchNorm {
-  using BatchNorm::BatchNorm;
+  BatchNorm2d(std::int64_t channels, BatchNormOptions chosen = {}) : BatchNorm(channels, chosen) {}
   Tensor operator()(const Tensor& x) const;
   MINIPARALLEL_MEMBERS(weight, bias, running_mean, running_var, num_batches_tracked, options, training)
 };
