@@ -109,10 +109,6 @@ struct ReplicaTensors::Impl {
   }
 
   void pack_master() {
-    for (const Inventory::Item& item : master.items)
-      check(item.kind != Kind::tensor || !item.handle->defined() || !item.handle->requires_grad(),
-            "DataParallel: ", item.name,
-            " is a Tensor that requires grad; make it an nn::Parameter, so that it is trained and saved");
     parameter_arena = pack(parameters.tensors);
     buffer_arena = pack(buffers.tensors);
     values.clear();
@@ -223,6 +219,10 @@ struct ReplicaTensors::Impl {
 };
 
 ReplicaTensors::ReplicaTensors(Inventory master, std::vector<Device> devices) {
+  for (const Inventory::Item& item : master.items)
+    check(item.kind != Kind::tensor || !item.handle->defined() || !item.handle->requires_grad(),
+          "DataParallel: ", item.name,
+          " is a Tensor that requires grad; make it an nn::Parameter, so that it is trained and saved");
   reflect::move(master, devices[0], {});
   impl_ = std::make_unique<Impl>(std::move(master), std::move(devices));
 }
