@@ -6,7 +6,7 @@ set(generated ${CMAKE_CURRENT_BINARY_DIR}/package)
 install(TARGETS miniparallel EXPORT miniparallel ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT miniparallel)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/miniparallel DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT miniparallel)
 if(MINIPARALLEL_CUDA)  # for kernels of one's own
-  install(FILES ${PROJECT_SOURCE_DIR}/kernels/cuda/launch.h ${PROJECT_SOURCE_DIR}/kernels/cuda/check.h
+  install(FILES ${PROJECT_SOURCE_DIR}/kernels/cuda/device/launch.h ${PROJECT_SOURCE_DIR}/kernels/cuda/device/check.h
           DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/miniparallel/cuda COMPONENT miniparallel)
 endif()
 

@@ -19,8 +19,9 @@ find_package(Cblas REQUIRED COMPONENTS ${blas_flavour})
 file(GLOB_RECURSE core_sources CONFIGURE_DEPENDS
   ${PROJECT_SOURCE_DIR}/kernels/*.cpp ${PROJECT_SOURCE_DIR}/engine/*.cpp ${PROJECT_SOURCE_DIR}/parallel/*.cpp)
 list(FILTER core_sources EXCLUDE REGEX "/(kernels|engine)/cuda/|/engine/device/backends\\.cpp$")
-file(GLOB MINIPARALLEL_CUDA_SOURCES CONFIGURE_DEPENDS
-  ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cpp ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cu ${PROJECT_SOURCE_DIR}/engine/cuda/*.cpp)
+file(GLOB_RECURSE MINIPARALLEL_CUDA_SOURCES CONFIGURE_DEPENDS
+  ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cpp ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cu
+  ${PROJECT_SOURCE_DIR}/engine/cuda/*.cpp)
 
 # What every target that compiles the library's sources needs.
 function(miniparallel_configure target)

@@ -1,8 +1,8 @@
 #include "engine/cuda/discovery.h"
 
 #include "engine/error.h"
-#include "kernels/cuda/check.h"
-#include "kernels/cuda/probe.h"
+#include "kernels/cuda/device/check.h"
+#include "kernels/cuda/device/probe.h"
 
 #include <cuda_runtime_api.h>
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/cuda/device_guard.h"
+#include "kernels/cuda/device/device_guard.h"
 #include "kernels/stream.h"
 
 #include <cuda_runtime_api.h>

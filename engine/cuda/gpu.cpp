@@ -2,7 +2,7 @@
 
 #include "engine/cuda/runtime.h"
 #include "engine/error.h"
-#include "kernels/cuda/block_life.h"
+#include "kernels/cuda/device/checker_hooks.h"
 
 namespace miniparallel::cuda {
 namespace {

@@ -3,9 +3,9 @@
 #include "engine/device/workers.h"
 #include "engine/error.h"
 #include "kernels/cuda/backend.h"
-#include "kernels/cuda/bad_index.h"
-#include "kernels/cuda/probe.h"
-#include "kernels/cuda/shortage.h"
+#include "kernels/cuda/device/bad_index.h"
+#include "kernels/cuda/device/probe.h"
+#include "kernels/cuda/device/retry_out_of_memory.h"
 
 namespace miniparallel::cuda {
 

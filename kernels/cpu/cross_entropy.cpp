@@ -1,8 +1,8 @@
 #include "kernels/cross_entropy.h"
 
 #include "kernels/cpu/backend.h"
+#include "kernels/cpu/check_indices.h"
 #include "kernels/cpu/exponentials.h"
-#include "kernels/cpu/index.h"
 #include "kernels/cpu/parallel.h"
 
 #undef HWY_TARGET_INCLUDE

@@ -1,7 +1,7 @@
 #include "kernels/indexing.h"
 
 #include "kernels/cpu/backend.h"
-#include "kernels/cpu/index.h"
+#include "kernels/cpu/check_indices.h"
 #include "kernels/cpu/parallel.h"
 
 #include <algorithm>

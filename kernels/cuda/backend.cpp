@@ -1,8 +1,8 @@
 #include "kernels/cuda/backend.h"
 
-#include "kernels/cuda/bad_index.h"
-#include "kernels/cuda/cublas.h"
-#include "kernels/cuda/workspace.h"
+#include "kernels/cuda/device/bad_index.h"
+#include "kernels/cuda/device/workspace.h"
+#include "kernels/cuda/matmul/cublas.h"
 
 namespace miniparallel::kernels {
 namespace cuda {

@@ -1,9 +1,9 @@
 #include "kernels/cross_entropy.h"
 #include "kernels/cuda/backend.h"
-#include "kernels/cuda/bad_index.cuh"
-#include "kernels/cuda/line.cuh"
-#include "kernels/cuda/moments.cuh"
-#include "kernels/cuda/two_stage.cuh"
+#include "kernels/cuda/device/bad_index.cuh"
+#include "kernels/cuda/device/line.cuh"
+#include "kernels/cuda/device/moments.cuh"
+#include "kernels/cuda/device/two_stage.cuh"
 #include "kernels/index_at.h"
 
 namespace miniparallel::kernels::cuda {

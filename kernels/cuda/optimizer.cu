@@ -1,6 +1,6 @@
 #include "kernels/cuda/backend.h"
-#include "kernels/cuda/block_reduce.cuh"
-#include "kernels/cuda/pack.cuh"
+#include "kernels/cuda/device/block_reduce.cuh"
+#include "kernels/cuda/device/pack.cuh"
 #include "kernels/math.h"
 #include "kernels/optimizer.h"
 

@@ -1,6 +1,6 @@
 #include "kernels/cuda/backend.h"
-#include "kernels/cuda/block_reduce.cuh"
-#include "kernels/cuda/workspace.h"
+#include "kernels/cuda/device/block_reduce.cuh"
+#include "kernels/cuda/device/workspace.h"
 #include "kernels/pointwise_loss.h"
 #include "kernels/reductions.h"
 

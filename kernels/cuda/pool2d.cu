@@ -1,8 +1,8 @@
 #include <miniparallel/error.h>
 
 #include "kernels/cuda/backend.h"
-#include "kernels/cuda/line.cuh"
-#include "kernels/cuda/pack.cuh"
+#include "kernels/cuda/device/line.cuh"
+#include "kernels/cuda/device/pack.cuh"
 #include "kernels/cuda/pool2d.cuh"
 #include "kernels/pool2d.h"
 

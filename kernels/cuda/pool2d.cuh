@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/cuda/divider.cuh"
+#include "kernels/cuda/device/divider.cuh"
 #include "kernels/pool2d.h"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 #include "kernels/cuda/backend.h"
-#include "kernels/cuda/generate.cuh"
-#include "kernels/cuda/launch_on.cuh"
-#include "kernels/cuda/pack.cuh"
+#include "kernels/cuda/device/generate.cuh"
+#include "kernels/cuda/device/launch_on.cuh"
+#include "kernels/cuda/device/pack.cuh"
 #include "kernels/permutation.h"
 #include "kernels/random.h"
 

@@ -1,5 +1,5 @@
 #include "kernels/cuda/backend.h"
-#include "kernels/cuda/two_stage.cuh"
+#include "kernels/cuda/device/two_stage.cuh"
 #include "kernels/reduce.h"
 #include "kernels/reductions.h"
 

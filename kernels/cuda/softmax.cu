@@ -1,5 +1,5 @@
 #include "kernels/cuda/backend.h"
-#include "kernels/cuda/line.cuh"
+#include "kernels/cuda/device/line.cuh"
 #include "kernels/softmax.h"
 
 namespace miniparallel::kernels::cuda {

@@ -3,7 +3,7 @@
 #include "compare.h"
 #include "engine/ops/common.h"
 #include "gpus.h"
-#include "kernels/cuda/conv2d_gather.cuh"
+#include "kernels/cuda/conv2d/gather.cuh"
 
 namespace miniparallel::testing {
 namespace {

@@ -5,7 +5,7 @@
 #include "gpus.h"
 #include "kernels/backend.h"
 #include "kernels/cuda/backend.h"
-#include "kernels/cuda/split.h"
+#include "kernels/cuda/elementwise/index_ranges.h"
 
 #include <cmath>
 

@@ -1,7 +1,7 @@
 #include <miniparallel/cuda.h>
 #include <miniparallel/miniparallel.h>
 
-#include "kernels/cuda/check.h"
+#include "kernels/cuda/device/check.h"
 #include "simulated.h"
 
 #include <functional>

@@ -3,8 +3,8 @@
 #include "compare.h"
 #include "engine/device/accelerator.h"
 #include "engine/tensor/tensor_impl.h"
-#include "kernels/cuda/check.h"
-#include "kernels/cuda/sort.h"
+#include "kernels/cuda/device/check.h"
+#include "kernels/cuda/device/sort.h"
 #include "simulated.h"
 
 namespace miniparallel::testing {

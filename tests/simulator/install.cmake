@@ -6,7 +6,7 @@ set_target_properties(miniparallel_simulator PROPERTIES EXPORT_NAME simulator)
 install(TARGETS miniparallel_simulator EXPORT miniparallel_simulator ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT miniparallel_simulator NAMESPACE miniparallel:: FILE targets.cmake DESTINATION ${package_folder})
 install(DIRECTORY include/miniparallel DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(FILES ${PROJECT_SOURCE_DIR}/kernels/cuda/launch.h ${PROJECT_SOURCE_DIR}/kernels/cuda/check.h
+install(FILES ${PROJECT_SOURCE_DIR}/kernels/cuda/device/launch.h ${PROJECT_SOURCE_DIR}/kernels/cuda/device/check.h
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/miniparallel/cuda)
 install(FILES ${PROJECT_SOURCE_DIR}/include/miniparallel/error.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/miniparallel)
 install(FILES kernels.cmake DESTINATION ${package_folder})

@@ -1,5 +1,5 @@
 #include "correct.h"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/device/launch.h"
 
 namespace simulator_tests {
 namespace {

@@ -1,0 +1,77 @@
+#include "kernels/conv2d.h"
+
+#include "kernels/cuda/backend.h"
+#include "kernels/cuda/conv2d/conv2d.cuh"
+
+#include <algorithm>
+#include <vector>
+
+namespace miniparallel::kernels::cuda {
+namespace {
+
+template <class T>
+void gather_as(const std::vector<Gather>& gathers, const void* source, const void* weight, const void* bias,
+               void* out, int beta, Stream stream) {
+  for (std::size_t first = 0; first < gathers.size(); first += kMostGathers) {
+    GatherArgs<T> args{{},
+                       static_cast<unsigned>(std::min<std::size_t>(gathers.size() - first, kMostGathers)),
+                       static_cast<const T*>(source),
+                       static_cast<const T*>(weight),
+                       static_cast<const T*>(bias),
+                       static_cast<T*>(out),
+                       beta != 0};
+    std::copy_n(gathers.data() + first, args.count, args.gathers);
+    if (args.first().positions() == 0 || args.first().filters == 0) continue;
+    (args.first().filters <= kFewFilters ? gather_directly<T> : gather_by_tiles<T>)(args, stream);
+  }
+}
+
+void forward(DType dtype, const Conv2dGeometry& geometry, const void* x, const void* weight, const void* bias,
+             void* y, Stream stream) {
+  check_sizes(geometry);
+  (dtype == float32 ? gather_as<float> : gather_as<double>)({forward_gather(geometry)}, x, weight, bias, y, 0,
+                                                            stream);
+}
+
+void data_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* weight, void* dx,
+                   int beta, Stream stream) {
+  check_sizes(geometry);
+  std::vector<Gather> gathers = data_gradient_gathers(geometry);
+  if (beta != 0) std::erase_if(gathers, [](const Gather& gather) { return gather.depth() == 0; });
+  (dtype == float32 ? gather_as<float> : gather_as<double>)(gathers, g, weight, nullptr, dx, beta, stream);
+}
+
+template <class T>
+void weight_gradient_as(const Conv2dGeometry& geometry, const void* g, const void* x, void* dweight, int beta,
+                        void* dbias, int bias_beta, Stream stream) {
+  const Gather whole = forward_gather(geometry);
+  const bool directly = whole.filters <= kFewFilters || dweight == nullptr;
+  if (whole.filters == 0) return;
+  for_each_part(whole, whole.plane(), [&](const Gather& part, std::int64_t first) {
+    const WeightGradientArgs<T> args{part,
+                                     static_cast<const T*>(g) + first * part.out_image,
+                                     static_cast<const T*>(x) + first * part.source_image,
+                                     static_cast<T*>(dweight),
+                                     static_cast<T*>(dbias),
+                                     beta != 0 || first > 0,
+                                     bias_beta != 0 || first > 0};
+    (directly ? weight_gradient_directly<T> : weight_gradient_by_tiles<T>)(args, stream);
+  });
+}
+
+void weight_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* x, void* dweight,
+                     int beta, void* dbias, int bias_beta, Stream stream) {
+  check_sizes(geometry);
+  (dtype == float32 ? weight_gradient_as<float> : weight_gradient_as<double>)(geometry, g, x, dweight, beta,
+                                                                              dbias, bias_beta, stream);
+}
+
+}  // namespace
+
+const Conv2d& conv2d() {
+  static constexpr Conv2d launchers{
+      .forward = forward, .data_gradient = data_gradient, .weight_gradient = weight_gradient};
+  return launchers;
+}
+
+}  // namespace miniparallel::kernels::cuda

@@ -1,0 +1,126 @@
+#include "kernels/cuda/conv2d/gather.cuh"
+
+#include <miniparallel/error.h>
+
+#include <algorithm>
+#include <numeric>
+#include <string>
+
+namespace miniparallel::kernels::cuda {
+namespace {
+
+struct Axis {
+  std::int64_t size, outputs, kernel, stride, padding, dilation;
+};
+
+Axis rows_of(const Conv2dGeometry& g) {
+  return {g.in_h, g.out_h, g.kernel_h, g.stride_h, g.padding_h, g.dilation_h};
+}
+Axis columns_of(const Conv2dGeometry& g) {
+  return {g.in_w, g.out_w, g.kernel_w, g.stride_w, g.padding_w, g.dilation_w};
+}
+
+int to_int(std::int64_t value) { return static_cast<int>(value); }
+
+/// Output o and tap k read element o stride + k dilation - padding.
+GatherAxis forward_axis(const Axis& a) {
+  return {.positions = to_int(a.outputs),
+          .taps = to_int(a.kernel),
+          .size = to_int(a.size),
+          .first = -to_int(a.padding),
+          .step = to_int(a.stride),
+          .tap_step = to_int(a.dilation),
+          .out_first = 0,
+          .out_step = 1,
+          .weight_first = 0,
+          .weight_step = 1};
+}
+
+/// Element i receives from output o and tap k where i + padding = o stride
+/// + k dilation. The elements `element`, `element` + stride, ... share
+/// the taps with k dilation mod stride = (element + padding) mod stride.
+GatherAxis data_gradient_axis(const Axis& a, std::int64_t element) {
+  const std::int64_t residue = (element + a.padding) % a.stride;
+  const std::int64_t step = a.stride / std::gcd(a.stride, a.dilation);
+  std::int64_t tap = 0;
+  while (tap < a.kernel && tap * a.dilation % a.stride != residue) ++tap;
+  const std::int64_t taps = tap < a.kernel ? (a.kernel - tap + step - 1) / step : 0;
+  return {.positions = to_int((a.size - element + a.stride - 1) / a.stride),
+          .taps = to_int(taps),
+          .size = to_int(a.outputs),
+          .first = taps == 0 ? 0 : to_int((element + a.padding - tap * a.dilation) / a.stride),
+          .step = 1,
+          .tap_step = -to_int(step * a.dilation / a.stride),
+          .out_first = to_int(element),
+          .out_step = to_int(a.stride),
+          .weight_first = to_int(tap),
+          .weight_step = to_int(step)};
+}
+
+Divider divider(std::int64_t divisor) {
+  return Divider(static_cast<std::uint32_t>(std::max<std::int64_t>(divisor, 1)));
+}
+
+Gather gather_of(const Conv2dGeometry& g, const GatherAxis& rows, const GatherAxis& columns) {
+  Gather gather{};
+  gather.rows = rows, gather.columns = columns;
+  gather.plane_positions = divider(std::int64_t{rows.positions} * columns.positions);
+  gather.row_positions = divider(columns.positions);
+  gather.taps = divider(std::int64_t{rows.taps} * columns.taps);
+  gather.row_taps = divider(columns.taps);
+  gather.images = static_cast<std::uint32_t>(g.n), gather.groups = static_cast<std::uint32_t>(g.groups);
+  return gather;
+}
+
+}  // namespace
+
+void check_sizes(const Conv2dGeometry& g) {
+  const std::int64_t limit = std::int64_t{1} << 30;
+  const auto check = [&](std::int64_t size, const char* what) {
+    if (size >= limit)
+      throw Error(std::string("conv2d: ") + what + " is " + std::to_string(size) +
+                  ", the CUDA kernels take less than 2^30; split the convolution");
+  };
+  check(g.n, "the number of images");
+  check(g.in_h + 2 * g.padding_h, "the padded height");
+  check(g.in_w + 2 * g.padding_w, "the padded width");
+  check(g.in_h * g.in_w, "the size of a channel");
+  check(g.out_h * g.out_w, "the size of an output channel");
+  check(g.in_channels / g.groups * g.out_channels * g.kernel_h * g.kernel_w, "the number of weights");
+}
+
+Gather forward_gather(const Conv2dGeometry& g) {
+  Gather gather = gather_of(g, forward_axis(rows_of(g)), forward_axis(columns_of(g)));
+  gather.channels = static_cast<std::uint32_t>(g.in_channels / g.groups);
+  gather.filters = static_cast<std::uint32_t>(g.out_channels / g.groups);
+  gather.source_width = g.in_w, gather.source_plane = g.in_h * g.in_w;
+  gather.source_image = g.in_channels * gather.source_plane;
+  gather.out_width = g.out_w, gather.out_plane = g.out_h * g.out_w;
+  gather.out_image = g.out_channels * gather.out_plane;
+  gather.weight_width = g.kernel_w, gather.weight_channel = g.kernel_h * g.kernel_w;
+  gather.weight_filter = gather.channels * gather.weight_channel;
+  gather.weight_group = gather.filters * gather.weight_filter;
+  return gather;
+}
+
+std::vector<Gather> data_gradient_gathers(const Conv2dGeometry& g) {
+  std::vector<Gather> all;
+  const Gather forward = forward_gather(g);
+  for (std::int64_t i = 0; i < std::min(g.stride_h, g.in_h); ++i)
+    for (std::int64_t j = 0; j < std::min(g.stride_w, g.in_w); ++j) {
+      Gather gather = gather_of(g, data_gradient_axis(rows_of(g), i), data_gradient_axis(columns_of(g), j));
+      gather.channels = forward.filters, gather.filters = forward.channels;
+      gather.source_width = forward.out_width, gather.source_plane = forward.out_plane;
+      gather.source_image = forward.out_image;
+      gather.out_width = forward.source_width, gather.out_plane = forward.source_plane;
+      gather.out_image = forward.source_image;
+      gather.weight_width = forward.weight_width, gather.weight_channel = forward.weight_filter;
+      gather.weight_filter = forward.weight_channel;
+      gather.weight_group = forward.weight_group;
+      all.push_back(gather);
+    }
+  std::sort(all.begin(), all.end(), [](const Gather& a, const Gather& b) { return a.plane() > b.plane(); });
+  return all;
+}
+
+}  // namespace miniparallel::kernels::cuda

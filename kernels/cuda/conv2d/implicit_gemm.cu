@@ -1,0 +1,171 @@
+#include "kernels/cuda/conv2d/conv2d.cuh"
+#include "kernels/cuda/conv2d/tile.cuh"
+
+// A row of the product is a filter, a column a position of the batch, the depth the taps of all channels. The
+// matrix of what the taps read is never stored: a thread keeps a position, and adds to it the taps of a part,
+// which the block looks up once in shared memory.
+
+namespace miniparallel::kernels::cuda {
+namespace {
+
+template <class T>
+struct TilesArgs : GatherArgs<T> {
+  Divider units, row_tiles;  // units: tiles of rows in all groups
+  bool packed;               // positions are neighbours in memory, kVector of them aligned
+};
+
+template <class Tile>
+struct GatherLoad {
+  using T = typename Tile::T;
+  const Gather& gather;
+  const T *source, *weight;  // at the thread's position, of the first row
+  int rows, thread;
+  int row, column;  // of the position
+  Tap (&taps)[2 * Tile::kDepth];
+  T a[Tile::kLoadsA] = {}, b[Tile::kLoadsB] = {};
+
+  __device__ void look_up(int part) {
+    if (thread < Tile::kDepth)
+      taps[part % 2 * Tile::kDepth + thread] =
+          tap_at(gather, static_cast<std::uint32_t>(part * Tile::kDepth + thread));
+  }
+  __device__ void fetch(int part) {
+    const auto k = static_cast<std::uint32_t>(part * Tile::kDepth + thread % Tile::kDepth);
+    const std::int64_t at = weight_at(gather, k);
+    MP_UNROLL
+    for (int i = 0; i < Tile::kLoadsA; ++i) {
+      const int filter = thread / Tile::kDepth + i * (Tile::kThreads / Tile::kDepth);
+      a[i] = k < gather.depth() && filter < rows ? weight[filter * gather.weight_filter + at] : T(0);
+    }
+    MP_UNROLL
+    for (int i = 0; i < Tile::kLoadsB; ++i)
+      b[i] = read(
+          gather, source, row, column,
+          taps[part % 2 * Tile::kDepth + thread / Tile::kColumns + i * (Tile::kThreads / Tile::kColumns)]);
+    look_up(part + 1);
+  }
+  __device__ void store(T* a_part, T* b_part) const {
+    MP_UNROLL
+    for (int i = 0; i < Tile::kLoadsA; ++i)
+      a_part[thread % Tile::kDepth * Tile::kRowPitch + thread / Tile::kDepth +
+             i * (Tile::kThreads / Tile::kDepth)] = a[i];
+    MP_UNROLL
+    for (int i = 0; i < Tile::kLoadsB; ++i)
+      b_part[(thread / Tile::kColumns + i * (Tile::kThreads / Tile::kColumns)) * Tile::kColumnPitch +
+             thread % Tile::kColumns] = b[i];
+  }
+};
+
+/// The thread's sums of one row, to where `offsets` says.
+template <class Tile>
+__device__ void write_row(const TilesArgs<typename Tile::T>& args, typename Tile::T* row,
+                          typename Tile::T bias, const std::int64_t* offsets, int thread,
+                          const typename Tile::T* sums) {
+  using T = typename Tile::T;
+  MP_UNROLL
+  for (int j = 0; j < Tile::kThreadColumns; j += Tile::kVector) {
+    const int column = Tile::column_of(thread, j);
+    typename Tile::Vector values;
+    MP_UNROLL
+    for (int v = 0; v < Tile::kVector; ++v) values.at[v] = sums[j + v] + bias;
+    if (args.packed) {
+      if (offsets[column] < 0) continue;
+      auto& to = *reinterpret_cast<typename Tile::Vector*>(row + offsets[column]);
+      if (args.accumulate) {
+        const typename Tile::Vector old = to;
+        MP_UNROLL
+        for (int v = 0; v < Tile::kVector; ++v) values.at[v] += old.at[v];
+      }
+      to = values;
+    } else {
+      MP_UNROLL
+      for (int v = 0; v < Tile::kVector; ++v) {
+        if (offsets[column + v] < 0) continue;
+        T& to = row[offsets[column + v]];
+        to = args.accumulate ? to + values.at[v] : values.at[v];
+      }
+    }
+  }
+}
+
+template <class Tile>
+__global__ void __launch_bounds__(Tile::kThreads, Tile::kResident)
+    conv2d_tiles(TilesArgs<typename Tile::T> args) {
+  using T = typename Tile::T;
+  const Gather& gather = args.gathers[blockIdx.y];
+  auto& taps = miniparallel::cuda::shared_array<Tap, 2 * Tile::kDepth>();
+  auto& offsets = miniparallel::cuda::shared_array<std::int64_t, Tile::kColumns>();
+  const int thread = static_cast<int>(threadIdx.x);
+  std::uint32_t position_tile = blockIdx.x;
+  std::uint32_t group = args.units.divide(position_tile);
+  const int first_row = static_cast<int>(args.row_tiles.divide(group)) * Tile::kRows;
+  const std::uint32_t filter = group * gather.filters + static_cast<std::uint32_t>(first_row);
+
+  const Position position = position_at(
+      gather, position_tile * Tile::kColumns + static_cast<std::uint32_t>(thread % Tile::kColumns), group);
+  if (thread < Tile::kColumns) offsets[thread] = position.out;
+  GatherLoad<Tile> load{gather,
+                        args.source + position.source,
+                        args.weight + group * gather.weight_group + first_row * gather.weight_filter,
+                        static_cast<int>(gather.filters) - first_row,
+                        thread,
+                        position.row,
+                        position.column,
+                        taps};
+  load.look_up(0);
+  __syncthreads();
+  typename Tile::Sums sums{};
+  const int parts = static_cast<int>((gather.depth() + Tile::kDepth - 1) / Tile::kDepth);
+  multiply_parts<Tile>(parts, thread, load, sums, [](const T*) {});
+
+  MP_UNROLL
+  for (int i = 0; i < Tile::kThreadRows; ++i) {
+    const int row = Tile::row_of(thread, i);
+    if (row >= load.rows) continue;
+    const T bias = args.bias == nullptr ? T(0) : args.bias[filter + static_cast<std::uint32_t>(row)];
+    write_row<Tile>(args, args.out + (first_row + row) * gather.out_plane, bias, offsets, thread, sums.at[i]);
+  }
+}
+
+// --- launchers
+
+template <class Tile>
+std::int64_t tiles_of(const Gather& gather) {
+  const std::int64_t rows = (gather.filters + Tile::kRows - 1) / Tile::kRows;
+  return (gather.positions() + Tile::kColumns - 1) / Tile::kColumns * rows * gather.groups;
+}
+
+template <class Tile>
+void launch_tiles(const GatherArgs<typename Tile::T>& whole, Stream stream) {
+  const Gather& gather = whole.first();
+  const std::uint32_t row_tiles = (gather.filters + Tile::kRows - 1) / Tile::kRows;
+  const std::uint32_t units = row_tiles * gather.groups;
+  for_each_part(gather, gather.plane() * units, [&](const Gather& part, std::int64_t first) {
+    TilesArgs<typename Tile::T> args{whole.part(first, part.images), Divider(units), Divider(row_tiles),
+                                     false};
+    args.packed = part.plane() == part.out_plane && part.out_plane % Tile::kVector == 0 &&
+                  reinterpret_cast<std::uintptr_t>(args.out) % 16 == 0;
+    launch_blocks(stream, conv2d_tiles<Tile>, dim3(static_cast<unsigned>(tiles_of<Tile>(part)), args.count),
+                  dim3(Tile::kThreads), args);
+  });
+}
+
+}  // namespace
+
+template <class T>
+void gather_by_tiles(const GatherArgs<T>& args, Stream stream) {
+  if constexpr (sizeof(T) == 4) {
+    using Wide = Tile<T, 64, 128, 8, 8>;
+    using Narrow = Tile<T, 32, 128, 4, 8>;  // for few rows, or few blocks
+    const bool wide = args.first().filters > Narrow::kRows &&
+                      tiles_of<Wide>(args.first()) * args.count >= 2 * multiprocessors(stream.device);
+    (wide ? launch_tiles<Wide> : launch_tiles<Narrow>)(args, stream);
+  } else {
+    launch_tiles<Tile<T, 32, 64, 4, 4>>(args, stream);
+  }
+}
+
+template void gather_by_tiles(const GatherArgs<float>&, Stream);
+template void gather_by_tiles(const GatherArgs<double>&, Stream);
+
+}  // namespace miniparallel::kernels::cuda

@@ -1,0 +1,50 @@
+#include "kernels/cuda/elementwise/map.cuh"
+#include "kernels/cuda/elementwise/tables.h"
+
+namespace miniparallel::kernels::cuda {
+namespace {
+
+template <class F, class T>
+struct Forward {
+  MP_INLINE T operator()(T a, T b) const { return F::forward(a, b); }
+};
+
+template <class F, class T, int side>
+struct BackwardOf {
+  MP_INLINE T operator()(T g, T a, T b) const {
+    if constexpr (side == 0)
+      return F::backward_a(g, a, b);
+    else
+      return F::backward_b(g, a, b);
+  }
+};
+
+template <class F, class T>
+void forward(const ElementwiseArgs& args, Stream stream) {
+  map<T, T, T>(Forward<F, T>{}, args, stream);
+}
+template <class F, class T, int side>
+void backward(const ElementwiseArgs& args, Stream stream) {
+  map<T, T, T, T>(BackwardOf<F, T, side>{}, args, stream);
+}
+
+template <class F>
+constexpr MapRow floating{forward<F, float>, forward<F, double>};
+template <class F>
+constexpr MapRow arithmetic{forward<F, float>,        forward<F, double>,       forward<F, std::int64_t>,
+                            forward<F, std::int32_t>, forward<F, std::uint8_t>, forward<F, bool>};
+template <class F, int side>
+constexpr MapRow gradient{backward<F, float, side>, backward<F, double, side>};
+
+}  // namespace
+
+#define MP_ROW(name, functor) arithmetic<functors::functor>,
+#define MP_ROW_FLOATING(name, functor) floating<functors::functor>,
+#define MP_ROW_A(name, functor) gradient<functors::functor, 0>,
+#define MP_ROW_B(name, functor) gradient<functors::functor, 1>,
+const MapTable<Binary> binary_maps{MP_BINARY_ARITHMETIC(MP_ROW) MP_BINARY_FLOATING(MP_ROW_FLOATING)};
+const std::array<MapTable<Binary>, 2> binary_backward_maps{
+    MapTable<Binary>{MP_BINARY_ARITHMETIC(MP_ROW_A) MP_BINARY_FLOATING(MP_ROW_A)},
+    MapTable<Binary>{MP_BINARY_ARITHMETIC(MP_ROW_B) MP_BINARY_FLOATING(MP_ROW_B)}};
+
+}  // namespace miniparallel::kernels::cuda

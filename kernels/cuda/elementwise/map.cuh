@@ -1,0 +1,176 @@
+#pragma once
+
+#include "kernels/cuda/device/divider.cuh"
+#include "kernels/cuda/device/launch_on.cuh"
+#include "kernels/cuda/device/pack.cuh"
+#include "kernels/cuda/elementwise/index_ranges.h"
+#include "kernels/elementwise.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+/// Runs a function of elements over any layout: plain arrays 16 bytes at a time, float32 that is broadcast or
+/// sliced as well where its rows allow it, everything else element by element by 32-bit offsets.
+
+namespace miniparallel::kernels::cuda {
+
+// --- kernels
+
+/// y = value, or y += value.
+template <class T>
+MP_INLINE void put(T& y, T value, bool accumulate) {
+  if constexpr (std::is_floating_point_v<T>)
+    y = accumulate ? y + value : value;
+  else
+    y = value;
+}
+
+template <int N, class F, class Out, class... In>
+MP_INLINE void put_pack(const F& f, bool accumulate, Pack<Out, N>& y, Pack<In, N>... x) {
+  Pack<Out, N> result;
+  if (accumulate) result = y;
+  MP_UNROLL
+  for (int k = 0; k < N; ++k) put(result.at[k], f(x.at[k]...), accumulate);
+  y = result;
+}
+
+/// Plain arrays, N elements at a time: 16 bytes of the widest operand.
+template <int N, class F, class Out, class... In>
+__global__ void map_arrays(F f, std::int64_t n, bool accumulate, Out* y, const In*... x) {
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
+  const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  const std::int64_t packs = n / N;
+  for (std::int64_t i = first; i < packs; i += step)
+    put_pack<N>(f, accumulate, pack_at<N>(y, i * N), pack_at<N>(x, i * N)...);
+  for (std::int64_t i = packs * N + first; i < n; i += step) put(y[i], f(x[i]...), accumulate);
+}
+
+/// Where the operands of element i are.
+template <int operands>
+struct Offsets {
+  int rank = 0;
+  Divider sizes[kMaxRank];
+  std::uint32_t strides[kMaxRank][operands] = {};
+
+  explicit Offsets(const Layout& layout) : rank(layout.rank) {
+    for (int d = 0; d < rank; ++d) {
+      sizes[d] = Divider(static_cast<std::uint32_t>(layout.sizes[d]));
+      for (int k = 0; k < operands; ++k) strides[d][k] = static_cast<std::uint32_t>(layout.strides[k][d]);
+    }
+  }
+
+  MP_INLINE void locate(std::uint32_t i, std::uint32_t (&offsets)[operands]) const {
+    for (int d = rank - 1; d >= 0; --d) {
+      const std::uint32_t index = sizes[d].divide(i);
+      MP_UNROLL
+      for (int k = 0; k < operands; ++k) offsets[k] += index * strides[d][k];
+    }
+  }
+};
+
+template <class F, class Out, class... In, int... k>
+MP_INLINE void put_at(const F& f, bool accumulate, const std::uint32_t* offsets,
+                      std::integer_sequence<int, k...>, Out* y, const In*... x) {
+  put(y[offsets[0]], f(x[offsets[k + 1]]...), accumulate);
+}
+
+template <class F, class Out, class... In>
+__global__ void map_strided(F f, std::uint32_t n, bool accumulate, Offsets<1 + sizeof...(In)> layout, Out* y,
+                            const In*... x) {
+  const std::uint32_t step = gridDim.x * blockDim.x;
+  for (std::uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
+    std::uint32_t offsets[1 + sizeof...(In)] = {};
+    layout.locate(i, offsets);
+    put_at(f, accumulate, offsets, std::make_integer_sequence<int, sizeof...(In)>(), y, x...);
+  }
+}
+
+/// N elements `step` apart.
+template <int N, class T>
+MP_INLINE Pack<T, N> gather(const T* x, std::uint32_t step) {
+  if (step == 1) return pack_at<N>(x, 0);
+  Pack<T, N> pack;
+  MP_UNROLL
+  for (int k = 0; k < N; ++k) pack.at[k] = x[static_cast<std::uint32_t>(k) * step];
+  return pack;
+}
+
+/// Packs along the innermost dimension, along which the output is contiguous.
+template <int operands>
+struct PackedRows {
+  Offsets<operands> packs;
+  std::uint32_t steps[operands];  ///< of an operand in a pack; 1 where it is a pack itself
+
+  PackedRows(const Layout& layout, int pack) : packs(in_packs(layout, pack)) {
+    for (int k = 0; k < operands; ++k)
+      steps[k] = static_cast<std::uint32_t>(layout.strides[k][layout.rank - 1]);
+  }
+
+ private:
+  static Layout in_packs(Layout layout, int pack) {
+    layout.sizes[layout.rank - 1] /= pack;
+    for (int k = 0; k < operands; ++k) layout.strides[k][layout.rank - 1] *= pack;
+    return layout;
+  }
+};
+
+template <int N, class F, class Out, class... In, int... k>
+MP_INLINE void put_pack_at(const F& f, bool accumulate, const std::uint32_t* offsets,
+                           const std::uint32_t* steps, std::integer_sequence<int, k...>, Out* y,
+                           const In*... x) {
+  put_pack<N>(f, accumulate, pack_at<N>(y, offsets[0]), gather<N>(x + offsets[k + 1], steps[k + 1])...);
+}
+
+/// `n`: packs.
+template <int N, class F, class Out, class... In>
+__global__ void map_rows(F f, std::uint32_t n, bool accumulate, PackedRows<1 + sizeof...(In)> rows, Out* y,
+                         const In*... x) {
+  const std::uint32_t step = gridDim.x * blockDim.x;
+  for (std::uint32_t i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
+    std::uint32_t offsets[1 + sizeof...(In)] = {};
+    rows.packs.locate(i, offsets);
+    put_pack_at<N>(f, accumulate, offsets, rows.steps, std::make_integer_sequence<int, sizeof...(In)>(), y,
+                   x...);
+  }
+}
+
+/// For which operands `map_rows` is there: those of most
+/// models. Each kernel more is compiled for every function.
+template <class Out, class... In>
+inline constexpr bool kHasRows = sizeof...(In) > 0 && std::is_same_v<Out, float> &&
+                                 (std::is_same_v<In, float> && ...);
+
+// --- launchers
+
+template <class F, class Out, class... In, int... k>
+void launch_map(const F& f, const ElementwiseArgs& args, Stream stream, std::integer_sequence<int, k...>) {
+  constexpr int pack = 16 / static_cast<int>(std::max({sizeof(Out), sizeof(In)...}));
+  Out* const y = static_cast<Out*>(args.operands[0]);
+  const std::int64_t n = args.layout.numel();
+  const bool arrays = args.layout.contiguous() && are_aligned(pack * sizeof(Out), y) &&
+                      (are_aligned(pack * sizeof(In), args.operands[k + 1]) && ...);
+  if (arrays)
+    return launch_on(stream, map_arrays<pack, F, Out, In...>, grid_for((n + pack - 1) / pack, stream.device),
+                     kBlock, f, n, args.accumulate, y, static_cast<const In*>(args.operands[k + 1])...);
+  if constexpr (kHasRows<Out, In...>)
+    if (has_rows_of_packs(args, pack, sizeof(Out)))
+      return launch_on(stream, map_rows<pack, F, Out, In...>, grid_for(n / pack, stream.device), kBlock, f,
+                       static_cast<std::uint32_t>(n / pack), args.accumulate,
+                       PackedRows<1 + sizeof...(In)>(args.layout, pack), y,
+                       static_cast<const In*>(args.operands[k + 1])...);
+  launch_on(stream, map_strided<F, Out, In...>, grid_for(n, stream.device), kBlock, f,
+            static_cast<std::uint32_t>(n), args.accumulate, Offsets<1 + sizeof...(In)>(args.layout), y,
+            static_cast<const In*>(args.operands[k + 1])...);
+}
+
+/// y = f(x...), or y += f(x...), over the layout of `args`.
+template <class Out, class... In, class F>
+void map(const F& f, const ElementwiseArgs& args, Stream stream) {
+  for_each_small_part(args, {sizeof(Out), sizeof(In)...}, [&](const ElementwiseArgs& part) {
+    launch_map<F, Out, In...>(f, part, stream, std::make_integer_sequence<int, sizeof...(In)>());
+  });
+}
+
+}  // namespace miniparallel::kernels::cuda

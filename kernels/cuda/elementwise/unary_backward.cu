@@ -1,0 +1,26 @@
+#include "kernels/cuda/elementwise/map.cuh"
+#include "kernels/cuda/elementwise/tables.h"
+
+namespace miniparallel::kernels::cuda {
+namespace {
+
+template <class F, class T>
+struct BackwardOf {
+  double p, q;
+  MP_INLINE T operator()(T g, T saved) const { return F::backward(g, saved, p, q); }
+};
+
+template <class F, class T>
+void backward(const ElementwiseArgs& args, Stream stream) {
+  map<T, T, T>(BackwardOf<F, T>{args.p, args.q}, args, stream);
+}
+
+template <class F>
+constexpr MapRow floating{backward<F, float>, backward<F, double>};
+
+}  // namespace
+
+#define MP_ROW(name, functor) floating<functors::functor>,
+const MapTable<Unary> unary_backward_maps{MP_ALL_UNARY_ARITHMETIC(MP_ROW) MP_ALL_UNARY_FLOATING(MP_ROW)};
+
+}  // namespace miniparallel::kernels::cuda

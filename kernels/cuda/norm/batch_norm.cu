@@ -1,0 +1,192 @@
+#include "kernels/cuda/backend.h"
+#include "kernels/cuda/device/by_dtype.h"
+#include "kernels/cuda/device/moments.cuh"
+#include "kernels/cuda/device/two_stage.cuh"
+#include "kernels/cuda/norm/layer_norm.h"
+#include "kernels/norm.h"
+
+#include <limits>
+
+namespace miniparallel::kernels::cuda {
+namespace {
+
+/// Walks over the elements of one channel of an (n, channels, inner) array: over first, first + step, ...,
+/// counted within the channel, with divisions at the start only.
+class ChannelWalk {
+ public:
+  __device__ ChannelWalk(const BatchNormGeometry& g, std::int64_t channel, std::int64_t first,
+                         std::int64_t step)
+      : inner_(g.inner), skip_((g.channels - 1) * g.inner) {
+    position_ = first % inner_;
+    at_ = (first / inner_ * g.channels + channel) * inner_ + position_;
+    step_ = step % inner_;
+    stride_ = step / inner_ * g.channels * inner_ + step_;
+  }
+  __device__ std::int64_t at() const { return at_; }
+  __device__ void next() {
+    at_ += stride_;
+    position_ += step_;
+    if (position_ < inner_) return;
+    position_ -= inner_;
+    at_ += skip_;
+  }
+
+ private:
+  std::int64_t inner_, skip_, position_, at_, step_, stride_;
+};
+
+template <class T>
+struct ChannelMoments {
+  using Values = Moments;
+  BatchNormGeometry geometry;
+  const T* x;
+  T *mean, *variance;
+
+  /// The channel's first element: its numbers are taken as distances from it.
+  __device__ T origin(std::int64_t channel) const { return x[channel * geometry.inner]; }
+  __device__ Moments part(std::int64_t channel, std::int64_t begin, std::int64_t end,
+                          std::int64_t step) const {
+    if (begin >= end) return Values::initial();
+    const T from = origin(channel);
+    RunningMoments<T> running;
+    ChannelWalk walk(geometry, channel, begin, step);
+    for (std::int64_t i = begin; i < end; i += step, walk.next()) running.add(x[walk.at()] - from);
+    return running;
+  }
+  __device__ void store(std::int64_t channel, const Moments& total) const {
+    const T from = total.count > 0 ? origin(channel) : std::numeric_limits<T>::quiet_NaN();
+    mean[channel] = static_cast<T>(static_cast<double>(from) + total.mean);
+    variance[channel] = static_cast<T>(total.deviations / total.count);
+  }
+};
+
+template <class T>
+struct ChannelSums {
+  using Values = Sums;
+  BatchNormGeometry geometry;
+  const T *g, *x, *mean, *inv_std;
+  T *sum_g, *sum_gx;
+
+  __device__ Sums part(std::int64_t channel, std::int64_t begin, std::int64_t end, std::int64_t step) const {
+    Sums sums = Values::initial();
+    if (begin >= end) return sums;
+    const T center = mean[channel];
+    ChannelWalk walk(geometry, channel, begin, step);
+    for (std::int64_t i = begin; i < end; i += step, walk.next()) {
+      const T gradient = g[walk.at()];
+      sums.add(gradient, gradient * (x[walk.at()] - center));
+    }
+    return sums;
+  }
+  __device__ void store(std::int64_t channel, const Sums& total) const {
+    sum_g[channel] = static_cast<T>(total.first);
+    sum_gx[channel] = static_cast<T>(total.second * static_cast<double>(inv_std[channel]));
+  }
+};
+
+/// Calls f(element, channel) for the thread's share of an (n, channels, inner) array, again without a
+/// division for every element.
+template <class F>
+__device__ void for_each_element(const BatchNormGeometry& g, const F& f) {
+  const std::int64_t count = g.n * g.channels * g.inner;
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
+  std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (at >= count) return;
+  std::int64_t position = at % g.inner, channel = at / g.inner % g.channels;
+  const std::int64_t step_position = step % g.inner, step_channel = step / g.inner % g.channels;
+  for (; at < count; at += step) {
+    f(at, channel);
+    position += step_position;
+    channel += step_channel;
+    if (position >= g.inner) position -= g.inner, ++channel;
+    if (channel >= g.channels) channel -= g.channels;
+  }
+}
+
+template <class T>
+__global__ void normalize_channels(BatchNormGeometry geometry, const T* x, const T* mean, const T* inv_std,
+                                   const T* weight, const T* bias, T* y) {
+  for_each_element(geometry, [&](std::int64_t i, std::int64_t channel) {
+    const T scale = inv_std[channel] * (weight == nullptr ? T(1) : weight[channel]);
+    y[i] = (x[i] - mean[channel]) * scale + (bias == nullptr ? T(0) : bias[channel]);
+  });
+}
+
+template <class T>
+__global__ void channels_gradient(BatchNormGeometry geometry, const T* g, const T* x, const T* mean,
+                                  const T* inv_std, const T* weight, const T* sum_g, const T* sum_gx,
+                                  std::int64_t count, T* dx, int beta) {
+  const T inverse = count == 0 ? T(0) : T(1) / static_cast<T>(count);
+  for_each_element(geometry, [&](std::int64_t i, std::int64_t channel) {
+    const T scale = inv_std[channel];
+    T rest = g[i];
+    if (count != 0)
+      rest -= sum_g[channel] * inverse + (x[i] - mean[channel]) * scale * (sum_gx[channel] * inverse);
+    const T value = scale * (weight == nullptr ? T(1) : weight[channel]) * rest;
+    dx[i] = beta == 0 ? value : dx[i] + value;
+  });
+}
+
+constexpr std::int64_t kElements = 8;  // per thread, which pay for its divisions
+
+template <class... Parameters, class... Arguments>
+void launch_elements(Stream stream, void (*kernel)(BatchNormGeometry, Parameters...),
+                     const BatchNormGeometry& g, const Arguments&... arguments) {
+  const std::int64_t count = g.n * g.channels * g.inner;
+  if (count == 0) return;
+  launch_on(stream, kernel, grid_for((count + kElements - 1) / kElements, stream.device), kBlock, g,
+            arguments...);
+}
+
+template <class Reduction>
+void launch_channels(Stream stream, const BatchNormGeometry& g, const Reduction& reduction) {
+  reduce_in_two_stages(reduction, g.channels, g.n * g.inner, g.inner == 1 && g.channels >= 8, stream);
+}
+
+void batch_statistics(DType dtype, const BatchNormGeometry& geometry, const void* x, void* mean,
+                      void* variance, Stream stream) {
+  with_type(dtype, [&]<class T>(T) {
+    launch_channels(stream, geometry, ChannelMoments<T>{geometry, in<T>(x), out<T>(mean), out<T>(variance)});
+  });
+}
+
+void batch_normalize(DType dtype, const BatchNormGeometry& geometry, const void* x, const void* mean,
+                     const void* inv_std, const void* weight, const void* bias, void* y, Stream stream) {
+  with_type(dtype, [&]<class T>(T) {
+    launch_elements(stream, normalize_channels<T>, geometry, in<T>(x), in<T>(mean), in<T>(inv_std),
+                    in<T>(weight), in<T>(bias), out<T>(y));
+  });
+}
+
+void batch_sums(DType dtype, const BatchNormGeometry& geometry, const void* g, const void* x,
+                const void* mean, const void* inv_std, void* sum_g, void* sum_gx, Stream stream) {
+  with_type(dtype, [&]<class T>(T) {
+    launch_channels(stream, geometry,
+                    ChannelSums<T>{geometry, in<T>(g), in<T>(x), in<T>(mean), in<T>(inv_std), out<T>(sum_g),
+                                   out<T>(sum_gx)});
+  });
+}
+
+void batch_data_gradient(DType dtype, const BatchNormGeometry& geometry, const void* g, const void* x,
+                         const void* mean, const void* inv_std, const void* weight, const void* sum_g,
+                         const void* sum_gx, std::int64_t count, void* dx, int beta, Stream stream) {
+  with_type(dtype, [&]<class T>(T) {
+    launch_elements(stream, channels_gradient<T>, geometry, in<T>(g), in<T>(x), in<T>(mean), in<T>(inv_std),
+                    in<T>(weight), in<T>(sum_g), in<T>(sum_gx), count, out<T>(dx), beta);
+  });
+}
+
+}  // namespace
+
+const Norm& norm() {
+  static constexpr Norm launchers{.batch_statistics = batch_statistics,
+                                  .batch_normalize = batch_normalize,
+                                  .batch_sums = batch_sums,
+                                  .batch_data_gradient = batch_data_gradient,
+                                  .layer_forward = layer_forward,
+                                  .layer_data_gradient = layer_data_gradient,
+                                  .layer_parameter_gradient = layer_parameter_gradient};
+  return launchers;
+}
+
+}  // namespace miniparallel::kernels::cuda

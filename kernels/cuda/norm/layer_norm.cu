@@ -1,0 +1,256 @@
+#include "kernels/cuda/device/by_dtype.h"
+#include "kernels/cuda/device/moments.cuh"
+#include "kernels/cuda/device/pack.cuh"
+#include "kernels/cuda/device/two_stage.cuh"
+#include "kernels/cuda/norm/layer_norm.h"
+#include "kernels/math.h"
+#include "kernels/reductions.h"
+
+// A warp, or for long rows a block, works on each row: blocks are (32, 8)
+// or (256, 1) threads. Where arrays lie so, the threads hold their row in
+// registers and read it once, 16 bytes at a time; else they read it twice.
+
+namespace miniparallel::kernels::cuda {
+namespace {
+
+constexpr std::int64_t kLongRow = 2048;       // elements
+constexpr int kFewPacks = 2, kManyPacks = 8;  // of a row that one of its threads holds
+
+/// The rows of a matrix, seen from one thread of the row's.
+struct Row {
+  std::int64_t index, start;
+
+  __device__ static Row mine(std::int64_t width) {
+    const std::int64_t index = static_cast<std::int64_t>(blockIdx.x) * blockDim.y + threadIdx.y;
+    return {index, index * width};
+  }
+};
+
+/// Calls f(p, i) for the packs that the thread holds: its p-th
+/// begins at element i of the row, which has `lanes` threads.
+template <class T, int lanes, int packs, class F>
+__device__ void for_each_pack(std::int64_t width, const F& f) {
+  MP_UNROLL
+  for (int p = 0; p < packs; ++p) {
+    const int i = (p * lanes + static_cast<int>(threadIdx.x)) * kPack<T>;
+    if (i < static_cast<int>(width)) f(p, i);
+  }
+}
+
+template <class T>
+using Values = Pack<T, kPack<T>>;
+
+/// Elements i, i + 1, ... of an array that may be null: then of ones, or what else `missing` is.
+template <class T>
+__device__ Values<T> values_or(const T* array, int i, T missing) {
+  if (array != nullptr) return pack_at<kPack<T>>(array, i);
+  Values<T> values;
+  for (T& value : values.at) value = missing;
+  return values;
+}
+
+template <class T>
+__global__ void layer_normalize(std::int64_t rows, std::int64_t width, const T* x, const T* weight,
+                                const T* bias, double eps, T* y, T* mean, T* inv_std) {
+  const Row row = Row::mine(width);
+  if (row.index >= rows) return;
+  const T* in = x + row.start;
+  T* out = y + row.start;
+  const T origin = width == 0 ? std::numeric_limits<T>::quiet_NaN() : in[0];
+  RunningMoments<T> running;
+  for (std::int64_t i = threadIdx.x; i < width; i += blockDim.x) running.add(in[i] - origin);
+  const Moments moments = combine_over_x<Moments>(running);
+  const T center = static_cast<T>(static_cast<double>(origin) + moments.mean);
+  const T scale = static_cast<T>(1 / math::sqrt(moments.deviations / moments.count + eps));
+  for (std::int64_t i = threadIdx.x; i < width; i += blockDim.x)
+    out[i] = (in[i] - center) * scale * (weight == nullptr ? T(1) : weight[i]) +
+             (bias == nullptr ? T(0) : bias[i]);
+  if (threadIdx.x != 0) return;
+  mean[row.index] = center;
+  inv_std[row.index] = scale;
+}
+
+template <class T, int lanes, int packs>
+__global__ void __launch_bounds__(kBlock, packs == kFewPacks ? 4 : 3)
+    layer_normalize_held(std::int64_t rows, std::int64_t width, const T* x, const T* weight, const T* bias,
+                         double eps, T* y, T* mean, T* inv_std) {
+  constexpr int pack = kPack<T>;
+  const Row row = Row::mine(width);
+  if (row.index >= rows) return;
+  const T origin = x[row.start];
+  Values<T> held[packs];
+  for_each_pack<T, lanes, packs>(width, [&](int p, int i) { held[p] = pack_at<pack>(x, row.start + i); });
+  T sum = 0;
+  for_each_pack<T, lanes, packs>(width, [&](int p, int) {
+    for (const T& value : held[p].at) sum += value - origin;
+  });
+  const double shift = combine_over_x<SumOf<double>>(static_cast<double>(sum)) / static_cast<double>(width);
+  const T center = static_cast<T>(static_cast<double>(origin) + shift);
+  T squares = 0;
+  for_each_pack<T, lanes, packs>(width, [&](int p, int) {
+    for (T& value : held[p].at) value -= center, squares += value * value;
+  });
+  const double deviations = combine_over_x<SumOf<double>>(static_cast<double>(squares));
+  const T scale = static_cast<T>(1 / math::sqrt(deviations / static_cast<double>(width) + eps));
+  for_each_pack<T, lanes, packs>(width, [&](int p, int i) {
+    const Values<T> factor = values_or(weight, i, T(1)), offset = values_or(bias, i, T(0));
+    for (int k = 0; k < pack; ++k) held[p].at[k] = held[p].at[k] * scale * factor.at[k] + offset.at[k];
+    pack_at<pack>(y, row.start + i) = held[p];
+  });
+  if (threadIdx.x != 0) return;
+  mean[row.index] = center;
+  inv_std[row.index] = scale;
+}
+
+/// dx = inv_std (g w - mean of g w - normalised x times the mean of g w times that).
+template <class T>
+__global__ void layer_gradient(std::int64_t rows, std::int64_t width, const T* g, const T* x, const T* mean,
+                               const T* inv_std, const T* weight, T* dx, int beta) {
+  const Row row = Row::mine(width);
+  if (row.index >= rows) return;
+  const T *gradient = g + row.start, *in = x + row.start;
+  T* out = dx + row.start;
+  const T center = mean[row.index], scale = inv_std[row.index];
+  const auto weighted = [&](std::int64_t i) { return gradient[i] * (weight == nullptr ? T(1) : weight[i]); };
+  Sums sums = Sums::initial();
+  for (std::int64_t i = threadIdx.x; i < width; i += blockDim.x) {
+    const T of_y = weighted(i);
+    sums.add(of_y, of_y * (in[i] - center));
+  }
+  sums = combine_over_x<Sums>(sums);
+  const T shift = static_cast<T>(sums.first / static_cast<double>(width));
+  const T slope = static_cast<T>(sums.second / static_cast<double>(width)) * scale * scale;
+  for (std::int64_t i = threadIdx.x; i < width; i += blockDim.x) {
+    const T value = scale * (weighted(i) - shift - (in[i] - center) * slope);
+    out[i] = beta == 0 ? value : out[i] + value;
+  }
+}
+
+template <class T, int lanes, int packs>
+__global__ void __launch_bounds__(kBlock, packs == kFewPacks ? 4 : 2)
+    layer_gradient_held(std::int64_t rows, std::int64_t width, const T* g, const T* x, const T* mean,
+                        const T* inv_std, const T* weight, T* dx, int beta) {
+  constexpr int pack = kPack<T>;
+  const Row row = Row::mine(width);
+  if (row.index >= rows) return;
+  Values<T> gradient[packs], in[packs];
+  for_each_pack<T, lanes, packs>(width, [&](int p, int i) {
+    gradient[p] = pack_at<pack>(g, row.start + i);
+    in[p] = pack_at<pack>(x, row.start + i);
+  });
+  const T center = mean[row.index], scale = inv_std[row.index];
+  T of_gradient = 0, of_product = 0;
+  for_each_pack<T, lanes, packs>(width, [&](int p, int i) {
+    const Values<T> factor = values_or(weight, i, T(1));
+    for (int k = 0; k < pack; ++k) {
+      T &weighted = gradient[p].at[k], &centered = in[p].at[k];
+      weighted *= factor.at[k], centered -= center;
+      of_gradient += weighted, of_product += weighted * centered;
+    }
+  });
+  const Sums sums = combine_over_x<Sums>({static_cast<double>(of_gradient), static_cast<double>(of_product)});
+  const T shift = static_cast<T>(sums.first / static_cast<double>(width));
+  const T slope = static_cast<T>(sums.second / static_cast<double>(width)) * scale * scale;
+  for_each_pack<T, lanes, packs>(width, [&](int p, int i) {
+    Values<T> result;
+    if (beta != 0) result = pack_at<pack>(dx, row.start + i);
+    for (int k = 0; k < pack; ++k) {
+      const T value = scale * (gradient[p].at[k] - shift - in[p].at[k] * slope);
+      result.at[k] = beta == 0 ? value : result.at[k] + value;
+    }
+    pack_at<pack>(dx, row.start + i) = result;
+  });
+}
+
+/// Sums over the rows, for each column: the gradients of bias and weight.
+template <class T>
+struct ParameterSums {
+  using Values = Sums;
+  std::int64_t width;
+  const T *g, *x, *mean, *inv_std;
+  T* dweight;
+  int weight_beta;
+  T* dbias;
+  int bias_beta;
+
+  __device__ Sums part(std::int64_t column, std::int64_t begin, std::int64_t end, std::int64_t step) const {
+    struct Loaded {
+      T g, x, mean, inv_std;
+    };
+    Sums sums = Values::initial();
+    for_each_in_batches<32 / sizeof(T)>(
+        begin, end, step,
+        [&](std::int64_t row) {
+          const std::int64_t at = row * width + column;
+          return Loaded{g[at], x[at], mean[row], inv_std[row]};
+        },
+        [&](const Loaded& of, std::int64_t) { sums.add(of.g, of.g * ((of.x - of.mean) * of.inv_std)); });
+    return sums;
+  }
+  __device__ static void write(T* to, std::int64_t column, double value, int beta) {
+    if (to != nullptr) to[column] = static_cast<T>(value) + (beta == 0 ? T(0) : to[column]);
+  }
+  __device__ void store(std::int64_t column, const Sums& total) const {
+    write(dbias, column, total.first, bias_beta);
+    write(dweight, column, total.second, weight_beta);
+  }
+};
+
+template <class... Parameters, class... Arguments>
+void launch_rows(Stream stream, void (*kernel)(std::int64_t, std::int64_t, Parameters...), unsigned lanes,
+                 std::int64_t rows, std::int64_t width, const Arguments&... arguments) {
+  if (rows == 0) return;
+  const dim3 block(lanes, kBlock / lanes);
+  launch_blocks(stream, kernel, dim3(static_cast<unsigned>((rows + block.y - 1) / block.y)), block, rows,
+                width, arguments...);
+}
+
+/// Starts the kernel that suits the rows' width and where their arrays lie: one whose rows are held by a warp
+/// in few packs or in many, or by a block, or the one for any rows.
+template <class T, class... Parameters, class... Arguments>
+void launch_rows(Stream stream, void (*few)(std::int64_t, std::int64_t, Parameters...),
+                 void (*many)(std::int64_t, std::int64_t, Parameters...),
+                 void (*block)(std::int64_t, std::int64_t, Parameters...),
+                 void (*any)(std::int64_t, std::int64_t, Parameters...), bool aligned, std::int64_t rows,
+                 std::int64_t width, const Arguments&... arguments) {
+  const std::int64_t packs = width / kPack<T>;
+  const bool held = aligned && width > 0 && width % kPack<T> == 0 && packs <= kManyPacks * kBlock;
+  const bool by_warp = held ? packs <= kManyPacks * 32 : width < kLongRow;
+  auto* const kernel = !held ? any : !by_warp ? block : packs <= kFewPacks * 32 ? few : many;
+  launch_rows(stream, kernel, by_warp ? 32 : kBlock, rows, width, arguments...);
+}
+
+}  // namespace
+
+void layer_forward(DType dtype, std::int64_t rows, std::int64_t width, const void* x, const void* weight,
+                   const void* bias, double eps, void* y, void* mean, void* inv_std, Stream stream) {
+  with_type(dtype, [&]<class T>(T) {
+    launch_rows<T>(stream, layer_normalize_held<T, 32, kFewPacks>, layer_normalize_held<T, 32, kManyPacks>,
+                   layer_normalize_held<T, kBlock, kManyPacks>, layer_normalize<T>,
+                   are_aligned(16, in<T>(x), in<T>(weight), in<T>(bias), out<T>(y)), rows, width, in<T>(x),
+                   in<T>(weight), in<T>(bias), eps, out<T>(y), out<T>(mean), out<T>(inv_std));
+  });
+}
+
+void layer_data_gradient(DType dtype, std::int64_t rows, std::int64_t width, const void* g, const void* x,
+                         const void* mean, const void* inv_std, const void* weight, void* dx, int beta,
+                         Stream stream) {
+  with_type(dtype, [&]<class T>(T) {
+    launch_rows<T>(stream, layer_gradient_held<T, 32, kFewPacks>, layer_gradient_held<T, 32, kManyPacks>,
+                   layer_gradient_held<T, kBlock, kManyPacks>, layer_gradient<T>,
+                   are_aligned(16, in<T>(g), in<T>(x), in<T>(weight), out<T>(dx)), rows, width, in<T>(g),
+                   in<T>(x), in<T>(mean), in<T>(inv_std), in<T>(weight), out<T>(dx), beta);
+  });
+}
+
+void layer_parameter_gradient(DType dtype, std::int64_t rows, std::int64_t width, const void* g,
+                              const void* x, const void* mean, const void* inv_std, void* dweight,
+                              int weight_beta, void* dbias, int bias_beta, Stream stream) {
+  with_type(dtype, [&]<class T>(T) {
+    const ParameterSums<T> sums{width,           in<T>(g),    in<T>(x),      in<T>(mean), in<T>(inv_std),
+                                out<T>(dweight), weight_beta, out<T>(dbias), bias_beta};
+    reduce_in_two_stages(sums, width, rows, true, stream);
+  });
+}
+
+}  // namespace miniparallel::kernels::cuda
