@@ -3,6 +3,7 @@
 #include <miniparallel/dtype.h>
 #include <miniparallel/shape.h>
 
+#include "kernels/sizes.h"
 #include "kernels/stream.h"
 
 namespace miniparallel::kernels {
@@ -30,6 +31,9 @@ struct AttentionArgs {
   bool causal = false;                     ///< row i sees columns up to i
   double scale = 1;
 };
+inline Sizes sizes(const AttentionArgs& args) {
+  return {"batch n m e ev", {args.matrices, args.n, args.m, args.e, args.ev}};
+}
 
 struct AttentionGradients {
   MatrixBatch g;                 ///< the gradient of `out`

@@ -2,6 +2,7 @@
 
 #include <miniparallel/dtype.h>
 
+#include "kernels/sizes.h"
 #include "kernels/stream.h"
 
 #include <cstdint>
@@ -18,6 +19,10 @@ struct Conv2dGeometry {
   std::int64_t stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w;
   std::int64_t groups;
 };
+inline Sizes sizes(const Conv2dGeometry& g) {
+  return {"n in_channels in_h in_w out_channels kernel_h kernel_w stride groups",
+          {g.n, g.in_channels, g.in_h, g.in_w, g.out_channels, g.kernel_h, g.kernel_w, g.stride_h, g.groups}};
+}
 
 /// dtype: float32 or float64. beta is 0 (the result need not
 /// be initialised) or 1 (it is added to). Nothing may alias.

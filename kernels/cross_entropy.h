@@ -2,6 +2,7 @@
 
 #include <miniparallel/dtype.h>
 
+#include "kernels/sizes.h"
 #include "kernels/stream.h"
 
 #include <cstdint>
@@ -22,6 +23,9 @@ struct CrossEntropyArgs {
   bool reduce = true;  ///< one result instead of one per item
   bool mean = true;    ///< divided by the number of items that are not ignored
 };
+inline Sizes sizes(const CrossEntropyArgs& args) {
+  return {"outer classes inner", {args.outer, args.classes, args.inner}};
+}
 
 /// float32 and float64.
 struct CrossEntropy {

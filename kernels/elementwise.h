@@ -5,6 +5,7 @@
 #include "kernels/layout.h"
 #include "kernels/math.h"
 #include "kernels/sequence.h"
+#include "kernels/sizes.h"
 #include "kernels/stream.h"
 
 /// Every elementwise function, once: forward and backward side by side, for the CPU, for CUDA and - where the
@@ -512,6 +513,10 @@ struct ElementwiseArgs {
   bool accumulate =
       false;  ///< add to the output instead of replacing it (floating dtypes, backward functions)
 };
+/// The shape as the kernel walks it: neighbouring dimensions are one where that is possible.
+inline Sizes sizes(const ElementwiseArgs& args) {
+  return {nullptr, std::span(args.layout.sizes, static_cast<std::size_t>(args.layout.rank))};
+}
 
 /// The caller asks `supported` before: a dtype that a function does not have is a null call.
 struct Elementwise {

@@ -2,6 +2,7 @@
 
 #include <miniparallel/dtype.h>
 
+#include "kernels/sizes.h"
 #include "kernels/stream.h"
 
 #include <cstdint>
@@ -17,6 +18,9 @@ struct IndexArgs {
   DType index_dtype = DType::int64;  ///< int64 or int32
   std::int64_t skip = -1;  ///< rows with this index are zero in `gather` and dropped in `scatter_add`
 };
+inline Sizes sizes(const IndexArgs& args) {
+  return {"outer rows inner count", {args.outer, args.rows, args.inner, args.count}};
+}
 
 /// An index out of range is an `Error`: thrown on the CPU, set as the device's error elsewhere.
 struct Indexing {

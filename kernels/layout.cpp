@@ -16,10 +16,10 @@ bool Layout::contiguous() const {
   return true;
 }
 
-Layout make_layout(const Shape& shape, std::initializer_list<Shape> strides) {
+Layout make_layout(const Shape& shape, std::span<const Shape> strides) {
   Layout layout;
   layout.operands = static_cast<int>(strides.size());
-  const Shape* operand = strides.begin();
+  const Shape* operand = strides.data();
   for (int d = 0; d < shape.rank(); ++d) {
     if (shape[d] == 1) continue;
     bool merge = layout.rank > 0;

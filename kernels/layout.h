@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 
 namespace miniparallel::kernels {
 
@@ -26,7 +27,10 @@ struct Layout {
 };
 
 /// `strides`: one Shape of shape.rank() strides per operand, 0 where the operand repeats.
-Layout make_layout(const Shape& shape, std::initializer_list<Shape> strides);
+Layout make_layout(const Shape& shape, std::span<const Shape> strides);
+inline Layout make_layout(const Shape& shape, std::initializer_list<Shape> strides) {
+  return make_layout(shape, std::span(strides.begin(), strides.size()));
+}
 
 /// Offset of element `index`, counted in row-major order, of operand 0.
 MP_INLINE std::int64_t offset_of(const Layout& layout, std::int64_t index) {

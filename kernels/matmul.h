@@ -4,6 +4,7 @@
 #include <miniparallel/dtype.h>
 
 #include "kernels/layout.h"
+#include "kernels/sizes.h"
 #include "kernels/stream.h"
 
 namespace miniparallel::kernels {
@@ -29,6 +30,9 @@ struct MatmulArgs {
   bool allow_tf32 = false;  ///< a GPU may round float32 operands to TF32
   Layout batch;             ///< steps from one matrix to the next, of c, a and b
 };
+inline Sizes sizes(const MatmulArgs& args) {
+  return {"batch rows inner columns", {args.batch.numel(), args.rows, args.inner, args.columns}};
+}
 
 struct Matmul {
   /// float32 and float64; c overlaps neither a nor b.

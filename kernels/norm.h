@@ -2,6 +2,7 @@
 
 #include <miniparallel/dtype.h>
 
+#include "kernels/sizes.h"
 #include "kernels/stream.h"
 
 #include <cstdint>
@@ -12,6 +13,7 @@ namespace miniparallel::kernels {
 struct BatchNormGeometry {
   std::int64_t n, channels, inner;
 };
+inline Sizes sizes(const BatchNormGeometry& g) { return {"n channels inner", {g.n, g.channels, g.inner}}; }
 
 /// Normalisation, in steps that can be joined over parts of a batch. dtype: float32 or float64; per-channel
 /// and per-row numbers have the dtype of x. weight and bias may be null (1 and 0). beta, one per result: 0

@@ -2,6 +2,7 @@
 
 #include <miniparallel/dtype.h>
 
+#include "kernels/sizes.h"
 #include "kernels/stream.h"
 
 #include <cstdint>
@@ -44,6 +45,13 @@ struct GradientRow {
   void* gradient;
   std::int64_t n;
 };
+
+template <class Row>
+Sizes sizes(std::span<const Row> rows) {
+  std::int64_t elements = 0;
+  for (const Row& row : rows) elements += row.n;
+  return {"tensors elements", {static_cast<std::int64_t>(rows.size()), elements}};
+}
 
 enum class NormKind { one, two, infinity };
 

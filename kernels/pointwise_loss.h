@@ -3,6 +3,7 @@
 #include <miniparallel/dtype.h>
 
 #include "kernels/math.h"
+#include "kernels/sizes.h"
 #include "kernels/stream.h"
 
 /// Losses that compare two arrays element by element, forward and backward side by side.
@@ -61,6 +62,7 @@ struct PointwiseLossArgs {
   bool reduce = true;  ///< one result, the sum, instead of one per element
   double scale = 1;    ///< factor of the sum
 };
+inline Sizes sizes(const PointwiseLossArgs& args) { return {nullptr, {args.n}}; }
 
 /// float32 and float64, plain arrays.
 struct PointwiseLoss {

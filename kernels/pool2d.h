@@ -3,6 +3,7 @@
 #include <miniparallel/dtype.h>
 
 #include "kernels/macros.h"
+#include "kernels/sizes.h"
 #include "kernels/stream.h"
 
 #include <cstdint>
@@ -34,6 +35,10 @@ struct Pool2dGeometry {
   std::int64_t planes;
   PoolAxis rows, columns;
 };
+inline Sizes sizes(const Pool2dGeometry& g) {
+  return {"planes in_h in_w out_h out_w",
+          {g.planes, g.rows.size, g.columns.size, g.rows.outputs, g.columns.outputs}};
+}
 
 /// dtype: float32 or float64; index_dtype: uint8, or int32 for windows of more than 256 elements. beta is 0
 /// (the result need not be initialised) or 1 (it is added to). Nothing may alias.

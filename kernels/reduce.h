@@ -3,6 +3,7 @@
 #include <miniparallel/dtype.h>
 
 #include "kernels/layout.h"
+#include "kernels/sizes.h"
 #include "kernels/stream.h"
 
 namespace miniparallel::kernels {
@@ -18,6 +19,9 @@ struct ReduceArgs {
   double scale = 1;              ///< `sum`, `sum_squares` of floating input: factor of the result
   bool accumulate = false;       ///< `sum` of floating input: add to the output instead of replacing it
 };
+inline Sizes sizes(const ReduceArgs& args) {
+  return {"kept reduced", {args.kept.numel(), args.reduced.numel()}};
+}
 
 /// Results depend neither on the number of threads nor on the instruction set: sums go through a fixed
 /// number of lanes and fixed chunks, in double or int64. NaN wins over every number.

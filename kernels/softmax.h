@@ -2,6 +2,7 @@
 
 #include <miniparallel/dtype.h>
 
+#include "kernels/sizes.h"
 #include "kernels/stream.h"
 
 #include <cstdint>
@@ -13,6 +14,7 @@ struct SoftmaxArgs {
   std::int64_t outer = 0, n = 0, inner = 1;
   bool log = false;
 };
+inline Sizes sizes(const SoftmaxArgs& args) { return {"outer n inner", {args.outer, args.n, args.inner}}; }
 
 /// float32 and float64; an output may be one of the inputs.
 struct Softmax {

@@ -3,6 +3,7 @@
 #include "engine/ops/in_place.h"
 
 #include <cmath>
+#include <span>
 
 // The ops of the lists in kernels/elementwise.h, and the operators on top of them.
 
@@ -12,24 +13,12 @@ kernels::ElementwiseArgs elementwise_args(std::initializer_list<Tensor> operands
   const Shape& shape = operands.begin()->shape();
   kernels::ElementwiseArgs args;
   Shape strides[kernels::kMaxOperands];
-  int count = 0;
+  std::size_t count = 0;
   for (const Tensor& operand : operands) {
     args.operands[count] = raw(operand);
     strides[count++] = broadcast_strides(operand, shape);
   }
-  switch (count) {
-    case 1:
-      args.layout = kernels::make_layout(shape, {strides[0]});
-      break;
-    case 2:
-      args.layout = kernels::make_layout(shape, {strides[0], strides[1]});
-      break;
-    case 3:
-      args.layout = kernels::make_layout(shape, {strides[0], strides[1], strides[2]});
-      break;
-    default:
-      args.layout = kernels::make_layout(shape, {strides[0], strides[1], strides[2], strides[3]});
-  }
+  args.layout = kernels::make_layout(shape, std::span(strides, count));
   return args;
 }
 

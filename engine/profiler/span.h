@@ -2,6 +2,8 @@
 
 #include <miniparallel/dtype.h>
 
+#include "kernels/sizes.h"
+
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
@@ -25,15 +27,13 @@ enum class Kind : std::uint8_t {
   user,       ///< a RecordFunction, or a whole backward
 };
 
-inline constexpr int kMaxSizes = 9;
-
 /// A span that has ended. Times are nanoseconds of the steady clock. Not initialised: nothing is done for a
 /// span while nobody records.
 struct Event {
   const char* name;
   const char* labels;  ///< names of the sizes, separated by spaces; null for a shape
   std::int64_t start, duration;
-  std::int64_t sizes[kMaxSizes];
+  std::int64_t sizes[kernels::Sizes::kMax];
   std::uint8_t size_count;
   Kind kind;
   DType dtype;
@@ -94,7 +94,7 @@ class Span {
   /// `labels` null: a shape.
   void set_sizes(const char* labels, std::span<const std::int64_t> sizes) {
     event_.labels = labels;
-    event_.size_count = static_cast<std::uint8_t>(std::min<std::size_t>(sizes.size(), kMaxSizes));
+    event_.size_count = static_cast<std::uint8_t>(std::min(sizes.size(), kernels::Sizes::kMax));
     std::copy_n(sizes.begin(), event_.size_count, event_.sizes);
   }
 

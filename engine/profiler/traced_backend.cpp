@@ -2,11 +2,12 @@
 
 #include <miniparallel/model/field_names.h>
 
-#include "engine/profiler/kernel_sizes.h"
+#include "engine/profiler/span.h"
 
 #include <array>
 #include <string_view>
 #include <tuple>
+#include <type_traits>
 
 // A family is a struct of function pointers. Each gets a function of the
 // same signature that opens a span and calls on; its members and their names
@@ -67,6 +68,17 @@ const char* name_of(const char* launcher, const Arguments&...) {
   return launcher;
 }
 
+/// What an argument says about the size of the work; most say nothing.
+template <class Argument>
+void describe(Span& span, const Argument& argument) {
+  if constexpr (std::is_same_v<Argument, DType>) {
+    span.set_dtype(argument);
+  } else if constexpr (requires { sizes(argument); }) {
+    const kernels::Sizes size = sizes(argument);
+    span.set_sizes(size.labels, {size.values, size.count});
+  }
+}
+
 template <class Family, bool is_cpu, std::size_t index, class... Arguments>
 void traced(Arguments... arguments) {
   Span span(Kind::kernel, name_of(names<Family>[index], arguments...));
@@ -96,21 +108,9 @@ const Family& trace(const std::string& family, const Family& plain) {
 
 template <bool is_cpu>
 const kernels::Backend& traced_families(const kernels::Backend& plain) {
-  static const kernels::Backend backend{
-      .attention = trace<is_cpu>("attention", plain.attention),
-      .conv2d = trace<is_cpu>("conv2d", plain.conv2d),
-      .cross_entropy = trace<is_cpu>("cross_entropy", plain.cross_entropy),
-      .elementwise = trace<is_cpu>("elementwise", plain.elementwise),
-      .indexing = trace<is_cpu>("indexing", plain.indexing),
-      .matmul = trace<is_cpu>("matmul", plain.matmul),
-      .norm = trace<is_cpu>("norm", plain.norm),
-      .optimizer = trace<is_cpu>("optimizer", plain.optimizer),
-      .pointwise_loss = trace<is_cpu>("pointwise_loss", plain.pointwise_loss),
-      .pool2d = trace<is_cpu>("pool2d", plain.pool2d),
-      .random = trace<is_cpu>("random", plain.random),
-      .reduce = trace<is_cpu>("reduce", plain.reduce),
-      .softmax = trace<is_cpu>("softmax", plain.softmax),
-  };
+#define MP_TRACED(Family, name) .name = trace<is_cpu>(#name, plain.name),
+  static const kernels::Backend backend{MP_FAMILIES(MP_TRACED)};
+#undef MP_TRACED
   return backend;
 }
 

@@ -16,19 +16,9 @@ void release() {
 }  // namespace cuda
 
 const Backend& cuda_backend() {
-  static const Backend backend{.attention = cuda::attention(),
-                               .conv2d = cuda::conv2d(),
-                               .cross_entropy = cuda::cross_entropy(),
-                               .elementwise = cuda::elementwise(),
-                               .indexing = cuda::indexing(),
-                               .matmul = cuda::matmul(),
-                               .norm = cuda::norm(),
-                               .optimizer = cuda::optimizer(),
-                               .pointwise_loss = cuda::pointwise_loss(),
-                               .pool2d = cuda::pool2d(),
-                               .random = cuda::random_launchers(),
-                               .reduce = cuda::reduce(),
-                               .softmax = cuda::softmax()};
+#define MP_LAUNCHERS(Family, name) .name = cuda::name(),
+  static const Backend backend{MP_FAMILIES(MP_LAUNCHERS)};
+#undef MP_LAUNCHERS
   return backend;
 }
 

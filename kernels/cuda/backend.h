@@ -8,19 +8,9 @@ const Backend& cuda_backend();
 
 namespace cuda {
 
-const Attention& attention();
-const Conv2d& conv2d();
-const CrossEntropy& cross_entropy();
-const Elementwise& elementwise();
-const Indexing& indexing();
-const Matmul& matmul();
-const Norm& norm();
-const Optimizer& optimizer();
-const PointwiseLoss& pointwise_loss();
-const Pool2d& pool2d();
-const Random& random_launchers();
-const Reduce& reduce();
-const Softmax& softmax();
+#define MP_DECLARE(Family, name) const Family& name();
+MP_FAMILIES(MP_DECLARE)
+#undef MP_DECLARE
 
 /// Gives back what the kernels keep on the devices; the next use makes it anew.
 void release();

@@ -187,7 +187,7 @@ void dropout(DType dtype, void* y, const void* x, std::int64_t n, double p, int 
 
 }  // namespace
 
-const Random& random_launchers() {
+const Random& random() {
   static constexpr Random launchers{.uniform = uniform,
                                     .normal = normal,
                                     .integers = integers,

@@ -1,0 +1,32 @@
+#pragma once
+
+#include "kernels/attention.h"
+#include "kernels/conv2d.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/elementwise.h"
+#include "kernels/indexing.h"
+#include "kernels/matmul.h"
+#include "kernels/norm.h"
+#include "kernels/optimizer.h"
+#include "kernels/pointwise_loss.h"
+#include "kernels/pool2d.h"
+#include "kernels/random.h"
+#include "kernels/reduce.h"
+#include "kernels/softmax.h"
+
+/// The families of kernels: struct of launchers, name. The tables of every backend and of the profiler are
+/// made from this list.
+#define MP_FAMILIES(X)             \
+  X(Attention, attention)          \
+  X(Conv2d, conv2d)                \
+  X(CrossEntropy, cross_entropy)   \
+  X(Elementwise, elementwise)      \
+  X(Indexing, indexing)            \
+  X(Matmul, matmul)                \
+  X(Norm, norm)                    \
+  X(Optimizer, optimizer)          \
+  X(PointwiseLoss, pointwise_loss) \
+  X(Pool2d, pool2d)                \
+  X(Random, random)                \
+  X(Reduce, reduce)                \
+  X(Softmax, softmax)
