@@ -1,5 +1,7 @@
 #include <miniparallel/log.h>
 
+#include "engine/threads/fork.h"
+
 #include <cstdio>
 #include <mutex>
 #include <utility>
@@ -13,7 +15,7 @@ void write_to_stderr(LogLevel level, std::string_view message) {
 }
 
 struct Log {
-  std::mutex mutex;
+  std::mutex& mutex = fork_safe_mutex(LockOrder::log);
   LogHandler handler = write_to_stderr;
 };
 

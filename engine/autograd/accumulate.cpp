@@ -4,6 +4,7 @@
 
 #include "engine/error.h"
 #include "engine/tensor/tensor_impl.h"
+#include "engine/threads/fork.h"
 
 #include <array>
 #include <functional>
@@ -14,18 +15,22 @@ namespace {
 
 // Threads with graphs of their own may have leaves in common. Adding up gradients that are differentiable
 // themselves looks for accumulators, so these have a lock of their own.
-std::mutex accumulators;
+std::mutex& accumulators() { return fork_safe_mutex(LockOrder::accumulator); }
 
 /// Guards the gradient of a leaf, and that of some others.
 std::mutex& gradient_lock(const Meta& meta) {
-  static std::array<std::mutex, 64> locks;
-  return locks[std::hash<const Meta*>()(&meta) / sizeof(Meta) % locks.size()];
+  struct Lock {
+    std::mutex mutex;
+    ForkSafety safety{LockOrder::gradient, mutex};
+  };
+  static auto& locks = *new std::array<Lock, 64>;
+  return locks[std::hash<const Meta*>()(&meta) / sizeof(Meta) % locks.size()].mutex;
 }
 
 }  // namespace
 
 std::shared_ptr<Node> accumulator_of(const Tensor& leaf) {
-  const std::scoped_lock lock(accumulators);
+  const std::scoped_lock lock(accumulators());
   Meta& meta = *leaf.impl()->meta;
   std::shared_ptr<Node> node = meta.accumulator.lock();
   if (!node) meta.accumulator = node = make_shared_node(new AccumulateGrad(leaf));

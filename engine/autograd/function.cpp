@@ -1,6 +1,7 @@
 #include "engine/autograd/node.h"
 #include "engine/error.h"
 #include "engine/tensor/tensor_impl.h"
+#include "engine/threads/fork.h"
 
 #include <algorithm>
 #include <mutex>
@@ -40,9 +41,8 @@ SavedByUser saved_by_user(const Tensor& tensor, const std::vector<Tensor>& input
 
 /// The graph keeps `const char*` names; a user's lives as long as the process.
 const char* intern(const std::string& name) {
-  static std::mutex mutex;
   static auto* const names = new std::set<std::string>;
-  const std::scoped_lock lock(mutex);
+  const std::scoped_lock lock(fork_safe_mutex(LockOrder::names));
   return names->insert(name).first->c_str();
 }
 

@@ -24,6 +24,13 @@ Runtime::~Runtime() {
   kernels::cuda::release();
 }
 
+const std::string& Runtime::unavailable() const {
+  static const auto* const lost = new std::string(
+      "CUDA was in use when this process was forked, which CUDA does not allow; fork before the first use of "
+      "a GPU, or start a program instead (exec)");
+  return is_lost() && found_.count > 0 ? *lost : found_.reason;
+}
+
 const kernels::Backend& Runtime::backend() const { return kernels::cuda_backend(); }
 
 Gpu& Runtime::gpu(int device) {

@@ -4,6 +4,7 @@
 #include "engine/cuda/gpu.h"
 #include "engine/cuda/peers.h"
 #include "engine/cuda/staging.h"
+#include "engine/threads/fork.h"
 
 #include <atomic>
 #include <memory>
@@ -18,8 +19,8 @@ class Runtime final : public Accelerator {
   Runtime();
   ~Runtime() override;
 
-  int device_count() const override { return found_.count; }
-  const std::string& unavailable() const override { return found_.reason; }
+  int device_count() const override { return is_lost() ? 0 : found_.count; }
+  const std::string& unavailable() const override;
   const kernels::Backend& backend() const override;
 
   void make_current(int device) noexcept override { quietly(cudaSetDevice(device)); }
@@ -54,6 +55,10 @@ class Runtime final : public Accelerator {
   void synchronize_all();
 
  private:
+  /// Whether this is the copy of it in a forked child, where CUDA cannot be used.
+  bool is_lost() const { return generation_ != fork_generation(); }
+
+  const int generation_ = fork_generation();
   Discovery found_;
   std::mutex mutex_;  // guards the setting up of GPUs
   std::vector<std::atomic<Gpu*>> gpus_;

@@ -3,6 +3,7 @@
 #include <miniparallel/dtype.h>
 
 #include "engine/profiler/span.h"
+#include "engine/threads/fork.h"
 #include "kernels/cpu/parallel.h"
 
 #include <condition_variable>
@@ -79,6 +80,7 @@ struct Prefetcher::Workers {
 
   Slot& slot(std::int64_t number) { return slots[static_cast<std::size_t>(number) % slots.size()]; }
 
+  const int generation = fork_generation();
   std::mutex mutex;
   std::condition_variable may_claim, is_ready;
   std::int64_t claimed, taken, end;
@@ -92,11 +94,18 @@ Prefetcher::Prefetcher(std::int64_t first, std::int64_t end, int workers, int ah
   if (workers > 0) workers_ = std::make_unique<Workers>(first, end, workers, ahead, make_);
 }
 
-Prefetcher::~Prefetcher() = default;
+Prefetcher::~Prefetcher() { forget_lost_workers(); }
+
+/// The workers are threads of the process that made them. A forked child makes the items that are left by
+/// itself; the state of the workers stays as it was in the middle of their work.
+void Prefetcher::forget_lost_workers() {
+  if (workers_ && workers_->generation != fork_generation()) (void)workers_.release();
+}
 
 Prefetcher::Item Prefetcher::next() {
   if (next_ >= end_) return nullptr;
   const std::int64_t number = next_++;
+  forget_lost_workers();
   const profiler::Span span(profiler::Kind::data, workers_ ? "data.wait" : "data.make_batch");
   return workers_ ? workers_->take() : make_(number);
 }

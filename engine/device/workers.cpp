@@ -1,6 +1,7 @@
 #include "engine/device/workers.h"
 
 #include "engine/profiler/span.h"
+#include "engine/threads/fork.h"
 #include "kernels/cpu/parallel.h"
 
 #include <condition_variable>
@@ -30,6 +31,9 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
+  /// Whether this is the copy, in a forked child, of a worker whose thread is its parent's.
+  bool is_lost() const { return generation_ != fork_generation(); }
+
   void post(std::function<void()> job) {
     {
       const std::scoped_lock lock(mutex_);
@@ -57,6 +61,7 @@ class Worker {
     }
   }
 
+  const int generation_ = fork_generation();
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<void()>> jobs_;
@@ -65,7 +70,7 @@ class Worker {
 };
 
 struct Workers {
-  std::mutex mutex;
+  std::mutex& mutex = fork_safe_mutex(LockOrder::gpu_workers);
   std::map<int, std::unique_ptr<Worker>> by_device;
 };
 
@@ -87,6 +92,7 @@ void post(Accelerator& owner, int device, std::function<void()> job) {
   static const StopAtExit at_exit;  // made late, so that it goes before what the jobs use
   const std::scoped_lock lock(workers().mutex);
   std::unique_ptr<Worker>& worker = workers().by_device[device];
+  if (worker != nullptr && worker->is_lost()) (void)worker.release();
   if (worker == nullptr) worker = std::make_unique<Worker>(owner, device);
   worker->post(std::move(job));
 }
@@ -99,6 +105,8 @@ void stop_workers() {
     const std::scoped_lock lock(workers().mutex);
     ended.swap(workers().by_device);
   }
+  for (auto& [device, worker] : ended)
+    if (worker->is_lost()) (void)worker.release();
 }
 
 }  // namespace miniparallel

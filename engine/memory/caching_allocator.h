@@ -55,9 +55,13 @@ class CachingAllocator {
  public:
   using Stream = kernels::Stream;
 
-  /// `smallest`: bytes of the smallest block, a power of two; blocks are as well aligned.
-  CachingAllocator(std::string name, MemorySource& source, std::size_t smallest)
-      : name_(std::move(name)), source_(source), smallest_(smallest) {}
+  /// `smallest`: bytes of the smallest block, a power of two; blocks are as well aligned. `mutex`: the one to
+  /// use, which outlives the allocator; its own without.
+  CachingAllocator(std::string name, MemorySource& source, std::size_t smallest, std::mutex* mutex = nullptr)
+      : name_(std::move(name)),
+        source_(source),
+        smallest_(smallest),
+        mutex_(mutex != nullptr ? *mutex : own_mutex_) {}
 
   /// A block of at least `bytes` for use on `stream`. Throws `OutOfMemoryError` when the system refuses even
   /// after the cache was emptied.
@@ -88,7 +92,8 @@ class CachingAllocator {
   std::string name_;
   MemorySource& source_;
   std::size_t smallest_;
-  mutable std::mutex mutex_;
+  std::mutex own_mutex_;
+  std::mutex& mutex_;
   std::map<Key, std::vector<Block>> free_;
   MemoryStats stats_;
 };

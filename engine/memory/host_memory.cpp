@@ -1,5 +1,6 @@
 #include "engine/memory/caching_allocator.h"
 #include "engine/memory/storage.h"
+#include "engine/threads/fork.h"
 
 #include <sys/mman.h>
 
@@ -75,8 +76,8 @@ class HostMemory final : public MemorySource {
 }  // namespace
 
 CachingAllocator& host_allocator() {
-  static auto* const allocator =
-      new CachingAllocator("cpu", *new HostMemory, kSmallest);  // outlives every static
+  static auto* const allocator = new CachingAllocator(
+      "cpu", *new HostMemory, kSmallest, &fork_safe_mutex(LockOrder::memory));  // outlives every static
   return *allocator;
 }
 

@@ -5,6 +5,7 @@
 #include "engine/error.h"
 #include "engine/profiler/chrome_trace.h"
 #include "engine/profiler/span.h"
+#include "engine/threads/fork.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -27,6 +28,7 @@ struct Profiler::Recording {
   std::vector<ThreadRecord> threads = {};
   std::vector<OpStats> rows = {};
   std::int64_t dropped = 0;
+  int generation = fork_generation();
 
   void summarise();
   void check_stopped(const char* what) const {
@@ -68,7 +70,8 @@ Profiler::~Profiler() {
 }
 
 void Profiler::stop() {
-  if (!recording_->running) return;
+  // The copy of a profiler in a forked child has recorded nothing, and the file is its parent's.
+  if (!recording_->running || recording_->generation != fork_generation()) return;
   recording_->running = false;
   recording_->threads = profiler::finish();
   recording_->summarise();

@@ -1,5 +1,7 @@
 #include "engine/profiler/span.h"
 
+#include "engine/threads/fork.h"
+
 #include <chrono>
 #include <mutex>
 #include <set>
@@ -17,11 +19,13 @@ struct ThreadLog {
 };
 
 struct Registry {
-  std::mutex mutex;
+  std::mutex& mutex = fork_safe_mutex(LockOrder::profiler, forget_parent);
   std::vector<std::shared_ptr<ThreadLog>> logs;
   int threads = 0;
   std::uint32_t recordings = 0;
   std::atomic<std::int64_t> room = 0;  // events that still fit
+
+  static void forget_parent();
 };
 
 Registry& registry() {
@@ -29,18 +33,27 @@ Registry& registry() {
   return *made;
 }
 
+/// A child's recording is its own: what other threads were about to record is not here.
+void Registry::forget_parent() {
+  current_recording = 0;
+  new std::vector(std::move(registry().logs));  // their locks may be held for ever
+  registry().logs.clear();
+}
+
 thread_local Span* innermost = nullptr;
 thread_local const char* role = nullptr;
 
 ThreadLog& log_of_this_thread() {
-  thread_local const std::shared_ptr<ThreadLog> log = [] {
-    auto made = std::make_shared<ThreadLog>();
+  thread_local std::shared_ptr<ThreadLog> log;
+  thread_local int generation = -1;
+  if (log == nullptr || generation != fork_generation()) {
+    log = std::make_shared<ThreadLog>();
+    generation = fork_generation();
     Registry& all = registry();
     const std::scoped_lock lock(all.mutex);
-    made->record.thread = ++all.threads;
-    all.logs.push_back(made);
-    return made;
-  }();
+    log->record.thread = ++all.threads;
+    all.logs.push_back(log);
+  }
   return *log;
 }
 
@@ -79,9 +92,8 @@ std::vector<ThreadRecord> finish() {
 }
 
 const char* intern(const std::string& name) {
-  static std::mutex mutex;
   static auto* const names = new std::set<std::string>;
-  const std::scoped_lock lock(mutex);
+  const std::scoped_lock lock(fork_safe_mutex(LockOrder::names));
   return names->insert(name).first->c_str();
 }
 

@@ -1,13 +1,17 @@
 #include "engine/random/generator.h"
 
+#include "engine/threads/fork.h"
+
 #include <mutex>
 
 namespace miniparallel {
 namespace {
 
-std::mutex mutex;  // guards every state
 RandomState process_state;
 thread_local RowRandomScope* scope = nullptr;
+
+/// Guards every state.
+std::mutex& mutex() { return fork_safe_mutex(LockOrder::random); }
 
 /// Past the end of any tensor: element numbers of row ranges that cannot be placed in one common tensor.
 constexpr int kDisjointShift = 44;
@@ -17,17 +21,17 @@ constexpr int kDisjointShift = 44;
 void manual_seed(std::uint64_t seed) { set_random_state({.seed = seed, .ordinal = 0}); }
 
 RandomState random_state() {
-  const std::lock_guard lock(mutex);
+  const std::lock_guard lock(mutex());
   return scope != nullptr ? scope->state_ : process_state;
 }
 
 void set_random_state(const RandomState& state) {
-  const std::lock_guard lock(mutex);
+  const std::lock_guard lock(mutex());
   (scope != nullptr ? scope->state_ : process_state) = state;
 }
 
 kernels::RandomKey next_random_key(std::int64_t numel) {
-  const std::lock_guard lock(mutex);
+  const std::lock_guard lock(mutex());
   if (scope == nullptr) return {.seed = process_state.seed, .ordinal = process_state.ordinal++, .first = 0};
   const std::int64_t rows = scope->rows_, row = scope->first_row_;
   const bool batch_is_outermost = rows > 0 && numel % rows == 0;

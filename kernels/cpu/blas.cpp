@@ -33,8 +33,10 @@ class BlasThreads {
   std::lock_guard<std::mutex> one_call_;
 #else
   BlasThreads() : previous_(omp_get_max_threads()) {
-    changed_ = !omp_in_parallel() && previous_ != available_threads();
-    if (changed_) omp_set_num_threads(available_threads());
+    const int threads = available_threads();
+    if (threads > 1) note_team();
+    changed_ = !omp_in_parallel() && previous_ != threads;
+    if (changed_) omp_set_num_threads(threads);
   }
   ~BlasThreads() {
     if (changed_) omp_set_num_threads(previous_);

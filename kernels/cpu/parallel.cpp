@@ -1,5 +1,7 @@
 #include "kernels/cpu/parallel.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <atomic>
 #include <exception>
@@ -17,6 +19,9 @@ namespace {
 thread_local bool serial = false;
 std::atomic<int> limit = 0;  // 0: not set, ask the system
 
+std::atomic<bool> has_team = false;
+std::atomic<bool> lost_team = false;  // with a fork
+
 int thread_limit() {
   int count = limit.load(std::memory_order_relaxed);
   if (count == 0) {
@@ -32,7 +37,13 @@ int thread_limit() {
 
 }  // namespace
 
-int available_threads() { return serial ? 1 : thread_limit(); }
+int available_threads() { return serial || lost_team.load(std::memory_order_relaxed) ? 1 : thread_limit(); }
+
+void note_team() {
+  if (has_team.load(std::memory_order_relaxed)) return;
+  static const int registered = ::pthread_atfork(nullptr, nullptr, [] { lost_team = has_team.load(); });
+  has_team = registered == 0;
+}
 
 void set_threads(int count) { limit.store(count, std::memory_order_relaxed); }
 
@@ -64,6 +75,7 @@ void run_parallel(std::int64_t n, std::int64_t grain, void (*body)(void*, std::i
   run_part(0);
   for (std::thread& thread : threads) thread.join();
 #else
+  note_team();
 #pragma omp parallel for schedule(static, 1) num_threads(static_cast<int>(parts))
   for (std::int64_t part = 0; part < parts; ++part) run_part(part);
 #endif

@@ -26,6 +26,8 @@ class Prefetcher {
  private:
   struct Workers;
 
+  void forget_lost_workers();
+
   std::int64_t next_, end_;
   Make make_;
   std::unique_ptr<Workers> workers_;
