@@ -4,18 +4,18 @@
 
 #include "engine/error.h"
 #include "engine/tensorboard/crc32c.h"
+#include "engine/tensorboard/event_file.h"
 #include "engine/tensorboard/histogram.h"
 #include "engine/tensorboard/protobuf.h"
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <chrono>
+#include <cmath>
 #include <ctime>
 #include <filesystem>
-#include <fstream>
-#include <mutex>
 #include <system_error>
 
 // The messages are those of TensorFlow's event.proto and summary.proto; field numbers are named beside them.
@@ -25,8 +25,6 @@ namespace {
 
 using Message = ProtobufMessage;
 using Clock = std::chrono::system_clock;
-
-constexpr auto kLongestWait = std::chrono::seconds(5);  // until a record reaches the file
 
 double seconds_since_1970(Clock::time_point time) {
   return std::chrono::duration<double>(time.time_since_epoch()).count();
@@ -65,6 +63,21 @@ std::string masked_crc(const std::string& bytes) {
   return little_endian((crc >> 15 | crc << 17) + 0xa282ead8u);
 }
 
+std::string made_folder(std::string folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  check(!error, "SummaryWriter: ", folder, ": the folder cannot be made: ", error.message());
+  return folder;
+}
+
+EventFile::Clock::duration checked_delay(double seconds) {
+  check(seconds >= 0 && std::isfinite(seconds), "SummaryWriter: got flush_secs = ", seconds,
+        "; it must be a finite number from 0 on");
+  constexpr double year = 365.0 * 24 * 3600;
+  return std::chrono::duration_cast<EventFile::Clock::duration>(
+      std::chrono::duration<double>(std::min(seconds, year)));
+}
+
 /// TensorFlow's record: length, its checksum, data, its checksum.
 std::string framed(const std::string& data) {
   const std::string length = little_endian(static_cast<std::uint64_t>(data.size()));
@@ -75,13 +88,9 @@ std::string framed(const std::string& data) {
 
 class SummaryWriter::File {
  public:
-  explicit File(std::string folder) : folder_(std::move(folder)) {
-    std::error_code error;
-    std::filesystem::create_directories(folder_, error);
-    check(!error, "SummaryWriter: ", folder_, ": the folder cannot be made: ", error.message());
-    path_ = (std::filesystem::path(folder_) / file_name()).string();
-    stream_.open(path_, std::ios::binary | std::ios::app);
-    check_written();
+  File(std::string folder, const SummaryWriterOptions& options)
+      : folder_(made_folder(std::move(folder))),
+        file_((std::filesystem::path(folder_) / file_name()).string(), checked_delay(options.flush_secs)) {
     write(Message().add_bytes(3, "brain.Event:2"), 0);  // file_version, the first record
     flush();
   }
@@ -90,16 +99,9 @@ class SummaryWriter::File {
 
   /// Appends an Event; `event` has the fields beside wall_time (1) and step (2).
   void write(const Message& event, std::int64_t step) {
-    const std::scoped_lock lock(mutex_);
-    const Clock::time_point now = Clock::now();
     Message stamped;
-    stamped.add_double(1, seconds_since_1970(now)).add_integer(2, step);
-    stream_ << framed(stamped.bytes() + event.bytes());
-    if (now - flushed_ > kLongestWait || now < flushed_) {
-      stream_.flush();
-      flushed_ = now;
-    }
-    check_written();
+    stamped.add_double(1, seconds_since_1970(Clock::now())).add_integer(2, step);
+    file_.append(framed(stamped.bytes() + event.bytes()));
   }
 
   /// Appends a Summary (5 of Event) with one Value (1), whose tag (1) and content are given.
@@ -108,26 +110,15 @@ class SummaryWriter::File {
     write(Message().add_message(5, Message().add_message(1, value)), step);
   }
 
-  void flush() {
-    const std::scoped_lock lock(mutex_);
-    stream_.flush();
-    check_written();
-  }
+  void flush() { file_.flush(); }
 
  private:
-  void check_written() const {
-    check(stream_.good(), "SummaryWriter: ", path_,
-          ": cannot be written: ", std::generic_category().message(errno));
-  }
-
-  std::string folder_, path_;
-  std::mutex mutex_;
-  std::ofstream stream_;
-  Clock::time_point flushed_;
+  std::string folder_;
+  EventFile file_;
 };
 
-SummaryWriter::SummaryWriter(std::string log_dir)
-    : file_(std::make_unique<File>(log_dir.empty() ? default_log_dir() : std::move(log_dir))) {}
+SummaryWriter::SummaryWriter(std::string log_dir, const SummaryWriterOptions& options)
+    : file_(std::make_unique<File>(log_dir.empty() ? default_log_dir() : std::move(log_dir), options)) {}
 
 SummaryWriter::~SummaryWriter() {
   try {

@@ -1,13 +1,24 @@
 #include <miniparallel/miniparallel.h>
 
+#include "tests/support/forked.h"
 #include "tests/support/temporary_folder.h"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <bit>
+#include <chrono>
 #include <cmath>
+#include <csignal>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <functional>
+#include <limits>
 #include <map>
+#include <memory>
 #include <thread>
 
 // Reads event files back by the rules of TensorFlow's records and of protobuf, without what wrote them. That
@@ -189,6 +200,125 @@ TEST_CASE("SummaryWriter: threads share one; each has a file of its own; flush h
   for (std::thread& thread : threads) thread.join();
   first.flush();
   CHECK(events_in(folder / "one").size() == 401);
+}
+
+/// Whether `condition` holds within ten seconds.
+bool comes_true(const std::function<bool()>& condition) {
+  for (int i = 0; i < 1000; ++i) {
+    if (condition()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
+TEST_CASE("SummaryWriter: what is written reaches the file in time without another call") {
+  const testing::TemporaryFolder folder;
+  SummaryWriter writer(folder.path(), {.flush_secs = 0.05});
+  for (std::size_t count = 2; count < 5; ++count) {
+    const auto start = std::chrono::steady_clock::now();
+    writer.add_scalar("x", 1, 1);
+    CHECK(comes_true([&] { return events_in(folder.path()).size() == count; }));
+    CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(5));
+  }
+}
+
+TEST_CASE("SummaryWriter: flush_secs") {
+  const testing::TemporaryFolder folder;
+  SummaryWriter at_once(folder / "0", {.flush_secs = 0}), never(folder / "1", {.flush_secs = 1e300});
+  at_once.add_scalar("x", 1, 1);
+  CHECK(events_in(folder / "0").size() == 2);
+  never.add_scalar("x", 1, 1);
+  CHECK(events_in(folder / "1").size() == 1);
+  for (const double seconds : {-1.0, std::numeric_limits<double>::infinity(), double{NAN}})
+    CHECK_THROWS_WITH_AS(SummaryWriter(folder / "2", {.flush_secs = seconds}),
+                         doctest::Contains("flush_secs"), Error);
+}
+
+TEST_CASE("SummaryWriter: a disk that is full for a while loses nothing") {
+  const testing::TemporaryFolder folder;
+  SummaryWriter writer(folder.path(), {.flush_secs = 0.01});
+  writer.add_scalar("x", 1, 1);
+  writer.flush();
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit old{};
+  ::getrlimit(RLIMIT_FSIZE, &old);
+  const rlimit full{std::filesystem::file_size(files_in(folder.path()).at(0)) + 7, old.rlim_max};
+  ::setrlimit(RLIMIT_FSIZE, &full);
+  writer.add_scalar("x", 2, 2);  // fails in the background, in the middle of the record
+  std::string error;
+  CHECK(comes_true([&] {
+    try {
+      writer.add_scalar("x", 3, 3);
+    } catch (const Error& caught) {
+      error = caught.what();
+    }
+    return !error.empty();
+  }));
+  CHECK(error.find("cannot be written: File too large") != std::string::npos);
+  ::setrlimit(RLIMIT_FSIZE, &old);
+  std::signal(SIGXFSZ, handler);
+  writer.flush();
+  const auto events = events_in(folder.path());
+  REQUIRE(events.size() >= 4);
+  for (std::size_t i = 1; i < events.size(); ++i)
+    CHECK(number_at<std::int64_t>(events[i].at(2), 0) ==
+          std::min<std::int64_t>(static_cast<std::int64_t>(i), 3));
+}
+
+TEST_CASE("SummaryWriter: a forked child writes nothing twice, and may write on" *
+          doctest::skip(!testing::kForksWithThreads)) {
+  const testing::TemporaryFolder folder;
+  auto writer = std::make_unique<SummaryWriter>(folder.path(), SummaryWriterOptions{.flush_secs = 1e6});
+  writer->add_scalar("parent", 1, 1);
+  testing::run_forked([&] {
+    writer.reset();
+    return true;
+  });
+  CHECK(events_in(folder.path()).size() == 1);
+  testing::run_forked([&] {
+    writer->add_scalar("child", 2, 2);
+    writer.reset();
+    return true;
+  });
+  CHECK(events_in(folder.path()).size() == 2);
+  writer->add_scalar("parent", 3, 3);
+  writer.reset();
+  const auto events = events_in(folder.path());
+  REQUIRE(events.size() == 4);
+  CHECK(value_of(events[1]).at(1) == "child");
+  CHECK(value_of(events[3]).at(1) == "parent");
+}
+
+TEST_CASE("SummaryWriter: what was written just before a kill by force is in the file" *
+          doctest::skip(!testing::kForksWithThreads)) {
+  const testing::TemporaryFolder folder;
+  const pid_t process = ::fork();
+  if (process == 0) {
+    SummaryWriter writer(folder.path(), {.flush_secs = 0.05});
+    writer.add_scalar("x", 1, 1);
+    for (;;) ::pause();
+  }
+  CHECK(comes_true(
+      [&] { return files_in(folder.path()).size() == 1 && events_in(folder.path()).size() == 2; }));
+  ::kill(process, SIGKILL);
+  ::waitpid(process, nullptr, 0);
+  CHECK(events_in(folder.path()).size() == 2);
+}
+
+TEST_CASE("SummaryWriter: exit() writes what is pending" * doctest::skip(!testing::kForksWithThreads)) {
+  const testing::TemporaryFolder folder;
+  const pid_t process = ::fork();
+  if (process == 0) {
+    ::alarm(60);
+    std::fclose(stdout);
+    SummaryWriter writer(folder.path(), {.flush_secs = 1e6});
+    writer.add_scalar("x", 1, 1);
+    std::exit(0);
+  }
+  int status = -1;
+  REQUIRE(::waitpid(process, &status, 0) == process);
+  CHECK(status == 0);
+  CHECK(events_in(folder.path()).size() == 2);
 }
 
 TEST_CASE("SummaryWriter: a folder that cannot be made is an error") {
