@@ -4,8 +4,8 @@
 
 #include "engine/autograd/accumulate.h"
 #include "engine/error.h"
+#include "engine/ops/views.h"
 #include "engine/tensor/tensor_impl.h"
-#include "engine/tensor/views.h"
 
 #include <atomic>
 

@@ -1,5 +1,4 @@
 #include "engine/memory/caching_allocator.h"
-#include "engine/memory/storage.h"
 #include "engine/threads/fork.h"
 
 #include <sys/mman.h>

@@ -1,7 +1,7 @@
 #include "engine/ops/in_place.h"
 
 #include "engine/ops/common.h"
-#include "engine/tensor/views.h"
+#include "engine/ops/views.h"
 
 namespace miniparallel {
 

@@ -2,7 +2,7 @@
 
 #include <miniparallel/tensor.h>
 
-#include "engine/memory/storage.h"
+#include "engine/tensor/storage.h"
 
 #include <memory>
 

@@ -1,4 +1,4 @@
-#include "engine/memory/storage.h"
+#include "engine/tensor/storage.h"
 
 #include "engine/device/accelerator.h"
 #include "engine/memory/caching_allocator.h"

@@ -1,4 +1,4 @@
-#include "engine/tensor/views.h"
+#include "engine/ops/views.h"
 
 #include "engine/ops/common.h"
 
