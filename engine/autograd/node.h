@@ -4,6 +4,7 @@
 #include <miniparallel/tensor.h>
 
 #include "engine/autograd/recorder.h"
+#include "engine/tensor/autograd_meta.h"
 
 #include <cstdint>
 #include <functional>
@@ -32,17 +33,6 @@ class Backward;
 struct Edge {
   std::shared_ptr<Node> node;
   int output = 0;
-};
-
-/// Autograd's part of a tensor.
-struct Meta {
-  bool requires_grad = false;  ///< set by the user, on leaves
-  bool retain_grad = false;
-  int output = 0;                   ///< which output of grad_fn this is
-  std::shared_ptr<Node> grad_fn;    ///< null for leaves
-  std::weak_ptr<Node> accumulator;  ///< of a leaf, while a graph refers to it
-  Tensor grad;
-  std::vector<std::pair<int, Tensor::Hook>> hooks;  ///< of leaves; a node keeps those of its outputs
 };
 
 /// One recorded op. Owns what its backward needs and the edges to the nodes of its inputs.

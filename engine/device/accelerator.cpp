@@ -1,11 +1,9 @@
 #include "engine/device/accelerator.h"
 
 #include <miniparallel/cuda.h>
-#include <miniparallel/tensor.h>
 
 #include "engine/error.h"
 #include "engine/profiler/span.h"
-#include "engine/tensor/tensor_impl.h"
 
 #include <utility>
 #include <vector>
@@ -54,14 +52,6 @@ kernels::Stream stream(Device device) {
 
 const std::vector<kernels::Stream>& chosen_streams() { return chosen; }
 void set_chosen_streams(std::vector<kernels::Stream> streams) { chosen = std::move(streams); }
-
-void* detail::device_data(const Tensor& tensor, DType dtype) {
-  check(tensor.device().is_cuda(),
-        "device_data: the tensor is on the CPU; bring it to a GPU with to(device)");
-  check(tensor.dtype() == dtype, "device_data: the tensor is ", tensor.dtype(), ", not ", dtype,
-        "; convert it with to(", dtype, ")");
-  return raw(tensor);
-}
 
 void* current_stream(Device device) { return stream(device).handle; }
 

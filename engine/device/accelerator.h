@@ -64,6 +64,9 @@ Accelerator* built_accelerator();
 /// `Error`, saying why, when there is no such device.
 Accelerator& accelerator(Device device);
 
+/// The allocator of a device's memory; lives as long as the device is in use.
+CachingAllocator& allocator(Device device);
+
 /// The calling thread's stream for the device: its compute stream, unless a StreamScope is alive.
 kernels::Stream stream(Device device);
 

@@ -98,8 +98,7 @@ class CachingAllocator {
   MemoryStats stats_;
 };
 
-/// The allocator of a device; lives as long as the device is in use.
-CachingAllocator& allocator(Device device);
+/// The allocator of the CPU's memory.
 CachingAllocator& host_allocator();
 
 }  // namespace miniparallel

@@ -12,25 +12,6 @@ const kernels::Backend& backend(Device device) {
   return profiler::recording() ? profiler::traced_backend(plain, device.is_cpu()) : plain;
 }
 
-int normalize_dim(const char* op, int dim, int rank) {
-  const int range = std::max(rank, 1);
-  check(dim >= -range && dim < range, op, ": dimension ", dim, " is out of range for a tensor with ", rank,
-        " dimensions (", -range, " to ", range - 1, ")");
-  return dim < 0 ? dim + range : dim;
-}
-
-Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b) {
-  const int rank = std::max(a.rank(), b.rank());
-  Shape result = Shape::filled(rank, 1);
-  for (int d = 1; d <= rank; ++d) {
-    const std::int64_t of_a = d <= a.rank() ? a[a.rank() - d] : 1, of_b = d <= b.rank() ? b[b.rank() - d] : 1;
-    check(of_a == of_b || of_a == 1 || of_b == 1, op, ": shapes ", a, " and ", b, " do not broadcast: sizes ",
-          of_a, " and ", of_b, " at dimension ", -d, "; they must be equal or one of them 1");
-    result[rank - d] = of_a == 1 ? of_b : of_a;
-  }
-  return result;
-}
-
 Shape broadcast_strides(const Tensor& x, const Shape& shape) {
   Shape strides = Shape::filled(shape.rank(), 0);
   const int added = shape.rank() - x.dim();

@@ -6,6 +6,7 @@
 #include "engine/device/accelerator.h"
 #include "engine/error.h"
 #include "engine/tensor/tensor_impl.h"
+#include "engine/types/shape.h"
 #include "kernels/backend.h"
 
 /// What op files share. An op is a function: checks, forward by a kernel, and - side by side with it - the
@@ -25,13 +26,6 @@ inline const kernels::Backend& backend(const Tensor& tensor) { return backend(te
 
 /// Where the calling thread's work for the tensor's device goes.
 inline kernels::Stream stream(const Tensor& tensor) { return stream(tensor.device()); }
-
-/// `dim` counted from the front. Throws, naming `op`, unless -rank <= dim < rank (a tensor without dimensions
-/// has rank 1).
-int normalize_dim(const char* op, int dim, int rank);
-
-/// The shape that both broadcast to. Throws, naming `op` and both shapes.
-Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b);
 
 /// Sums what broadcasting repeated, so that the result has `shape`: the gradient of `expand`.
 Tensor sum_to(const Tensor& x, const Shape& shape);

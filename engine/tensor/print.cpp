@@ -1,4 +1,7 @@
-#include "engine/ops/common.h"
+#include <miniparallel/autograd.h>
+#include <miniparallel/tensor.h>
+
+#include "engine/tensor/tensor_impl.h"
 
 #include <algorithm>
 #include <charconv>

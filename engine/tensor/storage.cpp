@@ -5,14 +5,6 @@
 
 namespace miniparallel {
 
-CachingAllocator& allocator(Device device) {
-  return device.is_cpu() ? host_allocator() : accelerator(device).allocator(device.index);
-}
-
-MemoryStats memory_stats(Device device) { return allocator(device).stats(); }
-void reset_peak_memory(Device device) { allocator(device).reset_peak(); }
-void empty_cache(Device device) { allocator(device).empty_cache(); }
-
 Storage::Storage(std::size_t bytes, Device device)
     : allocator_(allocator(device)),
       stream_(miniparallel::stream(device)),

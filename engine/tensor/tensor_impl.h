@@ -32,6 +32,9 @@ struct TensorImpl {
   std::byte* data() const { return storage->data() + static_cast<std::size_t>(offset) * size_of(dtype); }
 };
 
+/// The tensor's; throws for an undefined one.
+const TensorImpl& impl_of(const Tensor& tensor);
+
 /// A new contiguous tensor, elements not initialised.
 Tensor make_tensor(const Shape& shape, DType dtype, Device device);
 

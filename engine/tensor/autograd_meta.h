@@ -1,0 +1,24 @@
+#pragma once
+
+#include <miniparallel/tensor.h>
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace miniparallel::autograd {
+
+class Node;
+
+/// Autograd's part of a tensor.
+struct Meta {
+  bool requires_grad = false;  ///< set by the user, on leaves
+  bool retain_grad = false;
+  int output = 0;                   ///< which output of grad_fn this is
+  std::shared_ptr<Node> grad_fn;    ///< null for leaves
+  std::weak_ptr<Node> accumulator;  ///< of a leaf, while a graph refers to it
+  Tensor grad;
+  std::vector<std::pair<int, Tensor::Hook>> hooks;  ///< of leaves; a node keeps those of its outputs
+};
+
+}  // namespace miniparallel::autograd
