@@ -1,8 +1,8 @@
 #include <miniparallel/parallel/apply.h>
 
-#include "engine/autograd/recorder.h"
 #include "engine/error.h"
 #include "engine/random/generator.h"
+#include "engine/threads/recorder.h"
 #include "parallel/run_on.h"
 #include "parallel/statistics.h"
 

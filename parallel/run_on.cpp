@@ -1,7 +1,7 @@
 #include "parallel/run_on.h"
 
-#include "engine/autograd/thread_state.h"
-#include "engine/device/workers.h"
+#include "engine/threads/thread_state.h"
+#include "engine/threads/workers.h"
 
 #include <algorithm>
 #include <condition_variable>

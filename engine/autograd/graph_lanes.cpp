@@ -1,5 +1,5 @@
 #include "engine/autograd/graph_task.h"
-#include "engine/device/workers.h"
+#include "engine/threads/workers.h"
 
 #include <algorithm>
 

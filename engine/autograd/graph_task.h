@@ -1,7 +1,7 @@
 #pragma once
 
 #include "engine/autograd/node.h"
-#include "engine/autograd/thread_state.h"
+#include "engine/threads/thread_state.h"
 
 #include <condition_variable>
 #include <cstdint>

@@ -9,19 +9,10 @@
 
 #include <atomic>
 
-namespace miniparallel {
-namespace {
-thread_local bool grad_mode = true;
-}
-
-bool grad_enabled() { return grad_mode; }
-void set_grad_enabled(bool enabled) { grad_mode = enabled; }
-
-namespace autograd {
+namespace miniparallel::autograd {
 namespace {
 
 std::atomic<std::uint64_t> next_sequence = 0;
-thread_local std::shared_ptr<const Recorder> recorder_here;
 
 /// Destroys nodes one after the other: what a node owns joins the list instead of the call stack.
 void destroy(Node* node) {
@@ -43,10 +34,7 @@ Node::Node(const char* name, int outputs)
     : name_(name),
       sequence_(next_sequence.fetch_add(1, std::memory_order_relaxed)),
       outputs_(outputs),
-      recorder_(recorder_here) {}
-
-const std::shared_ptr<const Recorder>& current_recorder() { return recorder_here; }
-void set_current_recorder(std::shared_ptr<const Recorder> recorder) { recorder_here = std::move(recorder); }
+      recorder_(current_recorder()) {}
 
 std::shared_ptr<Node> make_shared_node(Node* node) { return {node, destroy}; }
 
@@ -168,5 +156,4 @@ Tensor Saved::get(const Backward& backward) const {
   return attached;
 }
 
-}  // namespace autograd
-}  // namespace miniparallel
+}  // namespace miniparallel::autograd

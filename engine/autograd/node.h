@@ -3,8 +3,8 @@
 #include <miniparallel/autograd.h>
 #include <miniparallel/tensor.h>
 
-#include "engine/autograd/recorder.h"
 #include "engine/tensor/autograd_meta.h"
+#include "engine/threads/recorder.h"
 
 #include <cstdint>
 #include <functional>

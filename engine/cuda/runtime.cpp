@@ -1,7 +1,7 @@
 #include "engine/cuda/runtime.h"
 
-#include "engine/device/workers.h"
 #include "engine/error.h"
+#include "engine/threads/workers.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/bad_index.h"
 #include "kernels/cuda/device/probe.h"

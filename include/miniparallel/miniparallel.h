@@ -9,6 +9,7 @@
 #include <miniparallel/device.h>
 #include <miniparallel/dtype.h>
 #include <miniparallel/error.h>
+#include <miniparallel/grad_mode.h>
 #include <miniparallel/image.h>
 #include <miniparallel/io.h>
 #include <miniparallel/log.h>

@@ -1,7 +1,7 @@
 #include <miniparallel/miniparallel.h>
 
 #include "engine/device/accelerator.h"
-#include "engine/device/workers.h"
+#include "engine/threads/workers.h"
 #include "simulated.h"
 
 #include <chrono>

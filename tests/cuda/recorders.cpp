@@ -1,6 +1,6 @@
 #include <miniparallel/miniparallel.h>
 
-#include "engine/autograd/recorder.h"
+#include "engine/threads/recorder.h"
 #include "simulated.h"
 
 #include <chrono>

@@ -3,8 +3,8 @@
 #include <miniparallel/miniparallel.h>
 #include <miniparallel/profiler.h>
 
-#include "engine/data/cpu_limit.h"
 #include "engine/error.h"
+#include "engine/threads/cpu_cores.h"
 #include "tests/support/temporary_folder.h"
 
 #include <doctest/doctest.h>
@@ -75,7 +75,7 @@ std::string everything() {
   out << Device::parse("cuda:3") << '\n';
 
   testing::write_text(folder / "cpu.max", "250000 100000");
-  out << data::control_group_cores(folder.path(), "0::/\n").value_or(-1) << '\n';
+  out << control_group_cores(folder.path(), "0::/\n").value_or(-1) << '\n';
 
   const std::string file = folder / "weights.safetensors";
   save({{"a", ones({1234, 1})}}, file, {{"note", "1,5"}});

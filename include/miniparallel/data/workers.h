@@ -1,5 +1,7 @@
 #pragma once
 
+#include <miniparallel/threads.h>
+
 #include <optional>
 
 namespace miniparallel {
@@ -9,8 +11,5 @@ namespace miniparallel {
 /// machine. Without a GPU the cores compute the training step themselves, so one is enough. Throws `Error`
 /// for no cores or a negative number of GPUs.
 int recommended_num_workers(std::optional<int> cpu_cores = {}, std::optional<int> gpus = {});
-
-/// CPU cores that this process may use: those of its affinity, no more than its control group's CPU limit.
-int usable_cpu_cores();
 
 }  // namespace miniparallel

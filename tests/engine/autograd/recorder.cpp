@@ -1,4 +1,4 @@
-#include "engine/autograd/recorder.h"
+#include "engine/threads/recorder.h"
 
 #include <miniparallel/miniparallel.h>
 

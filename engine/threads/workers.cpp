@@ -1,4 +1,4 @@
-#include "engine/device/workers.h"
+#include "engine/threads/workers.h"
 
 #include "engine/profiler/span.h"
 #include "engine/threads/fork.h"

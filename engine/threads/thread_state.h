@@ -1,11 +1,11 @@
 #pragma once
 
-#include <miniparallel/autograd.h>
 #include <miniparallel/dtype.h>
+#include <miniparallel/grad_mode.h>
 
-#include "engine/autograd/recorder.h"
 #include "engine/device/accelerator.h"
 #include "engine/random/generator.h"
+#include "engine/threads/recorder.h"
 
 #include <vector>
 
