@@ -1,9 +1,8 @@
 #include <miniparallel/data/prefetcher.h>
 
-#include <miniparallel/dtype.h>
-
 #include "engine/profiler/span.h"
 #include "engine/threads/fork.h"
+#include "engine/threads/thread_state.h"
 #include "kernels/cpu/parallel.h"
 
 #include <condition_variable>
@@ -31,8 +30,10 @@ struct Prefetcher::Workers {
   // stopped by the destructor.
   Workers(std::int64_t first, std::int64_t last, int count, int ahead, const Make& make_item)
       : Workers(first, last, ahead, make_item) {
+    ThreadState reader;
+    reader.random = nullptr;  // a scope of the reader's, which may end before the workers do
     threads.reserve(static_cast<std::size_t>(count));
-    for (int i = 0; i < count; ++i) threads.emplace_back([this, dtype = default_dtype()] { work(dtype); });
+    for (int i = 0; i < count; ++i) threads.emplace_back([this, reader] { work(reader); });
   }
 
   ~Workers() {
@@ -44,9 +45,9 @@ struct Prefetcher::Workers {
     for (std::thread& thread : threads) thread.join();
   }
 
-  void work(DType dtype) {
+  void work(const ThreadState& reader) {
     const kernels::cpu::SerialScope one_thread;  // the cores belong to the other workers and to training
-    set_default_dtype(dtype);
+    const ThreadStateScope scope(reader);
     profiler::set_thread_role("data worker");
     std::unique_lock lock(mutex);
     for (;;) {

@@ -8,7 +8,8 @@ namespace miniparallel::data {
 
 /// Makes item first, first + 1, ... before end on worker threads and hands them out in that order, however
 /// the workers overtake each other. Workers run at most `ahead` items in front of the reader. Without workers
-/// an item is made when it is asked for.
+/// an item is made when it is asked for. Workers take over grad mode and default dtype of the thread that
+/// makes the prefetcher.
 class Prefetcher {
  public:
   using Item = std::shared_ptr<void>;

@@ -1,5 +1,8 @@
 #include <miniparallel/data/prefetcher.h>
 
+#include <miniparallel/dtype.h>
+#include <miniparallel/grad_mode.h>
+
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -55,6 +58,19 @@ TEST_CASE("prefetcher: what an item throws reaches the reader when it comes to t
     CHECK_THROWS_WITH_AS(prefetcher.next(), "item 2 is broken", std::runtime_error);
     CHECK(value(prefetcher.next()) == 3);
   }
+}
+
+TEST_CASE("prefetcher: workers take over the reader's grad mode and default dtype") {
+  const DType before = default_dtype();
+  set_default_dtype(float64);
+  for (const int workers : {0, 1, 3}) {
+    const NoGradGuard no_grad;
+    Prefetcher prefetcher(0, 6, workers, 2, [](std::int64_t) {
+      return std::make_shared<int>(default_dtype() == float64 && !grad_enabled());
+    });
+    for (int i = 0; i < 6; ++i) CHECK(value(prefetcher.next()) == 1);
+  }
+  set_default_dtype(before);
 }
 
 TEST_CASE("prefetcher: leaving early drops every item that was made") {
