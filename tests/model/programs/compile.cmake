@@ -1,6 +1,6 @@
 # cmake -D COMPILER= -D SOURCE= -D INCLUDE= -D PROGRAM= -P compile.cmake
-# Compiles and runs SOURCE without a warning (only compiles it where a line "// compile only" says so); or, where it has "// expect: TEXT" lines, checks that it does not
-# compile and that the compiler says each TEXT.
+# Compiles and runs SOURCE without a warning (only compiles it where a line "// compile only" says so); or, where it has
+# "// expect: TEXT" lines, checks that it does not compile and that the compiler says each TEXT.
 set(flags -std=c++20 -I${INCLUDE})
 if(COMPILER MATCHES "nvcc")
   list(APPEND flags -x cu -Xcompiler -Wall,-Wextra,-Werror -Werror all-warnings)

@@ -1,5 +1,6 @@
-// Compiled by every compiler at hand, not linked: models as
-// users write them, and every function on them. compile only
+// Compiled by every compiler at hand, not linked: models as users write them, and every function on them.
+//
+// compile only
 #include <miniparallel/miniparallel.h>
 
 using namespace miniparallel;
