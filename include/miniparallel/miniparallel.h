@@ -15,6 +15,7 @@
 #include <miniparallel/log.h>
 #include <miniparallel/memory.h>
 #include <miniparallel/model.h>
+#include <miniparallel/nested.h>
 #include <miniparallel/nn.h>
 #include <miniparallel/ops.h>
 #include <miniparallel/optim.h>

@@ -15,6 +15,24 @@ TEST_CASE("recommended_num_workers: the cores of this machine over its GPUs") {
   CHECK(recommended_num_workers(16, 3) == 5);
 }
 
+TEST_CASE("to(device, batch): every tensor of a batch is copied to the GPU, the batch stays") {
+  struct Batch {
+    Tensor images;
+    std::map<std::string, std::vector<Tensor>> targets;
+    std::optional<Tensor> mask;
+    std::string name;
+  };
+  const Simulated machine(2);
+  const Device device = Device::cuda(1);
+  const Batch batch{ones({4, 2}), {{"boxes", {zeros({4}), full({4}, 2.0)}}}, full({4}, 3.0), "first"};
+  const Batch there = to(device, batch);
+  nested::for_each(there, [&](const Tensor& tensor) { CHECK(tensor.device() == device); });
+  nested::for_each(batch, [](const Tensor& tensor) { CHECK(tensor.device().is_cpu()); });
+  CHECK(equal(there.targets.at("boxes")[1].cpu(), batch.targets.at("boxes")[1]));
+  CHECK(there.name == "first");
+  CHECK(to(device, there).images.is_same(there.images));
+}
+
 struct Mlp {
   nn::Linear first{6, 16};
   nn::Dropout drop{0.25};

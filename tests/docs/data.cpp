@@ -31,6 +31,19 @@ TEST_CASE("docs/data: tensors") {
   CHECK(captured.text().find("[10, 4]\n") == 0);
 }
 
+namespace docs_data {
+#include "snippets/data/nested.inc"
+}  // namespace docs_data
+
+TEST_CASE("docs/data: nested") {
+  const Prediction prediction{ones({2, 4}), {{"cat", {ones({2}), ones({2, 3})}}}};
+  CHECK(elements(prediction) == 16);
+  const Prediction joined = all_rows({prediction, halves(prediction)});
+  CHECK(joined.boxes.shape() == Shape{4, 4});
+  CHECK(joined.scores.at("cat")[1].sum().item() == 9);
+  CHECK(elements(to(Device::cpu(), joined)) == 32);
+}
+
 TEST_CASE("docs/data: split") {
 #include "snippets/data/split.inc"
   CHECK(training.size() == 800);

@@ -1,143 +1,117 @@
 #pragma once
 
-#include <miniparallel/model/field_tie.h>
+#include <miniparallel/nested.h>
 #include <miniparallel/ops.h>
 #include <miniparallel/tensor.h>
 
 #include <algorithm>
-#include <array>
+#include <concepts>
 #include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <string>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 namespace miniparallel::data {
 
-/// Joins examples to a batch: tensors are stacked along a new dimension 0; numbers become a tensor of one
-/// dimension (whole numbers int64, bool boolean, float and double as they are); strings a vector; pairs,
-/// tuples, arrays and vectors are joined member by member. Overload it in the namespace of a type of your own
-/// for another rule.
-template <class Example>
-auto collate(std::vector<Example> examples);
-
 namespace detail {
 
+/// What users declare in the namespaces of their types: no `collate` of the library's is seen here.
+namespace users {
+void collate() = delete;
 template <class T>
-struct Collate;
-
+concept Collates = std::is_class_v<T> && requires(std::vector<T> examples) { collate(std::move(examples)); };
 template <class T>
-using Collated = decltype(collate(std::declval<std::vector<T>>()));
-
-template <>
-struct Collate<Tensor> {
-  static Tensor join(std::vector<Tensor> examples) { return stack(examples); }
-};
-
-template <class T>
-  requires std::is_arithmetic_v<T>
-struct Collate<T> {
-  using Stored = std::conditional_t<std::is_integral_v<T> && !std::is_same_v<T, bool>, std::int64_t, T>;
-  static Tensor join(const std::vector<T>& examples) {
-    Tensor joined = empty({static_cast<std::int64_t>(examples.size())}, {.dtype = dtype_of<Stored>});
-    std::copy(examples.begin(), examples.end(), joined.data<Stored>());
-    return joined;
-  }
-};
-
-template <>
-struct Collate<std::string> {
-  static std::vector<std::string> join(std::vector<std::string> examples) { return examples; }
-};
-
-/// The values that `member` picks from each example, joined.
-template <class Example, class Member>
-auto join_member(std::vector<Example>& examples, Member&& member) {
-  std::vector<std::remove_cvref_t<decltype(member(examples[0]))>> values;
-  values.reserve(examples.size());
-  for (Example& example : examples) values.push_back(std::move(member(example)));
-  return collate(std::move(values));
+auto call(std::vector<T> examples) {
+  return collate(std::move(examples));
 }
+}  // namespace users
 
-/// Picks element `i` of a tuple. (nvcc expands no pack that is named inside a lambda.)
-template <std::size_t i>
-struct Element {
-  auto& operator()(auto& example) const { return std::get<i>(example); }
-};
+/// The examples' tensors, stacked. An error gets a note that tells which.
+Tensor stack_examples(std::vector<Tensor> tensors, const nested::Path& path);
 
-template <class... T>
-struct Collate<std::tuple<T...>> {
-  static auto join(std::vector<std::tuple<T...>> examples) {
-    return [&]<std::size_t... i>(std::index_sequence<i...>) {
-      return std::tuple{join_member(examples, Element<i>{})...};
-    }(std::index_sequence_for<T...>{});
+/// How examples are joined, by type.
+struct CollateRule {
+  template <class T>
+  using Examples = reflect::Places<T>;
+
+  template <class T>
+  static auto list(const Examples<T>& examples) {
+    std::vector<std::remove_const_t<T>> listed;
+    listed.reserve(examples.size());
+    for (std::size_t i = 0; i < examples.size(); ++i) listed.push_back(examples.take(i));
+    return listed;
   }
-};
 
-template <class First, class Second>
-struct Collate<std::pair<First, Second>> {
-  static auto join(std::vector<std::pair<First, Second>> examples) {
-    return std::pair{join_member(examples, [](auto& example) -> auto& { return example.first; }),
-                     join_member(examples, [](auto& example) -> auto& { return example.second; })};
+  template <class T>
+    requires std::same_as<std::remove_const_t<T>, Tensor>
+  Tensor leaf(const Examples<T>& examples, const nested::Path& path) {
+    return stack_examples(list(examples), path);
   }
-};
 
-template <class T, std::size_t size>
-struct Collate<std::array<T, size>> {
-  static auto join(std::vector<std::array<T, size>> examples) {
-    std::array<Collated<T>, size> joined;
-    for (std::size_t i = 0; i < size; ++i) {
-      joined[i] = join_member(examples, [i](auto& example) -> auto& { return example[i]; });
-    }
+  template <class T>
+    requires std::is_arithmetic_v<T>
+  Tensor leaf(const Examples<T>& examples, const nested::Path&) {
+    using Number = std::remove_const_t<T>;
+    using Stored =
+        std::conditional_t<std::is_integral_v<Number> && !std::same_as<Number, bool>, std::int64_t, Number>;
+    Tensor joined = empty({static_cast<std::int64_t>(examples.size())}, {.dtype = dtype_of<Stored>});
+    Stored* const numbers = joined.data<Stored>();
+    for (std::size_t i = 0; i < examples.size(); ++i) numbers[i] = static_cast<Stored>(examples[i]);
     return joined;
   }
-};
 
-template <class T>
-struct Collate<std::vector<T>> {
-  static auto join(std::vector<std::vector<T>> examples) {
-    std::vector<Collated<T>> joined(examples.empty() ? 0 : examples[0].size());
-    for (std::size_t i = 0; i < joined.size(); ++i) {
-      joined[i] = join_member(examples, [i](auto& example) -> auto& { return example.at(i); });
-    }
-    return joined;
+  template <class T>
+    requires std::same_as<std::remove_const_t<T>, std::string>
+  std::vector<std::string> leaf(const Examples<T>& examples, const nested::Path&) {
+    return list(examples);
+  }
+
+  template <class T>
+    requires users::Collates<std::remove_const_t<T>>
+  auto leaf(const Examples<T>& examples, const nested::Path&) {
+    return users::call(list(examples));
+  }
+
+  template <class T>
+    requires std::is_enum_v<T>
+  auto leaf(const Examples<T>& examples, const nested::Path&) {
+    static_assert(
+        !std::is_enum_v<T>,
+        "miniparallel: collate joins tensors, numbers, strings, and containers and structs of these; for "
+        "another type write collate(std::vector<T>) in its namespace");
+    return list(examples);
+  }
+
+  void differ(const nested::Path& path, std::size_t example, const std::string& why) {
+    nested::detail::fail_to_join({.op = "collate", .values = "examples"}, path, example, why);
   }
 };
 
-/// Plain structs.
-template <class T>
-  requires(std::is_aggregate_v<T>)
-struct Collate<T> {
-  static auto join(std::vector<T> examples) {
-    constexpr auto count = static_cast<std::size_t>(reflect::initialiser_count<T>);
-    return [&]<std::size_t... i>(std::index_sequence<i...>) {
-      return gather(join_member(examples, [](T& example) -> auto& { return member<i>(example); })...);
-    }(std::make_index_sequence<count>{});
+struct Collate {
+  template <class Example>
+  auto operator()(std::vector<Example> examples) const {
+    CollateRule rule;
+    return reflect::join(reflect::Places<Example>(examples.data(), examples.size()), nested::Path(), rule);
   }
-
- private:
-  template <std::size_t i>
-  static auto& member(T& example) {
-    return reflect::with_members_of_aggregate(
-        example, [](auto&... members) -> auto& { return std::get<i>(std::tie(members...)); });
-  }
-
-  template <class... Members>
-  static auto gather(Members... members) {
-    if constexpr ((std::is_same_v<Members, Tensor> && ...)) {
-      return T{std::move(members)...};
-    } else {
-      return std::tuple{std::move(members)...};
-    }
+  Tensor operator()(const std::vector<bool>& examples) const {
+    const auto flags = std::make_unique<bool[]>(examples.size());
+    std::copy(examples.begin(), examples.end(), flags.get());
+    return CollateRule().leaf(reflect::Places<bool>(flags.get(), examples.size()), nested::Path());
   }
 };
 
 }  // namespace detail
 
-template <class Example>
-auto collate(std::vector<Example> examples) {
-  return detail::Collate<Example>::join(std::move(examples));
-}
+/// `collate(std::vector<Example>)` joins examples to a batch: tensors are stacked along a new dimension 0;
+/// numbers become a tensor of one dimension (whole numbers int64, bool boolean, float and double as they
+/// are); strings a vector; containers are joined element by element, structs member by member. A struct stays
+/// what it is where its members do, as tensors do, else it becomes a std::tuple. Examples of different
+/// structure are an `Error` that tells where they differ.
+///
+/// For another rule declare `collate(std::vector<T>)` in the namespace of your type T.
+inline constexpr detail::Collate collate{};
 
 }  // namespace miniparallel::data

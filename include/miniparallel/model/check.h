@@ -18,9 +18,9 @@ template <class T>
 constexpr bool check_aggregate() {
   static_assert(
       std::is_aggregate_v<T>,
-      "miniparallel: a model or a member of one is neither a layer, a tensor, an aggregate, a container "
-      "of these (vector, array, optional, tuple, pair, map, unique_ptr), an arithmetic type, an enum "
-      "nor a string: " MINIPARALLEL_LIST_MEMBERS);
+      "miniparallel: a model, a batch or a member of one is neither a layer, a tensor, an aggregate, a "
+      "container of these (vector, array, optional, tuple, pair, map, unique_ptr), an arithmetic type, an "
+      "enum nor a string: " MINIPARALLEL_LIST_MEMBERS);
   static_assert(!std::is_array_v<T>, MINIPARALLEL_ARRAY);
   if constexpr (std::is_aggregate_v<T> && !std::is_array_v<T>) {
     constexpr bool counted = initialiser_count<T> >= 0;

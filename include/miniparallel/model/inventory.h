@@ -12,10 +12,6 @@
 namespace miniparallel {
 
 template <>
-inline constexpr bool is_plain<Shape> = true;
-template <>
-inline constexpr bool is_plain<Scalar> = true;
-template <>
 inline constexpr bool is_plain<Size2> = true;
 template <>
 inline constexpr bool is_plain<Pool2dOptions> = true;

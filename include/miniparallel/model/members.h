@@ -2,10 +2,15 @@
 
 #include <miniparallel/model/check.h>
 #include <miniparallel/model/field_names.h>
+#include <miniparallel/model/path.h>
+#include <miniparallel/model/places.h>
 
+#include <array>
+#include <cstddef>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 
 /// Lists the members of a class by hand, for what reflection cannot see: a private part, a base class,
 /// constructors. Write it inside the class, anywhere:
@@ -64,25 +69,59 @@ constexpr std::array<std::string_view, count> split_names(std::string_view list)
 
 }  // namespace detail
 
-/// Calls `visitor(name, member)` for every member, in order of declaration or of MINIPARALLEL_MEMBERS.
-template <class T, class Visitor>
-void for_each_member(T& object, Visitor&& visitor) {
-  const auto visit_all = [&](const auto& names, auto&... member) {
-    [[maybe_unused]] std::size_t i = 0;
-    (visitor(names[i++], member), ...);
-  };
+/// References to all members of an object, as a tuple, in order of declaration or of MINIPARALLEL_MEMBERS.
+template <class T>
+constexpr auto members_of(T& object) {
   if constexpr (Access::lists_members<std::remove_const_t<T>>()) {
-    std::apply(
-        [&](auto&... member) {
-          static constexpr auto names =
-              detail::split_names<sizeof...(member)>(Access::names<std::remove_const_t<T>>());
-          visit_all(names, member...);
-        },
-        Access::members(object));
-  } else if constexpr (detail::check_aggregate<std::remove_const_t<T>>()) {
-    with_members_of_aggregate(
-        object, [&](auto&... member) { visit_all(member_names<std::remove_const_t<T>>, member...); });
+    return Access::members(object);
+  } else {
+    return with_members_of_aggregate(object, [](auto&... member) { return std::tie(member...); });
   }
+}
+
+/// Whether the members of T are known; a compile-time error where they are not.
+template <class T>
+constexpr bool knows_members() {
+  if constexpr (Access::lists_members<T>()) {
+    return true;
+  } else {
+    return detail::check_aggregate<T>();
+  }
+}
+
+namespace detail {
+
+template <class T>
+using Members = decltype(members_of(std::declval<T&>()));
+
+template <std::size_t i>
+struct AtMember {
+  auto& operator()(auto& object) const { return std::get<i>(members_of(object)); }
+};
+
+template <class T>
+constexpr auto names_of_members() {
+  if constexpr (Access::lists_members<T>()) {
+    return split_names<std::tuple_size_v<Members<T>>>(Access::names<T>());
+  } else {
+    return member_names<T>;
+  }
+}
+
+/// Calls f(name, places of the member) for each of the members i.
+template <class T, class F, std::size_t... i>
+void zip_members(const Places<T>& places, F& f, std::index_sequence<i...>) {
+  [[maybe_unused]] static constexpr auto names = names_of_members<std::remove_const_t<T>>();
+  (f(PartName::member(names[i]), Places(places, AtMember<i>{})), ...);
+}
+
+}  // namespace detail
+
+/// Calls f(name, places of a member) for every member of the objects at `places`.
+template <class T, class F>
+void zip_members(const Places<T>& places, F&& f) {
+  if constexpr (knows_members<std::remove_const_t<T>>())
+    detail::zip_members(places, f, std::make_index_sequence<std::tuple_size_v<detail::Members<T>>>());
 }
 
 }  // namespace miniparallel::reflect

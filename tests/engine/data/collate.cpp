@@ -1,6 +1,12 @@
 #include <miniparallel/data/collate.h>
 
+#include <miniparallel/error.h>
+
 #include <doctest/doctest.h>
+
+#include <map>
+#include <optional>
+#include <unordered_map>
 
 namespace elsewhere {
 
@@ -76,6 +82,58 @@ TEST_CASE("collate: nested types") {
       {1, {ones({2}), ones({3})}}, {2, {ones({2}), ones({3})}}});
   CHECK(number.shape() == Shape{2});
   CHECK(pieces.at(1).shape() == Shape{2, 3});
+}
+
+TEST_CASE("collate: maps and optionals are joined by key and where they hold a value") {
+  using Example = std::map<std::string, std::optional<int>>;
+  const std::map<std::string, std::optional<Tensor>> batch =
+      collate(std::vector<Example>{{{"a", 1}, {"b", std::nullopt}}, {{"b", std::nullopt}, {"a", 2}}});
+  CHECK(batch.at("a")->to_vector<std::int64_t>() == Integers{1, 2});
+  CHECK_FALSE(batch.at("b").has_value());
+  const std::unordered_map<int, Tensor> views = collate(std::vector<std::unordered_map<int, Tensor>>{
+      {{0, ones({2})}, {9, ones({3})}}, {{9, ones({3})}, {0, ones({2})}}});
+  CHECK(views.at(9).shape() == Shape{2, 3});
+}
+
+TEST_CASE("collate: a struct that holds a struct of tensors stays what it is too") {
+  struct Views {
+    Pair first;
+    std::vector<Tensor> others;
+  };
+  const Views batch = collate(std::vector<Views>{{{ones({2}), ones({1})}, {}}, {{ones({2}), ones({1})}, {}}});
+  CHECK(batch.first.image.shape() == Shape{2, 2});
+}
+
+TEST_CASE("collate: no examples make an empty batch, except of tensors") {
+  const auto [number, list] = collate(std::vector<std::pair<int, std::vector<float>>>{});
+  CHECK(number.shape() == Shape{0});
+  CHECK(list.empty());
+  CHECK(collate(std::vector<std::map<int, int>>{}).empty());
+  CHECK_THROWS_AS(collate(std::vector<Tensor>{}), Error);
+}
+
+std::string error_of(auto&& examples) {
+  try {
+    collate(examples);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "nothing was thrown";
+}
+
+TEST_CASE("collate: examples that do not fit together are an error that tells where") {
+  using Parts = std::pair<int, std::vector<Tensor>>;
+  CHECK(error_of(std::vector<Parts>{{1, {ones({2})}}, {2, {ones({2}), ones({2})}}}) ==
+        "collate: examples 0 and 1 differ at [1]: 1 and 2 elements; they must have the same structure");
+  CHECK(error_of(std::vector<std::map<std::string, int>>{{{"a", 1}}, {{"a", 1}}, {{"b", 1}}}) ==
+        "collate: examples 0 and 2 differ: only one has the element [\"a\"]; they must have the same "
+        "structure");
+  CHECK(error_of(std::vector<std::optional<int>>{1, std::nullopt}) ==
+        "collate: examples 0 and 1 differ: one holds a value, the other none; they must have the same "
+        "structure");
+  const std::string shapes = error_of(std::vector<Pair>{{ones({2}), zeros({1})}, {ones({2}), zeros({3})}});
+  CHECK(shapes.find("stack: ") == 0);
+  CHECK(shapes.find("\n  when collate joined target of the examples") != std::string::npos);
 }
 
 TEST_CASE("collate: a type's own rule is found, also inside others") {
