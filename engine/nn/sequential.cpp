@@ -29,6 +29,17 @@ void Sequential::visit_parts(reflect::Inventory& inventory) {
   inventory.end();
 }
 
+void Sequential::assign_plain_parts(const Sequential& from, const reflect::Path& path) {
+  if (from.size() != size()) reflect::fail_to_assign(path, message(from.size(), " and ", size(), " layers"));
+  for (std::size_t i = 0; i < size(); ++i) {
+    const Step& source = *from.steps_[i];
+    const reflect::Path step_path(path, reflect::PartName::index(i));
+    if (source.id != steps_[i]->id)
+      reflect::fail_to_assign(step_path, message("a ", source.type, " and a ", steps_[i]->type));
+    steps_[i]->assign_plain_members(source, step_path);
+  }
+}
+
 void* Sequential::checked_layer(std::size_t i, std::string_view type, const void* id) const {
   check(i < steps_.size(), "Sequential::at: there is no layer ", i, ", only ", steps_.size());
   check(steps_[i]->id == id, "Sequential::at: layer ", i, " is a ", steps_[i]->type, ", not a ", type);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <miniparallel/model/inventory.h>
+#include <miniparallel/model/plain_members.h>
 
 #include <concepts>
 #include <memory>
@@ -53,6 +54,7 @@ class Sequential {
   }
 
   void visit_parts(reflect::Inventory& inventory);
+  void assign_plain_parts(const Sequential& from, const reflect::Path& path);
 
  private:
   /// Its address tells one type from all others.
@@ -63,6 +65,8 @@ class Sequential {
     virtual ~Step() = default;
     virtual Tensor operator()(const Tensor& x) = 0;
     virtual void visit(reflect::Inventory& inventory) = 0;
+    /// `from` is a step of the same type.
+    virtual void assign_plain_members(const Step& from, const reflect::Path& path) = 0;
     virtual std::unique_ptr<Step> copy() const = 0;
 
     std::string_view type;
@@ -90,6 +94,9 @@ class Sequential {
       } else {
         reflect::visit(held, inventory);
       }
+    }
+    void assign_plain_members(const Step& from, const reflect::Path& path) override {
+      if constexpr (!opaque) reflect::assign_plain_members(static_cast<const StepOf&>(from).held, held, path);
     }
     std::unique_ptr<Step> copy() const override { return std::make_unique<StepOf>(reflect::copy(held)); }
 
