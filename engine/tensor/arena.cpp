@@ -11,8 +11,7 @@
 namespace miniparallel {
 namespace {
 
-constexpr std::int64_t kAlignment =
-    256;  // bytes: what CUDA's allocations have, and a whole line of its caches
+constexpr std::int64_t kAlignment = 256;  // bytes, as of cudaMalloc's blocks; whole lines of a GPU's caches
 
 std::int64_t padded(std::int64_t elements, DType dtype) {
   const std::int64_t unit = kAlignment / static_cast<std::int64_t>(size_of(dtype));

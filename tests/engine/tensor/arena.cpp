@@ -2,6 +2,8 @@
 
 #include <miniparallel/miniparallel.h>
 
+#include "engine/tensor/tensor_impl.h"
+
 #include <doctest/doctest.h>
 
 #include <cstdint>
@@ -64,6 +66,36 @@ TEST_CASE("arena: each tensor has a version of its own") {
     net.second.weight.add_(1);
   }
   CHECK_THROWS_AS(stale.backward(), Error);
+}
+
+TEST_CASE("arena: a place may be overwritten where nobody else holds it, whoever holds its neighbours") {
+  const Arena arena = pack({ones({3}), ones({5})});
+  const Tensor first = arena.tensor(0), second = arena.tensor(1), third = second;
+  CHECK(is_exclusive(first));
+  CHECK_FALSE(is_exclusive(second));
+  const Tensor view = first.view({3, 1});
+  CHECK_FALSE(is_exclusive(first));
+}
+
+TEST_CASE("arena: gradients stay, and the next ones add to them") {
+  Net net;
+  const Tensor x = randn({4, 3});
+  net(x).sum().backward();
+  const Tensor before = net.first.weight.grad().clone();
+  const Arena arena = pack(parameters(net));
+  CHECK(equal(net.first.weight.grad(), before));
+  net(x).sum().backward();
+  CHECK(allclose(net.first.weight.grad(), before * 2));
+}
+
+TEST_CASE("arena: a graph recorded before still has its backward") {
+  Net net, same = clone(net);
+  const Tensor x = randn({4, 3});
+  const Tensor loss = net(x).sum();
+  const Arena arena = pack(parameters(net));
+  loss.backward();
+  same(x).sum().backward();
+  CHECK(allclose(net.first.weight.grad(), same.first.weight.grad()));
 }
 
 TEST_CASE("arena: a conversion leaves it, and packing again makes a new one") {
