@@ -43,8 +43,8 @@ bool download(const RemoteFile& file, const std::filesystem::path& folder) {
   const std::string part = target + '.' + std::to_string(::getpid()) + ".part";  // others may download, too
   for (const std::string mirror : kMirrors) {
     const auto fetched =
-        run_child({"curl", "--fail", "--location", "--silent", "--proto", "=https", "--connect-timeout", "5",
-                   "--max-time", "300", "--output", part, mirror + file.name});
+        run_child({"curl", "--fail", "--location", "--silent", "--show-error", "--proto", "=https",
+                   "--connect-timeout", "5", "--max-time", "300", "--output", part, mirror + file.name});
     if (fetched.status != 0) continue;
     const auto checked = run_child({"sha256sum", "--binary", part});
     if (checked.status == 0 && checked.output.rfind(file.sha256, 0) == 0) {
@@ -59,6 +59,10 @@ bool download(const RemoteFile& file, const std::filesystem::path& folder) {
 }
 
 bool download_all(const std::string& folder) {
+  if (run_child({"curl", "--version"}).status == 127) {
+    std::clog << "MNIST was not found, and curl, which would download it, is not installed\n";
+    return false;
+  }
   std::clog << "MNIST was not found; trying to download it to " << folder << '\n';
   std::error_code error;
   std::filesystem::create_directories(folder, error);
@@ -81,6 +85,6 @@ DataSource find_data(const std::string& folder) {
   if (download_all(cache)) return describe(cache);
   std::error_code ignored;
   std::filesystem::remove(cache, ignored);  // only if it is empty
-  std::clog << "no download (offline?); falling back to Fashion-MNIST\n";
+  std::clog << "MNIST could not be downloaded\n";
   return describe(data::default_mnist_dir());
 }
