@@ -169,6 +169,7 @@ int main(int argc, char** argv) try {
   const Options options = parse_options(argc, argv);
   manual_seed(options.seed);
   const Text text(options.text);
+  text.encode(options.prompt);  // throws, before any training, where the text lacks a character of it
   const std::int64_t characters = text.characters.numel(), seen = characters - characters / 10;
   if (characters / 10 <= options.context)
     throw Error("the text is too short: it needs over ten times --context");

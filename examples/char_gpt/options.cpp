@@ -1,5 +1,7 @@
 #include "options.h"
 
+#include "../option_checks.h"
+
 #include <CLI/CLI.hpp>
 
 #include <cstdlib>
@@ -21,19 +23,19 @@ Options parse_options(int argc, char** argv) {
   const auto add = [&app](const char* name, auto& value, const char* help) {
     return app.add_option(name, value, help)->capture_default_str();
   };
-  add("--steps", options.steps, "batches to train on")->check(CLI::NonNegativeNumber);
-  add("--batch-size", options.batch_size, "pieces of text per step")->check(CLI::PositiveNumber);
-  add("--context", options.context, "characters that the model looks back on")->check(CLI::PositiveNumber);
+  add("--steps", options.steps, "batches to train on")->check(from_zero_on());
+  add("--batch-size", options.batch_size, "pieces of text per step")->check(above_zero());
+  add("--context", options.context, "characters that the model looks back on")->check(above_zero());
   add("--width", options.width, "numbers that stand for one character; a multiple of --heads")
-      ->check(CLI::PositiveNumber);
-  add("--heads", options.heads, "attention heads per layer")->check(CLI::PositiveNumber);
-  add("--layers", options.layers, "transformer blocks")->check(CLI::PositiveNumber);
+      ->check(above_zero());
+  add("--heads", options.heads, "attention heads per layer")->check(above_zero());
+  add("--layers", options.layers, "transformer blocks")->check(above_zero());
   add("--dropout", options.dropout, "share of numbers zeroed in training, against learning by heart")
-      ->check(CLI::Range(0.0, 0.9));
-  add("--lr", options.lr, "highest learning rate; it falls to 0 along a cosine")->check(CLI::PositiveNumber);
+      ->check(number_that("from 0 to 0.9", [](double p) { return p >= 0 && p <= 0.9; }));
+  add("--lr", options.lr, "highest learning rate; it falls to 0 along a cosine")->check(above_zero());
   app.add_option("--prompt", options.prompt, "what the sample starts with [the text's first character]");
-  add("--length", options.length, "characters to write")->check(CLI::NonNegativeNumber);
-  add("--temperature", options.temperature, "low: safe and dull; high: wild")->check(CLI::PositiveNumber);
+  add("--length", options.length, "characters to write")->check(from_zero_on());
+  add("--temperature", options.temperature, "low: safe and dull; high: wild")->check(above_zero());
   add("--device", options.device, "where to compute: cpu, cuda, or auto, a GPU where there is one");
   add("--seed", options.seed, "the same seed, the same run");
 

@@ -99,10 +99,21 @@ Device choose_device(const std::string& name) {
   return Device::cpu();
 }
 
+// The weights of --load; those of another model are an error.
+template <class Model>
+void load_weights(Model& model, const Options& options) {
+  const LoadReport names = load(model, options.load, {.strict = false});
+  std::string differences;
+  for (const std::string& name : names.missing) differences += "\n  it lacks " + name;
+  for (const std::string& name : names.unexpected) differences += "\n  it has " + name;
+  if (!differences.empty())
+    throw Error("--load: " + options.load + " is not of --model " + options.model + ":" + differences);
+}
+
 template <class Model>
 void run(Model model, const Options& options) {
   const Device device = choose_device(options.device);
-  if (!options.load.empty()) load(model, options.load);
+  if (!options.load.empty()) load_weights(model, options);
   to(model, device);
 
   const DataSource source = find_data(options.data);

@@ -2,9 +2,16 @@
 
 #include <miniparallel/miniparallel.h>
 
-#include <CLI/CLI.hpp>
+#include "../option_checks.h"
 
+#include <CLI/CLI.hpp>
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdlib>
+#include <filesystem>
+#include <stdexcept>
+#include <system_error>
 
 namespace {
 
@@ -12,6 +19,23 @@ namespace {
 constexpr char kHelp[] =
 #include "help.txt"
     ;
+
+/// An output that cannot be written should be known before the training, not after its first epoch.
+void check_writable(const std::string& option, const std::string& file) {
+  if (file.empty()) return;
+  const auto fail = [&](int error) {
+    throw std::runtime_error(option + ": " + file +
+                             " cannot be written: " + std::generic_category().message(error));
+  };
+  std::error_code ignored;
+  if (std::filesystem::is_directory(file, ignored)) fail(EISDIR);
+  const auto folder = std::filesystem::absolute(file).parent_path();
+  std::string probe = (folder / ".mnist.XXXXXX").string();
+  const int descriptor = ::mkstemp(probe.data());
+  if (descriptor < 0) fail(errno);
+  ::close(descriptor);
+  ::unlink(probe.c_str());
+}
 
 }  // namespace
 
@@ -23,12 +47,12 @@ Options parse_options(int argc, char** argv) {
   app.formatter_fn([](const CLI::App*, const std::string&, CLI::AppFormatMode) { return kHelp; });
 
   app.add_option("--data", options.data);
-  app.add_option("--epochs", options.epochs)->check(CLI::NonNegativeNumber);
-  app.add_option("--batch-size", options.batch_size)->check(CLI::PositiveNumber);
+  app.add_option("--epochs", options.epochs)->check(from_zero_on());
+  app.add_option("--batch-size", options.batch_size)->check(above_zero());
   app.add_option("--model", options.model)->check(CLI::IsMember({"cnn", "mlp"}));
   app.add_option("--optimizer", options.optimizer)->check(CLI::IsMember({"sgd", "adam", "adamw"}));
-  app.add_option("--lr", options.lr)->check(CLI::PositiveNumber);
-  app.add_option("--workers", options.workers)->check(CLI::NonNegativeNumber);
+  app.add_option("--lr", options.lr)->check(above_zero());
+  app.add_option("--workers", options.workers)->check(from_zero_on());
   app.add_option("--seed", options.seed);
   app.add_option("--save", options.save);
   app.add_option("--load", options.load);
@@ -43,6 +67,9 @@ Options parse_options(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     std::exit(app.exit(error));
   }
+  check_writable("--save", options.save);
+  check_writable("--resume", options.resume);
+  check_writable("--plot", options.plot);
   if (options.lr == 0) options.lr = options.optimizer == "sgd" ? 0.01 : 0.001;
   return options;
 }

@@ -4,6 +4,8 @@
 
 #include "chart.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -113,7 +115,9 @@ void Plot::write(const Scores& tested) const {
   }
   draw_mistakes(svg, {kMargin, grid_top, kWidth - 2 * kMargin, height - grid_top}, mistakes);
 
-  const std::string part = options_.plot + ".part";
+  // Put in place when it is whole; the name is short, whatever that of the picture.
+  const auto folder = std::filesystem::absolute(options_.plot).parent_path();
+  const auto part = folder / (".mnist-plot." + std::to_string(::getpid()) + ".part");
   std::ofstream file(part);
   file << svg.finish();
   file.close();

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <iomanip>
 #include <iostream>
+#include <stdexcept>
 
 namespace {
 
@@ -88,5 +89,6 @@ void Report::finish(const Scores& tested) {
   }
   text << std::left << std::setw(12) << "all" << std::right << std::setw(8) << tested.images() << std::setw(7)
        << 100 * tested.accuracy() << " %" << std::endl;
-  if (options_.json) std::cout << json_.dump(2) << std::endl;
+  if (options_.json && !(std::cout << json_.dump(2) << std::endl))
+    throw std::runtime_error("--json: the result cannot be written to stdout");
 }

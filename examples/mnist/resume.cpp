@@ -1,5 +1,7 @@
 #include "resume.h"
 
+#include <miniparallel/error.h>
+
 #include "progress.h"
 
 #include <csignal>
@@ -42,11 +44,16 @@ Resume::Resume(const Options& options, std::vector<CheckpointPart> parts)
       checkpoint_(with_settings(std::move(parts), settings_)) {
   if (file_.empty()) return;
   if (std::filesystem::exists(file_)) {
-    load_checkpoint(file_, {{"settings", settings_}}, {.strict = false});
-    if (settings_ != settings_of(options))
-      throw std::runtime_error(file_ + ": is of a run with " + settings_ + ", this one is with " +
-                               settings_of(options) + "; give the same options, or another file");
-    load_checkpoint(file_, checkpoint_);
+    try {
+      load_checkpoint(file_, {{"settings", settings_}}, {.strict = false});
+      if (settings_ != settings_of(options))
+        throw std::runtime_error(file_ + ": is of a run with " + settings_ + ", this one is with " +
+                                 settings_of(options) + "; give the same options, or another file");
+      load_checkpoint(file_, checkpoint_);
+    } catch (const Error& error) {
+      throw std::runtime_error("--resume: " + file_ +
+                               " is not a checkpoint of this program; give another file\n" + error.what());
+    }
     text_stream(options) << "going on from " << file_ << std::endl;
   }
   catch_interrupt();

@@ -7,6 +7,7 @@
 
 #include <miniparallel/miniparallel.h>
 
+#include <charconv>
 #include <iostream>
 
 using namespace miniparallel;
@@ -22,11 +23,26 @@ struct Net {
   }
 };
 
+float to_number(const std::string& text) {
+  float number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) throw Error("'" + text + "' is not a number");
+  return number;
+}
+
 int main(int argc, char** argv) try {
   if (argc < 3) return std::cerr << "usage: regression FILE.csv TARGET [VALUE of each other column]\n", 2;
   const std::string target = argv[2];
   const data::CsvTable table = data::read_csv(argv[1]);
   const data::TensorDataset examples(table.drop({target}).numbers(), table.numbers({target}));
+
+  // What to predict, before the training: it may have a mistake.
+  Tensor query;
+  if (argc > 3) {
+    std::vector<float> values;
+    for (int i = 3; i < argc; ++i) values.push_back(to_number(argv[i]));
+    query = tensor(values, {1, table.columns() - 1});
+  }
 
   // A fifth of the rows is held back: only rows that the model has not seen tell how well it predicts.
   manual_seed(1);
@@ -51,10 +67,7 @@ int main(int argc, char** argv) try {
   std::cout << "error on rows held back: " << l1_loss(net(held_x), held_y).item() << " on average ("
             << l1_loss(net.y_mean.expand(held_y.shape()), held_y).item() << " by always guessing the mean)\n";
 
-  if (argc == 3) return 0;
-  std::vector<float> values;
-  for (int i = 3; i < argc; ++i) values.push_back(std::stof(argv[i]));
-  std::cout << target << " = " << net(tensor(values, {1, x.size(1)})).item() << '\n';
+  if (query.defined()) std::cout << target << " = " << net(query).item() << '\n';
 } catch (const std::exception& error) {
   std::cerr << "regression: " << error.what() << '\n';
   return 1;

@@ -74,6 +74,12 @@ TEST_CASE("char_gpt: mistakes of the user are explained") {
   const ChildResult unknown = char_gpt({file, "--context", "2", "--steps", "1", "--prompt", "Z"});
   CHECK(unknown.status == 1);
   CHECK(unknown.output.find("the text has no 'Z'") != std::string::npos);
+  CHECK(unknown.output.find("step") == std::string::npos);  // found before the training
+  CHECK(char_gpt({file, "--lr", "-1"}).output.find("--lr: got -1; it must be above 0") == 0);
+  CHECK(char_gpt({file, "--dropout", "nan"}).output.find("--dropout: got nan; it must be from 0 to 0.9") ==
+        0);
+  CHECK(char_gpt({file, "--context", "2", "--device", "tpu"}).output.find("got 'tpu'; expected 'cpu'") !=
+        std::string::npos);
   CHECK(char_gpt({folder / "none.txt"}).output.find("none.txt") != std::string::npos);
   CHECK(char_gpt({"--help"}).output.find("Examples:") != std::string::npos);
 }

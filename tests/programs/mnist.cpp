@@ -1,6 +1,8 @@
 // Runs examples/mnist as its users do, on a tiny data set.
 
+#include <miniparallel/data.h>
 #include <miniparallel/io.h>
+#include <miniparallel/ops.h>
 
 #include "tests/programs/run_mnist.h"
 
@@ -101,6 +103,52 @@ TEST_CASE("mnist: what is saved can be loaded and gives the same result") {
       mnist({"--data", data.path(), "--epochs", "0", "--model", "cnn", "--load", file}, true);
   CHECK(wrong.status == 1);
   CHECK(wrong.output.find("conv1.weight") != std::string::npos);
+  CHECK(wrong.output.find("strict") == std::string::npos);  // which is for programs, not for their users
+  save({{"a", ones({1})}}, file);
+  const ChildResult other =
+      mnist({"--data", data.path(), "--epochs", "0", "--model", "mlp", "--load", file}, true);
+  CHECK(other.status == 1);
+  CHECK(other.output.find("--load: " + file + " is not of --model mlp") != std::string::npos);
+  CHECK(other.output.find("strict") == std::string::npos);
+  const ChildResult no_checkpoint =
+      mnist({"--data", data.path(), "--epochs", "1", "--model", "mlp", "--resume", file}, true);
+  CHECK(no_checkpoint.status == 1);
+  CHECK(no_checkpoint.output.find("--resume: " + file + " is not a checkpoint of this program") !=
+        std::string::npos);
+}
+
+TEST_CASE("mnist: outputs that cannot be written are found before the training") {
+  const TinyData data;
+  std::filesystem::create_directory(data / "folder");
+  for (const std::string option : {"--save", "--plot", "--resume"}) {
+    for (const std::string& file : {std::string("/nope/x"), (data / "folder").string()}) {
+      CAPTURE(option + " " + file);
+      const ChildResult result = mnist({"--data", data.path(), "--model", "mlp", option, file}, true);
+      CHECK(result.status == 1);
+      CHECK(result.output.find("mnist: " + option + ": " + file + " cannot be written: ") == 0);
+      CHECK(result.output.find("epoch") == std::string::npos);
+    }
+  }
+  const ChildResult log = mnist({"--data", data.path(), "--model", "mlp", "--log-dir", "/proc/x"}, true);
+  CHECK(log.status == 1);
+  CHECK(log.output.find("epoch") == std::string::npos);
+  const ChildResult json = run_child({"/bin/sh", "-c", "exec \"$0\" \"$@\" >/dev/full", MINIPARALLEL_MNIST,
+                                      "--data", data.path(), "--model", "mlp", "--epochs", "0", "--json"});
+  CHECK(json.status == 1);
+  CHECK(std::distance(std::filesystem::directory_iterator(data.path()), {}) == 5);  // nothing is left over
+}
+
+TEST_CASE("mnist: without curl it says so, and Fashion-MNIST is called by its name") {
+  const testing::TemporaryFolder empty;
+  if (data::is_mnist_dir("/usr/share/datasets/mnist") || !data::is_mnist_dir(data::fashion_mnist_dir()))
+    return;
+  const ChildResult result = testing::run_mnist(
+      MINIPARALLEL_MNIST, {"--epochs", "0", "--model", "mlp"}, true,
+      {"-u", "MNIST_DIR", "-C", empty.path(), "PATH=/nowhere", "XDG_CACHE_HOME=" + empty.path().string()});
+  CHECK(result.status == 0);
+  CHECK(result.output.find("curl, which would download it, is not installed") != std::string::npos);
+  CHECK(result.output.find("this is Fashion-MNIST in") != std::string::npos);
+  CHECK(result.output.find("Fashion-MNIST in /usr/share") != std::string::npos);
 }
 
 /// Runs the program and sends it Ctrl-C once it has written `sign`; its exit status and all its text.
@@ -232,6 +280,12 @@ TEST_CASE("mnist: --plot draws the curves and the worst mistakes") {
   CHECK(nowhere.output.find("--plot: /none/plot.svg cannot be written") != std::string::npos);
 }
 
+TEST_CASE("mnist: a picture may have a name as long as they get") {
+  const TinyData data;
+  train(data, {"--epochs", "0", "--plot", data / (std::string(251, 'p') + ".svg")});
+  CHECK(Picture(data / (std::string(251, 'p') + ".svg")).count.at("svg") == 1);
+}
+
 TEST_CASE("mnist: --log-dir writes an event file") {
   const TinyData data;
   train(data, {"--epochs", "2", "--log-dir", data / "runs"});
@@ -315,6 +369,14 @@ TEST_CASE("mnist: mistakes of the user are explained") {
   CHECK(no_model.output.find("--model") != std::string::npos);
   CHECK(mnist({"--epochs", "-1"}).status != 0);
   CHECK(mnist({"--lr", "0"}).status != 0);
+  for (const char* value : {"-1", "nan", "inf", "fast"}) {
+    const ChildResult rate = mnist({"--lr", value}, true);
+    CHECK(rate.status != 0);
+    CHECK(rate.output.find(std::string("--lr: got ") + value + "; it must be above 0") == 0);
+    CHECK(rate.output.size() < 120);
+  }
+  for (const char* option : {"--epochs", "--batch-size", "--workers"})
+    CHECK(mnist({option, "-1"}, true).output.find(std::string(option) + ": got -1; it must be ") == 0);
 }
 
 }  // namespace

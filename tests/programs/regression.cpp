@@ -47,4 +47,8 @@ TEST_CASE("regression: mistakes of the user are explained") {
   const ChildResult values = regression({MINIPARALLEL_FLATS, "price_thousand", "70"});
   CHECK(values.status == 1);
   CHECK(values.output.find("got 1 values for shape [1, 4]") != std::string::npos);
+  CHECK(values.output.find("epoch") == std::string::npos);  // found before the training
+  const ChildResult text = regression({MINIPARALLEL_FLATS, "price_thousand", "70", "three", "12", "2.5"});
+  CHECK(text.status == 1);
+  CHECK(text.output == "regression: 'three' is not a number\n");
 }
