@@ -19,7 +19,4 @@ class AccumulateGrad final : public Node {
   Tensor leaf_;
 };
 
-/// The one node of the leaf that all graphs share while one of them lives.
-std::shared_ptr<Node> accumulator_of(const Tensor& leaf);
-
 }  // namespace miniparallel::autograd

@@ -2,9 +2,7 @@
 
 #include <miniparallel/ops.h>
 
-#include "engine/autograd/accumulate.h"
 #include "engine/error.h"
-#include "engine/ops/views.h"
 #include "engine/tensor/tensor_impl.h"
 
 #include <atomic>
@@ -52,10 +50,8 @@ Meta& meta_of(const Tensor& tensor) {
 
 bool is_tracked(const Tensor& tensor) {
   if (!tensor.defined()) return false;
-  const TensorImpl& impl = *tensor.impl();
-  if (impl.base && impl.version->last_recorded.load(std::memory_order_relaxed) > impl.view_version)
-    refresh_view(tensor);
-  return impl.meta && (impl.meta->requires_grad || impl.meta->grad_fn);
+  const std::unique_ptr<Meta>& meta = tensor.impl()->meta;
+  return (meta && (meta->requires_grad || meta->grad_fn)) || has_to_follow_base(tensor);
 }
 
 bool recording(const std::vector<Tensor>& tensors) {
@@ -66,10 +62,18 @@ bool recording(const std::vector<Tensor>& tensors) {
 }
 
 Edge edge_of(const Tensor& tensor) {
+  follow_base(tensor);
   if (!is_tracked(tensor)) return {};
   Meta& meta = *tensor.impl()->meta;
   if (meta.grad_fn) return {meta.grad_fn, meta.output};
   return {accumulator_of(tensor), 0};
+}
+
+std::vector<Edge> edges_of(std::span<const Tensor> tensors) {
+  std::vector<Edge> edges;
+  edges.reserve(tensors.size());
+  for (const Tensor& tensor : tensors) edges.push_back(edge_of(tensor));
+  return edges;
 }
 
 namespace {
@@ -83,30 +87,13 @@ void attach(const std::shared_ptr<Node>& node, const Tensor& output, int index) 
 
 }  // namespace
 
-void connect(const std::shared_ptr<Node>& node, const Tensor& output, std::initializer_list<Tensor> inputs) {
-  std::vector<Edge> next;
-  next.reserve(inputs.size());
-  for (const Tensor& input : inputs) next.push_back(edge_of(input));
-  node->set_next(std::move(next));
-  node->set_device(output.device());
-  attach(node, output, 0);
-}
-
-void connect(const std::shared_ptr<Node>& node, std::vector<Tensor>& outputs,
-             const std::vector<Tensor>& inputs) {
-  std::vector<Edge> next;
-  next.reserve(inputs.size());
-  for (const Tensor& input : inputs) next.push_back(edge_of(input));
+void connect(const std::shared_ptr<Node>& node, std::span<const Tensor> outputs, std::vector<Edge> next) {
   node->set_next(std::move(next));
   for (std::size_t i = outputs.size(); i-- > 0;) {
     if (!outputs[i].defined() || !outputs[i].is_floating()) continue;
-    node->set_device(outputs[i].device());  // at last that of the first
+    node->set_device(outputs[i].device());  // ends as the first output's device
     attach(node, outputs[i], static_cast<int>(i));
   }
-}
-
-void record_not_differentiable(const char* name, Tensor& output, std::initializer_list<Tensor> inputs) {
-  record(name, output, inputs, [name](Backward&) { fail("backward: ", name, " is not differentiable"); });
 }
 
 // --- Backward

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -183,14 +184,24 @@ class FunctionNode final : public Node {
   std::optional<F> function_;
 };
 
-/// Makes `outputs` the outputs of `node`, whose inputs were `inputs`.
-void connect(const std::shared_ptr<Node>& node, std::vector<Tensor>& outputs,
-             const std::vector<Tensor>& inputs);
-void connect(const std::shared_ptr<Node>& node, const Tensor& output, std::initializer_list<Tensor> inputs);
-
-/// Whether gradients flow through `tensor`, which may be undefined. A view whose base was written by a
-/// recorded op first takes over the base's new history.
+/// Whether gradients flow through `tensor`, which may be undefined.
 bool is_tracked(const Tensor& tensor);
+
+/// Whether `tensor` is a view whose base a recorded op has written since the view took its history.
+bool has_to_follow_base(const Tensor& tensor);
+/// Gives such a view the history that its base has now. Throws, changing nothing, where the base is not
+/// contiguous.
+void follow_base(const Tensor& tensor);
+/// The name of the node that this records.
+inline constexpr const char* kFollowsBase = "view";
+
+/// The edge through which the gradient of `tensor` flows on; null node when it requires none. A view follows
+/// its base first.
+Edge edge_of(const Tensor& tensor);
+std::vector<Edge> edges_of(std::span<const Tensor> tensors);
+
+/// Makes `outputs` the outputs of `node`, whose gradients flow on through `next`.
+void connect(const std::shared_ptr<Node>& node, std::span<const Tensor> outputs, std::vector<Edge> next);
 
 /// Whether an op on these tensors must be recorded: grad mode is on and gradients flow through one of them.
 template <class... Tensors>
@@ -199,31 +210,38 @@ bool recording(const Tensors&... tensors) {
 }
 bool recording(const std::vector<Tensor>& tensors);
 
+namespace detail {
+
+template <class F>
+void record(const char* name, std::span<const Tensor> outputs, std::span<const Tensor> inputs, F function) {
+  std::vector<Edge> next = edges_of(inputs);  // before the node is made: views that follow get lower numbers
+  connect(make_shared_node(new FunctionNode<F>(name, static_cast<int>(outputs.size()), std::move(function))),
+          outputs, std::move(next));
+}
+
+}  // namespace detail
+
 /// Records an op with one output: `function(Backward&)` computes
 /// the gradients of the inputs. `name` must be a literal.
 template <class F>
 void record(const char* name, const Tensor& output, std::initializer_list<Tensor> inputs, F function) {
-  connect(make_shared_node(new FunctionNode<F>(name, 1, std::move(function))), output, inputs);
+  detail::record(name, {&output, 1}, {inputs.begin(), inputs.size()}, std::move(function));
 }
 template <class F>
 void record(const char* name, const Tensor& output, const std::vector<Tensor>& inputs, F function) {
-  std::vector<Tensor> outputs{output};
-  connect(make_shared_node(new FunctionNode<F>(name, 1, std::move(function))), outputs, inputs);
+  detail::record(name, {&output, 1}, inputs, std::move(function));
 }
 /// Records an op with several outputs, all of which get gradients.
 template <class F>
-void record(const char* name, std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs, F function) {
-  connect(make_shared_node(new FunctionNode<F>(name, static_cast<int>(outputs.size()), std::move(function))),
-          outputs, inputs);
+void record(const char* name, const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs,
+            F function) {
+  detail::record(name, outputs, inputs, std::move(function));
 }
 
-/// The edge through which the gradient of `tensor` flows on; null node when it requires none.
-Edge edge_of(const Tensor& tensor);
+/// The end of the graph at the leaf: the one node that all graphs share while one of them lives.
+std::shared_ptr<Node> accumulator_of(const Tensor& leaf);
 
 /// Adds `grad` to `buffer`, which may be undefined; in place where nobody else holds one of them.
 void accumulate(Tensor& buffer, Tensor grad, bool create_graph);
-
-/// A node that throws when its backward is reached: for results whose op cannot be differentiated (again).
-void record_not_differentiable(const char* name, Tensor& output, std::initializer_list<Tensor> inputs);
 
 }  // namespace miniparallel::autograd

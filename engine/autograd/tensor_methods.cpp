@@ -18,10 +18,13 @@ bool Tensor::requires_grad() const {
 
 bool Tensor::is_leaf() const {
   const TensorImpl& impl = impl_of(*this);
-  return !impl.meta || !impl.meta->grad_fn;
+  return (!impl.meta || !impl.meta->grad_fn) && !autograd::has_to_follow_base(*this);
 }
 
-std::string Tensor::grad_fn_name() const { return is_leaf() ? "" : impl_->meta->grad_fn->name(); }
+std::string Tensor::grad_fn_name() const {
+  if (is_leaf()) return "";
+  return autograd::has_to_follow_base(*this) ? autograd::kFollowsBase : impl_->meta->grad_fn->name();
+}
 
 Tensor& Tensor::requires_grad_(bool requires_grad) {
   check(!requires_grad || is_floating(), "requires_grad_: a tensor of ", dtype(),
@@ -50,6 +53,7 @@ void Tensor::set_grad(const Tensor& grad) const {
 
 void Tensor::retain_grad() const {
   check(requires_grad(), "retain_grad: the tensor does not require grad");
+  autograd::follow_base(*this);
   autograd::Meta& meta = autograd::meta_of(*this);
   if (is_leaf() || meta.retain_grad) return;
   meta.retain_grad = true;
@@ -75,6 +79,7 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph, bool create_gra
 
 int Tensor::register_hook(Hook hook) const {
   check(requires_grad(), "register_hook: the tensor does not require grad, its hook would never be called");
+  autograd::follow_base(*this);
   static std::atomic<int> next_id = 0;
   const int id = next_id++;
   autograd::Meta& meta = autograd::meta_of(*this);

@@ -1,7 +1,7 @@
 #include "engine/ops/in_place.h"
 
+#include "engine/autograd/view_history.h"
 #include "engine/ops/common.h"
-#include "engine/ops/views.h"
 
 namespace miniparallel {
 
@@ -17,7 +17,10 @@ InPlace::InPlace(const char* op, const Tensor& target, std::initializer_list<Ten
   const Tensor& owner = target.impl()->base ? *target.impl()->base : target;
   check(!recorded_ || !owner.impl()->untracked_view, op,
         ": a view made while grad mode was off cannot be written where gradients flow; make the view again");
-  if (recorded_ && target.impl()->base) geometry_of(target);  // throws before anything is written
+  if (recorded_) {  // what can throw does so before anything is written
+    if (target.impl()->base) autograd::geometry_of(target);
+    for (const Tensor& source : sources) autograd::follow_base(source);
+  }
   check(!owner.is_leaf() || !owner.requires_grad(), op, ": ",
         target.impl()->base ? "a view of a leaf" : "a leaf",
         " that requires grad cannot be written in place while grad mode is on; use NoGradGuard");
@@ -35,21 +38,23 @@ Tensor unaliased(const Tensor& source, const Tensor& target) {
   return from.offset > last(to) || to.offset > last(from) ? source : source.clone();
 }
 
-void InPlace::count_write() const {
-  Version& version = *target_.impl()->version;
-  const std::uint32_t writes = version.writes.fetch_add(1, std::memory_order_relaxed) + 1;
-  if (recorded_) version.last_recorded.store(writes, std::memory_order_relaxed);
+std::uint32_t InPlace::count_write() const {
+  return target_.impl()->version->writes.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
 void InPlace::write_through(const Tensor& piece) const {
   const Tensor base = *target_.impl()->base;
-  const ViewGeometry where = geometry_of(target_);
+  const autograd::ViewGeometry where = autograd::geometry_of(target_);
   autograd::record("write_to_view", base, {base, piece}, [where](Backward& b) {
     const Tensor& g = b.grad();
-    if (b.needs(0)) b.set(0, g - paste(where.of(g), g.shape(), where));
+    if (b.needs(0)) b.set(0, g - autograd::paste(where.of(g), g.shape(), where));
     if (b.needs(1)) b.set(1, where.of(g));
   });
-  refresh_view(target_);
+}
+
+void InPlace::let_views_follow(std::uint32_t write) const {
+  target_.impl()->version->last_recorded.store(write, std::memory_order_relaxed);
+  autograd::follow_base(target_);
 }
 
 }  // namespace miniparallel

@@ -5,6 +5,7 @@
 #include "engine/autograd/node.h"
 #include "engine/tensor/tensor_impl.h"
 
+#include <cstdint>
 #include <initializer_list>
 #include <utility>
 
@@ -29,19 +30,25 @@ class InPlace {
 
   template <class F>
   void finish(std::initializer_list<Tensor> inputs, F backward) const {
-    count_write();
+    const std::uint32_t write = count_write();
     if (!recorded_) return;
-    if (!target_.impl()->base) return autograd::record(op_, target_, inputs, std::move(backward));
-    const Tensor piece = target_.detach();  // the new elements, as an output of the op
-    autograd::record(op_, piece, inputs, std::move(backward));
-    write_through(piece);
+    if (target_.impl()->base) {
+      const Tensor piece = target_.detach();  // the new elements, as an output of the op
+      autograd::record(op_, piece, inputs, std::move(backward));
+      write_through(piece);
+    } else {
+      autograd::record(op_, target_, inputs, std::move(backward));
+    }
+    let_views_follow(write);
   }
 
  private:
-  /// Lets a backward that needs the old elements notice.
-  void count_write() const;
-  /// Gives the base of the target the history of `piece` where the target lies.
+  /// Lets a backward that needs the old elements notice. Returns the number of the write.
+  std::uint32_t count_write() const;
+  /// Gives the base of the target the history of `piece` in the elements that the target shows.
   void write_through(const Tensor& piece) const;
+  /// The target now, if it is a view, other views at their next use.
+  void let_views_follow(std::uint32_t write) const;
 
   const char* op_;
   const Tensor& target_;

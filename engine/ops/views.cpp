@@ -1,5 +1,4 @@
-#include "engine/ops/views.h"
-
+#include "engine/autograd/view_history.h"
 #include "engine/ops/common.h"
 
 #include <algorithm>
@@ -10,27 +9,8 @@
 namespace miniparallel {
 namespace {
 
-/// The alias, which follows the writes to `base`; no history yet.
-Tensor make_view(const Tensor& base, const Shape& shape, const Shape& strides, std::int64_t offset) {
-  Tensor view = make_alias(base, shape, strides, offset);
-  if (grad_enabled())
-    view.impl()->base = base.impl()->base ? base.impl()->base : std::make_shared<const Tensor>(base);
-  else
-    view.impl()->untracked_view = true;  // holds no base: what nobody else holds can be overwritten
-  view.impl()->view_version = base.version();
-  return view;
-}
-
-/// The alias, recorded with `backward(g)` giving the gradient of the base.
-template <class F>
-Tensor record_view(const char* name, const Tensor& base, const Shape& shape, const Shape& strides,
-                   std::int64_t offset, F backward) {
-  Tensor view = make_view(base, shape, strides, offset);
-  if (recording(base))
-    record(name, view, {base},
-           [backward = std::move(backward)](Backward& b) { b.set(0, backward(b.take_grad())); });
-  return view;
-}
+using autograd::make_view;
+using autograd::record_view;
 
 std::int64_t offset_of(const Tensor& x) { return x.impl()->offset; }
 
@@ -305,46 +285,6 @@ std::vector<Tensor> Tensor::chunk(std::int64_t chunks, int dim) const {
   check(chunks >= 1, "chunk: the number of chunks is ", chunks, "; it must be at least 1");
   const std::int64_t n = size(dim);
   return split(std::max<std::int64_t>(1, n / chunks + (n % chunks != 0)), dim);
-}
-
-// --- views that are written
-
-ViewGeometry geometry_of(const Tensor& view) {
-  const TensorImpl& impl = *view.impl();
-  const TensorImpl& base = *impl.base->impl();
-  check(base.contiguous, "a view of shape ", impl.shape,
-        " is written where gradients flow, but its base is not contiguous; write to a clone() of the base");
-  return {impl.shape, impl.strides, impl.offset - base.offset};
-}
-
-Tensor ViewGeometry::of(const Tensor& whole) const {
-  const Tensor plain = whole.contiguous();
-  return record_view(
-      "part", plain, shape, strides, plain.impl()->offset + offset,
-      [where = *this, from = plain.shape()](const Tensor& g) { return paste(g, from, where); });
-}
-
-Tensor paste(const Tensor& piece, const Shape& shape, const ViewGeometry& where) {
-  Tensor whole = zeros(shape, {.dtype = piece.dtype(), .device = piece.device()});
-  {
-    const NoGradGuard no_grad;
-    Tensor sum = piece;  // an element that the view repeats gets what arrives at all its places
-    for (int d = 0; d < piece.dim(); ++d)
-      if (where.strides[d] == 0 && piece.size(d) > 1) sum = miniparallel::sum(sum, {d}, true);
-    make_alias(whole, sum.shape(), where.strides, where.offset).copy_(sum);
-  }
-  if (recording(piece))
-    record("paste", whole, {piece}, [where](Backward& b) { b.set(0, where.of(b.grad())); });
-  return whole;
-}
-
-void refresh_view(const Tensor& view) {
-  const Tensor base = *view.impl()->base;
-  view.impl()->view_version = base.version();
-  if (!base.requires_grad()) return;
-  const ViewGeometry where = geometry_of(view);
-  record("view", view, {base},
-         [where, from = base.shape()](Backward& b) { b.set(0, paste(b.grad(), from, where)); });
 }
 
 }  // namespace miniparallel

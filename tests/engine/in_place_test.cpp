@@ -132,3 +132,37 @@ TEST_CASE("in place: integers written from a tensor with a graph have none") {
   CHECK_FALSE(whole.requires_grad());
   CHECK(whole.to_vector<int>() == std::vector<int>{3, 3});
 }
+
+TEST_CASE("in place: asking an older view records nothing and never throws") {
+  const Tensor scale = ones({2}, {.requires_grad = true});
+  Tensor y = zeros({2, 2});
+  const Tensor row = y[0];
+  CHECK(row.is_leaf());
+  y.mul_(scale);
+  CHECK(row.requires_grad());
+  CHECK_FALSE(row.is_leaf());
+  CHECK(row.grad_fn_name() == "view");
+  row.retain_grad();
+  (row * 3).sum().backward();
+  CHECK(row.grad().to_vector<double>() == std::vector<double>{3, 3});
+
+  Tensor columns = zeros({2, 2}).t().detach();  // not contiguous, and no view
+  const Tensor column = columns[0];
+  columns.mul_(scale);
+  CHECK(column.requires_grad());
+  CHECK(column.grad_fn_name() == "view");
+  Tensor target = zeros({2});
+  for (int i = 0; i < 2; ++i) {
+    CHECK_THROWS_WITH_AS(column * 2, doctest::Contains("its base is not contiguous"), Error);
+    CHECK_THROWS_WITH_AS(target.copy_(column), doctest::Contains("its base is not contiguous"), Error);
+  }
+  CHECK(target.version() == 0);
+}
+
+TEST_CASE("in place: gradients with respect to an input behind an older view") {
+  const Tensor x = tensor({2.0, 3.0}, {2}, {.dtype = float64, .requires_grad = true});
+  Tensor y = zeros({2, 2}, {.dtype = float64});
+  const Tensor row = y[1];
+  y.add_(x * x);
+  CHECK(autograd::grad({(row * 2).sum()}, {x})[0].to_vector<double>() == std::vector<double>{8, 12});
+}
