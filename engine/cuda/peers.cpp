@@ -2,7 +2,6 @@
 
 #include <miniparallel/log.h>
 
-#include "engine/cuda/runtime.h"
 #include "engine/error.h"
 
 #include <cstdint>
@@ -18,9 +17,9 @@ constexpr std::size_t kProbeWords = 64 << 10;
 /// Memory of a GPU for the time of a probe.
 class ProbeBlock {
  public:
-  ProbeBlock(Gpu& gpu, kernels::Stream stream)
-      : gpu_(gpu), stream_(stream), data_(gpu.allocator.allocate(kBytes, stream)) {}
-  ~ProbeBlock() { gpu_.allocator.deallocate(data_, kBytes, stream_, {}); }
+  ProbeBlock(CachingAllocator& allocator, kernels::Stream stream)
+      : allocator_(allocator), stream_(stream), data_(allocator.allocate(kBytes, stream)) {}
+  ~ProbeBlock() { allocator_.deallocate(data_, kBytes, stream_, {}); }
   ProbeBlock(const ProbeBlock&) = delete;
   ProbeBlock& operator=(const ProbeBlock&) = delete;
 
@@ -28,15 +27,18 @@ class ProbeBlock {
   void* data() const { return data_; }
 
  private:
-  Gpu& gpu_;
+  CachingAllocator& allocator_;
   kernels::Stream stream_;
   void* data_;
 };
 
 }  // namespace
 
-Peers::Peers(Runtime& runtime, int devices)
-    : runtime_(runtime), devices_(devices), links_(static_cast<std::size_t>(devices * devices)) {
+Peers::Peers(Gpus& gpus, Memory& memory, Copies& copies)
+    : gpus_(gpus),
+      memory_(memory),
+      copies_(copies),
+      links_(static_cast<std::size_t>(gpus.count()) * static_cast<std::size_t>(gpus.count())) {
   const char* const text = std::getenv(kVariable);
   const std::string_view value = text == nullptr ? "" : text;
   if (value == "direct") forced_ = Link::direct;
@@ -47,7 +49,7 @@ Peers::Peers(Runtime& runtime, int devices)
 
 bool Peers::reach(int device, int peer) {
   if (device == peer) return true;
-  std::atomic<Link>& link = links_[static_cast<std::size_t>(device * devices_ + peer)];
+  std::atomic<Link>& link = links_[static_cast<std::size_t>(device * gpus_.count() + peer)];
   if (const Link known = link.load(std::memory_order_acquire); known != Link::unknown)
     return known == Link::direct;
   std::string reason;
@@ -84,14 +86,14 @@ std::string Peers::set_up(int device, int peer) {
 }
 
 std::string Peers::try_out(int device, int peer) {
-  const kernels::Stream source = runtime_.stream(device, StreamKind::copy),
-                        target = runtime_.stream(peer, StreamKind::copy);
-  const ProbeBlock from(runtime_.gpu(device), source), to(runtime_.gpu(peer), target);
+  const kernels::Stream source = gpus_[device].streams[StreamKind::copy],
+                        target = gpus_[peer].streams[StreamKind::copy];
+  const ProbeBlock from(memory_[device], source), to(memory_[peer], target);
   std::vector<std::uint32_t> sent(kProbeWords), received(kProbeWords);
   for (std::size_t i = 0; i < sent.size(); ++i) sent[i] = static_cast<std::uint32_t>(i) * 2654435761u + 1u;
-  runtime_.copy_to_device(from.data(), sent.data(), ProbeBlock::kBytes, source);
-  runtime_.copy_directly(to.data(), target, from.data(), source, ProbeBlock::kBytes);
-  runtime_.copy_to_host(received.data(), to.data(), ProbeBlock::kBytes, target);
+  copies_.to_device(from.data(), sent.data(), ProbeBlock::kBytes, source);
+  copies_.direct(to.data(), target, from.data(), source, ProbeBlock::kBytes);
+  copies_.to_host(received.data(), to.data(), ProbeBlock::kBytes, target);
   return sent == received ? "" : "bytes arrive changed";
 }
 

@@ -1,13 +1,13 @@
 #pragma once
 
+#include "engine/cuda/copies.h"
+
 #include <atomic>
 #include <mutex>
 #include <string>
 #include <vector>
 
 namespace miniparallel::cuda {
-
-class Runtime;
 
 /// Whether GPUs reach each other's memory directly. Each ordered pair is set up when it is first asked for:
 /// access is enabled and tried with real data, since some machines (IOMMU or PCIe ACS in the way) say that it
@@ -17,7 +17,7 @@ class Runtime;
 /// `staged` sends all copies between GPUs through host memory.
 class Peers {
  public:
-  Peers(Runtime& runtime, int devices);
+  Peers(Gpus& gpus, Memory& memory, Copies& copies);
 
   /// Whether `device` may read and write memory of `peer`. The first failure is logged as a warning.
   bool reach(int device, int peer);
@@ -28,8 +28,9 @@ class Peers {
   std::string set_up(int device, int peer);
   std::string try_out(int device, int peer);
 
-  Runtime& runtime_;
-  int devices_;
+  Gpus& gpus_;
+  Memory& memory_;
+  Copies& copies_;
   Link forced_ = Link::unknown;
   std::vector<std::atomic<Link>> links_;  // by device and peer
   std::mutex mutex_;                      // one pair is set up at a time

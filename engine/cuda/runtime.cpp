@@ -4,24 +4,20 @@
 #include "engine/threads/workers.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/bad_index.h"
-#include "kernels/cuda/device/probe.h"
 #include "kernels/cuda/device/retry_out_of_memory.h"
+
+#include <atomic>
+#include <mutex>
 
 namespace miniparallel::cuda {
 
 Runtime::Runtime()
     : found_(discover()),
-      gpus_(static_cast<std::size_t>(found_.count)),
-      staging_(*this),
-      peers_(*this, found_.count) {
+      gpus_(found_.count),
+      memory_(gpus_),
+      copies_(gpus_, memory_),
+      peers_(gpus_, memory_, copies_) {
   kernels::cuda::give_back_cached_memory = [] { runtime().release_memory(); };
-}
-
-Runtime::~Runtime() {
-  // Marks of one GPU's memory may be events of another: all memory goes before the first pool.
-  release_memory();
-  for (std::atomic<Gpu*>& gpu : gpus_) delete gpu.load();
-  kernels::cuda::release();
 }
 
 const std::string& Runtime::unavailable() const {
@@ -33,45 +29,10 @@ const std::string& Runtime::unavailable() const {
 
 const kernels::Backend& Runtime::backend() const { return kernels::cuda_backend(); }
 
-Gpu& Runtime::gpu(int device) {
-  std::atomic<Gpu*>& slot = gpus_[static_cast<std::size_t>(device)];
-  if (Gpu* const ready = slot.load(std::memory_order_acquire)) return *ready;
-  const std::scoped_lock lock(mutex_);
-  if (Gpu* const ready = slot.load(std::memory_order_relaxed)) return *ready;
-  if (device > 0)  // device 0 was probed by the discovery
-    if (const std::string reason = kernels::cuda::probe(device); !reason.empty())
-      fail(Device::cuda(device), ": ", reason);
-  Gpu* const made = new Gpu(*this, device);
-  slot.store(made, std::memory_order_release);
-  return *made;
-}
-
-void Runtime::release_memory() noexcept {
-  const auto release = [](CachingAllocator& allocator) {
-    try {
-      allocator.empty_cache();
-    } catch (const std::exception&) {
-    }
-  };
-  release(staging_.pinned);
-  for (std::atomic<Gpu*>& slot : gpus_)
-    if (Gpu* const used = slot.load(std::memory_order_acquire)) release(used->allocator);
-}
-
 void Runtime::synchronize(int device) {
-  gpu(device);
-  const DeviceGuard guard(device);
+  const DeviceGuard guard(gpus_[device].index);
   CUDA_CHECK(cudaDeviceSynchronize());
   throw_reported();
-}
-
-void Runtime::synchronize_all() {
-  for (std::atomic<Gpu*>& slot : gpus_) {
-    const Gpu* const used = slot.load(std::memory_order_acquire);
-    if (used == nullptr) continue;
-    const DeviceGuard guard(used->index);
-    CUDA_CHECK(cudaDeviceSynchronize());
-  }
 }
 
 void Runtime::throw_reported() {
@@ -93,6 +54,19 @@ void Runtime::synchronize_event(void* event) {
   CUDA_CHECK(cudaEventSynchronize(static_cast<cudaEvent_t>(event)));
 }
 
+void Runtime::copy_to_host(void* to, const void* from, std::size_t bytes, kernels::Stream stream) {
+  copies_.to_host(to, from, bytes, stream);
+  throw_reported();
+}
+
+void Runtime::copy_between(void* to, kernels::Stream to_stream, const void* from, kernels::Stream from_stream,
+                           std::size_t bytes) {
+  if (peers_.reach(from_stream.device, to_stream.device))
+    copies_.direct(to, to_stream, from, from_stream, bytes);
+  else
+    copies_.staged(to, to_stream, from, from_stream, bytes);
+}
+
 namespace {
 
 std::mutex instance_mutex;
@@ -112,6 +86,7 @@ void shut_down() {
   stop_workers();
   const std::scoped_lock lock(instance_mutex);
   delete instance.exchange(nullptr);
+  kernels::cuda::release();
 }
 
 }  // namespace miniparallel::cuda

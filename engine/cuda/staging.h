@@ -1,33 +1,25 @@
 #pragma once
 
-#include "engine/cuda/gpu.h"
+#include "engine/cuda/memory.h"
 
 #include <atomic>
+#include <vector>
 
 namespace miniparallel::cuda {
 
-/// Page-locked host memory: GPUs copy from and to it while the host goes on.
-class PinnedMemory final : public StreamMemory {
+/// The host memory that copies go through: pinned, or pageable where no more can be pinned, which is logged
+/// once. Calls of CUDA that copy from or to pageable memory return when they are done with it.
+class Staging {
  public:
-  using StreamMemory::StreamMemory;
-  void* take(std::size_t bytes) override;
-  void give_back(void* block, std::size_t bytes) override;
-  void settle() override;
-  bool pass(Mark mark, kernels::Stream stream) override;
+  explicit Staging(Memory& memory) : pinned_(memory.pinned()) {}
+
+ private:
+  friend class StagingBlock;
+  CachingAllocator& pinned_;
+  std::atomic<bool> warned_ = false;
 };
 
-/// The host memory that copies go through.
-struct Staging {
-  explicit Staging(Runtime& runtime) : source(runtime), pinned("pinned host memory", source, 4096) {}
-
-  PinnedMemory source;
-  CachingAllocator pinned;
-  std::atomic<bool> warned = false;
-};
-
-/// A block that a copy on `stream` goes through: free again when the copy is done. Where no more memory can
-/// be pinned it is pageable, which is logged once; calls of CUDA that copy from or to it return when they are
-/// done with it.
+/// A block that a copy on `stream` goes through: free again when the copy is done.
 class StagingBlock {
  public:
   StagingBlock(Staging& staging, std::size_t bytes, kernels::Stream stream);

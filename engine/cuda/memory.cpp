@@ -1,29 +1,17 @@
-#include "engine/cuda/gpu.h"
+#include "engine/cuda/memory.h"
 
-#include "engine/cuda/runtime.h"
 #include "engine/error.h"
 #include "kernels/cuda/device/checker_hooks.h"
+
+#include <exception>
 
 namespace miniparallel::cuda {
 namespace {
 
 constexpr std::size_t kSmallest = 512;  // what cudaMalloc hands out at least; a multiple of every alignment
+constexpr std::size_t kSmallestPinned = 4096;
 
 }  // namespace
-
-Streams::Streams(int device) : device_(device) {
-  const DeviceGuard guard(device);
-  int lowest = 0, highest = 0;
-  CUDA_CHECK(cudaDeviceGetStreamPriorityRange(&lowest, &highest));
-  for (std::size_t i = 0; i < streams_.size(); ++i) {
-    const bool urgent = static_cast<StreamKind>(i) == StreamKind::communication;
-    CUDA_CHECK(cudaStreamCreateWithPriority(&streams_[i], cudaStreamNonBlocking, urgent ? highest : lowest));
-  }
-}
-
-Streams::~Streams() {
-  for (const cudaStream_t stream : streams_) quietly(cudaStreamDestroy(stream));
-}
 
 void* StreamMemory::allocated(cudaError_t error, void* block, const char* call) {
   if (error == cudaSuccess) return block;
@@ -33,11 +21,11 @@ void* StreamMemory::allocated(cudaError_t error, void* block, const char* call) 
 }
 
 MemorySource::Mark StreamMemory::mark(kernels::Stream stream) {
-  return {runtime_.gpu(stream.device).events.record(stream), stream.device};
+  return {gpus_[stream.device].events.record(stream), stream.device};
 }
 
 void StreamMemory::drop(Mark mark) {
-  runtime_.gpu(mark.device).events.give_back(static_cast<cudaEvent_t>(mark.event));
+  gpus_[mark.device].events.give_back(static_cast<cudaEvent_t>(mark.event));
 }
 
 void* DeviceMemory::take(std::size_t bytes) {
@@ -48,8 +36,6 @@ void* DeviceMemory::take(std::size_t bytes) {
 }
 
 void DeviceMemory::give_back(void* block, std::size_t) { quietly(cudaFree(block)); }
-
-void DeviceMemory::settle() { runtime_.synchronize_all(); }
 
 std::string DeviceMemory::describe() const {
   const DeviceGuard guard(device_);
@@ -71,11 +57,40 @@ void DeviceMemory::returned(void* block, std::size_t, kernels::Stream stream) {
   kernels::cuda::block_returned(block, stream);
 }
 
-Gpu::Gpu(Runtime& runtime, int device)
-    : index(device),
-      events(device),
-      streams(device),
-      memory(runtime, device),
-      allocator(to_string(Device::cuda(device)), memory, kSmallest) {}
+void* PinnedMemory::take(std::size_t bytes) {
+  void* block = nullptr;
+  const cudaError_t error = cudaHostAlloc(&block, bytes, cudaHostAllocPortable);
+  return allocated(error, block, "cudaHostAlloc");
+}
+
+void PinnedMemory::give_back(void* block, std::size_t) { quietly(cudaFreeHost(block)); }
+
+bool PinnedMemory::pass(Mark mark, kernels::Stream) { return is_done(static_cast<cudaEvent_t>(mark.event)); }
+
+Memory::OfDevice::OfDevice(Gpus& gpus, int device)
+    : source(gpus, device), allocator(to_string(Device::cuda(device)), source, kSmallest) {}
+
+Memory::Memory(Gpus& gpus)
+    : gpus_(gpus), pinned_source_(gpus), pinned_("pinned host memory", pinned_source_, kSmallestPinned) {
+  for (int device = 0; device < gpus.count(); ++device)
+    devices_.push_back(std::make_unique<OfDevice>(gpus, device));
+}
+
+CachingAllocator& Memory::operator[](int device) {
+  static_cast<void>(gpus_[device]);  // set up when its memory is first used
+  return devices_[static_cast<std::size_t>(device)]->allocator;
+}
+
+void Memory::release() noexcept {
+  const auto release = [](CachingAllocator& allocator) {
+    try {
+      allocator.empty_cache();
+    } catch (const std::exception&) {
+      // The blocks go with the process.
+    }
+  };
+  release(pinned_);
+  for (const std::unique_ptr<OfDevice>& device : devices_) release(device->allocator);
+}
 
 }  // namespace miniparallel::cuda

@@ -1,12 +1,9 @@
-#include "engine/cuda/runtime.h"
+#include "engine/cuda/copies.h"
 
 #include <algorithm>
 #include <cstring>
 #include <deque>
 #include <exception>
-
-// Copies between host and devices. What a device copies from the host goes through pinned memory, so that the
-// host need not wait.
 
 namespace miniparallel::cuda {
 namespace {
@@ -32,8 +29,8 @@ class WaitOnFailure {
 
 }  // namespace
 
-void Runtime::copy_to_device(void* to, const void* from, std::size_t bytes, kernels::Stream stream) {
-  EventPool& events = gpu(stream.device).events;
+void Copies::to_device(void* to, const void* from, std::size_t bytes, kernels::Stream stream) {
+  EventPool& events = gpus_[stream.device].events;
   const DeviceGuard guard(stream.device);
   std::deque<PooledEvent> in_flight;
   for (std::size_t done = 0; done < bytes; done += kChunk) {
@@ -50,38 +47,29 @@ void Runtime::copy_to_device(void* to, const void* from, std::size_t bytes, kern
   }
 }
 
-void Runtime::copy_to_host(void* to, const void* from, std::size_t bytes, kernels::Stream stream) {
+void Copies::to_host(void* to, const void* from, std::size_t bytes, kernels::Stream stream) {
   const DeviceGuard guard(stream.device);
   // To pageable memory: returns when the copy is done.
   CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, native(stream)));
-  throw_reported();
 }
 
-void Runtime::copy_between(void* to, kernels::Stream to_stream, const void* from, kernels::Stream from_stream,
-                           std::size_t bytes) {
-  if (peers_.reach(from_stream.device, to_stream.device))
-    copy_directly(to, to_stream, from, from_stream, bytes);
-  else
-    copy_staged(to, to_stream, from, from_stream, bytes);
-}
-
-void Runtime::copy_directly(void* to, kernels::Stream to_stream, const void* from,
-                            kernels::Stream from_stream, std::size_t bytes) {
+void Copies::direct(void* to, kernels::Stream to_stream, const void* from, kernels::Stream from_stream,
+                    std::size_t bytes) {
   // The copy runs on the source's stream, so that a later write to the source comes after it; the
   // destination's stream lets go of the memory before and waits for the elements after.
-  PooledEvent(gpu(to_stream.device).events, to_stream).hold(from_stream);
+  PooledEvent(gpus_[to_stream.device].events, to_stream).hold(from_stream);
   const WaitOnFailure guarded(from_stream);
   {
     const DeviceGuard guard(from_stream.device);
     CUDA_CHECK(
         cudaMemcpyPeerAsync(to, to_stream.device, from, from_stream.device, bytes, native(from_stream)));
   }
-  PooledEvent(gpu(from_stream.device).events, from_stream).hold(to_stream);
+  PooledEvent(gpus_[from_stream.device].events, from_stream).hold(to_stream);
 }
 
-void Runtime::copy_staged(void* to, kernels::Stream to_stream, const void* from, kernels::Stream from_stream,
-                          std::size_t bytes) {
-  EventPool &source = gpu(from_stream.device).events, &target = gpu(to_stream.device).events;
+void Copies::staged(void* to, kernels::Stream to_stream, const void* from, kernels::Stream from_stream,
+                    std::size_t bytes) {
+  EventPool &source = gpus_[from_stream.device].events, &target = gpus_[to_stream.device].events;
   // A large copy goes through a few blocks in turn: one is filled while another is emptied.
   std::deque<StagingBlock> blocks;
   std::deque<PooledEvent> emptied;
