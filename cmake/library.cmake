@@ -18,7 +18,7 @@ find_package(Cblas REQUIRED COMPONENTS ${blas_flavour})
 
 file(GLOB_RECURSE core_sources CONFIGURE_DEPENDS
   ${PROJECT_SOURCE_DIR}/kernels/*.cpp ${PROJECT_SOURCE_DIR}/engine/*.cpp ${PROJECT_SOURCE_DIR}/parallel/*.cpp)
-list(FILTER core_sources EXCLUDE REGEX "/(kernels|engine)/cuda/|/engine/device/backends\\.cpp$")
+list(FILTER core_sources EXCLUDE REGEX "/(kernels|engine)/cuda/|/engine/backends\\.cpp$")
 file(GLOB_RECURSE MINIPARALLEL_CUDA_SOURCES CONFIGURE_DEPENDS
   ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cpp ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cu
   ${PROJECT_SOURCE_DIR}/engine/cuda/*.cpp)
@@ -41,7 +41,7 @@ miniparallel_configure(miniparallel_core)
 # The core and the backends in ARGN; without any, for the CPU alone. backends.cpp, the one file that knows which there
 # are, is compiled for each.
 function(miniparallel_add_library target)
-  add_library(${target} STATIC $<TARGET_OBJECTS:miniparallel_core> ${PROJECT_SOURCE_DIR}/engine/device/backends.cpp ${ARGN})
+  add_library(${target} STATIC $<TARGET_OBJECTS:miniparallel_core> ${PROJECT_SOURCE_DIR}/engine/backends.cpp ${ARGN})
   miniparallel_configure(${target})
   if(ARGN)
     target_compile_definitions(${target} PRIVATE MINIPARALLEL_HAS_CUDA)

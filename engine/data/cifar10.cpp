@@ -2,7 +2,7 @@
 
 #include "engine/data/cifar10_records.h"
 #include "engine/error.h"
-#include "engine/io/file.h"
+#include "engine/files/file.h"
 
 #include <filesystem>
 

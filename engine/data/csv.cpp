@@ -1,7 +1,7 @@
 #include <miniparallel/data/csv.h>
 
 #include "engine/error.h"
-#include "engine/io/file.h"
+#include "engine/files/file.h"
 
 #include <algorithm>
 #include <charconv>

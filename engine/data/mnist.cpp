@@ -2,7 +2,7 @@
 
 #include "engine/data/idx.h"
 #include "engine/error.h"
-#include "engine/io/file.h"
+#include "engine/files/file.h"
 
 #include <filesystem>
 

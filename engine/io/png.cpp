@@ -2,7 +2,7 @@
 
 #include "engine/autograd/node.h"
 #include "engine/error.h"
-#include "engine/io/file.h"
+#include "engine/files/file.h"
 #include "engine/ops/common.h"
 
 #include <zlib.h>

@@ -2,7 +2,7 @@
 
 #include <miniparallel/tensor.h>
 
-#include "engine/io/file.h"
+#include "engine/files/file.h"
 #include "engine/io/safetensors.h"
 
 #include <cstddef>

@@ -1,7 +1,7 @@
 #include <miniparallel/io.h>
 
 #include "engine/error.h"
-#include "engine/io/file.h"
+#include "engine/files/file.h"
 #include "engine/io/safetensors_file.h"
 
 namespace miniparallel {

@@ -1,6 +1,6 @@
 #include "engine/profiler/chrome_trace.h"
 
-#include "engine/io/file.h"
+#include "engine/files/file.h"
 
 #include <nlohmann/json.hpp>
 #include <unistd.h>

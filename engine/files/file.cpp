@@ -1,4 +1,4 @@
-#include "engine/io/file.h"
+#include "engine/files/file.h"
 
 #include <miniparallel/error.h>
 
