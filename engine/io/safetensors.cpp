@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <array>
+#include <optional>
 
 namespace miniparallel::io {
 namespace {
@@ -16,22 +16,6 @@ using Json = nlohmann::ordered_json;
 
 // The format's own bound on the header, so that a reader cannot be made to parse for long.
 constexpr std::uint64_t kLargestHeader = 100'000'000;
-
-struct Element {
-  DType dtype;
-  std::string_view name;
-};
-// In the order of their data in a file.
-constexpr std::array<Element, 8> kElements{{{int64, "I64"},
-                                            {float64, "F64"},
-                                            {float32, "F32"},
-                                            {int32, "I32"},
-                                            {bfloat16, "BF16"},
-                                            {float16, "F16"},
-                                            {uint8, "U8"},
-                                            {boolean, "BOOL"}}};
-
-const Element* find_element(DType dtype) { return std::ranges::find(kElements, dtype, &Element::dtype); }
 
 // Bytes of the entry's elements; nothing if they, or the extents beside a zero, do not fit 63 bits.
 std::optional<std::uint64_t> byte_size(const SafetensorsEntry& entry) {
@@ -62,12 +46,6 @@ void check_entry(const SafetensorsEntry& entry, std::uint64_t data_size, const s
 }
 
 }  // namespace
-
-std::optional<DType> safetensors_dtype(std::string_view name) {
-  const auto* const found = std::ranges::find(kElements, name, &Element::name);
-  if (found == kElements.end()) return std::nullopt;
-  return found->dtype;
-}
 
 std::uint64_t parse_safetensors_prefix(std::string_view prefix, std::uint64_t file_size,
                                        const std::string& file) {
@@ -107,7 +85,7 @@ SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t 
 
 void lay_out_safetensors(SafetensorsHeader& header) {
   std::ranges::sort(header.entries, {}, [](const auto& entry) {
-    return std::pair(find_element(entry.dtype), std::string_view(entry.name));
+    return std::pair(find_type(entry.dtype), std::string_view(entry.name));
   });
   std::uint64_t at = 0;
   for (SafetensorsEntry& entry : header.entries) {
@@ -122,7 +100,7 @@ std::string format_safetensors_header(const SafetensorsHeader& header) {
   if (!header.metadata.empty()) json["__metadata__"] = header.metadata;
   for (const SafetensorsEntry& entry : header.entries) {
     Json& fields = json[entry.name];
-    fields["dtype"] = find_element(entry.dtype)->name;
+    fields["dtype"] = find_type(entry.dtype)->name;
     fields["shape"] = entry.shape;
     fields["data_offsets"] = {entry.begin, entry.end};
   }

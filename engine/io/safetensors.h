@@ -1,32 +1,12 @@
 #pragma once
 
-#include <miniparallel/dtype.h>
+#include "engine/io/safetensors_entry.h"
 
 #include <cstdint>
-#include <map>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace miniparallel::io {
-
-/// One tensor of a safetensors file: its elements stand at [begin, end) of the data that follows the header,
-/// row-major and little-endian.
-struct SafetensorsEntry {
-  std::string name;
-  DType dtype = float32;
-  std::vector<std::int64_t> shape;
-  std::uint64_t begin = 0, end = 0;
-};
-
-struct SafetensorsHeader {
-  std::vector<SafetensorsEntry> entries;  ///< in the order of their data, which they cover without a gap
-  std::map<std::string, std::string> metadata;
-};
-
-/// The dtype that the format calls `name` (F32, BF16, I64, BOOL, ...), if tensors have it.
-std::optional<DType> safetensors_dtype(std::string_view name);
 
 /// A file starts with the length of its JSON header in 8 little-endian bytes.
 inline constexpr std::uint64_t kSafetensorsPrefix = 8;

@@ -63,9 +63,9 @@ class HeaderEvents : public nlohmann::json_sax<Json> {
     if (place_ == Place::metadata) {
       header_.metadata[key_] = value;
     } else if (place_ == Place::entry && key_ == "dtype") {
-      const auto dtype = safetensors_dtype(value);
-      if (!dtype) refuse("dtype " + value.substr(0, 40) + " is not supported");
-      header_.entries.back().dtype = *dtype;
+      const SafetensorsType* const type = find_type(value);
+      if (type == nullptr) refuse("dtype " + value.substr(0, 40) + " is not supported");
+      header_.entries.back().dtype = type->dtype;
     } else {
       fail("the string ", value);
     }

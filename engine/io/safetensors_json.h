@@ -1,6 +1,6 @@
 #pragma once
 
-#include "engine/io/safetensors.h"
+#include "engine/io/safetensors_entry.h"
 
 #include <string>
 #include <string_view>

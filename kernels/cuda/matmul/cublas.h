@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/cuda/matmul/check_cublas.h"
 #include "kernels/cuda/matmul/epilogue_plan.h"
 #include "kernels/stream.h"
 
@@ -8,8 +9,6 @@
 #include <mutex>
 
 namespace miniparallel::kernels::cuda {
-
-void check_cublas(cublasStatus_t status, const char* call);
 
 /// The handle of a stream, locked: one thread at a time calls cuBLAS with it.
 class Cublas {
@@ -28,6 +27,3 @@ class Cublas {
 void release_cublas();
 
 }  // namespace miniparallel::kernels::cuda
-
-/// CUBLAS_CHECK(cublasSgemm(...)): a failure is an `Error` with the call, the device and cuBLAS's text.
-#define CUBLAS_CHECK(...) ::miniparallel::kernels::cuda::check_cublas((__VA_ARGS__), #__VA_ARGS__)

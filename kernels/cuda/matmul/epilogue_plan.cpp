@@ -1,7 +1,7 @@
 #include "kernels/cuda/matmul/epilogue_plan.h"
 
 #include "kernels/cuda/device/workspace.h"
-#include "kernels/cuda/matmul/cublas.h"
+#include "kernels/cuda/matmul/check_cublas.h"
 
 #include <algorithm>
 #include <bit>
