@@ -26,10 +26,10 @@ void GraphTask::run() {
   const profiler::Span span(profiler::Kind::user, "backward");
   discover();
   if (capturing_) prune();
-  use_lanes();
+  use_workers();
   set_grad_enabled(create_graph_);
   if (parallel_)
-    walk_lanes();
+    walk_in_parallel();
   else
     walk();
 }
@@ -83,7 +83,7 @@ void GraphTask::prune() {
 
 void GraphTask::walk() {
   for (const std::shared_ptr<Node>& root : roots_) enqueue_if_ready(root);
-  while (!lanes_[0].ready.empty()) run_guarded(take_ready(lanes_[0]));
+  while (!queues_[0].nodes.empty()) run_guarded(take_ready(queues_[0]));
   if (error_) std::rethrow_exception(error_);
 }
 
@@ -99,9 +99,9 @@ void GraphTask::run_guarded(const std::shared_ptr<Node>& node) {
   }
 }
 
-std::shared_ptr<Node> GraphTask::take_ready(Lane& lane) {
-  std::shared_ptr<Node> node = lane.ready.top().node;
-  lane.ready.pop();
+std::shared_ptr<Node> GraphTask::take_ready(ReadyQueue& queue) {
+  std::shared_ptr<Node> node = queue.nodes.top().node;
+  queue.nodes.pop();
   return node;
 }
 
@@ -111,9 +111,9 @@ void GraphTask::enqueue_if_ready(const std::shared_ptr<Node>& node) {
   found.queued = true;
   // A leaf has nobody after it: at once, while its gradient is in the cache.
   const bool leaf = node->next().empty();
-  Lane& lane = lane_of(*node);
-  lane.ready.push({leaf ? std::numeric_limits<std::uint64_t>::max() : node->sequence(), node});
-  if (parallel_) activate(lane, node->device());
+  ReadyQueue& queue = queue_of(*node);
+  queue.nodes.push({leaf ? std::numeric_limits<std::uint64_t>::max() : node->sequence(), node});
+  if (parallel_) activate(queue, node->device());
 }
 
 }  // namespace miniparallel::autograd

@@ -65,8 +65,8 @@ class GraphTask {
     bool operator<(const Ready& other) const { return order < other.order; }
   };
   /// The nodes that one thread runs.
-  struct Lane {
-    std::priority_queue<Ready> ready;
+  struct ReadyQueue {
+    std::priority_queue<Ready> nodes;
     bool active = false;  // its worker has been told
   };
 
@@ -76,17 +76,17 @@ class GraphTask {
 
   // --- graph_task.cpp: one thread
   void walk();
-  std::shared_ptr<Node> take_ready(Lane& lane);
+  std::shared_ptr<Node> take_ready(ReadyQueue& queue);
   void enqueue_if_ready(const std::shared_ptr<Node>& node);
   /// Runs the node unless an error has cancelled it; notes the error that it throws.
   void run_guarded(const std::shared_ptr<Node>& node);
 
-  // --- graph_lanes.cpp: several
-  void use_lanes();
-  Lane& lane_of(const Node& node);
-  void activate(Lane& lane, Device device);
-  void walk_lanes();
-  void walk_lane(Lane& lane);
+  // --- graph_task_parallel.cpp: several
+  void use_workers();
+  ReadyQueue& queue_of(const Node& node);
+  void activate(ReadyQueue& queue, Device device);
+  void walk_in_parallel();
+  void walk_on_worker(ReadyQueue& queue);
 
   // --- contributions.cpp
   void add_contributions(State& found) const;
@@ -109,8 +109,8 @@ class GraphTask {
   std::mutex mutex_;  // guards what follows, in a parallel walk
   std::condition_variable changed_;
   std::unordered_map<Node*, State> states_;
-  std::vector<Lane> lanes_ = std::vector<Lane>(1);  // 0: the calling thread; of GPU i: i + 1
-  int active_ = 0;                                  // workers that have been told
+  std::vector<ReadyQueue> queues_ = std::vector<ReadyQueue>(1);  // 0: the calling thread; of GPU i: i + 1
+  int active_ = 0;                                               // workers that have been told
   std::exception_ptr error_;
   std::int64_t cancelled_from_ = std::numeric_limits<std::int64_t>::max();  // ranks that run no more
   std::unique_ptr<const ThreadState> caller_;

@@ -57,14 +57,14 @@ void Copies::direct(void* to, kernels::Stream to_stream, const void* from, kerne
                     std::size_t bytes) {
   // The copy runs on the source's stream, so that a later write to the source comes after it; the
   // destination's stream lets go of the memory before and waits for the elements after.
-  PooledEvent(gpus_[to_stream.device].events, to_stream).hold(from_stream);
+  PooledEvent(gpus_[to_stream.device].events, to_stream).make_wait(from_stream);
   const WaitOnFailure guarded(from_stream);
   {
     const DeviceGuard guard(from_stream.device);
     CUDA_CHECK(
         cudaMemcpyPeerAsync(to, to_stream.device, from, from_stream.device, bytes, native(from_stream)));
   }
-  PooledEvent(gpus_[from_stream.device].events, from_stream).hold(to_stream);
+  PooledEvent(gpus_[from_stream.device].events, from_stream).make_wait(to_stream);
 }
 
 void Copies::staged(void* to, kernels::Stream to_stream, const void* from, kernels::Stream from_stream,
@@ -79,7 +79,7 @@ void Copies::staged(void* to, kernels::Stream to_stream, const void* from, kerne
     if (chunk < kChunksInFlight)
       blocks.emplace_back(staging_, size, to_stream);
     else {
-      emptied.front().hold(from_stream);
+      emptied.front().make_wait(from_stream);
       emptied.pop_front();
     }
     void* const staging = blocks[turn].data();
@@ -88,7 +88,7 @@ void Copies::staged(void* to, kernels::Stream to_stream, const void* from, kerne
       CUDA_CHECK(cudaMemcpyAsync(staging, static_cast<const std::byte*>(from) + done, size,
                                  cudaMemcpyDeviceToHost, native(from_stream)));
     }
-    PooledEvent(source, from_stream).hold(to_stream);
+    PooledEvent(source, from_stream).make_wait(to_stream);
     {
       const DeviceGuard guard(to_stream.device);
       CUDA_CHECK(cudaMemcpyAsync(static_cast<std::byte*>(to) + done, staging, size, cudaMemcpyHostToDevice,

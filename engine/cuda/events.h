@@ -43,7 +43,7 @@ class PooledEvent {
   PooledEvent& operator=(const PooledEvent&) = delete;
 
   /// What is enqueued on `stream` from now on waits.
-  void hold(kernels::Stream stream) const { CUDA_CHECK(cudaStreamWaitEvent(native(stream), event_, 0)); }
+  void make_wait(kernels::Stream stream) const { CUDA_CHECK(cudaStreamWaitEvent(native(stream), event_, 0)); }
   /// The host waits.
   void synchronize() const { CUDA_CHECK(cudaEventSynchronize(event_)); }
 

@@ -20,11 +20,11 @@ void* StreamMemory::allocated(cudaError_t error, void* block, const char* call) 
   return nullptr;
 }
 
-MemorySource::Mark StreamMemory::mark(kernels::Stream stream) {
+MemorySource::Mark StreamMemory::record_mark(kernels::Stream stream) {
   return {gpus_[stream.device].events.record(stream), stream.device};
 }
 
-void StreamMemory::drop(Mark mark) {
+void StreamMemory::release_mark(Mark mark) {
   gpus_[mark.device].events.give_back(static_cast<cudaEvent_t>(mark.event));
 }
 
@@ -44,7 +44,7 @@ std::string DeviceMemory::describe() const {
   return message(", ", available, " of the device's ", total, " are free");
 }
 
-bool DeviceMemory::pass(Mark mark, kernels::Stream stream) {
+bool DeviceMemory::wait_mark(Mark mark, kernels::Stream stream) {
   CUDA_CHECK(cudaStreamWaitEvent(native(stream), static_cast<cudaEvent_t>(mark.event), 0));
   return true;
 }
@@ -65,7 +65,9 @@ void* PinnedMemory::take(std::size_t bytes) {
 
 void PinnedMemory::give_back(void* block, std::size_t) { quietly(cudaFreeHost(block)); }
 
-bool PinnedMemory::pass(Mark mark, kernels::Stream) { return is_done(static_cast<cudaEvent_t>(mark.event)); }
+bool PinnedMemory::wait_mark(Mark mark, kernels::Stream) {
+  return is_done(static_cast<cudaEvent_t>(mark.event));
+}
 
 Memory::OfDevice::OfDevice(Gpus& gpus, int device)
     : source(gpus, device), allocator(to_string(Device::cuda(device)), source, kSmallest) {}

@@ -13,9 +13,9 @@ namespace miniparallel::cuda {
 class StreamMemory : public MemorySource {
  public:
   explicit StreamMemory(Gpus& gpus) : gpus_(gpus) {}
-  void settle() override { gpus_.synchronize(); }
-  Mark mark(kernels::Stream stream) override;
-  void drop(Mark mark) override;
+  void synchronize() override { gpus_.synchronize(); }
+  Mark record_mark(kernels::Stream stream) override;
+  void release_mark(Mark mark) override;
 
  protected:
   ~StreamMemory() = default;
@@ -33,7 +33,7 @@ class DeviceMemory final : public StreamMemory {
   void* take(std::size_t bytes) override;
   void give_back(void* block, std::size_t bytes) override;
   std::string describe() const override;
-  bool pass(Mark mark, kernels::Stream stream) override;
+  bool wait_mark(Mark mark, kernels::Stream stream) override;
   void handed_out(void* block, std::size_t bytes, kernels::Stream stream) override;
   void returned(void* block, std::size_t bytes, kernels::Stream stream) override;
 
@@ -47,7 +47,7 @@ class PinnedMemory final : public StreamMemory {
   using StreamMemory::StreamMemory;
   void* take(std::size_t bytes) override;
   void give_back(void* block, std::size_t bytes) override;
-  bool pass(Mark mark, kernels::Stream stream) override;
+  bool wait_mark(Mark mark, kernels::Stream stream) override;
 };
 
 /// The caches of the GPUs' memory and of pinned memory. It must end before the GPUs do: marks of one GPU's

@@ -8,11 +8,11 @@ namespace miniparallel::data::detail {
 void check_options(const DataLoaderOptions& options, std::int64_t size) {
   check(size >= 0, "DataLoader: the dataset's size is ", size);
   check(options.batch_size > 0, "DataLoader: batch_size is ", options.batch_size, "; it must be at least 1");
-  constexpr int kMost = 4096;  // of either: their product is an int
-  check(options.num_workers >= 0 && options.num_workers <= kMost, "DataLoader: num_workers is ",
-        options.num_workers, ", expected 0 to ", kMost);
-  check(options.prefetch > 0 && options.prefetch <= kMost, "DataLoader: prefetch is ", options.prefetch,
-        ", expected 1 to ", kMost);
+  constexpr int kMax = 4096;  // of either: their product is an int
+  check(options.num_workers >= 0 && options.num_workers <= kMax, "DataLoader: num_workers is ",
+        options.num_workers, ", expected 0 to ", kMax);
+  check(options.prefetch > 0 && options.prefetch <= kMax, "DataLoader: prefetch is ", options.prefetch,
+        ", expected 1 to ", kMax);
   check(!(options.shuffle && options.sampler), "DataLoader: shuffle and sampler exclude each other");
 }
 
@@ -24,8 +24,8 @@ void check_order(const std::vector<std::int64_t>& order, std::int64_t size) {
 }
 
 void check_position(const LoaderPosition& position) {
-  constexpr std::int64_t kMost = std::int64_t{1} << 27;  // epochs whose examples have streams of their own
-  check(position.epoch >= 0 && position.epoch < kMost && position.batch >= 0, "DataLoader: epoch ",
+  constexpr std::int64_t kMax = std::int64_t{1} << 27;  // epochs whose examples have streams of their own
+  check(position.epoch >= 0 && position.epoch < kMax && position.batch >= 0, "DataLoader: epoch ",
         position.epoch, ", batch ", position.batch, " is no position to resume at; take one from position()");
 }
 

@@ -33,7 +33,7 @@ void* CachingAllocator::take_cached(const Key& key, Stream stream) {
   // The newest block is the warmest; one that waits for nobody is better still.
   auto chosen = std::find_if(blocks.rbegin(), blocks.rend(), [](const Block& b) { return b.marks.empty(); });
   if (chosen == blocks.rend())
-    chosen = std::find_if(blocks.rbegin(), blocks.rend(), [&](Block& b) { return pass_marks(b, stream); });
+    chosen = std::find_if(blocks.rbegin(), blocks.rend(), [&](Block& b) { return wait_marks(b, stream); });
   if (chosen == blocks.rend()) return nullptr;
   void* const memory = chosen->memory;
   blocks.erase(std::next(chosen).base());
@@ -41,10 +41,10 @@ void* CachingAllocator::take_cached(const Key& key, Stream stream) {
   return memory;
 }
 
-bool CachingAllocator::pass_marks(Block& block, Stream stream) {
+bool CachingAllocator::wait_marks(Block& block, Stream stream) {
   while (!block.marks.empty()) {
-    if (!source_.pass(block.marks.back(), stream)) return false;
-    source_.drop(block.marks.back());
+    if (!source_.wait_mark(block.marks.back(), stream)) return false;
+    source_.release_mark(block.marks.back());
     block.marks.pop_back();
   }
   return true;
@@ -68,11 +68,11 @@ void CachingAllocator::deallocate(void* block, std::size_t bytes, Stream stream,
   const std::scoped_lock lock(mutex_);
   Block freed{block, {}};
   try {
-    for (const Stream user : users) freed.marks.push_back(source_.mark(user));
+    for (const Stream user : users) freed.marks.push_back(source_.record_mark(user));
     if (users.empty()) source_.returned(block, size, stream);
   } catch (const std::exception&) {
     try {
-      source_.settle();  // instead of the mark
+      source_.synchronize();  // instead of the mark
     } catch (const std::exception&) {
       // The device has failed for good, or the process ends.
     }
@@ -103,10 +103,10 @@ void CachingAllocator::empty_cache() {
 }
 
 void CachingAllocator::empty_cache_locked() {
-  if (stats_.cached > 0) source_.settle();
+  if (stats_.cached > 0) source_.synchronize();
   for (auto& [key, blocks] : free_) {
     for (Block& block : blocks) {
-      for (const MemorySource::Mark mark : block.marks) source_.drop(mark);
+      for (const MemorySource::Mark mark : block.marks) source_.release_mark(mark);
       source_.give_back(block.memory, key.second);
     }
     blocks.clear();

@@ -28,15 +28,15 @@ class MemorySource {
   /// Follows the last `give_back` of a cache that is emptied.
   virtual void gave_back() {}
   /// Waits until nothing uses cached blocks: before they are given back.
-  virtual void settle() {}
+  virtual void synchronize() {}
   /// What to add to the message about memory used up.
   virtual std::string describe() const { return ""; }
 
-  virtual Mark mark(kernels::Stream) { return {}; }
-  virtual void drop(Mark) {}
+  virtual Mark record_mark(kernels::Stream) { return {}; }
+  virtual void release_mark(Mark) {}
   /// Whether memory that was used up to the mark may be
   /// used by `stream` next; a GPU's stream is made to wait.
-  virtual bool pass(Mark, kernels::Stream) { return true; }
+  virtual bool wait_mark(Mark, kernels::Stream) { return true; }
 
   /// For checkers of memory: a block begins and ends its life without the system knowing. A block that other
   /// streams than its own may still use ends when it is handed out again.
@@ -50,7 +50,7 @@ class MemorySource {
 /// Keeps freed blocks by stream and size class and hands them out again, so that a steady training step asks
 /// the system for nothing. Classes are four to a doubling: at most a quarter of a block is unused. A block
 /// returns to the stream it was made for, whose order guards it; other streams that used it leave a mark
-/// each, which is passed before the block is used again. Thread-safe.
+/// each, which is waited for before the block is used again. Thread-safe.
 class CachingAllocator {
  public:
   using Stream = kernels::Stream;
@@ -86,7 +86,7 @@ class CachingAllocator {
   std::size_t size_class(std::size_t bytes) const;
   void* take_cached(const Key& key, Stream stream);
   void* take_new(std::size_t size, std::size_t asked);
-  bool pass_marks(Block& block, Stream stream);
+  bool wait_marks(Block& block, Stream stream);
   void empty_cache_locked();
 
   std::string name_;

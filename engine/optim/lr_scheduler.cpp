@@ -1,7 +1,7 @@
 #include <miniparallel/optim/lr_scheduler.h>
 
 #include "engine/error.h"
-#include "engine/optim/count.h"
+#include "engine/optim/checked_count.h"
 
 #include <algorithm>
 #include <cmath>

@@ -2,7 +2,7 @@
 #include <miniparallel/optim/optimizer.h>
 
 #include "engine/error.h"
-#include "engine/optim/count.h"
+#include "engine/optim/checked_count.h"
 
 #include <set>
 

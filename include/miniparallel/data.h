@@ -7,9 +7,9 @@
 #include <miniparallel/data/csv.h>
 #include <miniparallel/data/data_loader.h>
 #include <miniparallel/data/dataset.h>
+#include <miniparallel/data/example_random.h>
 #include <miniparallel/data/images.h>
 #include <miniparallel/data/mnist.h>
-#include <miniparallel/data/random_stream.h>
 #include <miniparallel/data/sampler.h>
 #include <miniparallel/data/transforms.h>
 #include <miniparallel/data/workers.h>

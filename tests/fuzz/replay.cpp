@@ -17,7 +17,7 @@ PARSERS(DECLARE)
 
 namespace {
 
-constexpr std::size_t kMostCuts = 500, kChanges = 500;
+constexpr std::size_t kMaxCuts = 500, kChanges = 500;
 
 struct Parser {
   const char* name;
@@ -31,7 +31,7 @@ struct Parser {
 
   void run_variants(std::string bytes, std::minstd_rand& random) const {
     run(bytes);
-    for (std::size_t size = 0; size < bytes.size(); size += 1 + bytes.size() / kMostCuts)
+    for (std::size_t size = 0; size < bytes.size(); size += 1 + bytes.size() / kMaxCuts)
       run(bytes.substr(0, size));
     if (bytes.empty()) return;
     for (std::size_t i = 0; i < kChanges; ++i) {

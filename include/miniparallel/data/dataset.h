@@ -1,6 +1,6 @@
 #pragma once
 
-#include <miniparallel/data/random_stream.h>
+#include <miniparallel/data/example_random.h>
 #include <miniparallel/data/transforms.h>
 #include <miniparallel/ops.h>
 #include <miniparallel/tensor.h>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <miniparallel/data/random_stream.h>
+#include <miniparallel/data/example_random.h>
 
 #include <cstdint>
 #include <functional>

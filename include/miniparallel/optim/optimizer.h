@@ -58,14 +58,14 @@ class Optimizer {
   PreparedLoad prepare_load(const StateDict& state);
 
  protected:
-  static constexpr int kMostStates = 2;
+  static constexpr int kMaxStates = 2;
 
   /// A parameter and what the optimizer remembers of it.
   struct Slot {
     Tensor parameter;
     int group = 0;
     std::int64_t step = 0;  ///< updates so far, the one under way included
-    std::array<Tensor, kMostStates> state;
+    std::array<Tensor, kMaxStates> state;
     bool fresh = false;  ///< the state was made for this update; zeros
   };
 

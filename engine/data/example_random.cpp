@@ -1,4 +1,4 @@
-#include <miniparallel/data/random_stream.h>
+#include <miniparallel/data/example_random.h>
 
 #include "engine/error.h"
 #include "kernels/philox.h"

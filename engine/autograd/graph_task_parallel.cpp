@@ -3,12 +3,12 @@
 
 #include <algorithm>
 
-// A walk by several threads. A lane's worker is told when the lane gets its first ready node and leaves when
-// it has none; the caller leaves when no lane is active. Locks are held only to hand nodes and gradients on.
+// A walk by several threads. A queue's worker is told when the queue gets its first ready node and leaves when
+// it has none; the caller leaves when no queue is active. Locks are held only to hand nodes and gradients on.
 
 namespace miniparallel::autograd {
 
-void GraphTask::use_lanes() {
+void GraphTask::use_workers() {
   if (on_worker() || create_graph_) return;
   int first = -1, last = -1;  // GPUs in the graph
   for (const Node* node : order_) {
@@ -19,31 +19,32 @@ void GraphTask::use_lanes() {
   }
   if (first == last) return;
   parallel_ = true;
-  lanes_.resize(static_cast<std::size_t>(last) + 2);
+  queues_.resize(static_cast<std::size_t>(last) + 2);
   ThreadState state_here;
   state_here.grad_mode = create_graph_;
   caller_ = std::make_unique<const ThreadState>(std::move(state_here));
 }
 
-GraphTask::Lane& GraphTask::lane_of(const Node& node) {
-  return lanes_[!parallel_ || node.device().is_cpu() ? 0 : static_cast<std::size_t>(node.device().index) + 1];
+GraphTask::ReadyQueue& GraphTask::queue_of(const Node& node) {
+  return queues_[!parallel_ || node.device().is_cpu() ? 0
+                                                      : static_cast<std::size_t>(node.device().index) + 1];
 }
 
-void GraphTask::activate(Lane& lane, Device device) {
+void GraphTask::activate(ReadyQueue& queue, Device device) {
   if (device.is_cpu()) return changed_.notify_all();
-  if (lane.active) return;
-  lane.active = true;
+  if (queue.active) return;
+  queue.active = true;
   ++active_;
-  post(accelerator(device), device.index, [this, &lane] { walk_lane(lane); });
+  post(accelerator(device), device.index, [this, &queue] { walk_on_worker(queue); });
 }
 
-void GraphTask::walk_lanes() {
-  Lane& own = lanes_[0];
+void GraphTask::walk_in_parallel() {
+  ReadyQueue& own = queues_[0];
   std::unique_lock lock(mutex_);
   for (const std::shared_ptr<Node>& root : roots_) enqueue_if_ready(root);
   while (true) {
-    changed_.wait(lock, [&] { return active_ == 0 || !own.ready.empty(); });
-    if (own.ready.empty()) break;
+    changed_.wait(lock, [&] { return active_ == 0 || !own.nodes.empty(); });
+    if (own.nodes.empty()) break;
     const std::shared_ptr<Node> node = take_ready(own);
     lock.unlock();
     run_guarded(node);
@@ -52,17 +53,17 @@ void GraphTask::walk_lanes() {
   if (error_) std::rethrow_exception(error_);
 }
 
-void GraphTask::walk_lane(Lane& lane) {
+void GraphTask::walk_on_worker(ReadyQueue& queue) {
   const ThreadStateScope scope(*caller_);
   std::unique_lock lock(mutex_);
-  while (!lane.ready.empty()) {
-    std::shared_ptr<Node> node = take_ready(lane);
+  while (!queue.nodes.empty()) {
+    std::shared_ptr<Node> node = take_ready(queue);
     lock.unlock();
     run_guarded(node);
     node.reset();
     lock.lock();
   }
-  lane.active = false;
+  queue.active = false;
   --active_;
   changed_.notify_all();  // while the lock is held: the task may be gone once it is not
 }
