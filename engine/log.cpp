@@ -1,6 +1,6 @@
 #include <miniparallel/log.h>
 
-#include "engine/threads/fork.h"
+#include "engine/fork.h"
 
 #include <cstdio>
 #include <mutex>

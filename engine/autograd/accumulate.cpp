@@ -3,8 +3,8 @@
 #include <miniparallel/ops.h>
 
 #include "engine/error.h"
+#include "engine/fork.h"
 #include "engine/tensor/tensor_impl.h"
-#include "engine/threads/fork.h"
 
 #include <array>
 #include <functional>

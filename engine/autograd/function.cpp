@@ -1,7 +1,7 @@
 #include "engine/autograd/node.h"
 #include "engine/error.h"
+#include "engine/fork.h"
 #include "engine/tensor/tensor_impl.h"
-#include "engine/threads/fork.h"
 
 #include <algorithm>
 #include <mutex>

@@ -2,7 +2,7 @@
 
 #include "engine/cuda/discovery.h"
 #include "engine/cuda/peers.h"
-#include "engine/threads/fork.h"
+#include "engine/fork.h"
 
 namespace miniparallel::cuda {
 

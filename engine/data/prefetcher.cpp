@@ -1,7 +1,7 @@
 #include <miniparallel/data/prefetcher.h>
 
+#include "engine/fork.h"
 #include "engine/profiler/span.h"
-#include "engine/threads/fork.h"
 #include "engine/threads/thread_state.h"
 #include "kernels/cpu/parallel.h"
 

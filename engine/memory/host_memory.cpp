@@ -1,5 +1,5 @@
+#include "engine/fork.h"
 #include "engine/memory/caching_allocator.h"
-#include "engine/threads/fork.h"
 
 #include <sys/mman.h>
 

@@ -3,9 +3,9 @@
 #include <miniparallel/log.h>
 
 #include "engine/error.h"
+#include "engine/fork.h"
 #include "engine/profiler/chrome_trace.h"
 #include "engine/profiler/span.h"
-#include "engine/threads/fork.h"
 
 #include <algorithm>
 #include <cstdio>

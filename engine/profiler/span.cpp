@@ -1,6 +1,6 @@
 #include "engine/profiler/span.h"
 
-#include "engine/threads/fork.h"
+#include "engine/fork.h"
 
 #include <chrono>
 #include <mutex>

@@ -1,6 +1,6 @@
 #include "engine/random/generator.h"
 
-#include "engine/threads/fork.h"
+#include "engine/fork.h"
 
 #include <mutex>
 

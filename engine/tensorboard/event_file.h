@@ -1,6 +1,6 @@
 #pragma once
 
-#include "engine/threads/fork.h"
+#include "engine/fork.h"
 
 #include <chrono>
 #include <condition_variable>

@@ -1,7 +1,7 @@
 #include "engine/threads/workers.h"
 
+#include "engine/fork.h"
 #include "engine/profiler/span.h"
-#include "engine/threads/fork.h"
 #include "kernels/cpu/parallel.h"
 
 #include <condition_variable>

@@ -1,4 +1,4 @@
-#include "engine/threads/fork.h"
+#include "engine/fork.h"
 
 #include <pthread.h>
 
