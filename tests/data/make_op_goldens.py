@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes op_goldens.safetensors: PyTorch's values, gradients and dtypes for the rows of tests/op_cases.cpp.
+"""Writes op_goldens.safetensors: PyTorch's values, gradients and dtypes for the rows in tests/op_cases/.
 
 The arguments come from the table itself:
 
@@ -326,7 +326,7 @@ def integer_arguments(values, dtype):
 
 for name, by_position in sorted(arguments.items()):
     if name not in ROWS:
-        sys.exit(f"ROWS has no entry for '{name}' of tests/op_cases.cpp")
+        sys.exit(f"ROWS has no entry for '{name}' in tests/op_cases/")
     function = ROWS[name]
     values = [by_position[i] for i in range(len(by_position))]
     for position, (kind, value) in enumerate(values):
@@ -355,5 +355,5 @@ goldens["promotion"] = torch.tensor([[DTYPES.index(torch.promote_types(a, b)) fo
 
 unused = sorted(set(ROWS) - set(arguments))
 if unused:
-    sys.exit(f"tests/op_cases.cpp has no row named {unused}")
+    sys.exit(f"tests/op_cases/ has no row named {unused}")
 save_file(goldens, Path(__file__).parent / "op_goldens.safetensors")

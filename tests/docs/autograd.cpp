@@ -12,7 +12,7 @@
 using namespace miniparallel;
 
 TEST_CASE("docs/autograd: backward") {
-  const test::Captured captured(std::cout);
+  const testing::Captured captured(std::cout);
 #include "snippets/autograd/backward.inc"
   CHECK(captured.text() == "tensor([2., 4., 6.])");
 }
@@ -35,7 +35,7 @@ TEST_CASE("docs/autograd: a penalty on the gradient") {
 }
 
 TEST_CASE("docs/autograd: hooks") {
-  const test::Captured captured(std::cout);
+  const testing::Captured captured(std::cout);
 #include "snippets/autograd/hooks.inc"
   CHECK(equal(middle.grad(), ones({3})));
   CHECK(allclose(x.grad(), 2 * middle.detach()));

@@ -4,7 +4,7 @@
 #include <sstream>
 #include <string>
 
-namespace miniparallel::test {
+namespace miniparallel::testing {
 
 /// While it lives, a stream writes here.
 class Captured {
@@ -22,4 +22,4 @@ class Captured {
   std::streambuf* previous_;
 };
 
-}  // namespace miniparallel::test
+}  // namespace miniparallel::testing

@@ -26,7 +26,7 @@ TEST_CASE("docs/data: loader") {
 }
 
 TEST_CASE("docs/data: tensors") {
-  const test::Captured captured(std::cout);
+  const testing::Captured captured(std::cout);
 #include "snippets/data/tensors.inc"
   CHECK(captured.text().find("[10, 4]\n") == 0);
 }

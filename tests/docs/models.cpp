@@ -16,7 +16,7 @@ namespace docs_models {
 using docs_models::Net;
 
 TEST_CASE("docs/models: names, parameters, functions") {
-  const test::Captured captured(std::cout);
+  const testing::Captured captured(std::cout);
 #include "snippets/models/use_net.inc"
   CHECK(captured.text().find("blocks.1.fc.weight [32, 32]\n") != std::string::npos);
   CHECK(captured.text().find("blocks.2.norm (LayerNorm)") != std::string::npos);

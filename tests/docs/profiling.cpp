@@ -21,7 +21,7 @@ TEST_CASE("docs/profiling: the trace and the table") {
 #include "snippets/profiling/profile.inc"
   CHECK(std::filesystem::file_size(file) > 100);
 
-  const test::Captured captured(std::cout);
+  const testing::Captured captured(std::cout);
 #include "snippets/profiling/table.inc"
   CHECK(captured.text().find("matmul.multiply: 1 calls") != std::string::npos);
 }

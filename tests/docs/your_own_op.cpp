@@ -24,7 +24,7 @@ TEST_CASE("docs/your-own-op: composed") {
 }
 
 TEST_CASE("docs/your-own-op: function") {
-  const test::Captured captured(std::cout);
+  const testing::Captured captured(std::cout);
 #include "snippets/your-own-op/apply.inc"
   CHECK(captured.text() == "tensor([12.])");
 #include "snippets/your-own-op/check.inc"

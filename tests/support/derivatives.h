@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-namespace miniparallel::test {
+namespace miniparallel::testing {
 
 /// First and second derivatives of `function` at random float64 inputs of these shapes.
 inline void check_derivatives(const autograd::Function1& function, const std::vector<Shape>& shapes) {
@@ -45,4 +45,4 @@ inline void check_same_for_any_threads(const std::function<Tensor()>& function) 
   set_num_threads(threads);
 }
 
-}  // namespace miniparallel::test
+}  // namespace miniparallel::testing

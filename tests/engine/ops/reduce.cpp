@@ -6,9 +6,9 @@
 namespace miniparallel {
 namespace {
 
-using test::check_derivatives;
-using test::check_same_for_any_threads;
-using test::error_of;
+using testing::check_derivatives;
+using testing::check_same_for_any_threads;
+using testing::error_of;
 
 double relative_error(const Tensor& x, double expected) {
   return std::abs(x.item() - expected) / std::abs(expected);

@@ -1,5 +1,4 @@
 #include <miniparallel/autograd.h>
-
 #include <miniparallel/error.h>
 #include <miniparallel/memory.h>
 #include <miniparallel/model.h>

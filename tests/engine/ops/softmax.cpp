@@ -5,9 +5,9 @@
 namespace miniparallel {
 namespace {
 
-using test::check_derivatives;
-using test::check_same_for_any_threads;
-using test::error_of;
+using testing::check_derivatives;
+using testing::check_same_for_any_threads;
+using testing::error_of;
 
 /// From the definition, in float64.
 Tensor naive(const Tensor& x, int dim) {

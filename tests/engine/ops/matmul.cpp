@@ -8,8 +8,8 @@
 namespace miniparallel {
 namespace {
 
-using test::check_derivatives;
-using test::error_of;
+using testing::check_derivatives;
+using testing::error_of;
 
 /// Small integers: every sum is exact.
 Tensor integers(const Shape& shape, DType dtype = float32) { return randint(-4, 5, shape).to(dtype); }

@@ -3,9 +3,9 @@
 namespace miniparallel {
 namespace {
 
-using test::check_derivatives;
-using test::check_same_for_any_threads;
-using test::error_of;
+using testing::check_derivatives;
+using testing::check_same_for_any_threads;
+using testing::error_of;
 
 TEST_CASE("index_select: any dim, dtype and layout") {
   const Tensor index = tensor({2, 0, 2});

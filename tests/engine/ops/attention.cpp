@@ -5,9 +5,9 @@
 namespace miniparallel {
 namespace {
 
-using test::check_derivatives;
-using test::check_same_for_any_threads;
-using test::error_of;
+using testing::check_derivatives;
+using testing::check_same_for_any_threads;
+using testing::error_of;
 
 /// From the definition; `hidden`: true where a score does not count.
 Tensor naive(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& hidden,

@@ -1,0 +1,28 @@
+#include "tests/op_cases/rows.h"
+
+namespace miniparallel::testing {
+
+const Rows joining{
+    {"cat", OP(cat({x[0], x[1]})), {m34, real({2, 4})}, any_dtype},
+    {"cat: last", OP(cat({x[0], x[1], x[0]}, -1)), {m34, real({3, 1})}, any_dtype},
+    {"cat: an empty part", OP(cat({x[0], x[1]}, 1)), {m34, real({3, 0})}, any_dtype},
+    {"cat: large", OP(cat({x[0], x[1]}, 1)), {real({31, 2003}), real({31, 1999})}, no_golden},
+    {"stack", OP(stack({x[0], x[1]})), {m34, m34}, any_dtype},
+    {"stack: last", OP(stack({x[0], x[1], x[0]}, -1)), {m34, m34}, any_dtype},
+    {"stack: no dimensions", OP(stack({x[0], x[1]})), {real({}), real({})}, any_dtype},
+    {"index_select", OP(index_select(x[0], 0, x[1])), {m34, whole({5}, 3)}, any_dtype},
+    {"index_select: last", OP(index_select(x[0], -1, x[1])), {cube, whole({7}, 5)}, any_dtype},
+    {"index_select: none", OP(index_select(x[0], 1, x[1])), {m34, whole({0}, 3)}, any_dtype},
+    {"index_select: large",
+     OP(index_select(x[0], 0, x[1])),
+     {real({509, 33}), whole({4001}, 509)},
+     no_golden},
+    {"embedding", OP(embedding(x[0], x[1])), {real({6, 3}), whole({4}, 6)}, any_dtype | no_integers},
+    {"embedding: padding",
+     OP(embedding(x[0], x[1], 2)),
+     {real({6, 3}), whole({3, 5}, 6)},
+     any_dtype | no_integers | no_differences},
+    {"embedding: large", OP(embedding(x[0], x[1])), {real({301, 17}), whole({8, 801}, 301)}, no_golden},
+};
+
+}  // namespace miniparallel::testing

@@ -1,0 +1,44 @@
+#include "tests/op_cases/rows.h"
+
+namespace miniparallel::testing {
+namespace {
+
+const Input channel = real({4}, 0.5, 1.5), running = constant({4}, 0.5, 1.5);
+
+}  // namespace
+
+const Rows normalisation{
+    {"batch_norm",
+     OP(batch_norm(x[0], x[1], x[2], x[3].clone(), x[4].clone(), {.training = true})),
+     {image, channel, channel, running, running},
+     no_integers},
+    {"batch_norm: rows",
+     OP(batch_norm(x[0], x[1], x[2], {}, {}, {.training = true, .eps = 1e-3})),
+     {real({6, 4}), channel, channel},
+     no_integers},
+    {"batch_norm: plain", OP(batch_norm(x[0], {}, {}, {}, {}, {.training = true})), {image}, no_integers},
+    {"batch_norm: evaluation",
+     OP(batch_norm(x[0], x[1], x[2], x[3], x[4])),
+     {image, channel, channel, running, running},
+     no_integers},
+    {"batch_norm: running mean",
+     [](const std::vector<Tensor>& x) {
+       const Tensor mean = x[1].clone(), variance = x[2].clone();
+       batch_norm(x[0], {}, {}, mean, variance, {.training = true, .momentum = 0.3});
+       return cat({mean, variance});
+     },
+     {constant({2, 4, 7, 6}), running, running},
+     no_gradient | no_integers},
+    {"layer_norm", OP(layer_norm(x[0], {5}, x[1], x[2])), {cube, real({5}), real({5})}, no_integers},
+    {"layer_norm: plain", OP(layer_norm(x[0], {4, 5})), {cube}, no_integers},
+    {"layer_norm: two dimensions",
+     OP(layer_norm(x[0], {4, 5}, x[1], x[2], 1e-2)),
+     {cube, real({4, 5}), real({4, 5})},
+     no_integers},
+    {"layer_norm: large",
+     OP(layer_norm(x[0], {513}, x[1], x[2])),
+     {real({211, 513}), real({513}), real({513})},
+     no_golden},
+};
+
+}  // namespace miniparallel::testing
