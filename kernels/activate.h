@@ -5,7 +5,7 @@
 
 namespace miniparallel::kernels {
 
-/// The activation as a pass of its own, for products that end without it: of args.before where that is
+/// The activation as a pass of its own, for products that end without it: of args.pre_activation where that is
 /// wanted, else of args.c; `count` matrices that lie `step` elements apart.
 inline void activate(const Elementwise& elementwise, DType dtype, const MatmulArgs& args, std::int64_t count,
                      std::int64_t step, Stream stream) {
@@ -14,7 +14,7 @@ inline void activate(const Elementwise& elementwise, DType dtype, const MatmulAr
   ElementwiseArgs pass;
   pass.layout = make_layout({count, args.rows, args.columns}, {strides, strides});
   pass.operands[0] = args.c;
-  pass.operands[1] = args.before == nullptr ? args.c : args.before;
+  pass.operands[1] = args.pre_activation == nullptr ? args.c : args.pre_activation;
   elementwise.unary(args.activation == Activation::relu ? Unary::relu : Unary::gelu_tanh, dtype, pass,
                     stream);
 }

@@ -26,9 +26,9 @@ struct MatmulArgs {
   int beta = 0;                              ///< 0 (c is not read) or 1
   const void* bias = nullptr;                ///< `columns` elements added to every row; only with beta 0
   Activation activation = Activation::none;  ///< of c, after the bias; only with beta 0
-  void* before = nullptr;   ///< gets, in c's layout, what the activation was given; null where nobody asks
-  bool allow_tf32 = false;  ///< a GPU may round float32 operands to TF32
-  Layout batch;             ///< steps from one matrix to the next, of c, a and b
+  void* pre_activation = nullptr;            ///< receives its values in c's layout; may be null
+  bool allow_tf32 = false;                   ///< a GPU may round float32 operands to TF32
+  Layout batch;                              ///< steps from one matrix to the next, of c, a and b
 };
 inline Sizes sizes(const MatmulArgs& args) {
   return {"batch rows inner columns", {args.batch.numel(), args.rows, args.inner, args.columns}};

@@ -64,15 +64,15 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activat
   Tensor y = make_tensor(shape, x.dtype(), x.device());
   const bool records = recording(x, weight, bias);
   const bool keep = records && activation == Activation::gelu_tanh;  // its gradient reads what it was given
-  const Tensor before = keep ? result_like(y) : Tensor();
+  const Tensor pre_activation = keep ? result_like(y) : Tensor();
   {
     const NoGradGuard no_grad;
     multiply_into(as_matrix(y), as_matrix(x), weight.t(), 0,
-                  {bias, activation, keep ? as_matrix(before) : before});
+                  {bias, activation, keep ? as_matrix(pre_activation) : pre_activation});
   }
   if (!records) return y;
   // Two nodes, as of two ops. Of what relu is given nothing is read: it only stands in the graph.
-  const Tensor product = activation == Activation::none ? y : keep ? before : y.detach();
+  const Tensor product = activation == Activation::none ? y : keep ? pre_activation : y.detach();
   const auto backward = [x = save(x), weight = save(weight), has_bias = bias.defined()](Backward& b) {
     linear_backward(b, x.get(b), weight.get(b), has_bias);
   };

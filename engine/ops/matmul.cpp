@@ -95,7 +95,7 @@ void multiply_into(const Tensor& c, const Tensor& a, const Tensor& b, int beta, 
   args.beta = beta;
   args.bias = bias.defined() ? raw(bias) : nullptr;
   args.activation = epilogue.activation;
-  args.before = epilogue.before.defined() ? raw(epilogue.before) : nullptr;
+  args.pre_activation = epilogue.pre_activation.defined() ? raw(epilogue.pre_activation) : nullptr;
   args.allow_tf32 = allow_tf32();
   args.batch =
       kernels::make_layout(batch, {leading(c.shape().row_major_strides()), batch_strides(left.tensor, batch),

@@ -17,7 +17,7 @@ MatrixOperand matrix_operand(const Tensor& x);
 struct Epilogue {
   Tensor bias = {};  ///< m elements or undefined
   Activation activation = Activation::none;
-  Tensor before = {};  ///< like the product, contiguous, or undefined
+  Tensor pre_activation = {};  ///< like the product, contiguous, or undefined
 };
 
 /// c = a b + beta c for a (..., n, k), b (..., k, m) and c (..., n, m), which is contiguous and whose leading

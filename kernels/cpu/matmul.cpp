@@ -26,7 +26,7 @@ MatmulArgs matrix_of_batch(const MatmulArgs& args, std::int64_t index) {
     for (int k = 0; k < 3; ++k) offsets[k] += i * args.batch.strides[k][d];
   }
   one.c = static_cast<T*>(args.c) + offsets[0];
-  if (args.before != nullptr) one.before = static_cast<T*>(args.before) + offsets[0];
+  if (args.pre_activation != nullptr) one.pre_activation = static_cast<T*>(args.pre_activation) + offsets[0];
   one.a.data = static_cast<const T*>(args.a.data) + offsets[1];
   one.b.data = static_cast<const T*>(args.b.data) + offsets[2];
   return one;
@@ -48,7 +48,7 @@ void start_with_bias(MatmulArgs& args) {
 template <class T>
 void multiply_one(const MatmulArgs& args) {
   MatmulArgs product = args;
-  if (args.before != nullptr) product.c = args.before;
+  if (args.pre_activation != nullptr) product.c = args.pre_activation;
   if (args.bias != nullptr) start_with_bias<T>(product);
   blas_multiply<T>(product);
   activate(elementwise(), std::is_same_v<T, float> ? float32 : float64, args, 1, 0, Stream{});

@@ -11,7 +11,7 @@
 namespace miniparallel::kernels::cuda {
 namespace {
 
-constexpr std::size_t kMostPlans = 1024;  // of shapes that change all the time
+constexpr std::size_t kMaxPlans = 1024;  // of shapes that change all the time
 
 bool is_gelu(cublasLtEpilogue_t epilogue) {
   return epilogue == CUBLASLT_EPILOGUE_GELU || epilogue == CUBLASLT_EPILOGUE_GELU_BIAS ||
@@ -94,17 +94,19 @@ EpiloguePlan EpiloguePlans::make(cublasLtHandle_t handle, const Key& key) {
 bool EpiloguePlans::multiply(cublasHandle_t handle, const ProductShape& shape, const ProductMemory& memory,
                              void* workspace, cudaStream_t stream) {
   const auto lt = reinterpret_cast<cublasLtHandle_t>(handle);  // as cuBLAS documents
-  const Key key{shape, alignment_of(memory.a), alignment_of(memory.b),
-                std::min({alignment_of(memory.d), alignment_of(memory.bias), alignment_of(memory.before)})};
+  const Key key{
+      shape, alignment_of(memory.a), alignment_of(memory.b),
+      std::min({alignment_of(memory.d), alignment_of(memory.bias), alignment_of(memory.pre_activation)})};
   auto at = plans_.find(key);
   if (at == plans_.end()) {
-    if (plans_.size() == kMostPlans) plans_.clear();
+    if (plans_.size() == kMaxPlans) plans_.clear();
     at = plans_.emplace(key, make(lt, key)).first;
   }
   EpiloguePlan& plan = at->second;
   if (!plan.exists) return false;
   if (memory.bias != nullptr) set(plan.product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, memory.bias);
-  if (memory.before != nullptr) set(plan.product, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, memory.before);
+  if (memory.pre_activation != nullptr)
+    set(plan.product, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, memory.pre_activation);
   const Factor one(1), zero(0);
   CUBLAS_CHECK(cublasLtMatmul(lt, &plan.product, one.of(shape.type), memory.a, &plan.a, memory.b, &plan.b,
                               zero.of(shape.type), memory.d, &plan.d, memory.d, &plan.d, &plan.algorithm,

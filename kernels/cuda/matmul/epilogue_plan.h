@@ -31,11 +31,11 @@ struct Factor {
   }
 };
 
-/// Where the numbers are. `bias`: m numbers, added to every column. `before`: as large as d, what the
+/// Where the numbers are. `bias`: m numbers, added to every column. `pre_activation`: as large as d, what the
 /// activation was given. Either is null where the epilogue has none.
 struct ProductMemory {
   const void *a, *b, *bias;
-  void *d, *before;
+  void *d, *pre_activation;
 };
 
 /// How cuBLASLt makes a product with an epilogue. The descriptors are plain memory.
@@ -57,7 +57,7 @@ class EpiloguePlans {
  private:
   struct Key {
     ProductShape shape;
-    unsigned a, b, d;  ///< alignment in bytes; `d`: of the bias and of `before` too
+    unsigned a, b, d;  ///< alignment in bytes; `d`: of the bias and of `pre_activation` too
     auto operator<=>(const Key&) const = default;
   };
   static EpiloguePlan make(cublasLtHandle_t handle, const Key& key);

@@ -41,12 +41,17 @@ cublasLtEpilogue_t epilogue_of(const MatmulArgs& args) {
     case Activation::gelu_tanh:
       break;
   }
-  if (args.before != nullptr) return bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
+  if (args.pre_activation != nullptr)
+    return bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
   return bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
 }
 
 ProductMemory memory_of(const MatmulArgs& args) {
-  return {.a = args.b.data, .b = args.a.data, .bias = args.bias, .d = args.c, .before = args.before};
+  return {.a = args.b.data,
+          .b = args.a.data,
+          .bias = args.bias,
+          .d = args.c,
+          .pre_activation = args.pre_activation};
 }
 
 ProductShape shape_of(DType dtype, const MatmulArgs& args, std::int64_t count, const std::int64_t* steps) {
@@ -124,7 +129,7 @@ void multiply_run(DType dtype, const MatmulArgs& run, std::int64_t count, const 
   }
   MatmulArgs product = run;
   product.activation = Activation::none;
-  if (run.before != nullptr) product.c = std::exchange(product.before, nullptr);
+  if (run.pre_activation != nullptr) product.c = std::exchange(product.pre_activation, nullptr);
   multiply_run(dtype, product, count, steps, cublas, stream);
   activate(elementwise(), dtype, run, count, steps[0], stream);
 }
@@ -138,7 +143,8 @@ void multiply(DType dtype, const MatmulArgs& args, Stream stream) {
     run.a.data = static_cast<const std::byte*>(args.a.data) + offsets[1] * bytes;
     run.b.data = static_cast<const std::byte*>(args.b.data) + offsets[2] * bytes;
     run.c = static_cast<std::byte*>(args.c) + offsets[0] * bytes;
-    if (args.before != nullptr) run.before = static_cast<std::byte*>(args.before) + offsets[0] * bytes;
+    if (args.pre_activation != nullptr)
+      run.pre_activation = static_cast<std::byte*>(args.pre_activation) + offsets[0] * bytes;
     multiply_run(dtype, run, count, steps, Cublas(stream), stream);
   });
 }
