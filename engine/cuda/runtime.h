@@ -14,6 +14,8 @@ class Runtime final : public Accelerator {
   int device_count() const override { return is_lost() ? 0 : found_.count; }
   const std::string& unavailable() const override;
   const kernels::Backend& backend() const override;
+  CudaDeviceProperties properties(int device) const override;
+  bool reaches(int device, int peer) override { return peers_.reach(device, peer); }
 
   void make_current(int device) noexcept override { quietly(cudaSetDevice(device)); }
   kernels::Stream stream(int device, StreamKind kind) override { return gpus_[device].streams[kind]; }

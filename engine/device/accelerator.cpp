@@ -34,6 +34,10 @@ std::string cuda_unavailable_reason() {
   return built == nullptr ? kNotBuilt : built->unavailable();
 }
 
+CudaDeviceProperties cuda_device_properties(int device) {
+  return accelerator(Device::cuda(device)).properties(device);
+}
+
 Accelerator& accelerator(Device device) {
   Accelerator* const built = built_accelerator();
   const int count = built == nullptr ? 0 : built->device_count();

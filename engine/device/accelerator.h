@@ -1,5 +1,6 @@
 #pragma once
 
+#include <miniparallel/cuda.h>
 #include <miniparallel/device.h>
 
 #include "kernels/backend.h"
@@ -28,6 +29,10 @@ class Accelerator {
   /// Why there is no device, as a sentence; "" when there is one.
   virtual const std::string& unavailable() const = 0;
   virtual const kernels::Backend& backend() const = 0;
+  virtual CudaDeviceProperties properties(int device) const = 0;
+  /// Whether the device reads and writes memory of `peer` without the host. A link is tried out with real
+  /// data when it is first asked for.
+  virtual bool reaches(int device, int peer) = 0;
 
   /// Makes the device current for the calling thread, which spares each call there a change of devices.
   virtual void make_current(int device) noexcept = 0;

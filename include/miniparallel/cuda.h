@@ -3,8 +3,10 @@
 #include <miniparallel/device.h>
 #include <miniparallel/dtype.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 /// GPUs seen from outside: how many there are, and what a user's own CUDA code needs to work along with the
 /// library's. Handles are `void*`, so that no CUDA header is needed here.
@@ -19,6 +21,26 @@ int cuda_device_count();
 /// Why `cuda_device_count()` is 0 - a build without CUDA, no driver, a driver too old, no visible device, no
 /// code for the GPU - as a sentence for the user; "" when there is a GPU.
 std::string cuda_unavailable_reason();
+
+/// A GPU whose memory another one can read and write without the host.
+struct CudaLink {
+  int peer = 0;              ///< the number of that GPU
+  int performance_rank = 0;  ///< of the link among those of the machine; 0 is the fastest
+  bool atomics = false;      ///< whether atomic operations reach the peer's memory
+};
+
+/// What a GPU is, as the driver describes it.
+struct CudaDeviceProperties {
+  std::string name;               ///< "NVIDIA H200"
+  std::int64_t total_memory = 0;  ///< bytes
+  int multi_processor_count = 0;  ///< streaming multiprocessors
+  int major = 0, minor = 0;       ///< compute capability
+  std::string pci_bus_id;         ///< "0000:3b:00.0", by which nvidia-smi and NVML know it
+  std::vector<CudaLink> links;    ///< to the GPUs that it can reach directly
+};
+
+/// Asks the driver, so keep the answer. Throws `Error` if there is no such GPU.
+CudaDeviceProperties cuda_device_properties(int device = 0);
 
 /// The cudaStream_t that the calling thread's work for `device` goes to; null for the CPU. Throws `Error` for
 /// a GPU that there is none of. A user's kernel launched there runs after the tensor ops before it and before
