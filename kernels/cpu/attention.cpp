@@ -83,7 +83,7 @@ void scores_of(const AttentionArgs& args, const Rows<T>& q, const Rows<T>& k, co
 template <class T>
 void forward_as(const AttentionArgs& args) {
   struct Scores;
-  const AttentionLoops& loops = attention_loops(dtype_of<T>);
+  const AttentionLoops& loops = attention_loops()[dtype_of<T>];
   const std::int64_t blocks = (args.n + kAttentionRows - 1) / kAttentionRows;
   const std::int64_t work = std::max<std::int64_t>(kAttentionRows * args.m * (args.e + args.ev), 1);
   const auto run_block = [&](std::int64_t index, std::int64_t first) {
@@ -140,8 +140,8 @@ void backward_block(const AttentionArgs& args, const Head<T>& head, std::int64_t
   const Rows<T> out = head.out.from(first), g = head.g.from(first);
   scores_of(args, head.q, head.k, block, scores);
   product<T>(rows, columns, args.ev, g.matrix(), head.v.matrix(true), {dp, columns});
-  attention_loops(dtype_of<T>)
-      .score_gradients(block, scores, head.log_sums + first, {out.data, out.stride}, {g.data, g.stride}, dp);
+  attention_loops()[dtype_of<T>].score_gradients(block, scores, head.log_sums + first, {out.data, out.stride},
+                                                 {g.data, g.stride}, dp);
   product<T>(columns, args.ev, rows, {scores, columns, true}, g.matrix(), head.dv, 1);
   product<T>(columns, args.e, rows, {dp, columns, true}, head.q.from(first).matrix(), head.dk, 1);
   product<T>(rows, args.e, columns, {dp, columns, false}, head.k.matrix(), head.dq.from(first));
@@ -163,11 +163,11 @@ void backward_as(const AttentionArgs& args, const AttentionGradients& gradients)
 }
 
 void forward(DType dtype, const AttentionArgs& args, Stream) {
-  dtype == float32 ? forward_as<float>(args) : forward_as<double>(args);
+  with_type(dtype, [&]<class T>() { forward_as<T>(args); });
 }
 
 void backward(DType dtype, const AttentionArgs& args, const AttentionGradients& gradients, Stream) {
-  dtype == float32 ? backward_as<float>(args, gradients) : backward_as<double>(args, gradients);
+  with_type(dtype, [&]<class T>() { backward_as<T>(args, gradients); });
 }
 
 }  // namespace

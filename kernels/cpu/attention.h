@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/attention.h"
+#include "kernels/by_dtype.h"
 
 namespace miniparallel::kernels::cpu {
 
@@ -28,6 +29,6 @@ struct AttentionLoops {
                           const BlockRows& g, void* dp);
 };
 
-const AttentionLoops& attention_loops(DType dtype);
+const ByDType<AttentionLoops>& attention_loops();
 
 }  // namespace miniparallel::kernels::cpu

@@ -83,10 +83,9 @@ void score_gradients(const ScoreBlock& block, void* scores, const void* log_sums
 
 }  // namespace
 
-/// [float32, float64]
-const AttentionLoops* attention_table() {
-  static constexpr AttentionLoops table[] = {{probabilities<float>, score_gradients<float>},
-                                             {probabilities<double>, score_gradients<double>}};
+const ByDType<AttentionLoops>& attention_loops() {
+  static constexpr ByDType<AttentionLoops> table{{probabilities<float>, score_gradients<float>},
+                                                 {probabilities<double>, score_gradients<double>}};
   return table;
 }
 
@@ -95,14 +94,8 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace miniparallel::kernels::cpu {
-namespace {
-HWY_EXPORT(attention_table);
-}
 
-const AttentionLoops& attention_loops(DType dtype) {
-  static const AttentionLoops* const table = HWY_DYNAMIC_DISPATCH(attention_table)();
-  return table[dtype == float64];
-}
+MP_DISPATCH(ByDType<AttentionLoops>, attention_loops)
 
 }  // namespace miniparallel::kernels::cpu
 #endif

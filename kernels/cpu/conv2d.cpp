@@ -1,7 +1,7 @@
 #include "kernels/conv2d.h"
 
 #include "kernels/cpu/backend.h"
-#include "kernels/cpu/conv2d_depthwise.h"
+#include "kernels/cpu/conv2d_loops.h"
 #include "kernels/cpu/conv2d_plan.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/scratch.h"
@@ -158,8 +158,10 @@ HWY_ATTR void sum_weight_gradient(const ConvPlan& plan, const T* g, const T* x, 
 }
 
 template <class T>
-void weight_gradient_typed(const Conv2dGeometry& geometry, const T* g, const T* x, T* dweight, int beta,
-                           T* dbias, int bias_beta) {
+void weight_gradient(const Conv2dGeometry& geometry, const void* g_data, const void* x_data,
+                     void* dweight_data, int beta, void* dbias_data, int bias_beta) {
+  const T *g = in<T>(g_data), *x = in<T>(x_data);
+  T *const dweight = out<T>(dweight_data), *const dbias = out<T>(dbias_data);
   constexpr std::int64_t width = kTileColumns<T>;
   const ConvPlan plan = plan_forward(geometry);
   const std::int64_t taps = static_cast<std::int64_t>(plan.phases.front().taps.size());
@@ -201,39 +203,23 @@ void weight_gradient_typed(const Conv2dGeometry& geometry, const T* g, const T* 
   });
 }
 
-void forward(DType dtype, const Conv2dGeometry& geometry, const void* x, const void* weight, const void* bias,
-             void* y, Stream) {
-  const auto run = [&]<class T>(T* out) {
-    run_plan(plan_forward(geometry), static_cast<const T*>(x), static_cast<const T*>(weight),
-             static_cast<const T*>(bias), out, 0);
-  };
-  dtype == float32 ? run(static_cast<float*>(y)) : run(static_cast<double*>(y));
+template <class T>
+void forward(const Conv2dGeometry& geometry, const void* x, const void* weight, const void* bias, void* y) {
+  run_plan(plan_forward(geometry), in<T>(x), in<T>(weight), in<T>(bias), out<T>(y), 0);
 }
 
-void data_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* weight, void* dx,
-                   int beta, Stream) {
-  const auto run = [&]<class T>(T* out) {
-    run_plan<T>(plan_data_gradient(geometry), static_cast<const T*>(g), static_cast<const T*>(weight),
-                nullptr, out, beta);
-  };
-  dtype == float32 ? run(static_cast<float*>(dx)) : run(static_cast<double*>(dx));
-}
-
-void weight_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* x, void* dweight,
-                     int beta, void* dbias, int bias_beta, Stream) {
-  const auto run = [&]<class T>(const T* in) {
-    weight_gradient_typed(geometry, static_cast<const T*>(g), in, static_cast<T*>(dweight), beta,
-                          static_cast<T*>(dbias), bias_beta);
-  };
-  dtype == float32 ? run(static_cast<const float*>(x)) : run(static_cast<const double*>(x));
+template <class T>
+void data_gradient(const Conv2dGeometry& geometry, const void* g, const void* weight, void* dx, int beta) {
+  run_plan<T>(plan_data_gradient(geometry), in<T>(g), in<T>(weight), nullptr, out<T>(dx), beta);
 }
 
 }  // namespace
 
-const Conv2d& conv2d_direct() {
-  static constexpr Conv2d launchers{
-      .forward = forward, .data_gradient = data_gradient, .weight_gradient = weight_gradient};
-  return launchers;
+const ByDType<Conv2dLoops>& conv2d_direct() {
+  static constexpr ByDType<Conv2dLoops> table{
+      {forward<float>, data_gradient<float>, weight_gradient<float>},
+      {forward<double>, data_gradient<double>, weight_gradient<double>}};
+  return table;
 }
 
 }  // namespace miniparallel::kernels::cpu::HWY_NAMESPACE
@@ -243,25 +229,25 @@ HWY_AFTER_NAMESPACE();
 namespace miniparallel::kernels::cpu {
 namespace {
 
-HWY_EXPORT(conv2d_direct);
+MP_DISPATCH(ByDType<Conv2dLoops>, conv2d_direct)
 
 /// One input channel per group leaves nothing to share between output channels: planes are combined as whole.
-const Conv2d& launchers_for(const Conv2dGeometry& geometry) {
-  static const Conv2d& direct = HWY_DYNAMIC_DISPATCH(conv2d_direct)();
-  return geometry.groups > 1 && geometry.in_channels == geometry.groups ? conv2d_depthwise() : direct;
+const Conv2dLoops& loops_for(const Conv2dGeometry& geometry, DType dtype) {
+  const bool depthwise = geometry.groups > 1 && geometry.in_channels == geometry.groups;
+  return (depthwise ? conv2d_depthwise() : conv2d_direct())[dtype];
 }
 
 void forward(DType dtype, const Conv2dGeometry& geometry, const void* x, const void* weight, const void* bias,
-             void* y, Stream stream) {
-  launchers_for(geometry).forward(dtype, geometry, x, weight, bias, y, stream);
+             void* y, Stream) {
+  loops_for(geometry, dtype).forward(geometry, x, weight, bias, y);
 }
 void data_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* weight, void* dx,
-                   int beta, Stream stream) {
-  launchers_for(geometry).data_gradient(dtype, geometry, g, weight, dx, beta, stream);
+                   int beta, Stream) {
+  loops_for(geometry, dtype).data_gradient(geometry, g, weight, dx, beta);
 }
 void weight_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* x, void* dweight,
-                     int beta, void* dbias, int bias_beta, Stream stream) {
-  launchers_for(geometry).weight_gradient(dtype, geometry, g, x, dweight, beta, dbias, bias_beta, stream);
+                     int beta, void* dbias, int bias_beta, Stream) {
+  loops_for(geometry, dtype).weight_gradient(geometry, g, x, dweight, beta, dbias, bias_beta);
 }
 
 }  // namespace

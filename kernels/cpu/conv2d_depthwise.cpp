@@ -1,5 +1,4 @@
-#include "kernels/cpu/conv2d_depthwise.h"
-
+#include "kernels/cpu/conv2d_loops.h"
 #include "kernels/cpu/parallel.h"
 
 #include <algorithm>
@@ -60,7 +59,10 @@ HWY_ATTR void add_products(T* lanes, const T* g, const T* x, std::int64_t x_step
 }
 
 template <class T>
-HWY_ATTR void forward_typed(const Conv2dGeometry& g, const T* x, const T* weight, const T* bias, T* y) {
+HWY_ATTR void forward(const Conv2dGeometry& g, const void* x_data, const void* weight_data,
+                      const void* bias_data, void* y_data) {
+  const T *x = in<T>(x_data), *weight = in<T>(weight_data), *bias = in<T>(bias_data);
+  T* const y = out<T>(y_data);
   const std::int64_t in_plane = g.in_h * g.in_w, out_plane = g.out_h * g.out_w,
                      taps = g.kernel_h * g.kernel_w;
   const std::int64_t multiplier = g.out_channels / g.groups;
@@ -82,7 +84,10 @@ HWY_ATTR void forward_typed(const Conv2dGeometry& g, const T* x, const T* weight
 }
 
 template <class T>
-HWY_ATTR void data_gradient_typed(const Conv2dGeometry& g, const T* dy, const T* weight, T* dx, int beta) {
+HWY_ATTR void data_gradient(const Conv2dGeometry& g, const void* dy_data, const void* weight_data,
+                            void* dx_data, int beta) {
+  const T *dy = in<T>(dy_data), *weight = in<T>(weight_data);
+  T* const dx = out<T>(dx_data);
   const std::int64_t in_plane = g.in_h * g.in_w, out_plane = g.out_h * g.out_w,
                      taps = g.kernel_h * g.kernel_w;
   const std::int64_t multiplier = g.out_channels / g.groups;
@@ -114,8 +119,10 @@ HWY_ATTR T sum_of(const T* lanes) {
 }
 
 template <class T>
-HWY_ATTR void weight_gradient_typed(const Conv2dGeometry& g, const T* dy, const T* x, T* dweight, int beta,
-                                    T* dbias, int bias_beta) {
+HWY_ATTR void weight_gradient(const Conv2dGeometry& g, const void* dy_data, const void* x_data,
+                              void* dweight_data, int beta, void* dbias_data, int bias_beta) {
+  const T *dy = in<T>(dy_data), *x = in<T>(x_data);
+  T *const dweight = out<T>(dweight_data), *const dbias = out<T>(dbias_data);
   const std::int64_t in_plane = g.in_h * g.in_w, out_plane = g.out_h * g.out_w,
                      taps = g.kernel_h * g.kernel_w;
   const std::int64_t multiplier = g.out_channels / g.groups;
@@ -145,38 +152,13 @@ HWY_ATTR void weight_gradient_typed(const Conv2dGeometry& g, const T* dy, const 
   });
 }
 
-void forward(DType dtype, const Conv2dGeometry& geometry, const void* x, const void* weight, const void* bias,
-             void* y, Stream) {
-  const auto run = [&]<class T>(T* out) {
-    forward_typed(geometry, static_cast<const T*>(x), static_cast<const T*>(weight),
-                  static_cast<const T*>(bias), out);
-  };
-  dtype == float32 ? run(static_cast<float*>(y)) : run(static_cast<double*>(y));
-}
-
-void data_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* weight, void* dx,
-                   int beta, Stream) {
-  const auto run = [&]<class T>(T* out) {
-    data_gradient_typed(geometry, static_cast<const T*>(g), static_cast<const T*>(weight), out, beta);
-  };
-  dtype == float32 ? run(static_cast<float*>(dx)) : run(static_cast<double*>(dx));
-}
-
-void weight_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* x, void* dweight,
-                     int beta, void* dbias, int bias_beta, Stream) {
-  const auto run = [&]<class T>(const T* in) {
-    weight_gradient_typed(geometry, static_cast<const T*>(g), in, static_cast<T*>(dweight), beta,
-                          static_cast<T*>(dbias), bias_beta);
-  };
-  dtype == float32 ? run(static_cast<const float*>(x)) : run(static_cast<const double*>(x));
-}
-
 }  // namespace
 
-const Conv2d& depthwise_launchers() {
-  static constexpr Conv2d launchers{
-      .forward = forward, .data_gradient = data_gradient, .weight_gradient = weight_gradient};
-  return launchers;
+const ByDType<Conv2dLoops>& conv2d_depthwise() {
+  static constexpr ByDType<Conv2dLoops> table{
+      {forward<float>, data_gradient<float>, weight_gradient<float>},
+      {forward<double>, data_gradient<double>, weight_gradient<double>}};
+  return table;
 }
 
 }  // namespace miniparallel::kernels::cpu::HWY_NAMESPACE
@@ -185,12 +167,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace miniparallel::kernels::cpu {
 
-HWY_EXPORT(depthwise_launchers);
-
-const Conv2d& conv2d_depthwise() {
-  static const Conv2d& chosen = HWY_DYNAMIC_DISPATCH(depthwise_launchers)();
-  return chosen;
-}
+MP_DISPATCH(ByDType<Conv2dLoops>, conv2d_depthwise)
 
 }  // namespace miniparallel::kernels::cpu
 #endif

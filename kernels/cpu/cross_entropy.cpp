@@ -1,5 +1,6 @@
 #include "kernels/cross_entropy.h"
 
+#include "kernels/by_dtype.h"
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/check_indices.h"
 #include "kernels/cpu/exponentials.h"
@@ -138,10 +139,9 @@ void backward(const CrossEntropyArgs& args, const ItemBlock& block, const void* 
 
 }  // namespace
 
-/// [float32, float64]
-const CrossEntropyLoops* cross_entropy_loops() {
-  static constexpr CrossEntropyLoops table[] = {{forward<float>, finish<float>, backward<float>},
-                                                {forward<double>, finish<double>, backward<double>}};
+const ByDType<CrossEntropyLoops>& cross_entropy_loops() {
+  static constexpr ByDType<CrossEntropyLoops> table{{forward<float>, finish<float>, backward<float>},
+                                                    {forward<double>, finish<double>, backward<double>}};
   return table;
 }
 
@@ -152,14 +152,9 @@ HWY_AFTER_NAMESPACE();
 namespace miniparallel::kernels::cpu {
 namespace {
 
-HWY_EXPORT(cross_entropy_loops);
+MP_DISPATCH(ByDType<CrossEntropyLoops>, cross_entropy_loops)
 
 constexpr std::int64_t kGrain = 8192;  // elements per thread at least
-
-const CrossEntropyLoops& loops_for(DType dtype) {
-  static const CrossEntropyLoops* const table = HWY_DYNAMIC_DISPATCH(cross_entropy_loops)();
-  return table[dtype == float64];
-}
 
 template <class Run>
 void for_each_block(const CrossEntropyArgs& args, Run run) {
@@ -179,14 +174,14 @@ void forward(DType dtype, const CrossEntropyArgs& args, void* losses, void* stat
              void* normalizer, Stream) {
   check_indices(args.op, "target", args.target, args.target_dtype, args.outer * args.inner, args.classes,
                 args.ignore_index);
-  const CrossEntropyLoops& loops = loops_for(dtype);
+  const CrossEntropyLoops& loops = cross_entropy_loops()[dtype];
   for_each_block(args, [&](const ItemBlock& block) { loops.forward(args, block, losses, statistics); });
   if (args.reduce) loops.finish(args, losses, result, normalizer);
 }
 
 void backward(DType dtype, const CrossEntropyArgs& args, const void* g, const void* statistics,
               const void* normalizer, void* dx, Stream) {
-  const CrossEntropyLoops& loops = loops_for(dtype);
+  const CrossEntropyLoops& loops = cross_entropy_loops()[dtype];
   for_each_block(args,
                  [&](const ItemBlock& block) { loops.backward(args, block, g, statistics, normalizer, dx); });
 }

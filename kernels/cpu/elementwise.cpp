@@ -102,7 +102,7 @@ constexpr Row convert_from{convert_loop<From, float>,        convert_loop<From, 
 
 }  // namespace
 
-const ElementwiseLoops& loops() {
+const ElementwiseLoops& elementwise_loops() {
 #define MP_ROW(name, functor) unary_arithmetic<functors::functor>,
 #define MP_ROW_FLOATING(name, functor) unary_floating<functors::functor>,
 #define MP_ROW_BACKWARD(name, functor) unary_backward<functors::functor>,
@@ -136,36 +136,31 @@ HWY_AFTER_NAMESPACE();
 namespace miniparallel::kernels::cpu {
 namespace {
 
-HWY_EXPORT(loops);
-
-const ElementwiseLoops& table() {
-  static const ElementwiseLoops& chosen = HWY_DYNAMIC_DISPATCH(loops)();
-  return chosen;
-}
+MP_DISPATCH(ElementwiseLoops, elementwise_loops)
 
 constexpr int at(auto value) { return static_cast<int>(value); }
 
 void unary(Unary function, DType dtype, const ElementwiseArgs& args, Stream) {
-  map(table().unary[at(function)][at(dtype)], args, {dtype, dtype});
+  map(elementwise_loops().unary[at(function)][at(dtype)], args, {dtype, dtype});
 }
 void unary_backward(Unary function, DType dtype, const ElementwiseArgs& args, Stream) {
-  map(table().unary_backward[at(function)][at(dtype)], args, {dtype, dtype, dtype});
+  map(elementwise_loops().unary_backward[at(function)][at(dtype)], args, {dtype, dtype, dtype});
 }
 void binary(Binary function, DType dtype, const ElementwiseArgs& args, Stream) {
-  map(table().binary[at(function)][at(dtype)], args, {dtype, dtype, dtype});
+  map(elementwise_loops().binary[at(function)][at(dtype)], args, {dtype, dtype, dtype});
 }
 void binary_backward(Binary function, int side, DType dtype, const ElementwiseArgs& args, Stream) {
-  map(table().binary_backward[side][at(function)][at(dtype)], args, {dtype, dtype, dtype, dtype});
+  map(elementwise_loops().binary_backward[side][at(function)][at(dtype)], args, {dtype, dtype, dtype, dtype});
 }
 void compare(Compare function, DType dtype, const ElementwiseArgs& args, Stream) {
-  map(table().compare[at(function)][at(dtype)], args, {boolean, dtype, dtype});
+  map(elementwise_loops().compare[at(function)][at(dtype)], args, {boolean, dtype, dtype});
 }
 void where(DType dtype, const ElementwiseArgs& args, Stream) {
-  map(table().where[at(dtype)], args, {dtype, boolean, dtype, dtype});
+  map(elementwise_loops().where[at(dtype)], args, {dtype, boolean, dtype, dtype});
 }
 void convert_or_copy(DType from, DType to, const ElementwiseArgs& args, Stream) {
   if (from == to) return copy(size_of(from), args);
-  map(table().convert[at(from)][at(to)], args, {to, from});
+  map(elementwise_loops().convert[at(from)][at(to)], args, {to, from});
 }
 
 }  // namespace

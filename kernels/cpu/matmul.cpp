@@ -1,6 +1,7 @@
 #include "kernels/matmul.h"
 
 #include "kernels/activate.h"
+#include "kernels/by_dtype.h"
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/blas.h"
 #include "kernels/cpu/parallel.h"
@@ -69,7 +70,7 @@ void multiply_batch(const MatmulArgs& args) {
 }
 
 void multiply(DType dtype, const MatmulArgs& args, Stream) {
-  dtype == float32 ? multiply_batch<float>(args) : multiply_batch<double>(args);
+  with_type(dtype, [&]<class T>() { multiply_batch<T>(args); });
 }
 
 }  // namespace

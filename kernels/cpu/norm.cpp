@@ -1,5 +1,6 @@
 #include "kernels/norm.h"
 
+#include "kernels/by_dtype.h"
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/scratch.h"
@@ -270,80 +271,61 @@ HWY_ATTR void layer_parameter_gradient_typed(std::int64_t rows, std::int64_t wid
 
 // --- by dtype
 
-template <class T>
-struct NormOf {
-  static const T* in(const void* p) { return static_cast<const T*>(p); }
-  static T* out(void* p) { return static_cast<T*>(p); }
-
-  static void batch_data_gradient(const BatchNormGeometry& g, const void* dy, const void* x, const void* mean,
-                                  const void* inv_std, const void* weight, const void* sum_g,
-                                  const void* sum_gx, std::int64_t count, void* dx, int beta) {
-    const auto run = beta == 0 ? batch_data_gradient_typed<T, 0> : batch_data_gradient_typed<T, 1>;
-    run(g, in(dy), in(x), in(mean), in(inv_std), in(weight), in(sum_g), in(sum_gx), count, out(dx));
-  }
-  static void layer_data_gradient(std::int64_t rows, std::int64_t width, const void* dy, const void* x,
-                                  const void* mean, const void* inv_std, const void* weight, void* dx,
-                                  int beta) {
-    constexpr decltype(&layer_data_gradient_typed<T, true, 0>) by_kind[2][2] = {
-        {layer_data_gradient_typed<T, false, 0>, layer_data_gradient_typed<T, false, 1>},
-        {layer_data_gradient_typed<T, true, 0>, layer_data_gradient_typed<T, true, 1>}};
-    by_kind[weight != nullptr][beta](rows, width, in(dy), in(x), in(mean), in(inv_std), in(weight), out(dx));
-  }
-};
-
-template <class F>
-void with_type(DType dtype, const F& f) {
-  dtype == float32 ? f(NormOf<float>{}) : f(NormOf<double>{});
-}
-
 void batch_statistics(DType dtype, const BatchNormGeometry& g, const void* x, void* mean, void* variance,
                       Stream) {
-  with_type(dtype, [&](auto t) { batch_statistics_typed(g, t.in(x), t.out(mean), t.out(variance)); });
+  with_type(dtype, [&]<class T>() { batch_statistics_typed(g, in<T>(x), out<T>(mean), out<T>(variance)); });
 }
 void batch_normalize(DType dtype, const BatchNormGeometry& g, const void* x, const void* mean,
                      const void* inv_std, const void* weight, const void* bias, void* y, Stream) {
-  with_type(dtype, [&](auto t) {
-    batch_normalize_typed(g, t.in(x), t.in(mean), t.in(inv_std), t.in(weight), t.in(bias), t.out(y));
+  with_type(dtype, [&]<class T>() {
+    batch_normalize_typed(g, in<T>(x), in<T>(mean), in<T>(inv_std), in<T>(weight), in<T>(bias), out<T>(y));
   });
 }
 void batch_sums(DType dtype, const BatchNormGeometry& g, const void* dy, const void* x, const void* mean,
                 const void* inv_std, void* sum_g, void* sum_gx, Stream) {
-  with_type(dtype, [&](auto t) {
-    batch_sums_typed(g, t.in(dy), t.in(x), t.in(mean), t.in(inv_std), t.out(sum_g), t.out(sum_gx));
+  with_type(dtype, [&]<class T>() {
+    batch_sums_typed(g, in<T>(dy), in<T>(x), in<T>(mean), in<T>(inv_std), out<T>(sum_g), out<T>(sum_gx));
   });
 }
 void batch_data_gradient(DType dtype, const BatchNormGeometry& g, const void* dy, const void* x,
                          const void* mean, const void* inv_std, const void* weight, const void* sum_g,
                          const void* sum_gx, std::int64_t count, void* dx, int beta, Stream) {
-  with_type(dtype, [&](auto t) {
-    t.batch_data_gradient(g, dy, x, mean, inv_std, weight, sum_g, sum_gx, count, dx, beta);
+  with_type(dtype, [&]<class T>() {
+    const auto run = beta == 0 ? batch_data_gradient_typed<T, 0> : batch_data_gradient_typed<T, 1>;
+    run(g, in<T>(dy), in<T>(x), in<T>(mean), in<T>(inv_std), in<T>(weight), in<T>(sum_g), in<T>(sum_gx),
+        count, out<T>(dx));
   });
 }
 void layer_forward(DType dtype, std::int64_t rows, std::int64_t width, const void* x, const void* weight,
                    const void* bias, double eps, void* y, void* mean, void* inv_std, Stream) {
-  with_type(dtype, [&](auto t) {
-    layer_forward_typed(rows, width, t.in(x), t.in(weight), t.in(bias), eps, t.out(y), t.out(mean),
-                        t.out(inv_std));
+  with_type(dtype, [&]<class T>() {
+    layer_forward_typed(rows, width, in<T>(x), in<T>(weight), in<T>(bias), eps, out<T>(y), out<T>(mean),
+                        out<T>(inv_std));
   });
 }
 void layer_data_gradient(DType dtype, std::int64_t rows, std::int64_t width, const void* dy, const void* x,
                          const void* mean, const void* inv_std, const void* weight, void* dx, int beta,
                          Stream) {
-  with_type(dtype,
-            [&](auto t) { t.layer_data_gradient(rows, width, dy, x, mean, inv_std, weight, dx, beta); });
+  with_type(dtype, [&]<class T>() {
+    constexpr decltype(&layer_data_gradient_typed<T, true, 0>) by_kind[2][2] = {
+        {layer_data_gradient_typed<T, false, 0>, layer_data_gradient_typed<T, false, 1>},
+        {layer_data_gradient_typed<T, true, 0>, layer_data_gradient_typed<T, true, 1>}};
+    by_kind[weight != nullptr][beta](rows, width, in<T>(dy), in<T>(x), in<T>(mean), in<T>(inv_std),
+                                     in<T>(weight), out<T>(dx));
+  });
 }
 void layer_parameter_gradient(DType dtype, std::int64_t rows, std::int64_t width, const void* dy,
                               const void* x, const void* mean, const void* inv_std, void* dweight,
                               int weight_beta, void* dbias, int bias_beta, Stream) {
-  with_type(dtype, [&](auto t) {
-    layer_parameter_gradient_typed(rows, width, t.in(dy), t.in(x), t.in(mean), t.in(inv_std), t.out(dweight),
-                                   weight_beta, t.out(dbias), bias_beta);
+  with_type(dtype, [&]<class T>() {
+    layer_parameter_gradient_typed(rows, width, in<T>(dy), in<T>(x), in<T>(mean), in<T>(inv_std),
+                                   out<T>(dweight), weight_beta, out<T>(dbias), bias_beta);
   });
 }
 
 }  // namespace
 
-const Norm& norm_launchers() {
+const Norm& norm() {
   static constexpr Norm launchers{.batch_statistics = batch_statistics,
                                   .batch_normalize = batch_normalize,
                                   .batch_sums = batch_sums,
@@ -360,12 +342,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace miniparallel::kernels::cpu {
 
-HWY_EXPORT(norm_launchers);
-
-const Norm& norm() {
-  static const Norm& chosen = HWY_DYNAMIC_DISPATCH(norm_launchers)();
-  return chosen;
-}
+MP_DISPATCH(Norm, norm)
 
 }  // namespace miniparallel::kernels::cpu
 #endif

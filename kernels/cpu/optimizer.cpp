@@ -1,5 +1,6 @@
 #include "kernels/optimizer.h"
 
+#include "kernels/by_dtype.h"
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/parallel.h"
 
@@ -27,11 +28,10 @@ struct ClipLoops {
   double (*norm[3])(const void* gradient, std::int64_t begin, std::int64_t end);
 };
 
-/// By dtype: float32, float64.
 struct OptimizerLoops {
-  RowLoop<SgdRow> sgd[2];
-  RowLoop<AdamRow> adam[2];
-  ClipLoops clip[2];
+  ByDType<RowLoop<SgdRow>> sgd;
+  ByDType<RowLoop<AdamRow>> adam;
+  ByDType<ClipLoops> clip;
 };
 
 }  // namespace miniparallel::kernels::cpu
@@ -152,18 +152,11 @@ HWY_AFTER_NAMESPACE();
 namespace miniparallel::kernels::cpu {
 namespace {
 
-HWY_EXPORT(optimizer_loops);
-
-const OptimizerLoops& optimizer_table() {
-  static const OptimizerLoops& chosen = HWY_DYNAMIC_DISPATCH(optimizer_loops)();
-  return chosen;
-}
+MP_DISPATCH(OptimizerLoops, optimizer_loops)
 
 constexpr std::int64_t kElementGrain = 1 << 14;
 
 std::int64_t chunks_of(const GradientRow& row) { return norm_partials({&row, 1}); }
-
-int index_of(DType dtype) { return dtype == float32 ? 0 : 1; }
 
 /// Splits `items(row)` of all rows, as if they stood one after the other, over the threads.
 template <class Row, class Items, class Body>
@@ -191,16 +184,16 @@ void for_each_element_range(std::span<const Row> rows, const Body& body) {
 }
 
 void sgd(DType dtype, std::span<const SgdRow> rows, Stream) {
-  for_each_element_range(rows, optimizer_table().sgd[index_of(dtype)]);
+  for_each_element_range(rows, optimizer_loops().sgd[dtype]);
 }
 
 void adam(DType dtype, std::span<const AdamRow> rows, Stream) {
-  for_each_element_range(rows, optimizer_table().adam[index_of(dtype)]);
+  for_each_element_range(rows, optimizer_loops().adam[dtype]);
 }
 
 void norm(DType dtype, NormKind kind, std::span<const GradientRow> rows, double* partials, double* result,
           Stream) {
-  const auto loop = optimizer_table().clip[index_of(dtype)].norm[static_cast<int>(kind)];
+  const auto loop = optimizer_loops().clip[dtype].norm[static_cast<int>(kind)];
   for_each_row_part(rows, kElementGrain / kNormChunk, chunks_of,
                     [&](const GradientRow& row, std::int64_t begin, std::int64_t end, std::int64_t start) {
                       for (std::int64_t chunk = begin; chunk < end; ++chunk)
@@ -218,14 +211,14 @@ void norm(DType dtype, NormKind kind, std::span<const GradientRow> rows, double*
 void clip_norm(DType dtype, std::span<const GradientRow> rows, const double* norm, double max_norm, Stream) {
   const double factor = max_norm / (*norm + 1e-6);
   if (factor >= 1) return;
-  const auto loop = optimizer_table().clip[index_of(dtype)].scale;
+  const auto loop = optimizer_loops().clip[dtype].scale;
   for_each_element_range(rows, [&](const GradientRow& row, std::int64_t begin, std::int64_t end) {
     loop(row.gradient, factor, begin, end);
   });
 }
 
 void clip_value(DType dtype, std::span<const GradientRow> rows, double limit, Stream) {
-  const auto loop = optimizer_table().clip[index_of(dtype)].clamp;
+  const auto loop = optimizer_loops().clip[dtype].clamp;
   for_each_element_range(rows, [&](const GradientRow& row, std::int64_t begin, std::int64_t end) {
     loop(row.gradient, limit, begin, end);
   });

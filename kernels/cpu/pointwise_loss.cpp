@@ -1,11 +1,13 @@
 #include "kernels/pointwise_loss.h"
 
+#include "kernels/by_dtype.h"
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/lanes.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/scratch.h"
 
 #include <algorithm>
+#include <array>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/pointwise_loss.cpp"
@@ -21,6 +23,7 @@ struct PointwiseLossLoops {
   void (*backward)(const PointwiseLossArgs& args, std::int64_t begin, std::int64_t end, const void* g,
                    void* dx);
 };
+using PointwiseLossTable = std::array<ByDType<PointwiseLossLoops>, 3>;  // by LossFunction
 }  // namespace miniparallel::kernels::cpu
 #endif
 
@@ -54,20 +57,16 @@ void backward(const PointwiseLossArgs& args, std::int64_t begin, std::int64_t en
 }
 
 template <class F>
-constexpr PointwiseLossLoops loops_of[] = {{forward<F, float>, backward<F, float>},
-                                           {forward<F, double>, backward<F, double>}};
+constexpr ByDType<PointwiseLossLoops> loops_of{{forward<F, float>, backward<F, float>},
+                                               {forward<F, double>, backward<F, double>}};
 
 }  // namespace
 
-const PointwiseLossLoops& pointwise_loss_loops(LossFunction function, bool is_double) {
-  switch (function) {
-    case LossFunction::squared_error:
-      return loops_of<functors::SquaredError>[is_double];
-    case LossFunction::absolute_error:
-      return loops_of<functors::AbsoluteError>[is_double];
-    default:
-      return loops_of<functors::BinaryCrossEntropy>[is_double];
-  }
+const PointwiseLossTable& pointwise_loss_loops() {
+  static constexpr PointwiseLossTable table{loops_of<functors::SquaredError>,
+                                            loops_of<functors::AbsoluteError>,
+                                            loops_of<functors::BinaryCrossEntropy>};
+  return table;
 }
 
 }  // namespace miniparallel::kernels::cpu::HWY_NAMESPACE
@@ -77,12 +76,12 @@ HWY_AFTER_NAMESPACE();
 namespace miniparallel::kernels::cpu {
 namespace {
 
-HWY_EXPORT(pointwise_loss_loops);
+MP_DISPATCH(PointwiseLossTable, pointwise_loss_loops)
 
 constexpr std::int64_t kGrain = 16384;  // elements per thread at least
 
 const PointwiseLossLoops& loops_for(LossFunction function, DType dtype) {
-  return HWY_DYNAMIC_DISPATCH(pointwise_loss_loops)(function, dtype == float64);
+  return pointwise_loss_loops()[static_cast<std::size_t>(function)][dtype];
 }
 
 /// In fixed chunks, so that the sum does not depend on the number of threads.
@@ -104,10 +103,8 @@ void forward(DType dtype, const PointwiseLossArgs& args, void* y, Stream) {
   if (!args.reduce)
     parallel_for(args.n, kGrain,
                  [&](std::int64_t begin, std::int64_t end) { loops.forward(args, begin, end, y); });
-  else if (dtype == float32)
-    *static_cast<float*>(y) = static_cast<float>(sum(loops, args));
   else
-    *static_cast<double*>(y) = sum(loops, args);
+    with_type(dtype, [&]<class T>() { *out<T>(y) = static_cast<T>(sum(loops, args)); });
 }
 
 void backward(DType dtype, const PointwiseLossArgs& args, const void* g, void* dx, Stream) {

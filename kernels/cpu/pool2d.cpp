@@ -1,5 +1,6 @@
 #include "kernels/pool2d.h"
 
+#include "kernels/by_dtype.h"
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/scratch.h"
@@ -239,50 +240,36 @@ HWY_ATTR void average_backward_typed(const Pool2dGeometry& g, const T* dy, T* dx
 
 // --- by dtype
 
-template <class F>
-void with_types(DType dtype, DType index_dtype, const F& f) {
-  const auto with_index = [&](auto zero) {
-    index_dtype == uint8 ? f(zero, std::uint8_t{}) : f(zero, std::int32_t{});
-  };
-  dtype == float32 ? with_index(float{}) : with_index(double{});
-}
-
 void max(DType dtype, const Pool2dGeometry& g, const void* x, void* y, DType index_dtype, void* index,
          Stream) {
-  with_types(dtype, index_dtype, [&]<class T, class Index>(T, Index) {
-    max_typed(g, static_cast<const T*>(x), static_cast<T*>(y), static_cast<Index*>(index));
-  });
+  with_types(dtype, index_dtype,
+             [&]<class T, class Index>() { max_typed(g, in<T>(x), out<T>(y), out<Index>(index)); });
 }
 
 void max_scatter(DType dtype, const Pool2dGeometry& g, const void* dy, DType index_dtype, const void* index,
                  void* dx, int beta, Stream) {
-  with_types(dtype, index_dtype, [&]<class T, class Index>(T, Index) {
-    scatter_typed(g, static_cast<const T*>(dy), static_cast<const Index*>(index), static_cast<T*>(dx), beta);
+  with_types(dtype, index_dtype, [&]<class T, class Index>() {
+    scatter_typed(g, in<T>(dy), in<Index>(index), out<T>(dx), beta);
   });
 }
 
 void max_gather(DType dtype, const Pool2dGeometry& g, const void* x, DType index_dtype, const void* index,
                 void* y, Stream) {
-  with_types(dtype, index_dtype, [&]<class T, class Index>(T, Index) {
-    gather_typed(g, static_cast<const T*>(x), static_cast<const Index*>(index), static_cast<T*>(y));
-  });
+  with_types(dtype, index_dtype,
+             [&]<class T, class Index>() { gather_typed(g, in<T>(x), in<Index>(index), out<T>(y)); });
 }
 
 void average(DType dtype, const Pool2dGeometry& g, const void* x, void* y, Stream) {
-  with_types(dtype, uint8, [&]<class T, class Index>(T, Index) {
-    average_typed(g, static_cast<const T*>(x), static_cast<T*>(y));
-  });
+  with_type(dtype, [&]<class T>() { average_typed(g, in<T>(x), out<T>(y)); });
 }
 
 void average_backward(DType dtype, const Pool2dGeometry& g, const void* dy, void* dx, int beta, Stream) {
-  with_types(dtype, uint8, [&]<class T, class Index>(T, Index) {
-    average_backward_typed(g, static_cast<const T*>(dy), static_cast<T*>(dx), beta);
-  });
+  with_type(dtype, [&]<class T>() { average_backward_typed(g, in<T>(dy), out<T>(dx), beta); });
 }
 
 }  // namespace
 
-const Pool2d& pool2d_launchers() {
+const Pool2d& pool2d() {
   static constexpr Pool2d launchers{.max = max,
                                     .max_scatter = max_scatter,
                                     .max_gather = max_gather,
@@ -297,12 +284,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace miniparallel::kernels::cpu {
 
-HWY_EXPORT(pool2d_launchers);
-
-const Pool2d& pool2d() {
-  static const Pool2d& chosen = HWY_DYNAMIC_DISPATCH(pool2d_launchers)();
-  return chosen;
-}
+MP_DISPATCH(Pool2d, pool2d)
 
 }  // namespace miniparallel::kernels::cpu
 #endif

@@ -1,5 +1,6 @@
 #include "kernels/random.h"
 
+#include "kernels/by_dtype.h"
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/math.h"
@@ -201,10 +202,10 @@ void dropout_beta(void* y, const void* x, std::int64_t n, double p, int beta, co
 
 void dropout(DType dtype, void* y, const void* x, std::int64_t n, double p, int beta, const RandomKey& key,
              Stream) {
-  (dtype == float32 ? dropout_beta<float> : dropout_beta<double>)(y, x, n, p, beta, key);
+  with_type(dtype, [&]<class T>() { dropout_beta<T>(y, x, n, p, beta, key); });
 }
 
-const Random& random_launchers() {
+const Random& random() {
   static constexpr Random launchers{.uniform = uniform,
                                     .normal = normal,
                                     .integers = integers,
@@ -219,12 +220,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace miniparallel::kernels::cpu {
 
-HWY_EXPORT(random_launchers);
-
-const Random& random() {
-  static const Random& chosen = HWY_DYNAMIC_DISPATCH(random_launchers)();
-  return chosen;
-}
+MP_DISPATCH(Random, random)
 
 }  // namespace miniparallel::kernels::cpu
 #endif

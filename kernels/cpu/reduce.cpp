@@ -197,16 +197,11 @@ HWY_AFTER_NAMESPACE();
 namespace miniparallel::kernels::cpu {
 namespace {
 
-HWY_EXPORT(reduce_loops);
-
-const ReduceLoops& reductions() {
-  static const ReduceLoops& chosen = HWY_DYNAMIC_DISPATCH(reduce_loops)();
-  return chosen;
-}
+MP_DISPATCH(ReduceLoops, reduce_loops)
 
 template <FoldRow ReduceLoops::* row>
 void run(DType dtype, const ReduceArgs& args, Stream) {
-  fold((reductions().*row)[static_cast<std::size_t>(dtype)], args);
+  fold((reduce_loops().*row)[static_cast<std::size_t>(dtype)], args);
 }
 
 }  // namespace

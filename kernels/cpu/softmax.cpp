@@ -1,5 +1,6 @@
 #include "kernels/softmax.h"
 
+#include "kernels/by_dtype.h"
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/exponentials.h"
 #include "kernels/cpu/parallel.h"
@@ -102,10 +103,9 @@ void backward(const SoftmaxLine& line, const void* g, const void* y, void* dx) {
 
 }  // namespace
 
-/// [float32, float64]
-const SoftmaxLoops* softmax_loops() {
-  static constexpr SoftmaxLoops table[] = {{forward<float>, backward<float>},
-                                           {forward<double>, backward<double>}};
+const ByDType<SoftmaxLoops>& softmax_loops() {
+  static constexpr ByDType<SoftmaxLoops> table{{forward<float>, backward<float>},
+                                               {forward<double>, backward<double>}};
   return table;
 }
 
@@ -116,14 +116,9 @@ HWY_AFTER_NAMESPACE();
 namespace miniparallel::kernels::cpu {
 namespace {
 
-HWY_EXPORT(softmax_loops);
+MP_DISPATCH(ByDType<SoftmaxLoops>, softmax_loops)
 
 constexpr std::int64_t kGrain = 8192;  // elements per thread at least
-
-const SoftmaxLoops& loops_for(DType dtype) {
-  static const SoftmaxLoops* const table = HWY_DYNAMIC_DISPATCH(softmax_loops)();
-  return table[dtype == float64];
-}
 
 /// Calls run(line, byte offset) for every row, or block of columns.
 template <class Run>
@@ -143,14 +138,14 @@ void for_each_line(DType dtype, const SoftmaxArgs& args, Run run) {
 }
 
 void forward(DType dtype, const SoftmaxArgs& args, const void* x, void* y, Stream) {
-  const SoftmaxLoops& loops = loops_for(dtype);
+  const SoftmaxLoops& loops = softmax_loops()[dtype];
   for_each_line(dtype, args, [&](const SoftmaxLine& line, std::int64_t at) {
     loops.forward(line, static_cast<const std::byte*>(x) + at, static_cast<std::byte*>(y) + at);
   });
 }
 
 void backward(DType dtype, const SoftmaxArgs& args, const void* g, const void* y, void* dx, Stream) {
-  const SoftmaxLoops& loops = loops_for(dtype);
+  const SoftmaxLoops& loops = softmax_loops()[dtype];
   for_each_line(dtype, args, [&](const SoftmaxLine& line, std::int64_t at) {
     loops.backward(line, static_cast<const std::byte*>(g) + at, static_cast<const std::byte*>(y) + at,
                    static_cast<std::byte*>(dx) + at);

@@ -9,8 +9,7 @@
 //   HWY_AFTER_NAMESPACE();
 //   #if HWY_ONCE
 //   namespace miniparallel::kernels::cpu {
-//   HWY_EXPORT(table);
-//   const Softmax& softmax() { return *HWY_DYNAMIC_DISPATCH(table)(); }
+//   MP_DISPATCH(Softmax, softmax)  // where the loops' namespace defines const Softmax& softmax()
 //   }
 //   #endif
 //
@@ -31,3 +30,13 @@
 #else
 #define MP_IVDEP _Pragma("GCC ivdep")
 #endif
+
+// Defines `const Type& name()`: the result of the function of that name that was compiled for the best
+// instruction set of this CPU.
+#undef MP_DISPATCH
+#define MP_DISPATCH(Type, name)                             \
+  HWY_EXPORT(name);                                         \
+  const Type& name() {                                      \
+    static const Type& best = HWY_DYNAMIC_DISPATCH(name)(); \
+    return best;                                            \
+  }

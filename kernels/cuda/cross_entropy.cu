@@ -1,3 +1,4 @@
+#include "kernels/by_dtype.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/bad_index.cuh"
@@ -106,8 +107,7 @@ void forward_as(const CrossEntropyArgs& args, void* losses, void* statistics, vo
 }
 void forward(DType dtype, const CrossEntropyArgs& args, void* losses, void* statistics, void* result,
              void* normalizer, Stream stream) {
-  (dtype == float32 ? forward_as<float> : forward_as<double>)(args, losses, statistics, result, normalizer,
-                                                              stream);
+  with_type(dtype, [&]<class T>() { forward_as<T>(args, losses, statistics, result, normalizer, stream); });
 }
 
 template <class T>
@@ -120,7 +120,7 @@ void backward_as(const CrossEntropyArgs& args, const void* g, const void* statis
 }
 void backward(DType dtype, const CrossEntropyArgs& args, const void* g, const void* statistics,
               const void* normalizer, void* dx, Stream stream) {
-  (dtype == float32 ? backward_as<float> : backward_as<double>)(args, g, statistics, normalizer, dx, stream);
+  with_type(dtype, [&]<class T>() { backward_as<T>(args, g, statistics, normalizer, dx, stream); });
 }
 
 }  // namespace

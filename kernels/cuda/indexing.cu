@@ -1,6 +1,6 @@
+#include "kernels/by_dtype.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/bad_index.cuh"
-#include "kernels/cuda/device/by_dtype.h"
 #include "kernels/cuda/device/launch_on.cuh"
 #include "kernels/cuda/device/sort.h"
 #include "kernels/cuda/device/workspace.h"
@@ -111,7 +111,7 @@ void scatter_add_as(const IndexArgs& args, const void* picked, void* whole, Stre
 
 void scatter_add(DType dtype, const IndexArgs& args, const void* picked, void* whole, Stream stream) {
   if (args.outer * args.count * args.inner == 0) return;
-  (dtype == float32 ? scatter_add_as<float> : scatter_add_as<double>)(args, picked, whole, stream);
+  with_type(dtype, [&]<class T>() { scatter_add_as<T>(args, picked, whole, stream); });
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+#include "kernels/by_dtype.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/block_reduce.cuh"
 #include "kernels/cuda/device/pack.cuh"
@@ -212,19 +213,17 @@ void update(const F& f, std::span<const Row> rows, Stream stream) {
 }
 
 void sgd(DType dtype, std::span<const SgdRow> rows, Stream stream) {
-  dtype == float32 ? update(Sgd<float>{}, rows, stream) : update(Sgd<double>{}, rows, stream);
+  with_type(dtype, [&]<class T>() { update(Sgd<T>{}, rows, stream); });
 }
 void adam(DType dtype, std::span<const AdamRow> rows, Stream stream) {
-  dtype == float32 ? update(Adam<float>{}, rows, stream) : update(Adam<double>{}, rows, stream);
+  with_type(dtype, [&]<class T>() { update(Adam<T>{}, rows, stream); });
 }
 void clip_norm(DType dtype, std::span<const GradientRow> rows, const double* norm, double max_norm,
                Stream stream) {
-  dtype == float32 ? update(ScaleToNorm<float>{norm, max_norm}, rows, stream)
-                   : update(ScaleToNorm<double>{norm, max_norm}, rows, stream);
+  with_type(dtype, [&]<class T>() { update(ScaleToNorm<T>{norm, max_norm}, rows, stream); });
 }
 void clip_value(DType dtype, std::span<const GradientRow> rows, double limit, Stream stream) {
-  dtype == float32 ? update(ClampValue<float>{static_cast<float>(limit)}, rows, stream)
-                   : update(ClampValue<double>{limit}, rows, stream);
+  with_type(dtype, [&]<class T>() { update(ClampValue<T>{static_cast<T>(limit)}, rows, stream); });
 }
 
 template <class T, class Parts>
@@ -240,10 +239,9 @@ void norm_as(NormKind kind, std::span<const GradientRow> rows, double* partials,
 void gradient_norm(DType dtype, NormKind kind, std::span<const GradientRow> rows, double* partials,
                    double* result, Stream stream) {
   const bool largest = kind == NormKind::infinity;
-  if (dtype == float32)
-    (largest ? norm_as<float, MaxParts> : norm_as<float, SumParts>)(kind, rows, partials, result, stream);
-  else
-    (largest ? norm_as<double, MaxParts> : norm_as<double, SumParts>)(kind, rows, partials, result, stream);
+  with_type(dtype, [&]<class T>() {
+    (largest ? norm_as<T, MaxParts> : norm_as<T, SumParts>)(kind, rows, partials, result, stream);
+  });
 }
 
 }  // namespace

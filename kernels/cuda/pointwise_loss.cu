@@ -1,3 +1,4 @@
+#include "kernels/by_dtype.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/block_reduce.cuh"
 #include "kernels/cuda/device/workspace.h"
@@ -73,34 +74,26 @@ void backward_as(const PointwiseLossArgs& args, const void* g, void* dx, Stream 
             static_cast<T*>(dx));
 }
 
-template <class F>
-struct Launchers {
-  static void forward(DType dtype, const PointwiseLossArgs& args, void* y, Stream stream) {
-    (dtype == float32 ? forward_as<F, float> : forward_as<F, double>)(args, y, stream);
-  }
-  static void backward(DType dtype, const PointwiseLossArgs& args, const void* g, void* dx, Stream stream) {
-    (dtype == float32 ? backward_as<F, float> : backward_as<F, double>)(args, g, dx, stream);
-  }
-};
-
-/// Calls run(launchers of the function).
+/// Calls f for the functor of the function and the type of the dtype.
 template <class Run>
-void with_function(LossFunction function, const Run& run) {
-  switch (function) {
-    case LossFunction::squared_error:
-      return run(Launchers<functors::SquaredError>{});
-    case LossFunction::absolute_error:
-      return run(Launchers<functors::AbsoluteError>{});
-    case LossFunction::binary_cross_entropy:
-      return run(Launchers<functors::BinaryCrossEntropy>{});
-  }
+void with_function(LossFunction function, DType dtype, const Run& f) {
+  with_type(dtype, [&]<class T>() {
+    switch (function) {
+      case LossFunction::squared_error:
+        return f.template operator()<functors::SquaredError, T>();
+      case LossFunction::absolute_error:
+        return f.template operator()<functors::AbsoluteError, T>();
+      case LossFunction::binary_cross_entropy:
+        return f.template operator()<functors::BinaryCrossEntropy, T>();
+    }
+  });
 }
 
 void forward(DType dtype, const PointwiseLossArgs& args, void* y, Stream stream) {
-  with_function(args.function, [&](auto launchers) { launchers.forward(dtype, args, y, stream); });
+  with_function(args.function, dtype, [&]<class F, class T>() { forward_as<F, T>(args, y, stream); });
 }
 void backward(DType dtype, const PointwiseLossArgs& args, const void* g, void* dx, Stream stream) {
-  with_function(args.function, [&](auto launchers) { launchers.backward(dtype, args, g, dx, stream); });
+  with_function(args.function, dtype, [&]<class F, class T>() { backward_as<F, T>(args, g, dx, stream); });
 }
 
 }  // namespace

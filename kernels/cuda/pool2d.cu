@@ -1,5 +1,6 @@
 #include <miniparallel/error.h>
 
+#include "kernels/by_dtype.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/line.cuh"
 #include "kernels/cuda/device/pack.cuh"
@@ -215,14 +216,6 @@ unsigned grid_of(const Pooling& pooling, int lanes = 1) {
   return miniparallel::cuda::blocks(std::size_t{pooling.elements} * static_cast<std::size_t>(lanes), kBlock);
 }
 
-template <class F>
-void with_types(DType dtype, DType index_dtype, const F& f) {
-  const auto with_index = [&](auto zero) {
-    index_dtype == uint8 ? f(zero, std::uint8_t{}) : f(zero, std::int32_t{});
-  };
-  dtype == float32 ? with_index(float{}) : with_index(double{});
-}
-
 bool halves(const PoolAxis& axis) {
   return axis.kernel == 2 && axis.stride == 2 && axis.padding == 0 && axis.size == 2 * axis.outputs;
 }
@@ -234,28 +227,26 @@ bool halves(const Pool2dGeometry& g, const void* array) {
 
 void max(DType dtype, const Pool2dGeometry& g, const void* x, void* y, DType index_dtype, void* index,
          Stream stream) {
-  with_types(dtype, index_dtype, [&]<class T, class Index>(T, Index) {
+  with_types(dtype, index_dtype, [&]<class T, class Index>() {
     const bool halving = halves<T>(g, x);
     for_each_output_part(g, 1, [&](const Pooling& pooling, std::int64_t first) {
-      const std::int64_t out = first * pooling.out_plane();
+      const std::int64_t y_first = first * pooling.out_plane();
       auto* kernel = max_pool2d<T, Index>;
       if constexpr (sizeof(Index) == 1)
         if (halving) kernel = max_pool2d_halve<T>;
-      launch_on(stream, kernel, grid_of(pooling), kBlock, pooling,
-                static_cast<const T*>(x) + first * pooling.in_plane(), static_cast<T*>(y) + out,
-                index == nullptr ? nullptr : static_cast<Index*>(index) + out);
+      launch_on(stream, kernel, grid_of(pooling), kBlock, pooling, in<T>(x) + first * pooling.in_plane(),
+                out<T>(y) + y_first, index == nullptr ? nullptr : out<Index>(index) + y_first);
     });
   });
 }
 
 void max_scatter(DType dtype, const Pool2dGeometry& g, const void* dy, DType index_dtype, const void* index,
                  void* dx, int beta, Stream stream) {
-  with_types(dtype, index_dtype, [&]<class T, class Index>(T, Index) {
+  with_types(dtype, index_dtype, [&]<class T, class Index>() {
     const auto launch_part = [&](auto* kernel, const Pooling& pooling, std::int64_t first) {
-      const std::int64_t out = first * pooling.out_plane();
-      launch_on(stream, kernel, grid_of(pooling), kBlock, pooling, static_cast<const T*>(dy) + out,
-                static_cast<const Index*>(index) + out, static_cast<T*>(dx) + first * pooling.in_plane(),
-                beta != 0);
+      const std::int64_t y_first = first * pooling.out_plane();
+      launch_on(stream, kernel, grid_of(pooling), kBlock, pooling, in<T>(dy) + y_first,
+                in<Index>(index) + y_first, out<T>(dx) + first * pooling.in_plane(), beta != 0);
     };
     if constexpr (sizeof(Index) == 1)
       if (halves<T>(g, dx))
@@ -270,12 +261,11 @@ void max_scatter(DType dtype, const Pool2dGeometry& g, const void* dy, DType ind
 
 void max_gather(DType dtype, const Pool2dGeometry& g, const void* x, DType index_dtype, const void* index,
                 void* y, Stream stream) {
-  with_types(dtype, index_dtype, [&]<class T, class Index>(T, Index) {
+  with_types(dtype, index_dtype, [&]<class T, class Index>() {
     for_each_output_part(g, 1, [&](const Pooling& pooling, std::int64_t first) {
-      const std::int64_t out = first * pooling.out_plane();
+      const std::int64_t y_first = first * pooling.out_plane();
       launch_on(stream, max_pool2d_gather<T, Index>, grid_of(pooling), kBlock, pooling,
-                static_cast<const T*>(x) + first * pooling.in_plane(), static_cast<const Index*>(index) + out,
-                static_cast<T*>(y) + out);
+                in<T>(x) + first * pooling.in_plane(), in<Index>(index) + y_first, out<T>(y) + y_first);
     });
   });
 }
@@ -289,12 +279,11 @@ void average_as(const Pool2dGeometry& g, const void* x, void* y, Stream stream) 
   const int lanes = large ? 32 : 1;
   for_each_output_part(g, lanes, [&](const Pooling& pooling, std::int64_t first) {
     launch_on(stream, large ? average_pool2d<T, 32> : average_pool2d<T, 1>, grid_of(pooling, lanes), kBlock,
-              pooling, static_cast<const T*>(x) + first * pooling.in_plane(),
-              static_cast<T*>(y) + first * pooling.out_plane());
+              pooling, in<T>(x) + first * pooling.in_plane(), out<T>(y) + first * pooling.out_plane());
   });
 }
 void average(DType dtype, const Pool2dGeometry& g, const void* x, void* y, Stream stream) {
-  (dtype == float32 ? average_as<float> : average_as<double>)(g, x, y, stream);
+  with_type(dtype, [&]<class T>() { average_as<T>(g, x, y, stream); });
 }
 
 template <class T>
@@ -302,13 +291,13 @@ void average_backward_as(const Pool2dGeometry& g, const void* dy, void* dx, int 
   const bool adaptive = g.rows.kernel == 0;
   for_each_input_part(g, [&](const Pooling& pooling, std::int64_t first) {
     launch_on(stream, adaptive ? average_pool2d_backward<T, true> : average_pool2d_backward<T, false>,
-              grid_of(pooling), kBlock, pooling, static_cast<const T*>(dy) + first * pooling.out_plane(),
-              static_cast<T*>(dx) + first * pooling.in_plane(), beta != 0);
+              grid_of(pooling), kBlock, pooling, in<T>(dy) + first * pooling.out_plane(),
+              out<T>(dx) + first * pooling.in_plane(), beta != 0);
   });
 }
 void average_backward(DType dtype, const Pool2dGeometry& g, const void* dy, void* dx, int beta,
                       Stream stream) {
-  (dtype == float32 ? average_backward_as<float> : average_backward_as<double>)(g, dy, dx, beta, stream);
+  with_type(dtype, [&]<class T>() { average_backward_as<T>(g, dy, dx, beta, stream); });
 }
 
 }  // namespace

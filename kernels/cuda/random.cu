@@ -1,3 +1,4 @@
+#include "kernels/by_dtype.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/generate.cuh"
 #include "kernels/cuda/device/launch_on.cuh"
@@ -157,7 +158,7 @@ void normal_as(void* y, std::int64_t n, double mean, double stddev, const Random
 }
 void normal(DType dtype, void* y, std::int64_t n, double mean, double stddev, const RandomKey& key,
             Stream stream) {
-  (dtype == float32 ? normal_as<float> : normal_as<double>)(y, n, mean, stddev, key, stream);
+  with_type(dtype, [&]<class T>() { normal_as<T>(y, n, mean, stddev, key, stream); });
 }
 
 void integers(std::int64_t* y, std::int64_t n, std::int64_t low, std::uint64_t range, const RandomKey& key,
@@ -182,7 +183,7 @@ void dropout_as(void* y, const void* x, std::int64_t n, double p, int beta, cons
 }
 void dropout(DType dtype, void* y, const void* x, std::int64_t n, double p, int beta, const RandomKey& key,
              Stream stream) {
-  (dtype == float32 ? dropout_as<float> : dropout_as<double>)(y, x, n, p, beta, key, stream);
+  with_type(dtype, [&]<class T>() { dropout_as<T>(y, x, n, p, beta, key, stream); });
 }
 
 }  // namespace

@@ -1,3 +1,4 @@
+#include "kernels/by_dtype.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/line.cuh"
 #include "kernels/softmax.h"
@@ -39,7 +40,7 @@ void forward_as(const SoftmaxArgs& args, const void* x, void* y, Stream stream) 
                static_cast<const T*>(x), static_cast<T*>(y));
 }
 void forward(DType dtype, const SoftmaxArgs& args, const void* x, void* y, Stream stream) {
-  (dtype == float32 ? forward_as<float> : forward_as<double>)(args, x, y, stream);
+  with_type(dtype, [&]<class T>() { forward_as<T>(args, x, y, stream); });
 }
 
 template <class T>
@@ -49,7 +50,7 @@ void backward_as(const SoftmaxArgs& args, const void* g, const void* y, void* dx
                static_cast<const T*>(g), static_cast<const T*>(y), static_cast<T*>(dx));
 }
 void backward(DType dtype, const SoftmaxArgs& args, const void* g, const void* y, void* dx, Stream stream) {
-  (dtype == float32 ? backward_as<float> : backward_as<double>)(args, g, y, dx, stream);
+  with_type(dtype, [&]<class T>() { backward_as<T>(args, g, y, dx, stream); });
 }
 
 }  // namespace

@@ -1,9 +1,9 @@
 #include <miniparallel/error.h>
 
 #include "kernels/attention.h"
+#include "kernels/by_dtype.h"
 #include "kernels/cuda/attention/head.cuh"
 #include "kernels/cuda/backend.h"
-#include "kernels/cuda/device/by_dtype.h"
 #include "kernels/cuda/device/launch_on.cuh"
 
 #include <algorithm>
@@ -249,13 +249,13 @@ void run(const AttentionArgs& args, const AttentionGradients& gradients, std::in
 }
 
 void forward(DType dtype, const AttentionArgs& args, Stream stream) {
-  with_type(dtype, [&]<class T>(T) {
+  with_type(dtype, [&]<class T>() {
     run<T>(args, {}, args.n, args.ev, stream, []<class Tile>(Tile) { return attention_forward<Tile>; });
   });
 }
 
 void backward(DType dtype, const AttentionArgs& args, const AttentionGradients& gradients, Stream stream) {
-  with_type(dtype, [&]<class T>(T) {
+  with_type(dtype, [&]<class T>() {
     run<T>(args, gradients, args.n, args.e, stream, []<class Tile>(Tile) { return attention_dq<Tile>; });
     run<T>(args, gradients, args.m, std::max(args.e, args.ev), stream,
            []<class Tile>(Tile) { return attention_dk_dv<Tile>; });

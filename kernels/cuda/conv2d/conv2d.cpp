@@ -1,5 +1,6 @@
 #include "kernels/conv2d.h"
 
+#include "kernels/by_dtype.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/conv2d/conv2d.cuh"
 
@@ -29,8 +30,8 @@ void gather_as(const std::vector<Gather>& gathers, const void* source, const voi
 void forward(DType dtype, const Conv2dGeometry& geometry, const void* x, const void* weight, const void* bias,
              void* y, Stream stream) {
   check_sizes(geometry);
-  (dtype == float32 ? gather_as<float> : gather_as<double>)({forward_gather(geometry)}, x, weight, bias, y, 0,
-                                                            stream);
+  with_type(dtype,
+            [&]<class T>() { gather_as<T>({forward_gather(geometry)}, x, weight, bias, y, 0, stream); });
 }
 
 void data_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* weight, void* dx,
@@ -38,7 +39,7 @@ void data_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, c
   check_sizes(geometry);
   std::vector<Gather> gathers = data_gradient_gathers(geometry);
   if (beta != 0) std::erase_if(gathers, [](const Gather& gather) { return gather.depth() == 0; });
-  (dtype == float32 ? gather_as<float> : gather_as<double>)(gathers, g, weight, nullptr, dx, beta, stream);
+  with_type(dtype, [&]<class T>() { gather_as<T>(gathers, g, weight, nullptr, dx, beta, stream); });
 }
 
 template <class T>
@@ -62,8 +63,9 @@ void weight_gradient_as(const Conv2dGeometry& geometry, const void* g, const voi
 void weight_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* x, void* dweight,
                      int beta, void* dbias, int bias_beta, Stream stream) {
   check_sizes(geometry);
-  (dtype == float32 ? weight_gradient_as<float> : weight_gradient_as<double>)(geometry, g, x, dweight, beta,
-                                                                              dbias, bias_beta, stream);
+  with_type(dtype, [&]<class T>() {
+    weight_gradient_as<T>(geometry, g, x, dweight, beta, dbias, bias_beta, stream);
+  });
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
+#include "kernels/by_dtype.h"
 #include "kernels/cuda/backend.h"
-#include "kernels/cuda/device/by_dtype.h"
 #include "kernels/cuda/device/moments.cuh"
 #include "kernels/cuda/device/two_stage.cuh"
 #include "kernels/cuda/norm/layer_norm.h"
@@ -145,14 +145,14 @@ void launch_channels(Stream stream, const BatchNormGeometry& g, const Reduction&
 
 void batch_statistics(DType dtype, const BatchNormGeometry& geometry, const void* x, void* mean,
                       void* variance, Stream stream) {
-  with_type(dtype, [&]<class T>(T) {
+  with_type(dtype, [&]<class T>() {
     launch_channels(stream, geometry, ChannelMoments<T>{geometry, in<T>(x), out<T>(mean), out<T>(variance)});
   });
 }
 
 void batch_normalize(DType dtype, const BatchNormGeometry& geometry, const void* x, const void* mean,
                      const void* inv_std, const void* weight, const void* bias, void* y, Stream stream) {
-  with_type(dtype, [&]<class T>(T) {
+  with_type(dtype, [&]<class T>() {
     launch_elements(stream, normalize_channels<T>, geometry, in<T>(x), in<T>(mean), in<T>(inv_std),
                     in<T>(weight), in<T>(bias), out<T>(y));
   });
@@ -160,7 +160,7 @@ void batch_normalize(DType dtype, const BatchNormGeometry& geometry, const void*
 
 void batch_sums(DType dtype, const BatchNormGeometry& geometry, const void* g, const void* x,
                 const void* mean, const void* inv_std, void* sum_g, void* sum_gx, Stream stream) {
-  with_type(dtype, [&]<class T>(T) {
+  with_type(dtype, [&]<class T>() {
     launch_channels(stream, geometry,
                     ChannelSums<T>{geometry, in<T>(g), in<T>(x), in<T>(mean), in<T>(inv_std), out<T>(sum_g),
                                    out<T>(sum_gx)});
@@ -170,7 +170,7 @@ void batch_sums(DType dtype, const BatchNormGeometry& geometry, const void* g, c
 void batch_data_gradient(DType dtype, const BatchNormGeometry& geometry, const void* g, const void* x,
                          const void* mean, const void* inv_std, const void* weight, const void* sum_g,
                          const void* sum_gx, std::int64_t count, void* dx, int beta, Stream stream) {
-  with_type(dtype, [&]<class T>(T) {
+  with_type(dtype, [&]<class T>() {
     launch_elements(stream, channels_gradient<T>, geometry, in<T>(g), in<T>(x), in<T>(mean), in<T>(inv_std),
                     in<T>(weight), in<T>(sum_g), in<T>(sum_gx), count, out<T>(dx), beta);
   });

@@ -1,4 +1,4 @@
-#include "kernels/cuda/device/by_dtype.h"
+#include "kernels/by_dtype.h"
 #include "kernels/cuda/device/moments.cuh"
 #include "kernels/cuda/device/pack.cuh"
 #include "kernels/cuda/device/two_stage.cuh"
@@ -224,7 +224,7 @@ void launch_rows(Stream stream, void (*few)(std::int64_t, std::int64_t, Paramete
 
 void layer_forward(DType dtype, std::int64_t rows, std::int64_t width, const void* x, const void* weight,
                    const void* bias, double eps, void* y, void* mean, void* inv_std, Stream stream) {
-  with_type(dtype, [&]<class T>(T) {
+  with_type(dtype, [&]<class T>() {
     launch_rows<T>(stream, layer_normalize_held<T, 32, kFewPacks>, layer_normalize_held<T, 32, kManyPacks>,
                    layer_normalize_held<T, kBlock, kManyPacks>, layer_normalize<T>,
                    are_aligned(16, in<T>(x), in<T>(weight), in<T>(bias), out<T>(y)), rows, width, in<T>(x),
@@ -235,7 +235,7 @@ void layer_forward(DType dtype, std::int64_t rows, std::int64_t width, const voi
 void layer_data_gradient(DType dtype, std::int64_t rows, std::int64_t width, const void* g, const void* x,
                          const void* mean, const void* inv_std, const void* weight, void* dx, int beta,
                          Stream stream) {
-  with_type(dtype, [&]<class T>(T) {
+  with_type(dtype, [&]<class T>() {
     launch_rows<T>(stream, layer_gradient_held<T, 32, kFewPacks>, layer_gradient_held<T, 32, kManyPacks>,
                    layer_gradient_held<T, kBlock, kManyPacks>, layer_gradient<T>,
                    are_aligned(16, in<T>(g), in<T>(x), in<T>(weight), out<T>(dx)), rows, width, in<T>(g),
@@ -246,7 +246,7 @@ void layer_data_gradient(DType dtype, std::int64_t rows, std::int64_t width, con
 void layer_parameter_gradient(DType dtype, std::int64_t rows, std::int64_t width, const void* g,
                               const void* x, const void* mean, const void* inv_std, void* dweight,
                               int weight_beta, void* dbias, int bias_beta, Stream stream) {
-  with_type(dtype, [&]<class T>(T) {
+  with_type(dtype, [&]<class T>() {
     const ParameterSums<T> sums{width,           in<T>(g),    in<T>(x),      in<T>(mean), in<T>(inv_std),
                                 out<T>(dweight), weight_beta, out<T>(dbias), bias_beta};
     reduce_in_two_stages(sums, width, rows, true, stream);

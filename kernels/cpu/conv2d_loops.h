@@ -1,0 +1,21 @@
+#pragma once
+
+#include "kernels/by_dtype.h"
+#include "kernels/conv2d.h"
+
+namespace miniparallel::kernels::cpu {
+
+/// The launchers of `Conv2d`, of one dtype.
+struct Conv2dLoops {
+  void (*forward)(const Conv2dGeometry& geometry, const void* x, const void* weight, const void* bias,
+                  void* y);
+  void (*data_gradient)(const Conv2dGeometry& geometry, const void* g, const void* weight, void* dx,
+                        int beta);
+  void (*weight_gradient)(const Conv2dGeometry& geometry, const void* g, const void* x, void* dweight,
+                          int beta, void* dbias, int bias_beta);
+};
+
+/// Of a convolution with one input channel per group (in_channels == groups): plane by plane.
+const ByDType<Conv2dLoops>& conv2d_depthwise();
+
+}  // namespace miniparallel::kernels::cpu
