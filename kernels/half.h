@@ -5,6 +5,7 @@
 #include "kernels/macros.h"
 
 #include <bit>
+#include <cmath>
 #include <cstdint>
 
 namespace miniparallel::kernels {
@@ -47,9 +48,30 @@ MP_INLINE BFloat16 to_bfloat16(float value) {
   return {static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
 }
 
-/// A value of one element type as another: through float for the 16-bit types, to bool by `!= 0`, to an
-/// integer towards 0. A negative float as uint8 wraps around as an integer does (processors differ where it
-/// is converted at once); what int32 cannot hold is not defined.
+/// The value as a float that rounds to a 16-bit type as the value itself would: where it lies between two
+/// floats, the one whose last bit is 1 ("round to odd", Boldo, Melquiond 2008), so that it is taken neither
+/// for one of the fewer numbers of that type nor for the middle between two. Rounding twice would be wrong.
+MP_INLINE float to_odd_float(double value) {
+  const float nearest = static_cast<float>(value);
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(nearest);
+  const double back = static_cast<double>(nearest);
+  if (back == value || bits % 2 == 1) return nearest;
+  return std::bit_cast<float>(bits + (std::fabs(back) < std::fabs(value) ? 1u : ~0u));
+}
+/// Beyond 53 bits the last ones only tell that there is a rest.
+MP_INLINE float to_odd_float(std::int64_t value) {
+  constexpr std::int64_t exact = std::int64_t{1} << 53, rest = 0x7ff;
+  if (value > -exact && value < exact) return to_odd_float(static_cast<double>(value));
+  return to_odd_float(static_cast<double>((value & ~rest) | ((value & rest) != 0 ? 0x400 : 0)));
+}
+MP_INLINE float to_odd_float(std::int32_t value) { return to_odd_float(static_cast<double>(value)); }
+MP_INLINE float to_odd_float(std::uint8_t value) { return static_cast<float>(value); }
+MP_INLINE float to_odd_float(bool value) { return static_cast<float>(value); }
+MP_INLINE float to_odd_float(float value) { return value; }
+
+/// A value of one element type as another, rounded once: from the 16-bit types through float, to bool by
+/// `!= 0`, to an integer towards 0. A negative float as uint8 wraps around as an integer does (processors
+/// differ where it is converted at once); what int32 cannot hold is not defined.
 template <class To, class From>
 MP_INLINE To convert(From value) {
   if constexpr (std::is_same_v<From, To>)
@@ -57,9 +79,9 @@ MP_INLINE To convert(From value) {
   else if constexpr (std::is_same_v<From, Half> || std::is_same_v<From, BFloat16>)
     return convert<To>(to_float(value));
   else if constexpr (std::is_same_v<To, Half>)
-    return to_half(static_cast<float>(value));
+    return to_half(to_odd_float(value));
   else if constexpr (std::is_same_v<To, BFloat16>)
-    return to_bfloat16(static_cast<float>(value));
+    return to_bfloat16(to_odd_float(value));
   else if constexpr (std::is_same_v<To, bool>)
     return value != From(0);
   else if constexpr (std::is_same_v<To, std::uint8_t> && std::is_floating_point_v<From>)
