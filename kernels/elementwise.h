@@ -31,14 +31,14 @@ MP_INLINE auto constant(double value) {
 enum class Saves { nothing, input, output };
 
 // --- unary: y = forward(x), dx = backward(g, saved)
-// p and q are the parameters of a parametrised function; `op`
-// is the name that users know, where the row has another.
+// p and q are the parameters of a parametrised function; `op` is the name that users know, where the row has
+// another.
 
 struct Neg {
   static constexpr Saves saves = Saves::nothing;
   template <class T>
   MP_INLINE static T forward(T x, double, double) {
-    return T(-x);
+    return T(-modular(x));
   }
   template <class T>
   MP_INLINE static T backward(T g, T, double, double) {
@@ -54,7 +54,7 @@ struct Abs {
   }
   template <class T>
   MP_INLINE static T backward(T g, T x, double, double) {
-    return select(x > 0, g, select(x < 0, T(-g), zero(g)));
+    return select(x > 0, g, select(x < 0, T(-g), T(g * (x - x))));  // 0, or NaN for NaN
   }
 };
 
@@ -62,7 +62,7 @@ struct Square {
   static constexpr Saves saves = Saves::input;
   template <class T>
   MP_INLINE static T forward(T x, double, double) {
-    return T(x * x);
+    return T(modular(x) * modular(x));
   }
   template <class T>
   MP_INLINE static T backward(T g, T x, double, double) {
@@ -177,7 +177,7 @@ struct Relu {
   }
   template <class T>
   MP_INLINE static T backward(T g, T y, double, double) {
-    return select(y > 0, g, zero(g));
+    return select(y <= 0, zero(g), g);  // passes at NaN, which would hide behind a 0
   }
 };
 
@@ -229,12 +229,11 @@ struct Silu {
 };
 
 struct AddScalar {
-  static constexpr const char* op = "add";
   static constexpr bool passes_gradient = true;
   static constexpr Saves saves = Saves::nothing;
   template <class T>
   MP_INLINE static T forward(T x, double p, double) {
-    return T(x + T(p));
+    return T(modular(x) + modular(parameter<T>(p)));
   }
   template <class T>
   MP_INLINE static T backward(T g, T, double, double) {
@@ -244,11 +243,10 @@ struct AddScalar {
 
 /// p - x
 struct ScalarMinus {
-  static constexpr const char* op = "sub";
   static constexpr Saves saves = Saves::nothing;
   template <class T>
   MP_INLINE static T forward(T x, double p, double) {
-    return T(T(p) - x);
+    return T(modular(parameter<T>(p)) - modular(x));
   }
   template <class T>
   MP_INLINE static T backward(T g, T, double, double) {
@@ -257,11 +255,10 @@ struct ScalarMinus {
 };
 
 struct MulScalar {
-  static constexpr const char* op = "mul";
   static constexpr Saves saves = Saves::nothing;
   template <class T>
   MP_INLINE static T forward(T x, double p, double) {
-    return T(x * T(p));
+    return T(modular(x) * modular(parameter<T>(p)));
   }
   template <class T>
   MP_INLINE static T backward(T g, T, double p, double) {
@@ -270,7 +267,6 @@ struct MulScalar {
 };
 
 struct DivScalar {
-  static constexpr const char* op = "div";
   static constexpr Saves saves = Saves::nothing;
   template <class T>
   MP_INLINE static T forward(T x, double p, double) {
@@ -284,7 +280,6 @@ struct DivScalar {
 
 /// p / x
 struct ScalarOver {
-  static constexpr const char* op = "div";
   static constexpr Saves saves = Saves::input;
   template <class T>
   MP_INLINE static T forward(T x, double p, double) {
@@ -297,7 +292,6 @@ struct ScalarOver {
 };
 
 struct PowScalar {
-  static constexpr const char* op = "pow";
   static constexpr Saves saves = Saves::input;
   template <class T>
   MP_INLINE static T forward(T x, double p, double) {
@@ -310,19 +304,18 @@ struct PowScalar {
   }
 };
 
-/// min(max(x, p), q); NaN stays.
+/// min(max(x, p), q), NaN where one of the three is. Only what lies between the bounds has a gradient.
 struct Clamp {
-  static constexpr const char* op = "clamp";
   static constexpr Saves saves = Saves::input;
   template <class T>
   MP_INLINE static T forward(T x, double p, double q) {
     const T low = saturated<T>(p), high = saturated<T>(q);
-    const T raised = x < low ? low : x;
-    return raised > high ? high : raised;
+    const T raised = x < low || low != low ? low : x;
+    return raised > high || high != high ? high : raised;
   }
   template <class T>
   MP_INLINE static T backward(T g, T x, double p, double q) {
-    return select(x < constant<T>(p), zero(g), select(x > constant<T>(q), zero(g), g));
+    return select(x > constant<T>(p), select(x < constant<T>(q), g, zero(g)), zero(g));
   }
 };
 
@@ -332,7 +325,7 @@ struct Add {
   static constexpr bool linear = true;  // the gradient reads neither operand
   template <class T>
   MP_INLINE static T forward(T a, T b) {
-    return T(a + b);
+    return T(modular(a) + modular(b));
   }
   template <class T>
   MP_INLINE static T backward_a(T g, T, T) {
@@ -348,7 +341,7 @@ struct Sub {
   static constexpr bool linear = true;  // the gradient reads neither operand
   template <class T>
   MP_INLINE static T forward(T a, T b) {
-    return T(a - b);
+    return T(modular(a) - modular(b));
   }
   template <class T>
   MP_INLINE static T backward_a(T g, T, T) {
@@ -364,7 +357,7 @@ struct Mul {
   static constexpr bool bilinear = true;  // the gradient of a side reads the other one only
   template <class T>
   MP_INLINE static T forward(T a, T b) {
-    return T(a * b);
+    return T(modular(a) * modular(b));
   }
   template <class T>
   MP_INLINE static T backward_a(T g, T, T b) {
@@ -402,7 +395,8 @@ struct Pow {
   }
   template <class T>
   MP_INLINE static T backward_b(T g, T a, T b) {
-    return select(a == 0, zero(g), T(g * pow(a, b) * log(a)));
+    const T slope = T(g * pow(a, b) * log(a));
+    return select(a == 0, select(b >= 0, zero(g), slope), slope);
   }
 };
 
@@ -413,7 +407,7 @@ struct Maximum {
   }  // a NaN wins
   template <class T>
   MP_INLINE static T backward_a(T g, T a, T b) {
-    return select(a > b, g, select(a == b, T(g * constant<T>(0.5)), zero(g)));
+    return select(a < b, zero(g), select(a == b, T(g * constant<T>(0.5)), g));  // NaN: to both sides
   }
   template <class T>
   MP_INLINE static T backward_b(T g, T a, T b) {
@@ -428,7 +422,7 @@ struct Minimum {
   }
   template <class T>
   MP_INLINE static T backward_a(T g, T a, T b) {
-    return select(a < b, g, select(a == b, T(g * constant<T>(0.5)), zero(g)));
+    return select(a > b, zero(g), select(a == b, T(g * constant<T>(0.5)), g));  // NaN: to both sides
   }
   template <class T>
   MP_INLINE static T backward_b(T g, T a, T b) {
@@ -537,8 +531,8 @@ struct Elementwise {
   void (*real_sequence)(const Sequence<double>& values, double* y, std::int64_t n, Stream stream);
 };
 
-/// float32 and float64; for functions of the arithmetic
-/// lists also int64, int32 and uint8, for binary ones bool.
+/// float32 and float64; for functions of the arithmetic lists also int64, int32 and uint8, for binary ones but
+/// `sub` bool.
 constexpr bool supported(Unary function, DType dtype) {
 #define MP_IS(name, functor) function == Unary::name ||
   const bool arithmetic = MP_ALL_UNARY_ARITHMETIC(MP_IS) false;
@@ -551,7 +545,8 @@ constexpr bool supported(Binary function, DType dtype) {
   const bool arithmetic = MP_BINARY_ARITHMETIC(MP_IS) false;
 #undef MP_IS
   return dtype == float32 || dtype == float64 ||
-         (arithmetic && (dtype == int64 || dtype == int32 || dtype == uint8 || dtype == boolean));
+         (arithmetic && (dtype == int64 || dtype == int32 || dtype == uint8)) ||
+         (arithmetic && dtype == boolean && function != Binary::sub);
 }
 
 }  // namespace miniparallel::kernels

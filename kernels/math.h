@@ -34,6 +34,25 @@ MP_INLINE T saturated(double value) {
   return static_cast<T>(value);
 }
 
+/// An integer as the unsigned one of its size, in which sums and products wrap around as processors' do (of
+/// signed ones C++ leaves that undefined); other types as they are.
+template <class T>
+MP_INLINE auto modular(T x) {
+  if constexpr (std::is_integral_v<T> && sizeof(T) >= sizeof(int))
+    return static_cast<std::make_unsigned_t<T>>(x);
+  else
+    return x;
+}
+
+/// A parameter of a function as a T; integers of any size take it modulo 2^64.
+template <class T>
+MP_INLINE T parameter(double value) {
+  if constexpr (std::is_integral_v<T>)
+    return static_cast<T>(static_cast<std::int64_t>(value));
+  else
+    return static_cast<T>(value);
+}
+
 /// e^r and 2^n of x = n ln 2 + r, |r| <= ln 2 / 2, the first by its Taylor polynomial of degree 7.
 struct ExpParts {
   float fraction;
@@ -71,9 +90,9 @@ MP_INLINE double exp(double x) { return std::exp(x); }
 MP_INLINE float log(float x) {
   const bool subnormal = x < 1.17549435e-38f;
   const float scaled = subnormal ? x * 8388608.f : x;
-  const std::int32_t bits = std::bit_cast<std::int32_t>(scaled);
-  const std::int32_t n = (bits - 0x3f3504f3) >> 23;  // 0x3f3504f3 is sqrt(1/2)
-  const float m = std::bit_cast<float>(bits - (n << 23)) - 1.f;
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(scaled);  // unsigned: below 0 it wraps around
+  const std::int32_t n = static_cast<std::int32_t>(bits - 0x3f3504f3u) >> 23;  // 0x3f3504f3 is sqrt(1/2)
+  const float m = std::bit_cast<float>(bits - (static_cast<std::uint32_t>(n) << 23)) - 1.f;
   const float e = static_cast<float>(n) - (subnormal ? 23.f : 0.f);
   const float z = m * m;
   float p = 7.0376836292e-2f;
@@ -150,7 +169,7 @@ MP_INLINE T abs(T x) {
   if constexpr (std::is_unsigned_v<T>)
     return x;
   else
-    return x < T(0) ? T(-x) : x == T(0) ? T(0) : x;
+    return x < T(0) ? T(-modular(x)) : x == T(0) ? T(0) : x;
 }
 /// Integers multiply, as their products wrap around; a negative exponent leaves 0, but of 1 and -1.
 template <class T>

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/macros.h"
+#include "kernels/math.h"
 
 #include <cstdint>
 #include <limits>
@@ -22,7 +23,9 @@ struct SumOf {
   static constexpr Accumulator initial = 0;
   static constexpr bool in_blocks = false;
   MP_INLINE static Accumulator load(T x, T) { return static_cast<Accumulator>(x); }
-  MP_INLINE static Accumulator combine(Accumulator a, Accumulator b) { return a + b; }
+  MP_INLINE static Accumulator combine(Accumulator a, Accumulator b) {
+    return static_cast<Accumulator>(math::modular(a) + math::modular(b));
+  }
 };
 
 template <class T>

@@ -88,9 +88,13 @@ constexpr Row unary_backward{unary_backward_loop<F, float>, unary_backward_loop<
 template <class F>
 constexpr Row binary_floating{binary_loop<F, float>, binary_loop<F, double>};
 template <class F>
+constexpr Loop bool_loop = binary_loop<F, bool>;
+template <>
+constexpr Loop bool_loop<functors::Sub> = nullptr;
+template <class F>
 constexpr Row binary_arithmetic{binary_loop<F, float>,        binary_loop<F, double>,
                                 binary_loop<F, std::int64_t>, binary_loop<F, std::int32_t>,
-                                binary_loop<F, std::uint8_t>, binary_loop<F, bool>};
+                                binary_loop<F, std::uint8_t>, bool_loop<F>};
 template <class F, int side>
 constexpr Row binary_backward{binary_backward_loop<F, float, side>, binary_backward_loop<F, double, side>};
 

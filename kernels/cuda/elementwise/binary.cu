@@ -31,8 +31,12 @@ void backward(const ElementwiseArgs& args, Stream stream) {
 template <class F>
 constexpr MapRow floating{forward<F, float>, forward<F, double>};
 template <class F>
+constexpr Map bool_forward = forward<F, bool>;
+template <>
+constexpr Map bool_forward<functors::Sub> = nullptr;
+template <class F>
 constexpr MapRow arithmetic{forward<F, float>,        forward<F, double>,       forward<F, std::int64_t>,
-                            forward<F, std::int32_t>, forward<F, std::uint8_t>, forward<F, bool>};
+                            forward<F, std::int32_t>, forward<F, std::uint8_t>, bool_forward<F>};
 template <class F, int side>
 constexpr MapRow gradient{backward<F, float, side>, backward<F, double, side>};
 
