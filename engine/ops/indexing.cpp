@@ -37,9 +37,17 @@ Tensor gather(const Rows& rows, const Tensor& input, const Tensor& index, const 
 
 /// Adds rows of `picked` to those of `whole`, which is contiguous.
 void scatter_into(const Rows& rows, const Tensor& picked, const Tensor& index, const Tensor& whole) {
+  if (picked.dtype() == float32 && whole.dtype() == float32 && index.numel() > kernels::kMaxScatter) {
+    const NoGradGuard no_grad;
+    const Tensor wide = zeros(whole.shape(), {.dtype = float64, .device = whole.device()});
+    scatter_into(rows, picked, index, wide);
+    Tensor target = whole;
+    target.add_(wide);
+    return;
+  }
   const Tensor g = picked.contiguous();
-  backend(g).indexing.scatter_add(g.dtype(), make_args(rows, whole.shape(), index), raw(g), raw(whole),
-                                  stream(g));
+  backend(g).indexing.scatter_add(g.dtype(), make_args(rows, whole.shape(), index), raw(g), whole.dtype(),
+                                  raw(whole), stream(g));
 }
 
 /// `gradient`: the rows that the gradient goes to; they differ from `rows` in what they skip.

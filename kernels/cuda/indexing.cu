@@ -8,6 +8,7 @@
 #include "kernels/indexing.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace miniparallel::kernels::cuda {
 namespace {
@@ -30,8 +31,8 @@ __global__ void gather_rows(IndexArgs args, const Bits* whole, Bits* picked, Bad
 // that no two are equal and equal rows keep their order.
 
 using Key = std::uint64_t;
-constexpr int kPositionBits = 18;
-constexpr std::int64_t kPart = std::int64_t{1} << kPositionBits;  // indices that are sorted at once
+constexpr std::int64_t kPart = kMaxScatter;  // indices that are sorted at once
+constexpr int kPositionBits = std::countr_zero(static_cast<std::uint64_t>(kPart));
 constexpr std::size_t kKeysBytes = kPart * sizeof(Key);
 static_assert(3 * kKeysBytes <= kWorkspaceBytes, "the keys, and the scratch memory of their sort");
 
@@ -47,10 +48,10 @@ __global__ void make_keys(IndexArgs args, std::int64_t begin, int count, Key* ke
   }
 }
 
-/// For the first of the sorted keys of each row, a warp adds all rows of `picked` that have it, in their
-/// order. Threads with neighbouring x have neighbouring columns, of outer * inner.
-template <class T>
-__global__ void add_sorted_rows(IndexArgs args, const Key* keys, int count, const T* picked, T* whole) {
+/// For the first of the sorted keys of each row, a warp adds all rows of `picked` that have it, in float64 and
+/// in their order. Threads with neighbouring x have neighbouring columns, of outer * inner.
+template <class T, class Whole>
+__global__ void add_sorted_rows(IndexArgs args, const Key* keys, int count, const T* picked, Whole* whole) {
   const int first = static_cast<int>(blockIdx.x * blockDim.y + threadIdx.y);
   if (first >= count) return;
   const std::int64_t row = row_of(keys[first]);
@@ -58,12 +59,12 @@ __global__ void add_sorted_rows(IndexArgs args, const Key* keys, int count, cons
   const std::int64_t step = static_cast<std::int64_t>(gridDim.y) * 32;
   for (std::int64_t c = blockIdx.y * 32 + threadIdx.x; c < args.outer * args.inner; c += step) {
     const std::int64_t outer = args.outer == 1 ? 0 : c / args.inner, column = c - outer * args.inner;
-    T* const to = whole + (outer * args.rows + row) * args.inner + column;
+    Whole* const to = whole + (outer * args.rows + row) * args.inner + column;
     const T* const from = picked + outer * args.count * args.inner + column;
-    T sum = *to;
+    double sum = static_cast<double>(*to);
     for (int i = first; i < count && row_of(keys[i]) == row; ++i)
-      sum += from[static_cast<std::int64_t>(keys[i] % kPart) * args.inner];
-    *to = sum;
+      sum += static_cast<double>(from[static_cast<std::int64_t>(keys[i] % kPart) * args.inner]);
+    *to = static_cast<Whole>(sum);
   }
 }
 
@@ -95,7 +96,7 @@ const Key* sorted_keys(const IndexArgs& args, std::int64_t begin, int count, Str
   return keys;
 }
 
-template <class T>
+template <class T, class Whole>
 void scatter_add_as(const IndexArgs& args, const void* picked, void* whole, Stream stream) {
   constexpr unsigned warps = kBlock / 32, most_tiles = 65535;
   const std::int64_t tiles = (args.outer * args.inner + 31) / 32;
@@ -104,14 +105,18 @@ void scatter_add_as(const IndexArgs& args, const void* picked, void* whole, Stre
     const Key* keys = sorted_keys(args, begin, count, stream);
     const dim3 grid((static_cast<unsigned>(count) + warps - 1) / warps,
                     static_cast<unsigned>(std::min<std::int64_t>(tiles, most_tiles)));
-    launch_blocks(stream, add_sorted_rows<T>, grid, dim3(32, warps), args, keys, count,
-                  in<T>(picked) + begin * args.inner, out<T>(whole));
+    launch_blocks(stream, add_sorted_rows<T, Whole>, grid, dim3(32, warps), args, keys, count,
+                  in<T>(picked) + begin * args.inner, out<Whole>(whole));
   }
 }
 
-void scatter_add(DType dtype, const IndexArgs& args, const void* picked, void* whole, Stream stream) {
+void scatter_add(DType dtype, const IndexArgs& args, const void* picked, DType whole_dtype, void* whole,
+                 Stream stream) {
   if (args.outer * args.count * args.inner == 0) return;
-  with_type(dtype, [&]<class T>() { scatter_add_as<T>(args, picked, whole, stream); });
+  const auto run = dtype == float64         ? scatter_add_as<double, double>
+                   : whole_dtype == float64 ? scatter_add_as<float, double>
+                                            : scatter_add_as<float, float>;
+  run(args, picked, whole, stream);
 }
 
 }  // namespace

@@ -37,6 +37,17 @@ TEST_CASE("embedding: repeated indices add up in their order, the padding row ge
   });
 }
 
+TEST_CASE("embedding: the sum of many hits is rounded once, as one of `sum` is") {
+  for (const std::int64_t hits : {1'000'000, 3'000'000}) {
+    Tensor weight = zeros({2, 1});
+    weight.requires_grad_();
+    embedding(weight, ones({hits}, {.dtype = int64})).backward(full({hits, 1}, 0.1));
+    CHECK(weight.grad()[1].item<float>() == static_cast<float>(static_cast<double>(hits) * double{0.1f}));
+    CHECK(weight.grad()[1].item<float>() == full({hits}, 0.1).sum().item<float>());
+    CHECK(weight.grad()[0].item() == 0);
+  }
+}
+
 TEST_CASE("index_select, embedding: derivatives") {
   const Tensor index = tensor({2, 0, 2});
   for (int dim = 0; dim < 2; ++dim)
