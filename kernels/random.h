@@ -7,13 +7,19 @@
 
 namespace miniparallel::kernels {
 
+/// [low, high) in a dtype: `last` is the greatest number below `high` that the dtype has, or `low` where it has
+/// none from there on. Rounding may reach `high`; what does becomes `last`.
+struct HalfOpenInterval {
+  double low, high, last;
+};
+
 /// Random numbers. Element i of a call takes its words at position key.first + i of the key's stream: word i
 /// for float32 and dropout, the pair 2i, 2i + 1 for float64 and integers. Results are the same on every
 /// device (normal: to rounding) and for every number of threads. dtype: float32 or float64; arrays are plain.
 struct Random {
-  /// low + (high - low) u with u = k / 2^24 (float32) or k / 2^53 (float64), u < 1.
-  void (*uniform)(DType dtype, void* y, std::int64_t n, double low, double high, const RandomKey& key,
-                  Stream stream);
+  /// low + (high - low) u with u = k / 2^24 (float32) or k / 2^53 (float64), u < 1; at most `last`.
+  void (*uniform)(DType dtype, void* y, std::int64_t n, const HalfOpenInterval& interval,
+                  const RandomKey& key, Stream stream);
   /// mean + stddev z by the method of Box and Muller: elements 2j and 2j + 1 of the stream are one pair.
   void (*normal)(DType dtype, void* y, std::int64_t n, double mean, double stddev, const RandomKey& key,
                  Stream stream);

@@ -18,6 +18,15 @@ struct Scoring {
 
 Shape leading(const Tensor& x) { return {x.shape().begin(), x.shape().end() - 2}; }
 
+/// What the leading dimensions of all three broadcast to.
+Shape common_batch(const Tensor& q, const Tensor& k, const Tensor& v) {
+  std::optional<Shape> batch = broadcast_sizes(leading(q), leading(k));
+  if (batch) batch = broadcast_sizes(*batch, leading(v));
+  check(batch.has_value(), kName, ": the leading dimensions of q ", q.shape(), ", k ", k.shape(), " and v ",
+        v.shape(), " do not broadcast; their sizes must be equal or 1");
+  return *batch;
+}
+
 Shape with_matrix(Shape batch, std::int64_t rows, std::int64_t columns) {
   batch.push_back(rows);
   batch.push_back(columns);
@@ -170,7 +179,7 @@ Tensor fused(const Operands& in) {
 Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask,
                                     const AttentionOptions& options) {
   check_arguments(q, k, v, mask);
-  Shape batch = broadcast_shapes(kName, broadcast_shapes(kName, leading(q), leading(k)), leading(v));
+  const Shape batch = common_batch(q, k, v);
   const Shape scores = with_matrix(batch, q.size(-2), k.size(-2));
   check(!mask.defined() || broadcast_shapes(kName, mask.shape(), scores) == scores, kName, ": mask of shape ",
         mask.defined() ? mask.shape() : Shape{}, " does not broadcast to the scores' shape ", scores);

@@ -27,8 +27,15 @@ inline const kernels::Backend& backend(const Tensor& tensor) { return backend(te
 /// Where the calling thread's work for the tensor's device goes.
 inline kernels::Stream stream(const Tensor& tensor) { return stream(tensor.device()); }
 
+/// `full`, whose errors name `op`.
+Tensor make_full(const char* op, const Shape& shape, Scalar value, const TensorOptions& options);
+
 /// Sums what broadcasting repeated, so that the result has `shape`: the gradient of `expand`.
 Tensor sum_to(const Tensor& x, const Shape& shape);
+
+/// The share of one of `count` elements in the gradient of their mean: 0 of none, so that no derivative of a
+/// sum over nothing becomes 0 * infinity.
+inline double share_of(std::int64_t count) { return count == 0 ? 0 : 1.0 / static_cast<double>(count); }
 
 /// The strides of `x` seen with the shape it broadcasts to: 0 where it repeats.
 Shape broadcast_strides(const Tensor& x, const Shape& shape);

@@ -1,4 +1,5 @@
 #include "engine/ops/elementwise.h"
+#include "engine/types/representable.h"
 
 #include <cmath>
 
@@ -7,12 +8,16 @@
 namespace miniparallel {
 namespace {
 
+void check_computes(const char* op, DType dtype) {
+  check(dtype != float16 && dtype != bfloat16, op, ": ", dtype,
+        " is not supported; convert with to(float32)");
+}
+
 Tensor compare(kernels::Compare function, const char* op, const Tensor& a, const Tensor& b) {
   check_defined(op, a);
   check_defined(op, b);
   const DType dtype = result_type(a, b);
-  check(dtype != float16 && dtype != bfloat16, op, ": ", dtype,
-        " is not supported; convert with to(float32)");
+  check_computes(op, dtype);
   const NoGradGuard no_grad;
   const auto [x, z] = operands_of(op, a, b, dtype);
   Tensor y = make_tensor(broadcast_shapes(op, x.shape(), z.shape()), boolean, x.device());
@@ -20,16 +25,26 @@ Tensor compare(kernels::Compare function, const char* op, const Tensor& a, const
   return y;
 }
 
+/// A number out of the range of the tensor's dtype is compared in a wide one.
+Tensor compare(kernels::Compare function, const char* op, const Tensor& a, Scalar b) {
+  check_defined(op, a);
+  const DType dtype = result_type(a, b);
+  check_computes(op, dtype);
+  const DType wide = is_floating(dtype) ? float64 : int64;
+  const Tensor x = is_representable(b, dtype) ? a : a.detach().to(wide);
+  return compare(function, op, x, number_like(op, b, x));
+}
+
 }  // namespace
 
 // --- elementwise
 
-#define MP_DEFINE_COMPARE(name, op)                                               \
-  Tensor operator op(const Tensor& a, const Tensor& b) {                          \
-    return compare(kernels::Compare::name, "operator" #op, a, b);                 \
-  }                                                                               \
-  Tensor operator op(const Tensor& a, Scalar b) {                                 \
-    return compare(kernels::Compare::name, "operator" #op, a, number_like(b, a)); \
+#define MP_DEFINE_COMPARE(name, op)                               \
+  Tensor operator op(const Tensor& a, const Tensor& b) {          \
+    return compare(kernels::Compare::name, "operator" #op, a, b); \
+  }                                                               \
+  Tensor operator op(const Tensor& a, Scalar b) {                 \
+    return compare(kernels::Compare::name, "operator" #op, a, b); \
   }
 MP_COMPARE(MP_DEFINE_COMPARE)
 
@@ -43,20 +58,19 @@ Tensor logical_not(const Tensor& x) { return x == 0; }
 
 // --- choice
 
-Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
-  check_defined("where", condition);
-  check(condition.dtype() == boolean, "where: the condition is ", condition.dtype(), "; compare to get bool");
+namespace {
+
+/// `where`, whose errors name `op`.
+Tensor choose(const char* op, const Tensor& condition, const Tensor& a, const Tensor& b) {
   const DType dtype = result_type(a, b);
-  check(dtype != float16 && dtype != bfloat16, "where: ", dtype,
-        " is not supported; convert with to(float32)");
-  const auto [x, z] = operands_of("where", a, b, dtype);
-  check_same_device("where", {condition, x});
-  const Shape shape =
-      broadcast_shapes("where", condition.shape(), broadcast_shapes("where", x.shape(), z.shape()));
+  check_computes(op, dtype);
+  const auto [x, z] = operands_of(op, a, b, dtype);
+  check_same_device(op, {condition, x});
+  const Shape shape = broadcast_shapes(op, condition.shape(), broadcast_shapes(op, x.shape(), z.shape()));
   Tensor y = make_tensor(shape, dtype, x.device());
   backend(y).elementwise.where(dtype, elementwise_args({y, condition, x, z}), stream(y));
   if (recording(x, z))
-    record("where", y, {x, z},
+    record(op, y, {x, z},
            [condition = save(condition), x_shape = x.shape(), z_shape = z.shape()](Backward& backward) {
              const Tensor chosen = condition.get(backward), g = backward.grad();
              const Tensor none = full({}, 0, {.dtype = g.dtype(), .device = g.device()});
@@ -66,9 +80,23 @@ Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
   return y;
 }
 
+}  // namespace
+
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
+  for (const Tensor* argument : {&condition, &a, &b}) check_defined("where", *argument);
+  check(condition.dtype() == boolean, "where: the condition is ", condition.dtype(), "; compare to get bool");
+  return choose("where", condition, a, b);
+}
+
 Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value) {
-  check(mask.dtype() == boolean, "masked_fill: the mask is ", mask.dtype(), "; compare to get bool");
-  return where(mask, full({}, value, {.dtype = x.dtype(), .device = x.device()}), x);
+  return masked_fill_as("masked_fill", x, mask, value);
+}
+
+Tensor masked_fill_as(const char* op, const Tensor& x, const Tensor& mask, Scalar value) {
+  check_defined(op, x);
+  check_defined(op, mask);
+  check(mask.dtype() == boolean, op, ": the mask is ", mask.dtype(), "; compare to get bool");
+  return choose(op, mask, make_full(op, {}, value, {.dtype = x.dtype(), .device = x.device()}), x);
 }
 
 // --- whole tensors
@@ -84,8 +112,10 @@ bool allclose(const Tensor& a, const Tensor& b, double rtol, double atol) {
 }
 
 bool equal(const Tensor& a, const Tensor& b) {
+  check_defined("equal", a);
+  check_defined("equal", b);
   if (a.shape() != b.shape() || a.dtype() != b.dtype()) return false;
-  return sum(a.detach() != b.detach()).item<std::int64_t>() == 0;
+  return sum(compare(kernels::Compare::ne, "equal", a, b)).item<std::int64_t>() == 0;
 }
 
 }  // namespace miniparallel

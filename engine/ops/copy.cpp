@@ -1,6 +1,7 @@
 #include "engine/ops/common.h"
 #include "engine/ops/in_place.h"
 #include "engine/profiler/span.h"
+#include "engine/types/representable.h"
 #include "kernels/elementwise.h"
 
 #include <array>
@@ -92,6 +93,7 @@ void Tensor::copy_to_host(void* destination, DType dtype) const {
 }
 
 Tensor from_data(const void* source, const Shape& shape, DType dtype, Device device) {
+  check_shape("from_data", shape);
   Tensor made = make_tensor(shape, dtype, Device::cpu());
   check(source != nullptr || made.numel() == 0, "from_data: got a null pointer for ", made.numel(),
         " elements of ", dtype, "; pass where they lie");
@@ -103,28 +105,46 @@ Tensor from_data(const void* source, const Shape& shape, DType dtype, Device dev
   return made.to(device);
 }
 
+void detail::check_values(const Tensor& made, DType dtype) {
+  const DType stored = made.dtype();
+  const bool widens = !is_floating(stored) && size_of(stored) <= size_of(dtype);
+  if (is_floating(dtype) || dtype == boolean || stored == dtype || widens) return;
+  if (is_floating(stored))
+    for (const double value : made.to_vector<double>()) check_representable("tensor", value, dtype);
+  else
+    for (const std::int64_t value : made.to_vector<std::int64_t>())
+      check_representable("tensor", value, dtype);
+}
+
 Tensor detail::from_values(const void* source, std::size_t count, const Shape& shape, DType dtype) {
+  check_shape("tensor", shape);
   check(static_cast<std::size_t>(shape.numel()) == count, "tensor: got ", count, " values for shape ", shape,
         ", which has ", shape.numel(), " elements; give one value for each");
   return from_data(source, shape, dtype);
 }
 
-Tensor& Tensor::copy_(const Tensor& source) {
-  check_defined("copy_", source);
-  check(broadcast_shapes("copy_", shape(), source.shape()) == shape(), "copy_: ", source.shape(),
-        " does not broadcast to ", shape(), ", the shape of the tensor that is written");
-  const Tensor from = unaliased(source, *this);
-  const InPlace write("copy_", *this, {from});
-  if (from.device() != device() && is_contiguous() && shape() == from.shape() && dtype() == from.dtype())
-    copy_across(*this, from.detach().contiguous());  // straight into place
+Tensor& copy_into(const char* op, Tensor& target, const Tensor& source) {
+  check_defined(op, target);
+  check_defined(op, source);
+  const Shape& shape = target.shape();
+  check(broadcast_shapes(op, shape, source.shape()) == shape, op, ": ", source.shape(),
+        " does not broadcast to ", shape, ", the shape of the tensor that is written");
+  const Tensor from = unaliased(source, target);
+  const InPlace write(op, target, {from});
+  const Device device = target.device();
+  if (from.device() != device && target.is_contiguous() && shape == from.shape() &&
+      target.dtype() == from.dtype())
+    copy_across(target, from.detach().contiguous());  // straight into place
   else
-    copy_elements(*this, from.detach().to(device()));
-  write.finish({*this, from}, [shape = source.shape(), dtype = source.dtype()](Backward& b) {
+    copy_elements(target, from.detach().to(device));
+  write.finish({target, from}, [shape = source.shape(), dtype = source.dtype()](Backward& b) {
     if (b.needs(0)) b.set(0, zeros_like(b.grad()));
     if (b.needs(1)) b.set(1, sum_to(b.grad(), shape).to(dtype));
   });
-  return *this;
+  return target;
 }
+
+Tensor& Tensor::copy_(const Tensor& source) { return copy_into("copy_", *this, source); }
 
 namespace {
 
@@ -135,7 +155,7 @@ struct Element {
   Element(Scalar value, DType dtype) {
     const bool integral = value.kind() != Scalar::Kind::floating;
     const double floating = value.as_double();
-    const std::int64_t integer = value.as_int64();
+    const std::int64_t integer = integral ? value.as_int64() : 0;
     kernels::ElementwiseArgs args;
     args.operands[0] = bytes;
     args.operands[1] = integral ? const_cast<void*>(static_cast<const void*>(&integer))
@@ -144,7 +164,8 @@ struct Element {
   }
 };
 
-void fill_elements(const Tensor& target, Scalar value) {
+void fill_elements(const char* op, const Tensor& target, Scalar value) {
+  check_representable(op, value, target.dtype());
   kernels::ElementwiseArgs args;
   args.layout = kernels::make_layout(target.shape(), {target.strides()});
   args.operands[0] = raw(target);
@@ -156,18 +177,23 @@ void fill_elements(const Tensor& target, Scalar value) {
 
 Tensor& Tensor::fill_(Scalar value) {
   const InPlace write("fill_", *this);
-  fill_elements(*this, value);
+  fill_elements("fill_", *this, value);
   write.finish({*this}, [](Backward& b) { b.set(0, zeros_like(b.grad())); });
   return *this;
 }
 
-Tensor full(const Shape& shape, Scalar value, const TensorOptions& options) {
+Tensor make_full(const char* op, const Shape& shape, Scalar value, const TensorOptions& options) {
+  check_shape(op, shape);
   const DType natural = value.kind() == Scalar::Kind::floating  ? default_dtype()
                         : value.kind() == Scalar::Kind::integer ? int64
                                                                 : boolean;
   Tensor made = make_tensor(shape, options.dtype.value_or(natural), options.device);
-  fill_elements(made, value);
+  fill_elements(op, made, value);
   return options.requires_grad ? made.requires_grad_() : made;
+}
+
+Tensor full(const Shape& shape, Scalar value, const TensorOptions& options) {
+  return make_full("full", shape, value, options);
 }
 
 }  // namespace miniparallel

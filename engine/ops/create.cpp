@@ -1,4 +1,5 @@
 #include "engine/ops/common.h"
+#include "engine/types/representable.h"
 
 #include <algorithm>
 #include <cmath>
@@ -21,36 +22,61 @@ TensorOptions options_of(const Tensor& other) { return {.dtype = other.dtype(), 
 }  // namespace
 
 Tensor empty(const Shape& shape, const TensorOptions& options) {
+  check_shape("empty", shape);
   return finish(make_tensor(shape, options.dtype.value_or(default_dtype()), options.device), options);
 }
 Tensor zeros(const Shape& shape, const TensorOptions& options) {
-  return full(shape, 0, with_dtype(options, default_dtype()));
+  return make_full("zeros", shape, 0, with_dtype(options, default_dtype()));
 }
 Tensor ones(const Shape& shape, const TensorOptions& options) {
-  return full(shape, 1, with_dtype(options, default_dtype()));
+  return make_full("ones", shape, 1, with_dtype(options, default_dtype()));
 }
-Tensor scalar_tensor(Scalar value, const TensorOptions& options) { return full({}, value, options); }
+Tensor scalar_tensor(Scalar value, const TensorOptions& options) {
+  return make_full("scalar_tensor", {}, value, options);
+}
 
 namespace {
 
-Tensor arange_floating(double start, double stop, double step, Device device) {
+template <class T>
+void check_sign(T start, T stop, T step) {
+  check(!(step > 0 ? stop < start : stop > start), "arange: a step of ", step, " does not lead from ", start,
+        " to ", stop, "; give it the other sign");
+}
+
+/// Throws unless the numbers from `start` to that before `stop` are in the dtype's range.
+void check_ends(Scalar start, Scalar last, DType dtype) {
+  for (const Scalar end : {start, last}) {
+    check_representable("arange", end, dtype);
+    if (dtype == boolean) check_representable_count("arange", end.as_int64(), dtype);
+  }
+}
+
+Tensor arange_floating(double start, double stop, double step, DType dtype, Device device) {
   const double steps = std::ceil((stop - start) / step);
+  check_sign(start, stop, step);
   check(std::isfinite(steps) && steps < 9e18, "arange: from ", start, " to ", stop, " in steps of ", step,
         " never ends");
-  Tensor made = make_tensor({std::max<std::int64_t>(0, static_cast<std::int64_t>(steps))}, float64, device);
+  const auto n = static_cast<std::int64_t>(steps);
+  if (n > 0) check_ends(start, start + static_cast<double>(n - 1) * step, dtype);
+  Tensor made = make_tensor({n}, float64, device);
   backend(made).elementwise.real_sequence({start, step}, reinterpret_cast<double*>(raw(made)), made.numel(),
                                           stream(made));
   return made;
 }
 
 /// Unsigned arithmetic: the distance of two numbers may not fit 63 bits.
-Tensor arange_integer(std::int64_t start, std::int64_t stop, std::int64_t step, Device device) {
+Tensor arange_integer(std::int64_t start, std::int64_t stop, std::int64_t step, DType dtype, Device device) {
   using Unsigned = std::uint64_t;
   const auto from = static_cast<Unsigned>(start), to = static_cast<Unsigned>(stop);
   const bool up = step > 0;
-  const Unsigned distance = up ? (stop > start ? to - from : 0) : (start > stop ? from - to : 0);
+  check_sign(start, stop, step);
+  const Unsigned distance = up ? to - from : from - to;
   const Unsigned stride = up ? static_cast<Unsigned>(step) : 0 - static_cast<Unsigned>(step);
   const auto n = static_cast<std::int64_t>(distance / stride + (distance % stride != 0));
+  if (n > 0)
+    check_ends(start,
+               static_cast<std::int64_t>(from + static_cast<Unsigned>(n - 1) * static_cast<Unsigned>(step)),
+               dtype);
   Tensor made = make_tensor({n}, int64, device);
   backend(made).elementwise.sequence({start, step}, reinterpret_cast<std::int64_t*>(raw(made)), n,
                                      stream(made));
@@ -64,14 +90,18 @@ Tensor arange(Scalar start, Scalar stop, Scalar step, const TensorOptions& optio
   check(step.as_double() != 0, "arange: the step is 0; it must lead from start to stop");
   const bool floating =
       start.kind() == Kind::floating || stop.kind() == Kind::floating || step.kind() == Kind::floating;
-  Tensor made = floating
-                    ? arange_floating(start.as_double(), stop.as_double(), step.as_double(), options.device)
-                    : arange_integer(start.as_int64(), stop.as_int64(), step.as_int64(), options.device);
-  return finish(made.to(options.dtype.value_or(floating ? default_dtype() : int64)), options);
+  const DType dtype = options.dtype.value_or(floating ? default_dtype() : int64);
+  for (const Scalar number : {start, stop, step})
+    if (!floating) check_representable("arange", number, int64);
+  Tensor made =
+      floating ? arange_floating(start.as_double(), stop.as_double(), step.as_double(), dtype, options.device)
+               : arange_integer(start.as_int64(), stop.as_int64(), step.as_int64(), dtype, options.device);
+  return finish(made.to(dtype), options);
 }
 Tensor arange(Scalar stop, const TensorOptions& options) { return arange(0, stop, 1, options); }
 
 Tensor eye(std::int64_t n, const TensorOptions& options) {
+  check_shape("eye", {n, n});
   Tensor made = zeros({n, n}, {.dtype = options.dtype, .device = options.device});
   make_alias(made, {n}, {n + 1}, 0).fill_(1);
   return finish(made, options);
@@ -80,6 +110,9 @@ Tensor eye(std::int64_t n, const TensorOptions& options) {
 Tensor empty_like(const Tensor& other) { return empty(other.shape(), options_of(other)); }
 Tensor zeros_like(const Tensor& other) { return zeros(other.shape(), options_of(other)); }
 Tensor ones_like(const Tensor& other) { return ones(other.shape(), options_of(other)); }
-Tensor full_like(const Tensor& other, Scalar value) { return full(other.shape(), value, options_of(other)); }
+Tensor full_like(const Tensor& other, Scalar value) {
+  check_defined("full_like", other);
+  return make_full("full_like", other.shape(), value, options_of(other));
+}
 
 }  // namespace miniparallel

@@ -1,6 +1,7 @@
 #include "engine/ops/elementwise.h"
 
 #include "engine/ops/in_place.h"
+#include "engine/types/representable.h"
 
 #include <cmath>
 #include <span>
@@ -31,9 +32,9 @@ std::pair<Tensor, Tensor> operands_of(const char* op, const Tensor& a, const Ten
   return {x.to(dtype), y.to(dtype)};
 }
 
-Tensor number_like(Scalar value, const Tensor& like) {
-  check_defined("an operator", like);
-  return full({}, value, {.dtype = result_type(like, value), .device = like.device()});
+Tensor number_like(const char* op, Scalar value, const Tensor& like) {
+  check_defined(op, like);
+  return make_full(op, {}, value, {.dtype = result_type(like, value), .device = like.device()});
 }
 
 namespace {
@@ -52,8 +53,12 @@ constexpr const char* name_of(const char* row) {
     return row;
 }
 
-template <class Function>
-void check_supported(const char* op, Function function, DType dtype) {
+void check_supported(const char* op, Unary function, DType dtype) {
+  check(kernels::supported(function, dtype), op, ": ", dtype, " is not supported; convert with to(float32)");
+}
+void check_supported(const char* op, Binary function, DType dtype) {
+  check(function != Binary::sub || dtype != boolean, op,
+        ": bool minus bool is not supported; use a != b (one of the two) or logical_not(x)");
   check(kernels::supported(function, dtype), op, ": ", dtype, " is not supported; convert with to(float32)");
 }
 
@@ -178,20 +183,22 @@ Tensor binary(Binary function, const char* op, const Tensor& a, const Tensor& b,
   return y;
 }
 
+/// A result is converted to a tensor that is written as `copy_` would, but keeps its kind.
 void check_writable(const char* op, DType result, const Tensor& x) {
-  check(promote(result, x.dtype()) == x.dtype() || is_floating(x.dtype()), op, ": a result of ", result,
-        " cannot be written to a tensor of ", x.dtype(), "; convert it with to(", result, ")");
+  check(is_floating(result) ? x.is_floating() : result == boolean || x.dtype() != boolean, op,
+        ": a result of ", result, " cannot be written to a tensor of ", x.dtype(), "; convert it with to(",
+        result, ")");
 }
 
 template <class F>
 Tensor& binary_in_place(Binary function, const char* op, Tensor& x, const Tensor& other) {
   check_defined(op, x);
   check_defined(op, other);
+  check_writable(op, result_type(x, other), x);
   check_supported(op, function, x.dtype());
   check(broadcast_shapes(op, x.shape(), other.shape()) == x.shape(), op, ": ", other.shape(),
         " does not broadcast to ", x.shape(),
         ", the shape of the tensor that is written; only the other operand is stretched");
-  check_writable(op, result_type(x, other), x);
   const Tensor z = unaliased(operands_of(op, x, other, x.dtype()).second, x);
   const InPlace write(op, x, {z});
   const auto backward = backward_of<F>(function, x, z, true);
@@ -200,8 +207,11 @@ Tensor& binary_in_place(Binary function, const char* op, Tensor& x, const Tensor
   return x;
 }
 
-/// Whether a parameter of type double carries the number without loss.
-bool fits_parameter(Scalar value, const Tensor& x) {
+/// Whether a parameter of type double carries the number without loss. Throws, naming `op`, where it is not in
+/// the range of integers; but x + -1 is x - 1, also for unsigned ones.
+bool fits_parameter(const char* op, Scalar value, const Tensor& x) {
+  const bool wraps = x.dtype() == uint8 && value.as_double() < 0 && value.as_double() >= -255;
+  if (!x.is_floating() && !wraps) check_representable(op, value, x.dtype());
   return x.dtype() != boolean && (x.is_floating() || std::abs(value.as_double()) < 9e15);
 }
 
@@ -210,9 +220,9 @@ template <class WithParameter, class F>
 Tensor& number_in_place(Unary with_parameter, Binary function, const char* op, Tensor& x, Scalar value) {
   check_defined(op, x);
   check_writable(op, result_type(x, value), x);
-  if (fits_parameter(value, x))
+  if (fits_parameter(op, value, x))
     return unary_in_place<WithParameter>(with_parameter, op, x, value.as_double());
-  return binary_in_place<F>(function, op, x, number_like(value, x));
+  return binary_in_place<F>(function, op, x, number_like(op, value, x));
 }
 
 }  // namespace
@@ -228,10 +238,9 @@ Tensor& number_in_place(Unary with_parameter, Binary function, const char* op, T
     return unary<kernels::functors::functor>(Unary::name, name_of<kernels::functors::functor>(#name), \
                                              to_floating(x));                                         \
   }
-#define MP_DEFINE_PARAMETRIC(name, functor)                                                                 \
-  static Tensor name(const Tensor& x, double p, [[maybe_unused]] double q = 0) {                            \
-    return unary<kernels::functors::functor>(Unary::name, name_of<kernels::functors::functor>(#name), x, p, \
-                                             q);                                                            \
+#define MP_DEFINE_PARAMETRIC(name, functor)                                                      \
+  static Tensor name(const char* op, const Tensor& x, double p, [[maybe_unused]] double q = 0) { \
+    return unary<kernels::functors::functor>(Unary::name, op, x, p, q);                          \
   }
 Tensor gelu_erf(const Tensor& x);
 Tensor gelu_tanh(const Tensor& x);
@@ -259,36 +268,56 @@ MP_BINARY_FLOATING(MP_DEFINE_BINARY_FLOATING)
 
 // --- with numbers
 
+namespace {
+
+/// `x` in the dtype of the result of `op` with the number.
+Tensor promoted(const char* op, const Tensor& x, Scalar value) {
+  check_defined(op, x);
+  return x.to(result_type(x, value));
+}
+
+Tensor floating(const char* op, const Tensor& x) {
+  check_defined(op, x);
+  return to_floating(x);
+}
+
+Tensor scaled(const char* op, const Tensor& a, Scalar b) {
+  const Tensor x = promoted(op, a, b);
+  return fits_parameter(op, b, x) ? mul_scalar(op, x, b.as_double()) : mul(x, number_like(op, b, x));
+}
+
+}  // namespace
+
 Tensor add(const Tensor& a, Scalar b) {
-  const Tensor x = a.to(result_type(a, b));
-  return fits_parameter(b, x) ? add_scalar(x, b.as_double()) : add(x, number_like(b, x));
+  const Tensor x = promoted("add", a, b);
+  return fits_parameter("add", b, x) ? add_scalar("add", x, b.as_double()) : add(x, number_like("add", b, x));
 }
 Tensor sub(const Tensor& a, Scalar b) {
-  const Tensor x = a.to(result_type(a, b));
-  return fits_parameter(b, x) ? add_scalar(x, -b.as_double()) : sub(x, number_like(b, x));
+  const Tensor x = promoted("sub", a, b);
+  return fits_parameter("sub", b, x) ? add_scalar("sub", x, -b.as_double())
+                                     : sub(x, number_like("sub", b, x));
 }
-Tensor mul(const Tensor& a, Scalar b) {
-  const Tensor x = a.to(result_type(a, b));
-  return fits_parameter(b, x) ? mul_scalar(x, b.as_double()) : mul(x, number_like(b, x));
-}
-Tensor div(const Tensor& a, Scalar b) { return div_scalar(to_floating(a), b.as_double()); }
+Tensor mul(const Tensor& a, Scalar b) { return scaled("mul", a, b); }
+Tensor div(const Tensor& a, Scalar b) { return div_scalar("div", floating("div", a), b.as_double()); }
 Tensor operator-(Scalar a, const Tensor& b) {
-  const Tensor x = b.to(result_type(b, a));
-  return fits_parameter(a, x) ? scalar_minus(x, a.as_double()) : sub(number_like(a, x), x);
+  const Tensor x = promoted("sub", b, a);
+  return fits_parameter("sub", a, x) ? scalar_minus("sub", x, a.as_double())
+                                     : sub(number_like("sub", a, x), x);
 }
-Tensor operator/(Scalar a, const Tensor& b) { return scalar_over(to_floating(b), a.as_double()); }
+Tensor operator/(Scalar a, const Tensor& b) { return scalar_over("div", floating("div", b), a.as_double()); }
 Tensor operator-(const Tensor& x) { return neg(x); }
 
 Tensor pow(const Tensor& base, Scalar exponent) {
+  const Tensor x = promoted("pow", base, exponent);
   const double p = exponent.as_double();
-  if (p == 2)
-    return square(base.is_floating() || exponent.kind() != Scalar::Kind::floating ? base : to_floating(base));
-  if (p == 1) return mul(base, exponent);
-  if (p == 0.5) return sqrt(base);
-  if (base.is_floating() || exponent.kind() == Scalar::Kind::floating)
-    return pow_scalar(to_floating(base), p);
+  if (x.is_floating()) {
+    if (p == 2) return unary<kernels::functors::Square>(Unary::square, "pow", x);
+    if (p == 1) return mul_scalar("pow", x, 1);
+    if (p == 0.5) return unary<kernels::functors::Sqrt>(Unary::sqrt, "pow", x);
+    return pow_scalar("pow", x, p);
+  }
   check(p >= 0, "pow: integers to the negative power ", p, "; convert the base with to(float32)");
-  Tensor power = ones_like(base), factor = base;
+  Tensor power = ones_like(x), factor = x;
   for (std::int64_t n = exponent.as_int64(); n > 0; n /= 2) {
     if (n % 2 == 1) power = power * factor;
     factor = factor * factor;
@@ -308,12 +337,20 @@ void record_activation(Activation activation, Tensor& y, const Tensor& x) {
     record_unary<GeluTanh>(Unary::gelu_tanh, GeluTanh::op, y, x, 0, 0);
 }
 
+namespace {
+
+/// Whether a bound of a clamp is exact as a double, or so far out that no integer of the dtype is beyond it.
+bool is_exact_bound(Scalar bound, const Tensor& x) {
+  return x.dtype() != boolean && (x.dtype() != int64 || std::abs(bound.as_double()) < 9e15);
+}
+
+}  // namespace
+
 Tensor clamp(const Tensor& x, Scalar low, Scalar high) {
-  Tensor a = x.to(result_type(x, low));
-  a = a.to(result_type(a, high));
-  if (fits_parameter(low, a) && fits_parameter(high, a))
-    return clamp_between(a, low.as_double(), high.as_double());
-  return minimum(maximum(a, number_like(low, a)), number_like(high, a));
+  const Tensor a = promoted("clamp", promoted("clamp", x, low), high);
+  if (is_exact_bound(low, a) && is_exact_bound(high, a))
+    return clamp_between("clamp", a, low.as_double(), high.as_double());
+  return minimum(maximum(a, number_like("clamp", low, a)), number_like("clamp", high, a));
 }
 
 // --- in place
@@ -322,7 +359,7 @@ namespace functors = kernels::functors;
 
 Tensor& Tensor::add_(const Tensor& other, Scalar alpha) {
   if (alpha.as_double() == 1) return binary_in_place<functors::Add>(Binary::add, "add_", *this, other);
-  return binary_in_place<functors::Add>(Binary::add, "add_", *this, mul(other, alpha));
+  return binary_in_place<functors::Add>(Binary::add, "add_", *this, scaled("add_", other, alpha));
 }
 Tensor& Tensor::sub_(const Tensor& other) {
   return binary_in_place<functors::Sub>(Binary::sub, "sub_", *this, other);
@@ -349,13 +386,14 @@ Tensor& Tensor::clamp_(Scalar low, Scalar high) {
   check_defined("clamp_", *this);
   for (const Scalar bound : {low, high}) {
     check_writable("clamp_", result_type(*this, bound), *this);
-    if (!fits_parameter(bound, *this)) return copy_(miniparallel::clamp(*this, low, high));
+    if (!is_exact_bound(bound, *this))
+      return copy_into("clamp_", *this, miniparallel::clamp(*this, low, high));
   }
   return unary_in_place<functors::Clamp>(Unary::clamp_between, "clamp_", *this, low.as_double(),
                                          high.as_double());
 }
 Tensor& Tensor::masked_fill_(const Tensor& mask, Scalar value) {
-  return copy_(miniparallel::masked_fill(*this, mask, value));
+  return copy_into("masked_fill_", *this, masked_fill_as("masked_fill_", *this, mask, value));
 }
 
 }  // namespace miniparallel

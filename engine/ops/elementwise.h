@@ -17,7 +17,11 @@ kernels::ElementwiseArgs elementwise_args(std::initializer_list<Tensor> operands
 /// another device joins the tensor's, else both must agree.
 std::pair<Tensor, Tensor> operands_of(const char* op, const Tensor& a, const Tensor& b, DType dtype);
 
-/// The number as a tensor without dimensions, of the dtype that it gives the result with `like`.
-Tensor number_like(Scalar value, const Tensor& like);
+/// The number as a tensor without dimensions, of the dtype that it gives the result with `like`. Throws,
+/// naming `op`, where that does not have it.
+Tensor number_like(const char* op, Scalar value, const Tensor& like);
+
+/// `masked_fill`, whose errors name `op`.
+Tensor masked_fill_as(const char* op, const Tensor& x, const Tensor& mask, Scalar value);
 
 }  // namespace miniparallel

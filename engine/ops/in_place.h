@@ -15,6 +15,9 @@ namespace miniparallel {
 /// it is read. Each element may be read to write itself.
 Tensor unaliased(const Tensor& source, const Tensor& target);
 
+/// `target.copy_(source)`, whose errors name `op`.
+Tensor& copy_into(const char* op, Tensor& target, const Tensor& source);
+
 /// One write to the elements of an existing tensor:
 ///
 ///   InPlace write("mul_", *this, {other});  // throws for a leaf that requires grad, while grad mode is on

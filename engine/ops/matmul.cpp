@@ -53,8 +53,10 @@ void set_product(Backward& b, int input, const Tensor& like, const Tensor& left,
 
 /// Both have at least two dimensions.
 Tensor matrix_product(const Tensor& a, const Tensor& b) {
-  const Shape batch = broadcast_shapes("matmul", leading(a.shape()), leading(b.shape()));
-  Tensor c = make_tensor(with_matrix(batch, a.size(-2), b.size(-1)), a.dtype(), a.device());
+  const std::optional<Shape> batch = broadcast_sizes(leading(a.shape()), leading(b.shape()));
+  check(batch.has_value(), "matmul: the leading dimensions of ", a.shape(), " and ", b.shape(),
+        " do not broadcast; their sizes must be equal or one of them 1");
+  Tensor c = make_tensor(with_matrix(*batch, a.size(-2), b.size(-1)), a.dtype(), a.device());
   multiply_into(c, a, b, 0);
   if (recording(a, b))
     record("matmul", c, {a, b}, [a = save(a), b = save(b)](Backward& backward) {

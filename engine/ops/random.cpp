@@ -1,6 +1,9 @@
 #include "engine/ops/common.h"
+#include "engine/ops/in_place.h"
 #include "engine/random/generator.h"
+#include "engine/types/representable.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace miniparallel {
@@ -21,13 +24,18 @@ Tensor finish(Tensor drawn, const TensorOptions& options, DType dtype) {
 }
 
 Tensor draw_uniform(const char* op, const Shape& shape, DType dtype, Device device, double low, double high) {
+  check_shape(op, shape);
   Tensor y = make_tensor(shape, drawn_dtype(op, dtype), device);
-  backend(y).random.uniform(y.dtype(), raw(y), y.numel(), low, high, next_random_key(y.numel()), stream(y));
+  for (const double bound : {low, high}) check_representable(op, bound, dtype);
+  const double first = rounded(low, dtype), last = next_below(rounded(high, dtype), dtype);
+  backend(y).random.uniform(y.dtype(), raw(y), y.numel(), {low, high, std::max(first, last)},
+                            next_random_key(y.numel()), stream(y));
   return y;
 }
 
 Tensor draw_normal(const char* op, const Shape& shape, DType dtype, Device device, double mean,
                    double stddev) {
+  check_shape(op, shape);
   Tensor y = make_tensor(shape, drawn_dtype(op, dtype), device);
   backend(y).random.normal(y.dtype(), raw(y), y.numel(), mean, stddev, next_random_key(y.numel()), stream(y));
   return y;
@@ -49,29 +57,54 @@ Tensor randn(const Shape& shape, const TensorOptions& options) {
 
 Tensor rand_like(const Tensor& other) {
   check_defined("rand_like", other);
-  return rand(other.shape(), {.dtype = other.dtype(), .device = other.device()});
+  return draw_uniform("rand_like", other.shape(), other.dtype(), other.device(), 0, 1).to(other.dtype());
 }
 
 Tensor randn_like(const Tensor& other) {
   check_defined("randn_like", other);
-  return randn(other.shape(), {.dtype = other.dtype(), .device = other.device()});
+  return draw_normal("randn_like", other.shape(), other.dtype(), other.device(), 0, 1).to(other.dtype());
 }
+
+namespace {
+
+/// Integers in [low, high) that a floating dtype has not all: those between become one of their neighbours in
+/// the dtype, which must not be one beyond the ends.
+Tensor within(const Tensor& y, std::int64_t low, std::int64_t high, DType dtype) {
+  const std::int64_t exact = last_exact_integer(dtype), greatest = high - 1;
+  if (-exact <= low && greatest <= exact) return y;
+  double first = rounded(static_cast<double>(low), dtype),
+         last = rounded(static_cast<double>(greatest), dtype);
+  if (last >= 0x1p63 || static_cast<std::int64_t>(last) > greatest) last = next_below(last, dtype);
+  if (first < 0x1p63 && static_cast<std::int64_t>(first) < low) first = next_above(first, dtype);
+  check(first <= last, "randint: ", dtype, " has no integer in [", low, ", ", high,
+        "); choose another range or dtype");
+  return clamp(y, static_cast<std::int64_t>(first), static_cast<std::int64_t>(last));
+}
+
+}  // namespace
 
 Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, const TensorOptions& options) {
   check(low < high, "randint: got low ", low, " and high ", high,
         "; the range [low, high) must not be empty");
+  const DType dtype = options.dtype.value_or(int64);
+  for (const std::int64_t end : {low, high - 1}) check_representable_count("randint", end, dtype);
+  check_shape("randint", shape);
   Tensor y = make_tensor(shape, int64, options.device);
   const std::uint64_t range = static_cast<std::uint64_t>(high) - static_cast<std::uint64_t>(low);
   backend(y).random.integers(reinterpret_cast<std::int64_t*>(raw(y)), y.numel(), low, range,
                              next_random_key(y.numel()), stream(y));
-  return finish(y, options, options.dtype.value_or(int64));
+  return finish(is_floating(dtype) ? within(y, low, high, dtype) : y, options, dtype);
 }
 
 Tensor randperm(std::int64_t n, const TensorOptions& options) {
   check(n >= 0, "randperm: got n = ", n, "; it must not be negative");
+  const DType dtype = options.dtype.value_or(int64);
+  if (n > 0) check_representable_count("randperm", n - 1, dtype);
+  check(!is_floating(dtype) || n - 1 <= last_exact_integer(dtype), "randperm: ", dtype,
+        " does not have every integer below ", n, "; choose a wider dtype");
   Tensor y = make_tensor({n}, int64, options.device);
   backend(y).random.permutation(reinterpret_cast<std::int64_t*>(raw(y)), n, next_random_key(n), stream(y));
-  return finish(y, options, options.dtype.value_or(int64));
+  return finish(y, options, dtype);
 }
 
 // --- in place
@@ -80,13 +113,13 @@ Tensor& Tensor::uniform_(double low, double high) {
   check_defined("uniform_", *this);
   check(low <= high && std::isfinite(high - low), "uniform_: got the bounds ", low, " and ", high,
         "; they must be finite, the lower one first");
-  return copy_(draw_uniform("uniform_", shape(), dtype(), device(), low, high));
+  return copy_into("uniform_", *this, draw_uniform("uniform_", shape(), dtype(), device(), low, high));
 }
 
 Tensor& Tensor::normal_(double mean, double stddev) {
   check_defined("normal_", *this);
   check(stddev >= 0, "normal_: got the standard deviation ", stddev, "; it must not be negative");
-  return copy_(draw_normal("normal_", shape(), dtype(), device(), mean, stddev));
+  return copy_into("normal_", *this, draw_normal("normal_", shape(), dtype(), device(), mean, stddev));
 }
 
 // --- dropout
@@ -117,7 +150,7 @@ Tensor dropout(const Tensor& x, double p, bool training) {
   check_floating("dropout", x);
   check(p >= 0 && p <= 1, "dropout: got the probability ", p, "; it must lie in [0, 1]");
   if (!training || p == 0) return x;
-  if (p == 1) return x * 0;
+  if (p == 1) return masked_fill(x, full({}, true, {.device = x.device()}), 0);
   return masked_scale(x, p, next_random_key(x.numel()));
 }
 

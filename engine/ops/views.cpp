@@ -14,6 +14,12 @@ using autograd::record_view;
 
 std::int64_t offset_of(const Tensor& x) { return x.impl()->offset; }
 
+/// The dimension along which a part is taken, from the front. Throws, naming `op`, where there is none such.
+int sliced_dim(const char* op, const Tensor& x, int dim) {
+  check(x.dim() > 0, op, ": a tensor without dimensions has no dimension ", dim, "; unsqueeze it first");
+  return normalize_dim(op, dim, x.dim());
+}
+
 /// `shape` with its -1 replaced by what `numel` leaves for it.
 Shape infer_size(const char* op, const Shape& shape, const Shape& from) {
   const std::int64_t numel = from.numel();
@@ -97,10 +103,10 @@ Tensor Tensor::reshape(const Shape& shape) const {
 }
 
 Tensor Tensor::flatten(int start_dim, int end_dim) const {
-  if (dim() == 0) return reshape({1});
   const int first = normalize_dim("flatten", start_dim, dim()),
             last = normalize_dim("flatten", end_dim, dim());
-  check(first <= last, "flatten: start_dim ", start_dim, " comes after end_dim ", end_dim);
+  check(first <= last, "flatten: start_dim ", start_dim, " comes after end_dim ", end_dim, "; exchange them");
+  if (dim() == 0) return reshape({1});
   Shape sizes;
   for (int d = 0; d < dim(); ++d) {
     if (d > first && d <= last)
@@ -144,8 +150,7 @@ Tensor Tensor::t() const {
 }
 
 Tensor Tensor::slice(int dim, std::int64_t start, std::int64_t stop, std::int64_t step) const {
-  check(this->dim() > 0, "slice: the tensor has no dimensions");
-  const int d = normalize_dim("slice", dim, this->dim());
+  const int d = sliced_dim("slice", *this, dim);
   check(step >= 1, "slice: the step is ", step, "; it must be at least 1");
   const std::int64_t size = shape()[d];
   const auto clip = [size](std::int64_t at) {
@@ -162,16 +167,16 @@ Tensor Tensor::slice(int dim, std::int64_t start, std::int64_t stop, std::int64_
 }
 
 Tensor Tensor::narrow(int dim, std::int64_t start, std::int64_t length) const {
-  const std::int64_t size = this->size(dim);
+  const std::int64_t size = shape()[sliced_dim("narrow", *this, dim)];
   check(start >= 0 && length >= 0 && length <= size - start, "narrow: ", length, " elements from ", start,
         " exceed dimension ", dim, " of size ", size, "; start and length must lie within");
   return slice(dim, start, start + length);
 }
 
 Tensor Tensor::select(int dim, std::int64_t index) const {
-  check(this->dim() > 0, "select: the tensor has no dimensions");
-  const int d = normalize_dim("select", dim, this->dim());
+  const int d = sliced_dim("select", *this, dim);
   const std::int64_t size = shape()[d];
+  check(size > 0, "select: dimension ", d, " of ", shape(), " has no index ", index, "; it is empty");
   check(index >= -size && index < size, "select: index ", index, " is out of range for dimension ", d,
         " of size ", size, "; it must be at least ", -size, " and below ", size);
   const std::int64_t at = index < 0 ? index + size : index;
@@ -262,29 +267,43 @@ std::vector<Tensor> split_whole(const Tensor& whole, const std::vector<std::int6
 }  // namespace
 
 std::vector<Tensor> Tensor::split(const Shape& sizes, int dim) const {
+  const int d = sliced_dim("split", *this, dim);
   std::int64_t sum = 0;
   for (const std::int64_t size : sizes) {
     check(size >= 0, "split: the sizes ", sizes, " have a negative one; each must be at least 0");
     sum += size;
   }
-  check(sum == size(dim), "split: the sizes ", sizes, " do not sum to ", size(dim),
-        ", the size of dimension ", dim, "; name the size of every part");
-  return split_whole(*this, {sizes.begin(), sizes.end()}, normalize_dim("split", dim, this->dim()));
+  check(sum == shape()[d], "split: the sizes ", sizes, " do not sum to ", shape()[d],
+        ", the size of dimension ", d, "; name the size of every part");
+  return split_whole(*this, {sizes.begin(), sizes.end()}, d);
 }
 
-std::vector<Tensor> Tensor::split(std::int64_t size, int dim) const {
-  check(size >= 1, "split: the size of a part is ", size, "; it must be at least 1");
-  const std::int64_t n = this->size(dim);
+namespace {
+
+/// `whole` in parts of `size`, at least 1, of which there is one where it is empty.
+std::vector<Tensor> split_evenly(const Tensor& whole, std::int64_t size, int dim) {
+  const std::int64_t n = whole.shape()[dim];
   std::vector<std::int64_t> sizes;
   for (std::int64_t start = 0; start < n || start == 0; start += size)
     sizes.push_back(std::min(size, n - start));
-  return split_whole(*this, sizes, normalize_dim("split", dim, this->dim()));
+  return split_whole(whole, sizes, dim);
+}
+
+}  // namespace
+
+std::vector<Tensor> Tensor::split(std::int64_t size, int dim) const {
+  const int d = sliced_dim("split", *this, dim);
+  const std::int64_t least = shape()[d] == 0 ? 0 : 1;
+  check(size >= least, "split: the size of a part is ", size, "; it must be at least ", least);
+  return split_evenly(*this, std::max<std::int64_t>(size, 1), d);
 }
 
 std::vector<Tensor> Tensor::chunk(std::int64_t chunks, int dim) const {
   check(chunks >= 1, "chunk: the number of chunks is ", chunks, "; it must be at least 1");
-  const std::int64_t n = size(dim);
-  return split(std::max<std::int64_t>(1, n / chunks + (n % chunks != 0)), dim);
+  const int d = sliced_dim("chunk", *this, dim);
+  const std::int64_t n = shape()[d];
+  if (n == 0) return split_whole(*this, std::vector<std::int64_t>(static_cast<std::size_t>(chunks), 0), d);
+  return split_evenly(*this, n / chunks + (n % chunks != 0), d);
 }
 
 }  // namespace miniparallel

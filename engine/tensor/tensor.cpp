@@ -6,6 +6,7 @@
 #include "engine/error.h"
 #include "engine/tensor/autograd_meta.h"
 #include "engine/tensor/tensor_impl.h"
+#include "engine/types/representable.h"
 #include "engine/types/shape.h"
 
 namespace miniparallel {
@@ -19,7 +20,6 @@ const TensorImpl& impl_of(const Tensor& tensor) {
 }
 
 Tensor make_tensor(const Shape& shape, DType dtype, Device device) {
-  for (const std::int64_t size : shape) check(size >= 0, "shape ", shape, ": a size is negative");
   std::int64_t bytes = 0;
   check(!__builtin_mul_overflow(shape.numel(), static_cast<std::int64_t>(size_of(dtype)), &bytes), "shape ",
         shape, " of ", dtype, " does not fit the address space");
@@ -35,9 +35,9 @@ Tensor make_tensor(const Shape& shape, DType dtype, Device device) {
 namespace {
 
 bool is_row_major(const Shape& shape, const Shape& strides) {
+  if (shape.numel() == 0) return true;
   std::int64_t expected = 1;
   for (int d = shape.rank() - 1; d >= 0; --d) {
-    if (shape[d] == 0) return true;
     if (shape[d] != 1 && strides[d] != expected) return false;
     expected *= shape[d];
   }
@@ -129,6 +129,13 @@ Scalar Tensor::scalar() const {
   std::int64_t value = 0;
   copy_to_host(&value, int64);
   return value;
+}
+
+void detail::check_item(Scalar value, std::int64_t lowest, std::uint64_t greatest) {
+  const std::int64_t integer = value.as_int64();
+  const bool above = integer > 0 && static_cast<std::uint64_t>(integer) > greatest;
+  check(is_representable(value, int64) && integer >= lowest && !above, "item: the element is ", value,
+        ", and the type asked for goes from ", lowest, " to ", greatest, "; ask for a wider one");
 }
 
 }  // namespace miniparallel

@@ -66,16 +66,42 @@ int normalize_dim(const char* op, int dim, int rank) {
   return dim < 0 ? dim + range : dim;
 }
 
-Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b) {
+void check_shape(const char* op, const Shape& shape) {
+  for (const std::int64_t size : shape)
+    check(size >= 0, op, ": shape ", shape, " has a negative size; every size must be at least 0");
+}
+
+namespace {
+
+/// The size of dimension -d, which is 1 where there is none.
+std::int64_t size_from_end(const Shape& shape, int d) {
+  return d <= shape.rank() ? shape[shape.rank() - d] : 1;
+}
+
+bool broadcast_at(const Shape& a, const Shape& b, int d) {
+  const std::int64_t of_a = size_from_end(a, d), of_b = size_from_end(b, d);
+  return of_a == of_b || of_a == 1 || of_b == 1;
+}
+
+}  // namespace
+
+std::optional<Shape> broadcast_sizes(const Shape& a, const Shape& b) {
   const int rank = std::max(a.rank(), b.rank());
   Shape result = Shape::filled(rank, 1);
   for (int d = 1; d <= rank; ++d) {
-    const std::int64_t of_a = d <= a.rank() ? a[a.rank() - d] : 1, of_b = d <= b.rank() ? b[b.rank() - d] : 1;
-    check(of_a == of_b || of_a == 1 || of_b == 1, op, ": shapes ", a, " and ", b, " do not broadcast: sizes ",
-          of_a, " and ", of_b, " at dimension ", -d, "; they must be equal or one of them 1");
-    result[rank - d] = of_a == 1 ? of_b : of_a;
+    if (!broadcast_at(a, b, d)) return {};
+    const std::int64_t of_a = size_from_end(a, d);
+    result[rank - d] = of_a == 1 ? size_from_end(b, d) : of_a;
   }
   return result;
+}
+
+Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b) {
+  if (const std::optional<Shape> sizes = broadcast_sizes(a, b)) return *sizes;
+  int d = 1;
+  while (broadcast_at(a, b, d)) ++d;
+  fail(op, ": shapes ", a, " and ", b, " do not broadcast: sizes ", size_from_end(a, d), " and ",
+       size_from_end(b, d), " at dimension ", -d, "; they must be equal or one of them 1");
 }
 
 }  // namespace miniparallel

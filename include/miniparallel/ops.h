@@ -19,14 +19,16 @@
 
 namespace miniparallel {
 
-// --- arithmetic, element by element: the result has the shape that both sides broadcast to
+// --- arithmetic, element by element: the result has the shape that both sides broadcast to. Integers wrap
+// around; a number that their dtype does not have is an `Error` (-1 to -255 goes with uint8 as with the others).
 
 Tensor add(const Tensor& a, const Tensor& b);
-Tensor sub(const Tensor& a, const Tensor& b);
+Tensor sub(const Tensor& a, const Tensor& b);  ///< of two bool: `Error`
 Tensor mul(const Tensor& a, const Tensor& b);
 Tensor div(const Tensor& a, const Tensor& b);  ///< true division: integers give `default_dtype`
 Tensor pow(const Tensor& base, const Tensor& exponent);
-Tensor maximum(const Tensor& a, const Tensor& b);  ///< where equal, each side gets half of the gradient
+/// Where equal, each side gets half of the gradient; where one is NaN, each gets all of it.
+Tensor maximum(const Tensor& a, const Tensor& b);
 Tensor minimum(const Tensor& a, const Tensor& b);
 
 Tensor add(const Tensor& a, Scalar b);
@@ -49,7 +51,8 @@ Tensor operator-(Scalar a, const Tensor& b);
 Tensor operator/(Scalar a, const Tensor& b);
 Tensor operator-(const Tensor& x);
 
-// --- comparison, element by element and broadcast like arithmetic: bool results, no gradient
+// --- comparison, element by element and broadcast like arithmetic: bool results, no gradient. A number may be
+// out of the range of the tensor's dtype.
 
 Tensor operator==(const Tensor& a, const Tensor& b);
 Tensor operator!=(const Tensor& a, const Tensor& b);
@@ -79,11 +82,11 @@ Tensor neg(const Tensor& x);
 Tensor exp(const Tensor& x);
 Tensor log(const Tensor& x);   ///< natural; NaN below 0
 Tensor sqrt(const Tensor& x);  ///< NaN below 0
-Tensor abs(const Tensor& x);   ///< gradient 0 at 0
+Tensor abs(const Tensor& x);   ///< gradient 0 at 0, NaN at NaN
 Tensor tanh(const Tensor& x);
 Tensor sigmoid(const Tensor& x);  ///< 1 / (1 + exp(-x))
 Tensor square(const Tensor& x);
-Tensor relu(const Tensor& x);  ///< gradient 0 at 0
+Tensor relu(const Tensor& x);  ///< gradient 0 at 0; it passes at NaN
 enum class Gelu { erf, tanh };
 /// x Phi(x), Phi the normal distribution function, exactly or by the usual formula with tanh.
 Tensor gelu(const Tensor& x, Gelu approximate = Gelu::erf);
@@ -91,7 +94,9 @@ Tensor silu(const Tensor& x);  ///< x sigmoid(x)
 Tensor erf(const Tensor& x);
 Tensor sin(const Tensor& x);
 Tensor cos(const Tensor& x);
-Tensor clamp(const Tensor& x, Scalar low, Scalar high);  ///< dtypes promote; gradient passes at the bounds
+/// Dtypes promote; NaN everywhere where a bound is NaN. The gradient passes between the bounds; at them, as in
+/// PyTorch since 2.15, and at NaN it is 0.
+Tensor clamp(const Tensor& x, Scalar low, Scalar high);
 /// Elements of `a` where `condition`, which is bool, else of `b`; all three broadcast.
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
 /// `value` where `mask`, which is bool, else elements of `x`; both broadcast.
@@ -108,7 +113,7 @@ Tensor mean(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
 /// Mean squared deviation from the mean, with n - 1 in place of n where `unbiased`; floating only.
 Tensor var(const Tensor& x, const Shape& dims = {}, bool unbiased = true, bool keepdim = false);
 Tensor amax(const Tensor& x, const Shape& dims = {},
-            bool keepdim = false);  ///< equal maxima share the gradient evenly
+            bool keepdim = false);  ///< equal maxima share the gradient evenly; NaN to all where one is NaN
 Tensor amin(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
 /// Where the first maximum is: int64, along `dim`, or in row-major order of the whole tensor. No gradient.
 Tensor argmax(const Tensor& x, std::optional<int> dim = {}, bool keepdim = false);
@@ -209,8 +214,8 @@ Tensor adaptive_avg_pool2d(const Tensor& x, Size2 output);
 
 struct BatchNormOptions {
   bool training = false;
-  double momentum = 0.1;  ///< running = (1 - momentum) running + momentum batch
-  double eps = 1e-5;
+  double momentum = 0.1;  ///< in [0, 1]: running = (1 - momentum) running + momentum batch
+  double eps = 1e-5;      ///< above 0 in training
 };
 /// x (n, channels, ...): per channel (x - mean) / sqrt(var + eps) * weight + bias. In training mean and
 /// biased variance come from the batch and the running statistics are updated in place (variance unbiased);

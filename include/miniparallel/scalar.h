@@ -3,6 +3,7 @@
 #include <miniparallel/dtype.h>
 
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 
 namespace miniparallel {
@@ -25,8 +26,12 @@ class Scalar {
 
   constexpr Kind kind() const { return kind_; }
   constexpr double as_double() const { return floating_; }
+  /// Truncated towards 0; what std::int64_t does not have becomes its nearest end, NaN the lowest number.
   constexpr std::int64_t as_int64() const {
-    return kind_ == Kind::floating ? static_cast<std::int64_t>(floating_) : integer_;
+    if (kind_ != Kind::floating) return integer_;
+    if (floating_ >= 0x1p63) return std::numeric_limits<std::int64_t>::max();
+    if (!(floating_ >= -0x1p63)) return std::numeric_limits<std::int64_t>::lowest();
+    return static_cast<std::int64_t>(floating_);
   }
 
  private:

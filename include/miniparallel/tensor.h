@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <iosfwd>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -17,6 +18,13 @@ namespace miniparallel {
 
 struct TensorImpl;
 class Tensor;
+
+namespace detail {
+/// Throws `Error` unless the number, truncated, is in the range.
+void check_item(Scalar value, std::int64_t lowest, std::uint64_t greatest);
+/// Throws `Error` unless `dtype` has every element.
+void check_values(const Tensor& made, DType dtype);
+}  // namespace detail
 
 /// dtype and device of a new tensor; what is not given is `default_dtype()` and the CPU.
 struct TensorOptions {
@@ -56,12 +64,19 @@ class Tensor {
   T* data() const {
     return static_cast<T*>(checked_data(dtype_of<T>));
   }
-  /// The only element, converted to T. Throws `Error` unless numel() == 1.
+  /// The only element, converted to T. Throws `Error` unless numel() == 1, and where T is an integer type
+  /// that does not have it.
   template <class T = double>
   T item() const {
     const Scalar value = scalar();
-    if constexpr (std::is_floating_point_v<T>) return static_cast<T>(value.as_double());
-    return static_cast<T>(value.as_int64());
+    if constexpr (std::is_floating_point_v<T>) {
+      return static_cast<T>(value.as_double());
+    } else if constexpr (std::is_same_v<T, bool>) {
+      return value.as_double() != 0;
+    } else {
+      detail::check_item(value, std::numeric_limits<T>::lowest(), std::numeric_limits<T>::max());
+      return static_cast<T>(value.as_int64());
+    }
   }
   Scalar scalar() const;  ///< the same, of the tensor's kind
   /// All elements in row-major order, converted to T.
@@ -95,7 +110,7 @@ class Tensor {
   Tensor squeeze(int dim) const;            ///< drops the dimension if its size is 1
   Tensor unsqueeze(int dim) const;          ///< a new dimension of size 1, `dim` of the result
   /// At most `chunks` parts of equal size, but for the last.
-  std::vector<Tensor> chunk(std::int64_t chunks, int dim = 0) const;
+  std::vector<Tensor> chunk(std::int64_t chunks, int dim = 0) const;  ///< of nothing, `chunks` empty parts
   /// Parts of `size`, the last one smaller where it does not divide.
   std::vector<Tensor> split(std::int64_t size, int dim = 0) const;
   /// Parts of these sizes, which must add up to that of the dimension.
@@ -110,7 +125,8 @@ class Tensor {
   Tensor cpu() const { return to(Device::cpu()); }
 
   // --- in place: change the elements and the version. The other operand broadcasts to this tensor;
-  // arithmetic with a floating result does not go into integers. A tensor that autograd needs unchanged
+  // a result is converted to this dtype, but a floating one does not go into integers, nor an integer one into
+  // bool. A tensor that autograd needs unchanged
   // reports it in `backward`. `Error` for a leaf that requires grad, or a view of one, except under
   // `NoGradGuard`, and for elements that `expand` repeats.
   Tensor& copy_(const Tensor& source);  ///< broadcasts and converts
@@ -205,16 +221,18 @@ std::ostream& operator<<(std::ostream& stream, const Tensor& tensor);
 Tensor empty(const Shape& shape, const TensorOptions& options = {});  ///< elements are not initialised
 Tensor zeros(const Shape& shape, const TensorOptions& options = {});
 Tensor ones(const Shape& shape, const TensorOptions& options = {});
-/// dtype when not given: bool, int64 or `default_dtype`, by the kind of `value`.
+/// dtype when not given: bool, int64 or `default_dtype`, by the kind of `value`. `Error` for a value out of the
+/// dtype's range, here and wherever elements are set to numbers; bool takes every number as true or false.
 Tensor full(const Shape& shape, Scalar value, const TensorOptions& options = {});
 /// start, start + step, ... below `stop` (above, for a negative step), one dimension. int64 for integer
-/// arguments. `Error` for a step of 0.
+/// arguments. `Error` for a step of 0 or one that leads away from `stop`.
 Tensor arange(Scalar start, Scalar stop, Scalar step = 1, const TensorOptions& options = {});
 Tensor arange(Scalar stop, const TensorOptions& options = {});        ///< 0, 1, ... below `stop`
 Tensor eye(std::int64_t n, const TensorOptions& options = {});        ///< (n, n): ones on the diagonal
 Tensor rand(const Shape& shape, const TensorOptions& options = {});   ///< uniform in [0, 1)
 Tensor randn(const Shape& shape, const TensorOptions& options = {});  ///< normal with mean 0 and variance 1
-/// Integers in [low, high), which must not be empty; int64 when no dtype is given.
+/// Integers in [low, high), which must not be empty; int64 when no dtype is given. A floating dtype that does
+/// not have all of them gives those that it has.
 Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, const TensorOptions& options = {});
 /// 0 .. n-1 in random order, int64 when no dtype is given: the same order on every device. Each number is as
 /// likely in each place; a seed and the calls before decide which of the orders it is.
@@ -247,7 +265,9 @@ Tensor tensor(std::span<const T> values, const Shape& shape, const TensorOptions
   const DType natural = std::is_floating_point_v<T> ? default_dtype()
                         : std::is_same_v<T, int>    ? int64
                                                     : dtype_of<Stored>;
-  made = made.to(options.device, options.dtype.value_or(natural));
+  const DType dtype = options.dtype.value_or(natural);
+  detail::check_values(made, dtype);
+  made = made.to(options.device, dtype);
   return options.requires_grad ? made.requires_grad_() : made;
 }
 template <class T>

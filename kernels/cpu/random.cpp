@@ -89,25 +89,32 @@ HWY_ATTR void for_each_tile(std::int64_t n, const RandomKey& key, const F& f) {
   });
 }
 
-HWY_ATTR void uniform_float(float* y, std::int64_t n, double low, double high, const RandomKey& key) {
-  const float offset = static_cast<float>(low), step = static_cast<float>((high - low) * 0x1p-24);
+HWY_ATTR void uniform_float(float* y, std::int64_t n, const HalfOpenInterval& interval,
+                            const RandomKey& key) {
+  const float offset = static_cast<float>(interval.low), last = static_cast<float>(interval.last);
+  const float step = static_cast<float>((interval.high - interval.low) * 0x1p-24);
   for_each_tile<1>(
       n, key,
       [=](const std::uint32_t* words, std::int64_t skip, std::int64_t begin, std::int64_t length) HWY_ATTR {
-        for (std::int64_t i = 0; i < length; ++i)
-          y[begin + i] = offset + step * static_cast<float>(static_cast<std::int32_t>(words[skip + i] >> 8));
+        for (std::int64_t i = 0; i < length; ++i) {
+          const float k = static_cast<float>(static_cast<std::int32_t>(words[skip + i] >> 8));
+          const float value = offset + step * k;
+          y[begin + i] = value < last ? value : last;
+        }
       });
 }
 
-HWY_ATTR void uniform_double(double* y, std::int64_t n, double low, double high, const RandomKey& key) {
-  const double step = (high - low) * 0x1p-53;
+HWY_ATTR void uniform_double(double* y, std::int64_t n, const HalfOpenInterval& interval,
+                             const RandomKey& key) {
+  const double low = interval.low, last = interval.last, step = (interval.high - low) * 0x1p-53;
   for_each_tile<2>(
       n, key,
       [=](const std::uint32_t* words, std::int64_t skip, std::int64_t begin, std::int64_t length) HWY_ATTR {
         const std::uint32_t* w = words + skip;
         for (std::int64_t i = 0; i < length; ++i) {
           const std::uint64_t bits = (static_cast<std::uint64_t>(w[2 * i]) << 32 | w[2 * i + 1]) >> 11;
-          y[begin + i] = low + step * static_cast<double>(bits);
+          const double value = low + step * static_cast<double>(bits);
+          y[begin + i] = value < last ? value : last;
         }
       });
 }
@@ -180,11 +187,12 @@ HWY_ATTR void dropout_typed(T* y, const T* x, std::int64_t n, double p, const Ra
 
 }  // namespace
 
-void uniform(DType dtype, void* y, std::int64_t n, double low, double high, const RandomKey& key, Stream) {
+void uniform(DType dtype, void* y, std::int64_t n, const HalfOpenInterval& interval, const RandomKey& key,
+             Stream) {
   if (dtype == float32)
-    uniform_float(static_cast<float*>(y), n, low, high, key);
+    uniform_float(static_cast<float*>(y), n, interval, key);
   else
-    uniform_double(static_cast<double*>(y), n, low, high, key);
+    uniform_double(static_cast<double*>(y), n, interval, key);
 }
 
 void normal(DType dtype, void* y, std::int64_t n, double mean, double stddev, const RandomKey& key, Stream) {

@@ -69,16 +69,18 @@ template <class T>
 struct Uniform;
 template <>
 struct Uniform<float> : NothingToPrepare {
-  float low, step;
+  float low, step, last;
   MP_INLINE float operator()(const PhiloxBlock& block, int k) const {
-    return low + step * static_cast<float>(static_cast<std::int32_t>(block.word[k] >> 8));
+    const float value = low + step * static_cast<float>(static_cast<std::int32_t>(block.word[k] >> 8));
+    return value < last ? value : last;
   }
 };
 template <>
 struct Uniform<double> : NothingToPrepare {
-  double low, step;
+  double low, step, last;
   MP_INLINE double operator()(const PhiloxBlock& block, int k) const {
-    return low + step * static_cast<double>(bits_of(block, k) >> 11);
+    const double value = low + step * static_cast<double>(bits_of(block, k) >> 11);
+    return value < last ? value : last;
   }
 };
 
@@ -141,14 +143,18 @@ void fill(T* y, const Numbers& numbers, std::int64_t n, const RandomKey& key, St
   run<per_block>(Fill<T, Numbers>{y, numbers}, n, key, stream);
 }
 
-void uniform(DType dtype, void* y, std::int64_t n, double low, double high, const RandomKey& key,
+template <class T>
+void uniform_as(void* y, std::int64_t n, const HalfOpenInterval& interval, const RandomKey& key,
+                Stream stream) {
+  const double step = (interval.high - interval.low) * (sizeof(T) == 4 ? 0x1p-24 : 0x1p-53);
+  fill<sizeof(T) == 4 ? 4 : 2>(
+      static_cast<T*>(y),
+      Uniform<T>{{}, static_cast<T>(interval.low), static_cast<T>(step), static_cast<T>(interval.last)}, n,
+      key, stream);
+}
+void uniform(DType dtype, void* y, std::int64_t n, const HalfOpenInterval& interval, const RandomKey& key,
              Stream stream) {
-  if (dtype == float32)
-    fill<4>(static_cast<float*>(y),
-            Uniform<float>{{}, static_cast<float>(low), static_cast<float>((high - low) * 0x1p-24)}, n, key,
-            stream);
-  else
-    fill<2>(static_cast<double*>(y), Uniform<double>{{}, low, (high - low) * 0x1p-53}, n, key, stream);
+  (dtype == float32 ? uniform_as<float> : uniform_as<double>)(y, n, interval, key, stream);
 }
 
 template <class T>

@@ -100,7 +100,7 @@ TEST_CASE("random numbers and dropout of any size, alignment and place in the st
       INFO("position ", position);
       const kernels::RandomKey key{7, 3, position};
       compare(dtype, 1, 9002, [&](auto& backend, const Tensors& x, auto s) {
-        backend.random.uniform(dtype, at(x[0], first), n, -1, 2, key, s);
+        backend.random.uniform(dtype, at(x[0], first), n, {-1, 2, 1.5}, key, s);
       });
       compare(dtype, 1, 9002, [&](auto& backend, const Tensors& x, auto s) {
         backend.random.normal(dtype, at(x[0], first), n, 0.5, 2, key, s);
