@@ -30,8 +30,10 @@ Tensor slope(LossFunction function, const Tensor& x, const Tensor& target) {
   switch (function) {
     case LossFunction::squared_error:
       return (x - target) * 2;
-    case LossFunction::absolute_error:
-      return (x > target).to(x.dtype()) - (x < target).to(x.dtype());
+    case LossFunction::absolute_error: {
+      const Tensor d = x - target, one = full({}, 1, {.dtype = d.dtype(), .device = d.device()});
+      return where(d > 0, one, where(d < 0, -one, d - d));  // 0, or NaN for NaN
+    }
     default:
       return sigmoid(x) - target;
   }
@@ -52,7 +54,8 @@ Tensor loss(const char* op, LossFunction function, const Tensor& input, const Te
     record(op, y, {x, target}, [function, reduction, x = save(x), target = save(target)](Backward& b) {
       const Tensor input_x = x.get(b), label = target.get(b);
       const kernels::PointwiseLossArgs again = make_args(function, input_x, label, reduction);
-      const auto scaled = [&] { return again.reduce ? b.grad() * again.scale : b.grad(); };
+      const double share = reduction == Reduction::mean ? share_of(again.n) : 1;
+      const auto scaled = [&] { return again.reduce ? b.grad() * share : b.grad(); };
       if (b.needs(1)) b.set(1, target_slope(function, input_x, label) * scaled());
       if (!b.needs(0)) return;
       if (b.create_graph()) return b.set(0, slope(function, input_x, label) * scaled());

@@ -73,7 +73,7 @@ Tensor extremum(const char* op, Launcher launcher, const Tensor& x, const Shape&
       const Tensor input = x.get(b);
       const Tensor hit = input == y.get(b).reshape(ones);
       const Tensor share = b.grad().reshape(ones) / sum(hit, dims, true).to(input.dtype());
-      b.set(0, where(hit, share, zeros_like(share)));
+      b.set(0, where(hit, share, share * 0));  // a NaN, which no element is equal to, gives NaN to all
     });
   return y;
 }
@@ -94,13 +94,13 @@ Tensor mean(const Tensor& input, const Shape& dims, bool keepdim) {
   check_reducible("mean", input);
   const Tensor x = to_floating(input);
   const Split split("mean", x, dims, keepdim);
-  const double scale = 1.0 / static_cast<double>(split.count());
   // 0 * infinity is the NaN of a mean over nothing.
-  Tensor y = sum_scaled(x, split, scale);
+  Tensor y = sum_scaled(x, split, 1.0 / static_cast<double>(split.count()));
   if (recording(x))
-    record("mean", y, {x}, [shape = x.shape(), ones = split.ones, scale](Backward& b) {
-      b.set(0, spread(b.grad() * scale, ones, shape));
-    });
+    record("mean", y, {x},
+           [shape = x.shape(), ones = split.ones, share = share_of(split.count())](Backward& b) {
+             b.set(0, spread(b.grad() * share, ones, shape));
+           });
   return y;
 }
 
@@ -108,8 +108,8 @@ Tensor var(const Tensor& x, const Shape& dims, bool unbiased, bool keepdim) {
   check_reducible("var", x);
   check_floating("var", x);
   const Split split("var", x, dims, keepdim);
-  const double scale =
-      1.0 / static_cast<double>(std::max<std::int64_t>(split.count() - (unbiased ? 1 : 0), 0));
+  const std::int64_t freedom = std::max<std::int64_t>(split.count() - (unbiased ? 1 : 0), 0);
+  const double scale = 1.0 / static_cast<double>(freedom);
   const Tensor center = sum_scaled(x, split, 1.0 / static_cast<double>(split.count()));
   Tensor y = make_tensor(split.result, x.dtype(), x.device());
   kernels::ReduceArgs args = split.args(x, y);
@@ -117,10 +117,11 @@ Tensor var(const Tensor& x, const Shape& dims, bool unbiased, bool keepdim) {
   args.scale = scale;
   backend(x).reduce.sum_squares(x.dtype(), args, stream(x));
   if (recording(x))
-    record("var", y, {x}, [x = save(x), dims, ones = split.ones, scale](Backward& b) {
-      const Tensor input = x.get(b);
-      b.set(0, (input - mean(input, dims, true)) * (b.grad().reshape(ones) * (2 * scale)));
-    });
+    record("var", y, {x},
+           [x = save(x), dims, ones = split.ones, slope = split.count() == 0 ? 0 : 2 * scale](Backward& b) {
+             const Tensor input = x.get(b);
+             b.set(0, (input - mean(input, dims, true)) * (b.grad().reshape(ones) * slope));
+           });
   return y;
 }
 

@@ -78,7 +78,7 @@ void finish(const CrossEntropyArgs& args, const void* losses, void* result, void
   const double factor = args.mean ? 1 / static_cast<double>(count) : 1;  // of no item: 0 * infinity, NaN
   *static_cast<T*>(result) =
       static_cast<T>(fold_row<SumOf<T>>(static_cast<const T*>(losses), 1, items) * factor);
-  *static_cast<T*>(normalizer) = static_cast<T>(factor);
+  *static_cast<T*>(normalizer) = static_cast<T>(args.mean && count == 0 ? 0 : factor);
 }
 
 /// dx of one class of the block's items: (p - smoothing / classes) factor, without p for log-probabilities.

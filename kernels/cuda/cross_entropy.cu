@@ -71,7 +71,7 @@ struct LossSums {
   __device__ void store(std::int64_t, const Sums& total) const {
     const double factor = args.mean ? 1 / total.second : 1;  // of no item: 0 * infinity, NaN
     *result = static_cast<T>(total.first * factor);
-    *normalizer = static_cast<T>(factor);
+    *normalizer = static_cast<T>(args.mean && total.second == 0 ? 0 : factor);
   }
 };
 
