@@ -10,6 +10,8 @@ namespace miniparallel::nn {
 
 BatchNorm::BatchNorm(std::int64_t channels, BatchNormOptions chosen) : options(chosen) {
   check(channels > 0, "BatchNorm: needs at least one channel, got ", channels);
+  check(options.eps > 0, "BatchNorm: eps is ", options.eps, "; it must be above 0");
+  check_momentum("BatchNorm", options.momentum);
   if (options.affine) {
     weight = Parameter(ones({channels}));
     bias = Parameter(zeros({channels}));
@@ -40,6 +42,7 @@ Tensor BatchNorm2d::operator()(const Tensor& x) const {
 LayerNorm::LayerNorm(const Shape& shape, const LayerNormOptions& options)
     : normalized_shape(shape), eps(options.eps) {
   check(!shape.empty(), "LayerNorm: the normalized shape needs at least one dimension");
+  check(eps > 0, "LayerNorm: eps is ", eps, "; it must be above 0");
   if (!options.elementwise_affine) return;
   weight = Parameter(ones(shape));
   if (options.bias) bias = Parameter(zeros(shape));

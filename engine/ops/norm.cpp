@@ -174,6 +174,9 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
 Tensor batch_norm(const Tensor& input, const Tensor& scale, const Tensor& offset,
                   const RunningStatistics& running, bool training, double eps) {
   check_batch_norm(input, scale, offset, running.mean, running.var, training);
+  check(training ? eps > 0 : eps >= 0, "batch_norm: eps is ", eps, "; it must be ",
+        training ? "above 0 in training" : "at least 0");
+  check_momentum("batch_norm", running.momentum);
   const Tensor x = input.contiguous(), weight = contiguous_or_none(scale), bias = contiguous_or_none(offset);
   const Shape channels{x.size(1)};
   const std::int64_t outer = x.size(0) * x.size(1);
@@ -215,6 +218,7 @@ Tensor layer_norm(const Tensor& input, const Shape& normalized_shape, const Tens
   check_same_device(op, {input, scale, offset});
   check_floating(op, input);
   check_same_dtype(op, {input, scale, offset});
+  check(eps > 0, op, ": eps is ", eps, "; it must be above 0");
   const int inner = normalized_shape.rank(), outer = input.dim() - inner;
   check(inner > 0 && outer >= 0 &&
             Shape(input.shape().begin() + std::max(outer, 0), input.shape().end()) == normalized_shape,

@@ -3,6 +3,8 @@
 #include <miniparallel/autograd.h>
 #include <miniparallel/ops.h>
 
+#include "engine/error.h"
+
 #include <utility>
 
 namespace miniparallel {
@@ -17,6 +19,11 @@ void average(Tensor running, const Tensor& batch, const Tensor& batches) {
 }
 
 }  // namespace
+
+void check_momentum(const char* op, std::optional<double> momentum) {
+  check(!momentum || (*momentum >= 0 && *momentum <= 1), op, ": momentum is ", momentum.value_or(0),
+        "; it must be in [0, 1]");
+}
 
 void update(const RunningStatistics& running, const BatchStatistics& batch) {
   const NoGradGuard no_grad;

@@ -21,6 +21,9 @@ struct BatchStatistics {
   std::int64_t count = 0;
 };
 
+/// Throws, naming `op`, unless the momentum, if there is one, is in [0, 1].
+void check_momentum(const char* op, std::optional<double> momentum);
+
 /// The only place where training changes running statistics; the variance enters as its unbiased estimate.
 /// Waits for nothing.
 void update(const RunningStatistics& running, const BatchStatistics& batch);
