@@ -1,0 +1,301 @@
+#include "tests/value_cases.h"
+
+#include <miniparallel/autograd.h>
+#include <miniparallel/miniparallel.h>
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+
+namespace miniparallel::testing {
+namespace {
+
+using Tensors = std::vector<Tensor>;
+using Values = std::vector<double>;
+
+const double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
+constexpr std::int64_t least = std::numeric_limits<std::int64_t>::min();
+constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+
+Tensor reals(const Values& values, DType dtype = float64, Device device = {}) {
+  return tensor(values, {static_cast<std::int64_t>(values.size())}, {.dtype = dtype, .device = device});
+}
+Tensor wholes(const std::vector<std::int64_t>& values, DType dtype = int64, Device device = {}) {
+  return tensor(values, {static_cast<std::int64_t>(values.size())}, {.dtype = dtype, .device = device});
+}
+Tensor truths(const std::vector<std::int64_t>& values, Device device = {}) {
+  return wholes(values, int64, device) != 0;
+}
+
+/// The gradients of the sum of f by all inputs, one after the other: by the kernels, then by differentiable ops.
+std::function<Tensor(Device)> gradients(std::function<Tensor(const Tensors&)> f, std::vector<Values> inputs,
+                                        DType dtype = float64) {
+  return [=](Device device) {
+    Tensors found;
+    for (const bool create_graph : {false, true}) {
+      Tensors leaves;
+      for (const Values& values : inputs) leaves.push_back(reals(values, dtype, device).requires_grad_());
+      for (const Tensor& gradient : autograd::grad({sum(f(leaves))}, leaves, {.create_graph = create_graph}))
+        found.push_back(gradient.detach().flatten());
+    }
+    return cat(found);
+  };
+}
+
+/// The same gradients from both.
+Tensor twice(const Values& values) { return cat({reals(values), reals(values)}); }
+
+/// d/ds of the sum of the gradient of s f(x), for an x without elements, is 0.
+std::function<Tensor(Device)> second_of_nothing(Tensor (*f)(const Tensor&)) {
+  return [=](Device device) {
+    const Tensor x = zeros({0, 3}, {.dtype = float64, .device = device}).requires_grad_();
+    const Tensor s = ones({}, {.dtype = float64, .device = device}).requires_grad_();
+    const Tensor first = autograd::grad({f(x) * s}, {x}, {.create_graph = true})[0];
+    return autograd::grad({sum(first)}, {s})[0];
+  };
+}
+
+Tensor shape_of(const Tensor& x) {
+  return wholes(std::vector<std::int64_t>(x.shape().begin(), x.shape().end()));
+}
+
+/// Least and greatest element.
+Tensor ends(const Tensor& x) { return stack({amin(x), amax(x)}); }
+
+/// The gradient of row 1 of 2, which `hits` indices name, of 0.1 each.
+Tensor hits_of_a_tenth(std::int64_t hits, DType dtype, Device device) {
+  const Tensor table = zeros({2, 1}, {.dtype = dtype, .device = device}).requires_grad_();
+  embedding(table, ones({hits}, {.dtype = int64, .device = device}))
+      .backward(full({hits, 1}, 0.1, {.dtype = dtype, .device = device}));
+  return table.grad().flatten();
+}
+
+#define ON(...) [](Device device) -> Tensor { return __VA_ARGS__; }
+#define OF(...) [](const Tensors& x) -> Tensor { return __VA_ARGS__; }
+
+using Rows = std::vector<ValueCase>;
+
+const Rows& intervals() {
+  static const Rows rows{
+      {"uniform_: float32 has one number from 2^24 - 1 to below 2^24",
+       ON(ends(empty({999}, {.device = device}).uniform_(16777215, 16777216))),
+       reals({16777215, 16777215}, float32)},
+      {"uniform_: float64, likewise",
+       ON(ends(empty({999}, {.dtype = float64, .device = device}).uniform_(1, 1 + 0x1p-52))), reals({1, 1})},
+      {"uniform_: float16",
+       ON(ends(empty({999}, {.dtype = float16, .device = device}).uniform_(2047, 2048).to(float32))),
+       reals({2047, 2047}, float32)},
+      {"uniform_: from a number to itself", ON(empty({2}, {.device = device}).uniform_(3, 3)),
+       reals({3, 3}, float32)},
+      {"uniform_: from below 0 to 0",
+       ON(amax(empty({9999}, {.dtype = bfloat16, .device = device}).uniform_(-1, 0).to(float32)) < 0),
+       full({}, true)},
+      {"rand: float16", ON(amax(rand({99'999}, {.dtype = float16, .device = device}).to(float32)) < 1),
+       full({}, true)},
+      {"rand: bfloat16", ON(amax(rand({9999}, {.dtype = bfloat16, .device = device}).to(float32)) < 1),
+       full({}, true)},
+      {"randint: the even numbers that float32 has",
+       ON(ends(randint(16777216, 16777220, {99}, {.dtype = float32, .device = device}))),
+       reals({16777216, 16777218}, float32)},
+      {"randint: the only number that float32 has",
+       ON(ends(randint(16777217, 16777220, {99}, {.dtype = float32, .device = device}))),
+       reals({16777218, 16777218}, float32)},
+      {"randint: up to the greatest of int64", ON(amin(randint(most - 1, most, {9}, {.device = device}))),
+       wholes({most - 1}).squeeze(0)},
+      {"randint: uint8", ON(ends(randint(255, 256, {9}, {.dtype = uint8, .device = device}))),
+       wholes({255, 255}, uint8)},
+      {"randint: float16 up to its greatest",
+       ON(ends(randint(65504, 65505, {9}, {.dtype = float16, .device = device}).to(float32))),
+       reals({65504, 65504}, float32)},
+  };
+  return rows;
+}
+
+const Rows& numbers() {
+  static const Rows rows{
+      {"operator==: a number that uint8 does not have", ON(wholes({44, 255}, uint8, device) == 300),
+       truths({0, 0})},
+      {"operator==: a negative number", ON(wholes({1, 255}, uint8, device) == -1), truths({0, 0})},
+      {"operator<: a number that int32 does not have",
+       ON(wholes({1}, int32, device) < (std::int64_t{1} << 40)), truths({1})},
+      {"operator<: a number that float32 does not have", ON(reals({1, inf}, float32, device) < 1e300),
+       truths({1, 0})},
+      {"clamp: bounds that uint8 does not have", ON(clamp(wholes({0, 100, 255}, uint8, device), -1, 300)),
+       wholes({0, 100, 255}, uint8)},
+      {"clamp: bounds that int32 does not have",
+       ON(clamp(wholes({-7, 7}, int32, device), -10'000'000'000'000'000, 10'000'000'000'000'000)),
+       wholes({-7, 7}, int32)},
+      {"add: -1 to uint8", ON(wholes({1, 0}, uint8, device) + -1), wholes({0, 255}, uint8)},
+      {"add: int64 wraps around", ON(wholes({most, least}, int64, device) + wholes({1, -1}, int64, device)),
+       wholes({least, most})},
+      {"add: int32 and a number wrap around", ON(wholes({2147483647}, int32, device) + 1),
+       wholes({-2147483648}, int32)},
+      {"sub: int64 wraps around", ON(wholes({least}, int64, device) - wholes({1}, int64, device)),
+       wholes({most})},
+      {"mul: int64 wraps around", ON(wholes({most, least}, int64, device) * wholes({2, -1}, int64, device)),
+       wholes({-2, least})},
+      {"square: int32 wraps around", ON(square(wholes({65536, 65537}, int32, device))),
+       wholes({0, 131073}, int32)},
+      {"neg, abs: the least int64",
+       ON(cat({neg(wholes({least}, int64, device)), abs(wholes({least}, int64, device))})),
+       wholes({least, least})},
+      {"sum: int64 wraps around", ON(sum(wholes({most, 1}, int64, device), {0}, true)), wholes({least})},
+      {"pow: bool to a whole power is int64",
+       ON(cat({pow(truths({0, 1}, device), 0), pow(truths({0, 1}, device), 1), pow(truths({0, 1}, device), 2),
+               pow(truths({0, 1}, device), 3)})),
+       wholes({1, 1, 0, 1, 0, 1, 0, 1})},
+      {"pow: bool to a real power", ON(pow(truths({0, 1}, device), 2.0)), reals({0, 1}, float32)},
+      {"operator+=: int64 to int32", ON(wholes({1}, int32, device).add_(wholes({5}, int64, device))),
+       wholes({6}, int32)},
+      {"operator+=: int64 to int32, modulo 2^32",
+       ON(wholes({1}, int32, device).add_(wholes({(std::int64_t{1} << 32) + 5}, int64, device))),
+       wholes({6}, int32)},
+      {"operator*=: int64 to uint8", ON(wholes({2}, uint8, device).mul_(wholes({3}, int64, device))),
+       wholes({6}, uint8)},
+      {"log: -0", ON(log(reals({-0.0, 0}, float32, device))), reals({-inf, -inf}, float32)},
+      {"to: float64 to float16 rounds once",
+       ON(reals({65519.99999999, 65520, 1 + 0x1p-11 + 0x1p-40, 1 + 0x1p-11, -1 - 0x1p-11 - 0x1p-40, 1e-300,
+                 inf, nan},
+                float64, device)
+              .to(float16)
+              .to(float64)),
+       reals({65504, inf, 1 + 0x1p-10, 1, -1 - 0x1p-10, 0, inf, nan})},
+      {"to: float64 to bfloat16 rounds once",
+       ON(reals({1 + 0x1p-8 + 0x1p-40, 1 + 0x1p-8, 1 + 0x1p-8 - 0x1p-40, 1e300}, float64, device)
+              .to(bfloat16)
+              .to(float64)),
+       reals({1 + 0x1p-7, 1, 1, inf})},
+      {"to: int64 to bfloat16 rounds once",
+       ON(wholes({(std::int64_t{1} << 32) + (1 << 24) + 1,
+                  (std::int64_t{1} << 62) + (std::int64_t{1} << 54) + 1},
+                 int64, device)
+              .to(bfloat16)
+              .to(float64)),
+       reals({0x1p32 + 0x1p25, 0x1p62 + 0x1p55})},
+      {"dropout: all of an infinity", ON(dropout(reals({inf, nan, 1}, float32, device), 1)),
+       reals({0, 0, 0}, float32)},
+      {"embedding: the gradient of many hits", ON(hits_of_a_tenth(200'000, float32, device)),
+       reals({0, 200'000 * static_cast<double>(0.1f)}, float32)},
+      {"view: of nothing, transposed",
+       ON(shape_of(ones({0, 3, 8}, {.device = device}).transpose(1, 2).view({0, 24}))), wholes({0, 24})},
+      {"is_contiguous: nothing",
+       ON(full({}, ones({0, 3, 8}, {.device = device}).transpose(1, 2).is_contiguous())), full({}, true)},
+      {"chunk: nothing", ON(full({}, static_cast<int>(zeros({0}, {.device = device}).chunk(3).size()))),
+       full({}, 3)},
+      {"split: nothing into parts of 0",
+       ON(full({}, static_cast<int>(zeros({0}, {.device = device}).split(0).size()))), full({}, 1)},
+  };
+  return rows;
+}
+
+const Rows& gradients_of_edges() {
+  static const Rows rows{
+      {"relu", gradients(OF(relu(x[0])), {{nan, -1, 0, 1}}), twice({1, 0, 0, 1})},
+      {"linear: relu",
+       gradients(OF(linear(x[0], full_like(x[0], nan).unsqueeze(0), {}, Activation::relu)), {{1}}),
+       twice({nan})},
+      {"abs", gradients(OF(abs(x[0])), {{nan, -1, 0, 1}}), twice({nan, -1, 0, 1})},
+      {"l1_loss", gradients(OF(l1_loss(x[0], x[1], Reduction::sum)), {{nan, 1, 1, inf}, {1, 1, 2, 1}}),
+       twice({nan, 0, -1, 1, nan, 0, 1, -1})},
+      {"maximum", gradients(OF(maximum(x[0], x[1])), {{nan, 1, nan, 1, 2}, {1, nan, nan, 1, 1}}),
+       twice({1, 1, 1, 0.5, 1, 1, 1, 1, 0.5, 0})},
+      {"minimum", gradients(OF(minimum(x[0], x[1])), {{nan, 1, nan, 1, 2}, {1, nan, nan, 1, 1}}),
+       twice({1, 1, 1, 0.5, 0, 1, 1, 1, 0.5, 1})},
+      {"amax", gradients(OF(amax(x[0].view({2, 3}), {1})), {{nan, 1, 2, 3, 3, 1}}),
+       twice({nan, nan, nan, 0.5, 0.5, 0})},
+      {"amin", gradients(OF(amin(x[0].view({2, 3}), {1})), {{nan, 1, nan, 3, 1, 1}}),
+       twice({nan, nan, nan, 0, 0.5, 0.5})},
+      {"clamp", gradients(OF(clamp(x[0], -1, 1)), {{nan, -2, -1, 0, 1, 2}}), twice({0, 0, 0, 1, 0, 0})},
+      {"clamp: a bound that is NaN", gradients(OF(clamp(x[0], nan, 1)), {{0, 2}}), twice({0, 0})},
+      {"clamp: values for a lower bound that is NaN",
+       ON(clamp(reals({0, 1, 2, nan}, float32, device), nan, 1)), reals({nan, nan, nan, nan}, float32)},
+      {"clamp: values for an upper bound that is NaN",
+       ON(clamp(reals({0, 1, 2, nan}, float64, device), 0, nan)), reals({nan, nan, nan, nan})},
+      {"clamp_: values for a bound that is NaN", ON(reals({0, 2}, float32, device).clamp_(nan, 1)),
+       reals({nan, nan}, float32)},
+      {"pow: by the exponent of 0",
+       [](Device device) {
+         const Tensor base = reals({0, 0, 0, 0}, float64, device);
+         const Tensor exponent = reals({-1, 0, 1, nan}, float64, device).requires_grad_();
+         return autograd::grad({sum(pow(base, exponent))}, {exponent})[0];
+       },
+       reals({-inf, 0, 0, nan})},
+      {"pow: by the exponent of negative numbers, float32",
+       [](Device device) {
+         const Tensor exponent = reals({2}, float32, device).requires_grad_();
+         return autograd::grad({sum(pow(reals({-3}, float32, device), exponent))}, {exponent})[0];
+       },
+       reals({nan}, float32)},
+      {"dropout: all", gradients(OF(dropout(x[0], 1)), {{inf, 1}}), twice({0, 0})},
+      {"cross_entropy: every row ignored",
+       gradients(OF(cross_entropy(x[0].view({1, 3}), wholes({-100}, int64, x[0].device()))), {{0, 0, 0}}),
+       twice({0, 0, 0})},
+      {"cross_entropy: every row ignored, smoothed",
+       gradients(OF(cross_entropy(x[0].view({1, 3}), wholes({-100}, int64, x[0].device()),
+                                  {.label_smoothing = 0.1})),
+                 {{0, 1, 2}}),
+       twice({0, 0, 0})},
+      {"nll_loss: every row ignored",
+       gradients(OF(nll_loss(x[0].view({2, 2}), wholes({1, 1}, int64, x[0].device()), {.ignore_index = 1})),
+                 {{0, 0, 0, 0}}),
+       twice({0, 0, 0, 0})},
+      {"mean: of nothing, twice", second_of_nothing([](const Tensor& x) { return mean(x); }),
+       reals({0}).squeeze(0)},
+      {"var: of nothing, twice", second_of_nothing([](const Tensor& x) { return var(x); }),
+       reals({0}).squeeze(0)},
+      {"var: biased, of nothing, twice", second_of_nothing([](const Tensor& x) { return var(x, {}, false); }),
+       reals({0}).squeeze(0)},
+      {"mse_loss: of nothing, twice",
+       second_of_nothing([](const Tensor& x) { return mse_loss(x, x.detach()); }), reals({0}).squeeze(0)},
+      {"l1_loss: of nothing, twice",
+       second_of_nothing([](const Tensor& x) { return l1_loss(x, x.detach()); }), reals({0}).squeeze(0)},
+      {"bce_with_logits: of nothing, twice",
+       second_of_nothing([](const Tensor& x) { return bce_with_logits(x, x.detach()); }),
+       reals({0}).squeeze(0)},
+      {"cross_entropy: of nothing, twice", second_of_nothing([](const Tensor& x) {
+         return cross_entropy(x, zeros({0}, {.dtype = int64, .device = x.device()}));
+       }),
+       reals({0}).squeeze(0)},
+      {"var: of one element", gradients(OF(var(x[0])), {{3}}), twice({nan})},
+  };
+  return rows;
+}
+
+#undef ON
+#undef OF
+
+bool same(const Tensor& got, const Tensor& expected) {
+  if (got.dtype() != expected.dtype() || got.shape() != expected.shape()) return false;
+  const Values a = got.to_vector<double>(), b = expected.to_vector<double>();
+  for (std::size_t i = 0; i < a.size(); ++i)
+    if (a[i] != b[i] && !(std::isnan(a[i]) && std::isnan(b[i]))) return false;
+  return true;
+}
+
+}  // namespace
+
+const std::vector<ValueCase>& value_cases() {
+  static const Rows all = [] {
+    Rows rows;
+    for (const Rows* part : {&intervals(), &numbers(), &gradients_of_edges()})
+      rows.insert(rows.end(), part->begin(), part->end());
+    return rows;
+  }();
+  return all;
+}
+
+void check_value_cases(Device device) {
+  for (const ValueCase& row : value_cases()) {
+    INFO("value case '", row.name, "'");
+    try {
+      manual_seed(5);
+      const Tensor got = row.compute(device).detach().cpu();
+      CHECK_MESSAGE(same(got, row.expected), got.to_string(), " for ", row.expected.to_string());
+    } catch (const std::exception& error) {
+      FAIL_CHECK("threw: ", std::string(error.what()));
+    }
+  }
+}
+
+}  // namespace miniparallel::testing
