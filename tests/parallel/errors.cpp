@@ -1,0 +1,160 @@
+#include <miniparallel/parallel/cuda_multi_gpu.h>
+
+#include "machines.h"
+#include "models.h"
+
+#include <doctest/doctest.h>
+
+#include <stdexcept>
+
+// What is refused, word for word, and what is left as it was.
+
+namespace miniparallel {
+namespace {
+
+using testing::Mlp;
+using testing::on_machine;
+using testing::on_machines;
+
+struct Two {
+  nn::Linear fc{6, 4};
+  Tensor operator()(const Tensor& x, const Tensor& scale) { return fc(x) * scale; }
+};
+
+TEST_CASE("errors: tensors that disagree in their rows are refused before any work") {
+  on_machine(3, [](const std::vector<Device>& devices) {
+    DataParallel model{Two{}, {.devices = devices}};
+    CHECK_THROWS_WITH_AS(
+        model(zeros({6, 6}), zeros({5, 1})),
+        "DataParallel: argument 1 has 5 rows in dim 0, argument 0 has 6; give all the same number, or "
+        "wrap it in replicated(t) to send it whole",
+        Error);
+    CHECK_THROWS_WITH_AS(
+        model(zeros({6, 6}), zeros({})),
+        "DataParallel: argument 1 is a tensor without dimensions, which has no rows; wrap it in "
+        "replicated(t) to send it whole",
+        Error);
+    CHECK(model(zeros({6, 6}), replicated(zeros({}))).shape() == Shape{6, 4});
+    CHECK(model.counters().replicas_used == 3);
+  });
+}
+
+TEST_CASE("errors: options that make no sense") {
+  on_machine(2, [](const std::vector<Device>& devices) {
+    CHECK_THROWS_WITH_AS(
+        DataParallel(Mlp{}, {.devices = std::vector<Device>{}}),
+        "DataParallel: the list of devices is empty; name at least one, or leave it out for all GPUs", Error);
+    CHECK_THROWS_WITH_AS(DataParallel(Mlp{}, {.devices = devices, .replicas = -1}),
+                         "DataParallel: got -1 replicas; name at least one, or 0 for one per device", Error);
+    CHECK_THROWS_WITH_AS(DataParallel(Mlp{}, {.devices = devices, .min_rows = 0}),
+                         "DataParallel: min_rows is 0; a replica needs at least one row", Error);
+    if (devices[1].is_cpu()) return;
+    CHECK_THROWS_WITH_AS(DataParallel(Mlp{}, {.devices = {0, Device::cpu()}}),
+                         "DataParallel: got cuda:0 and cpu; replicas run either on GPUs or on the CPU",
+                         Error);
+    CHECK_THROWS_AS(DataParallel(Mlp{}, {.devices = {0, 77}}), Error);
+    CHECK_THROWS_AS(DataParallel(Mlp{}, {.devices = {-1}}), Error);
+  });
+}
+
+TEST_CASE("errors: sizes that do not add up to the batch") {
+  on_machine(3, [](const std::vector<Device>& devices) {
+    DataParallel model{Mlp{}, {.devices = devices, .split = Split::sizes({2, 2, 2})}};
+    CHECK_THROWS_WITH_AS(
+        model(zeros({7, 6})),
+        "Split::sizes: got {2, 2, 2}, which make 6 rows, for a batch of 7; the sizes must add up to the "
+        "batch",
+        Error);
+    CHECK(model(zeros({6, 6})).shape() == Shape{6, 4});
+  });
+}
+
+TEST_CASE("errors: results that do not fit together name the replicas and both shapes") {
+  on_machine(2, [](const std::vector<Device>& devices) {
+    struct Squeezes {
+      nn::Linear fc{3, 2};
+      Tensor operator()(const Tensor& x) { return fc(x).squeeze(); }
+    };
+    DataParallel model{Squeezes{}, {.devices = devices}};
+    CHECK_THROWS_WITH_AS(
+        model(zeros({3, 3})),
+        "gather: replica 0 returned shape [2, 2], replica 1 [2]; only the size of dim 0 may differ. Does "
+        "the model squeeze away a batch of one? Name the dimension, squeeze(dim)",
+        Error);
+    CHECK(model(zeros({4, 3})).shape() == Shape{4, 2});
+  });
+}
+
+struct Strange : std::runtime_error {
+  using runtime_error::runtime_error;
+};
+
+struct Fails {
+  nn::Linear fc{1, 1};
+  nn::BatchNorm1d norm{1};
+  Tensor operator()(const Tensor& x) {
+    const Tensor y = norm(fc(x));
+    const double first = x.select(0, 0).item();
+    if (first >= 2) throw Strange(std::to_string(first));
+    return y;
+  }
+};
+
+TEST_CASE("errors: of several replicas that fail in forward the lowest one's exception is rethrown") {
+  for (int round = 0; round < 20; ++round)
+    on_machine(4, [](const std::vector<Device>& devices) {
+      DataParallel model{Fails{}, {.devices = devices}};
+      const Tensor x = arange(8).to(float32).view({8, 1});
+      CHECK_THROWS_WITH_AS(model(x), "2.000000", Strange);
+      for (const Tensor& parameter : model.parameters()) CHECK_FALSE(parameter.grad().defined());
+      CHECK(model->norm.num_batches_tracked.item<int>() == 0);
+      CHECK(model(x * 0).shape() == Shape{8, 1});  // the next call works
+      CHECK(model->norm.num_batches_tracked.item<int>() == 1);
+    });
+}
+
+TEST_CASE("errors: of several replicas that fail in backward the lowest one's exception is rethrown") {
+  for (int round = 0; round < 20; ++round)
+    on_machine(4, [](const std::vector<Device>& devices) {
+      struct Hooked {
+        nn::Linear fc{1, 1};
+        Tensor operator()(const Tensor& x) {
+          Tensor y = fc(x);
+          const double first = x.select(0, 0).item();
+          y.register_hook([first](const Tensor&) -> Tensor {
+            if (first >= 2) throw Strange(std::to_string(first));
+            return {};
+          });
+          return y;
+        }
+      };
+      DataParallel model{Hooked{}, {.devices = devices}};
+      const Tensor x = arange(8).to(float32).view({8, 1});
+      CHECK_THROWS_WITH_AS(model(x).sum().backward(), "2.000000", Strange);
+      CHECK_FALSE(model->fc.weight.grad().defined());
+      model(x * 0).sum().backward();
+      CHECK(model->fc.bias.grad().item() == 8);
+    });
+}
+
+TEST_CASE("errors: without a GPU the wrapper runs on the CPU and says why once; require_gpu throws") {
+  if (cuda_device_count() > 0) return;
+  std::vector<std::string> lines;
+  const LogHandler before =
+      set_log_handler([&](LogLevel, std::string_view text) { lines.emplace_back(text); });
+  CudaMultiGPU model{Mlp{}};
+  const Tensor x = randn({5, 6});
+  const Tensor y = model(x);
+  set_log_handler(before);
+  CHECK(y.device().is_cpu());
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0] == "DataParallel runs on the CPU: " + cuda_unavailable_reason());
+  CHECK_THROWS_WITH_AS(CudaMultiGPU(Mlp{}, {.require_gpu = true}),
+                       ("DataParallel: there is no GPU to run on: " + cuda_unavailable_reason() +
+                        "; leave require_gpu out to run on the CPU")
+                           .c_str(),
+                       Error);
+}
+
+}  // namespace
+}  // namespace miniparallel

@@ -1,0 +1,94 @@
+#include <miniparallel/parallel/data_parallel.h>
+
+#include "machines.h"
+#include "models.h"
+
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+
+// The number of replicas decides every bit, the number of GPUs that they are placed on decides none.
+
+namespace miniparallel {
+namespace {
+
+using testing::on_machine;
+
+/// MINIPARALLEL_SAME_BITS_STEPS has more in the long run of CI.
+int steps() {
+  const char* const text = std::getenv("MINIPARALLEL_SAME_BITS_STEPS");
+  return text == nullptr ? 25 : std::atoi(text);
+}
+
+struct Cnn {
+  nn::Conv2d conv{1, 4, 3};
+  nn::BatchNorm2d norm{4};
+  nn::Dropout drop{0.3};
+  nn::Linear fc{36, 4};
+  Tensor operator()(Tensor x) { return fc(drop(max_pool2d(relu(norm(conv(x))), 2).flatten(1))); }
+  static Tensor batch() { return randn({19, 1, 8, 8}); }
+};
+
+struct Block {
+  testing::Transformer net;
+  nn::Dropout drop{0.2};
+  Tensor operator()(const Tensor& x) { return net(drop(x)); }
+  static Tensor batch() { return randn({13, 5, 6}); }
+};
+
+using Values = std::vector<std::vector<float>>;
+
+Values values_of(const StateDict& state) {
+  Values all;
+  for (const auto& [name, tensor] : state) all.push_back(tensor.to_vector<float>());
+  return all;
+}
+
+/// Parameters, buffers and losses after `count` steps from one seed; the model goes on from `start` where given.
+template <class Net>
+Values train(const std::vector<Device>& devices, int count, StateDict* checkpoint = nullptr,
+             const StateDict* start = nullptr) {
+  manual_seed(21);
+  Net net;
+  DataParallel model{net, {.devices = devices, .replicas = 8}};
+  if (start != nullptr) model.load_state_dict(*start);
+  optim::Adam optimizer(model.parameters(), {.lr = 1e-2});
+  std::vector<float> losses;
+  manual_seed(start != nullptr ? 5 : 4);
+  for (int step = 0; step < count; ++step) {
+    const Tensor x = Net::batch(), target = randint(0, 4, {x.size(0)});
+    const Tensor loss = cross_entropy(model(x), target.to(model.device()));
+    loss.backward();
+    optimizer.step();
+    optimizer.zero_grad();
+    losses.push_back(loss.item<float>());
+  }
+  if (checkpoint != nullptr) {
+    checkpoint->clear();
+    for (const auto& [name, tensor] : model.state_dict()) checkpoint->emplace(name, tensor.cpu().clone());
+  }
+  Values values = values_of(model.state_dict());
+  values.push_back(losses);
+  return values;
+}
+
+template <class Net>
+void compare() {
+  Values expected, continued;
+  StateDict checkpoint;
+  on_machine(8, [&](const std::vector<Device>& devices) {
+    expected = train<Net>(devices, steps(), &checkpoint);
+    continued = train<Net>(devices, 5, nullptr, &checkpoint);
+  });
+  for (const int gpus : {1, 2, 3, 4})
+    on_machine(gpus, [&](const std::vector<Device>& devices) {
+      CHECK(train<Net>(devices, steps()) == expected);
+      CHECK(train<Net>(devices, 5, nullptr, &checkpoint) == continued);
+    });
+}
+
+TEST_CASE("same bits: a CNN with BatchNorm and dropout, trained by Adam") { compare<Cnn>(); }
+TEST_CASE("same bits: a transformer block with dropout") { compare<Block>(); }
+
+}  // namespace
+}  // namespace miniparallel
