@@ -19,6 +19,7 @@
 #include <miniparallel/nn.h>
 #include <miniparallel/ops.h>
 #include <miniparallel/optim.h>
+#include <miniparallel/parallel.h>
 #include <miniparallel/profiler.h>
 #include <miniparallel/random.h>
 #include <miniparallel/shape.h>

@@ -151,7 +151,13 @@ class DataParallel {
   const std::vector<Device>& devices() const { return placement_; }
   const DataParallelCounters& counters() const { return counters_; }
 
-  // --- as the functions on models do
+  /// The functions on models - parameters(model), save(model, path), ... - take the wrapper for its model.
+  template <class Visitor>
+  void visit_parts(Visitor& visitor) {
+    reflect::visit(model_, visitor);
+  }
+
+  // --- the same as members
   std::vector<Tensor> parameters() const { return miniparallel::parameters(model_); }
   NamedTensors named_parameters() const { return miniparallel::named_parameters(model_); }
   NamedTensors named_buffers() const { return miniparallel::named_buffers(model_); }

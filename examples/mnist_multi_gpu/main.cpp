@@ -1,0 +1,37 @@
+// Digits, with nothing but the library: mnist_single trains on one device, mnist_multi_gpu on all GPUs; arguments are
+// the folder of MNIST and the number of epochs. Compare the two: `diff examples/mnist_{single,multi_gpu}/main.cpp`.
+#include <miniparallel/miniparallel.h>
+
+#include <cstdio>
+
+using namespace miniparallel;
+
+struct Net {
+  nn::Conv2d conv1{1, 32, 3}, conv2{32, 64, 3};
+  nn::Dropout drop1{0.25}, drop2{0.5};
+  nn::Linear fc1{9216, 128}, fc2{128, 10};
+
+  Tensor operator()(Tensor x) {
+    x = max_pool2d(relu(conv2(relu(conv1(x)))), 2);
+    return fc2(drop2(relu(fc1(drop1(x).flatten(1)))));
+  }
+};
+
+int main(int argc, char** argv) {
+  const std::string folder = argc > 1 ? argv[1] : data::default_mnist_dir();
+  const int epochs = argc > 2 ? std::stoi(argv[2]) : 1;
+  CudaMultiGPU model{Net{}};
+  const Device device = model.device();
+  optim::Adam optimizer(parameters(model), {.lr = 1e-3});
+  data::DataLoader batches(data::Mnist(folder, data::Split::train), {.batch_size = 256, .shuffle = true});
+  for (int epoch = 1; epoch <= epochs; ++epoch) {
+    Tensor last;
+    for (auto& [images, labels] : batches) {
+      last = cross_entropy(model(images.to(device)), labels.to(device));
+      last.backward();
+      optimizer.step();
+      optimizer.zero_grad();
+    }
+    std::printf("epoch %d: loss %.4f\n", epoch, last.item());
+  }
+}
