@@ -37,17 +37,22 @@ std::shared_ptr<Node> accumulator_of(const Tensor& leaf) {
   return node;
 }
 
+GradientSink* AccumulateGrad::sink() const { return leaf_.impl()->meta->sink.get(); }
+
 void AccumulateGrad::run(Backward& backward) {
-  Tensor grad = backward.take_grad();
-  check(grad.shape() == leaf_.shape(), "backward: a gradient of shape ", grad.shape(),
-        " reached a leaf of shape ", leaf_.shape());
-  grad = grad.to(leaf_.device(), leaf_.dtype());
-  Meta& meta = meta_of(leaf_);
+  accumulate_grad(leaf_, backward.take_grad(), backward.create_graph());
+}
+
+void accumulate_grad(const Tensor& leaf, Tensor grad, bool create_graph) {
+  check(grad.shape() == leaf.shape(), "backward: a gradient of shape ", grad.shape(),
+        " reached a leaf of shape ", leaf.shape());
+  grad = grad.to(leaf.device(), leaf.dtype());
+  Meta& meta = meta_of(leaf);
   const std::scoped_lock lock(gradient_lock(meta));
   Tensor& sum = meta.grad;
   if (!sum.defined())
     sum = is_exclusive(grad) ? std::move(grad) : grad.clone();
-  else if (backward.create_graph() || sum.requires_grad() || !sum.is_contiguous())
+  else if (create_graph || sum.requires_grad() || !sum.is_contiguous())
     sum = add(sum, grad);
   else
     sum.add_(grad);

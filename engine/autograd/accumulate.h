@@ -13,10 +13,16 @@ class AccumulateGrad final : public Node {
     set_device(leaf.device());
   }
   void run(Backward& backward) override;
+  GradientSink* sink() const override;
   const Tensor& leaf() const { return leaf_; }
 
  private:
   Tensor leaf_;
 };
+
+/// Runs the leaf's hooks on its whole gradient.
+void run_leaf_hooks(const Tensor& leaf, Tensor& grad);
+/// Adds a whole gradient to the leaf's `grad`.
+void accumulate_grad(const Tensor& leaf, Tensor grad, bool create_graph);
 
 }  // namespace miniparallel::autograd

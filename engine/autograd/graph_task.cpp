@@ -25,6 +25,7 @@ void GraphTask::add_capture(const Tensor& input, Tensor* gradient) {
 void GraphTask::run() {
   const profiler::Span span(profiler::Kind::user, "backward");
   discover();
+  begin_sinks();
   if (capturing_) prune();
   use_workers();
   set_grad_enabled(create_graph_);
@@ -32,6 +33,7 @@ void GraphTask::run() {
     walk_in_parallel();
   else
     walk();
+  for (const auto& sink : sinks_) sink->commit();
 }
 
 GraphTask::State& GraphTask::state(Node* node) {
@@ -53,13 +55,25 @@ void GraphTask::discover() {
   while (!stack.empty()) {
     Node* const node = stack.back();
     stack.pop_back();
+    if (ends_in_sink(*node)) continue;
     for (const Edge& edge : node->next()) {
       if (!edge.node) continue;
       State& receiver = state(edge.node.get());
-      if (receiver.waiting++ == 0) receiver.sender_rank = node->rank();
+      ++receiver.waiting;
+      if (receiver.senders++ == 0) receiver.sender_rank = node->rank();
       receiver.several_ranks |= receiver.sender_rank != node->rank();
       visit(edge.node.get());
     }
+  }
+}
+
+void GraphTask::begin_sinks() {
+  std::unordered_map<GradientSink*, std::vector<const Node*>> ends;
+  for (const Node* const node : order_)
+    if (ends_in_sink(*node)) ends[node->sink()].push_back(node);
+  for (const auto& [sink, nodes] : ends) {
+    sinks_.push_back(sink->begin(nodes));
+    for (const Node* const node : nodes) state(const_cast<Node*>(node)).sink = sinks_.back().get();
   }
 }
 

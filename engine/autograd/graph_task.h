@@ -53,9 +53,10 @@ class GraphTask {
   struct State {
     std::vector<Tensor> grads;  // by output, summed up as they arrive
     std::vector<Contribution> contributions;
-    int waiting = 0;            // edges that will still deliver
-    int sender_rank = kNoRank;  // of the first sender's recorder
+    int senders = 0, waiting = 0;  // edges that deliver, and that will still do so
+    int sender_rank = kNoRank;     // of the first sender's recorder
     bool several_ranks = false;
+    GradientSink::Walk* sink = nullptr;  // takes the gradient of this end of the graph
     bool seen = false, queued = false, needed = true;
     std::vector<Capture> captures;
   };
@@ -72,7 +73,12 @@ class GraphTask {
 
   State& state(Node* node);
   void discover();
+  void begin_sinks();
   void prune();
+  /// Whether a plain backward leaves the node to a sink.
+  bool ends_in_sink(const Node& node) const {
+    return !capturing_ && !create_graph_ && node.sink() != nullptr;
+  }
 
   // --- graph_task.cpp: one thread
   void walk();
@@ -94,7 +100,7 @@ class GraphTask {
   // --- run_node.cpp
   void run_node(const std::shared_ptr<Node>& node);
   State take(Node* node);
-  bool find_targets(const Node& node, std::vector<Tensor>& received, std::vector<Tensor*>& targets);
+  bool find_targets(const Node& node, std::vector<Tensor>& received, std::vector<Target>& targets);
   void deliver(const Node& node, const std::vector<Edge>& edges, std::vector<Tensor> received);
   /// Guards the states where several threads walk.
   std::unique_lock<std::mutex> lock_states() {
@@ -105,6 +111,7 @@ class GraphTask {
   bool parallel_ = false;  // several threads walk
   std::vector<std::shared_ptr<Node>> roots_;
   std::vector<Node*> order_;
+  std::vector<std::unique_ptr<GradientSink::Walk>> sinks_;
 
   std::mutex mutex_;  // guards what follows, in a parallel walk
   std::condition_variable changed_;

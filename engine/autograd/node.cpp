@@ -99,7 +99,7 @@ void connect(const std::shared_ptr<Node>& node, std::span<const Tensor> outputs,
 // --- Backward
 
 void Backward::set(int input, Tensor grad) {
-  if (needs(input) && grad.defined()) accumulate(*targets_[input], std::move(grad), create_graph_);
+  if (needs(input) && grad.defined()) accumulate(*targets_[input].sum, std::move(grad), create_graph_);
 }
 
 void accumulate(Tensor& buffer, Tensor grad, bool create_graph) {
@@ -114,11 +114,20 @@ void accumulate(Tensor& buffer, Tensor grad, bool create_graph) {
   }
 }
 
-bool Backward::is_overwritable(const Tensor& gradient) { return is_exclusive(gradient); }
+bool Backward::can_write_over(int input, const Tensor& gradient) const {
+  const Target& target = targets_[input];
+  return target.sum != nullptr && target.sink == nullptr && !target.sum->defined() && is_exclusive(gradient);
+}
 
 std::pair<Tensor, int> Backward::destination_for(int input, const Shape& shape, DType dtype, Device device) {
-  const Tensor& buffer = *targets_[input];
-  if (!buffer.defined()) return {make_tensor(shape, dtype, device), 0};
+  const Target& target = targets_[input];
+  const Tensor& buffer = *target.sum;
+  if (!buffer.defined()) {
+    Tensor place = target.sink != nullptr ? target.sink->place(*target.end) : Tensor();
+    const bool fits =
+        place.defined() && place.shape() == shape && place.dtype() == dtype && place.device() == device;
+    return {fits ? std::move(place) : make_tensor(shape, dtype, device), 0};
+  }
   return {is_exclusive(buffer) ? buffer : buffer.clone(), 1};
 }
 

@@ -3,6 +3,7 @@
 #include <miniparallel/autograd.h>
 #include <miniparallel/tensor.h>
 
+#include "engine/autograd/gradient_sink.h"
 #include "engine/tensor/autograd_meta.h"
 #include "engine/threads/recorder.h"
 
@@ -59,6 +60,8 @@ class Node {
 
   /// Reads the outputs' gradients from `backward`, hands it those of the inputs.
   virtual void run(Backward& backward) = 0;
+  /// Who takes the gradients of this end of the graph, so that a plain backward does not run it; null for most.
+  virtual GradientSink* sink() const { return nullptr; }
   /// Drops saved tensors; a later `run` throws.
   virtual void release() {}
 
@@ -84,11 +87,17 @@ Meta& meta_of(const Tensor& tensor);
 /// A shared_ptr whose node is destroyed iteratively, however long the chain that hangs on it.
 std::shared_ptr<Node> make_shared_node(Node* node);
 
+/// Where the gradient of an input is summed up.
+struct Target {
+  Tensor* sum = nullptr;               ///< null when nobody needs it
+  const Node* end = nullptr;           ///< where it goes to a sink: the end of the graph
+  GradientSink::Walk* sink = nullptr;  ///< that may have a place for it
+};
+
 /// Called through a node's `run`: gradients in, gradients out.
 class Backward {
  public:
-  /// `targets`: where each input's gradient is summed up; null when nobody needs it.
-  Backward(std::shared_ptr<Node> node, std::vector<Tensor> grads, std::vector<Tensor*> targets,
+  Backward(std::shared_ptr<Node> node, std::vector<Tensor> grads, std::vector<Target> targets,
            bool create_graph)
       : node_(std::move(node)),
         grads_(std::move(grads)),
@@ -101,7 +110,7 @@ class Backward {
   Tensor take_grad(int output = 0) { return std::move(grads_[output]); }
 
   /// Whether the gradient of this input is wanted.
-  bool needs(int input) const { return targets_[input] != nullptr; }
+  bool needs(int input) const { return targets_[input].sum != nullptr; }
 
   /// True when the backward itself is being recorded: use differentiable ops only.
   bool create_graph() const { return create_graph_; }
@@ -116,16 +125,16 @@ class Backward {
   void write(int input, const Shape& shape, DType dtype, Device device, F&& f) {
     auto [destination, beta] = destination_for(input, shape, dtype, device);
     f(destination, beta);
-    *targets_[input] = destination;
+    *targets_[input].sum = destination;
   }
 
   /// As `write`, for a kernel that may write over `gradient`, a gradient taken out with `take_grad`: no new
   /// memory where nobody else holds it.
   template <class F>
   void write_over(int input, const Tensor& gradient, F&& f) {
-    if (needs(input) && !targets_[input]->defined() && is_overwritable(gradient)) {
+    if (can_write_over(input, gradient)) {
       f(gradient, 0);
-      *targets_[input] = gradient;
+      *targets_[input].sum = gradient;
     } else if (needs(input)) {
       write(input, gradient.shape(), gradient.dtype(), gradient.device(), f);
     }
@@ -134,12 +143,12 @@ class Backward {
   const std::shared_ptr<Node>& node() const { return node_; }
 
  private:
-  static bool is_overwritable(const Tensor& gradient);
+  bool can_write_over(int input, const Tensor& gradient) const;
   std::pair<Tensor, int> destination_for(int input, const Shape& shape, DType dtype, Device device);
 
   std::shared_ptr<Node> node_;
   std::vector<Tensor> grads_;
-  std::vector<Tensor*> targets_;
+  std::vector<Target> targets_;
   bool create_graph_;
 };
 

@@ -9,12 +9,12 @@
 namespace miniparallel::autograd {
 namespace {
 
-void run_hook(const Node& node, const Tensor::Hook& hook, Tensor& grad) {
+void run_hook(const char* name, const Tensor::Hook& hook, Tensor& grad) {
   Tensor replaced = hook(grad);
   if (!replaced.defined()) return;
   check(replaced.shape() == grad.shape() && replaced.dtype() == grad.dtype() &&
             replaced.device() == grad.device(),
-        "backward: a hook at ", node.name(), " returned ", replaced.dtype(), " ", replaced.shape(), " on ",
+        "backward: a hook at ", name, " returned ", replaced.dtype(), " ", replaced.shape(), " on ",
         replaced.device(), " for a gradient that is ", grad.dtype(), " ", grad.shape(), " on ", grad.device(),
         "; return one like it, or an undefined tensor to leave it as it is");
   grad = std::move(replaced);
@@ -23,12 +23,10 @@ void run_hook(const Node& node, const Tensor::Hook& hook, Tensor& grad) {
 void run_hooks(const Node& node, std::vector<Tensor>& grads) {
   for (const Node::OutputHook& hook : node.hooks) {
     Tensor& grad = grads[static_cast<std::size_t>(hook.output)];
-    if (grad.defined()) run_hook(node, hook.hook, grad);
+    if (grad.defined()) run_hook(node.name(), hook.hook, grad);
   }
   const auto* leaf = dynamic_cast<const AccumulateGrad*>(&node);
-  if (leaf == nullptr || !grads[0].defined()) return;
-  const auto hooks = leaf->leaf().impl()->meta->hooks;  // a hook may remove itself
-  for (const auto& [id, hook] : hooks) run_hook(node, hook, grads[0]);
+  if (leaf != nullptr && grads[0].defined()) run_leaf_hooks(leaf->leaf(), grads[0]);
 }
 
 void describe(profiler::Span& span, const Tensor& gradient) {
@@ -39,18 +37,27 @@ void describe(profiler::Span& span, const Tensor& gradient) {
 
 }  // namespace
 
+void run_leaf_hooks(const Tensor& leaf, Tensor& grad) {
+  const auto hooks = leaf.impl()->meta->hooks;  // a hook may remove itself
+  for (const auto& [id, hook] : hooks) run_hook("AccumulateGrad", hook, grad);
+}
+
 void GraphTask::run_node(const std::shared_ptr<Node>& node) {
   State found = take(node.get());
   if (!found.contributions.empty()) add_contributions(found);
   std::vector<Tensor>& grads = found.grads;
   const bool any = std::any_of(grads.begin(), grads.end(), [](const Tensor& grad) { return grad.defined(); });
+  if (found.sink != nullptr) {
+    if (any) found.sink->arrived(*node, std::move(grads[0]));
+    return;
+  }
   if (any && found.needed) run_hooks(*node, grads);
   for (const Capture& capture : found.captures)
     *capture.gradient = grads[static_cast<std::size_t>(capture.output)];
 
   const std::vector<Edge>& next = node->next();
   std::vector<Tensor> received;  // by input: what is delivered afterwards, as a contribution
-  std::vector<Tensor*> targets(next.size(), nullptr);
+  std::vector<Target> targets(next.size());
   const bool wanted = find_targets(*node, received, targets) || (next.empty() && !capturing_);
   if (any && wanted) {
     profiler::Span span(profiler::Kind::backward, node->name());
@@ -73,7 +80,7 @@ GraphTask::State GraphTask::take(Node* node) {
 
 /// Where the node's gradients go: straight to the receivers, where a kernel can add to what is there, unless
 /// the order of arrival must not matter.
-bool GraphTask::find_targets(const Node& node, std::vector<Tensor>& received, std::vector<Tensor*>& targets) {
+bool GraphTask::find_targets(const Node& node, std::vector<Tensor>& received, std::vector<Target>& targets) {
   const std::vector<Edge>& next = node.next();
   bool wanted = false;
   const auto lock = lock_states();
@@ -81,11 +88,13 @@ bool GraphTask::find_targets(const Node& node, std::vector<Tensor>& received, st
     if (!next[i].node) continue;
     State& receiver = state(next[i].node.get());
     if (!receiver.needed) continue;
-    if (parallel_ || receiver.several_ranks) {
+    targets[i].end = next[i].node.get();
+    targets[i].sink = receiver.sink;
+    if (receiver.several_ranks || (parallel_ && receiver.senders > 1)) {
       received.resize(next.size());
-      targets[i] = &received[i];
+      targets[i].sum = &received[i];
     } else {
-      targets[i] = &receiver.grads[static_cast<std::size_t>(next[i].output)];
+      targets[i].sum = &receiver.grads[static_cast<std::size_t>(next[i].output)];
     }
     wanted = true;
   }

@@ -8,6 +8,7 @@
 
 namespace miniparallel::autograd {
 
+class GradientSink;
 class Node;
 
 /// Autograd's part of a tensor.
@@ -18,6 +19,7 @@ struct Meta {
   std::shared_ptr<Node> grad_fn;    ///< null for leaves
   std::weak_ptr<Node> accumulator;  ///< of a leaf, while a graph refers to it
   Tensor grad;
+  std::shared_ptr<GradientSink> sink;               ///< of a leaf: takes its gradients
   std::vector<std::pair<int, Tensor::Hook>> hooks;  ///< of leaves; a node keeps those of its outputs
 };
 

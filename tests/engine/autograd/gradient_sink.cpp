@@ -1,0 +1,92 @@
+#include "engine/autograd/gradient_sink.h"
+
+#include <miniparallel/miniparallel.h>
+
+#include "engine/autograd/node.h"
+#include "engine/tensor/tensor_impl.h"
+
+#include <doctest/doctest.h>
+
+#include <stdexcept>
+
+namespace miniparallel {
+namespace {
+
+using autograd::GradientSink;
+using autograd::Node;
+
+/// Keeps what arrives; gives out `memory`, once, as the place of any end.
+struct Recorded final : GradientSink {
+  struct Seen final : Walk {
+    explicit Seen(Recorded& of) : to(of) {}
+    ~Seen() override { to.abandoned += committed ? 0 : 1; }
+    Tensor place(const Node&) override { return std::exchange(to.memory, {}); }
+    void arrived(const Node&, Tensor gradient) override { to.gradients.push_back(gradient); }
+    void commit() override { committed = true, ++to.committed; }
+    Recorded& to;
+    bool committed = false;
+  };
+  std::unique_ptr<Walk> begin(const std::vector<const Node*>& ends) override {
+    reached.push_back(ends.size());
+    return std::make_unique<Seen>(*this);
+  }
+  std::vector<std::size_t> reached;
+  std::vector<Tensor> gradients;
+  Tensor memory;
+  int committed = 0, abandoned = 0;
+};
+
+Tensor leaf_with(const std::shared_ptr<Recorded>& sink) {
+  const Tensor leaf = ones({2, 2}, {.requires_grad = true});
+  autograd::meta_of(leaf).sink = sink;
+  return leaf;
+}
+
+TEST_CASE(
+    "gradient sink: gets the sum of a leaf's gradients, once per walk, and the leaf's grad stays empty") {
+  const auto sink = std::make_shared<Recorded>();
+  const Tensor a = leaf_with(sink), b = leaf_with(sink), other = ones({2, 2}, {.requires_grad = true});
+  sum(a * 2 + a * other + b).backward();
+  CHECK(sink->reached == std::vector<std::size_t>{2});
+  CHECK(sink->gradients.size() == 2);
+  CHECK(sink->committed == 1);
+  CHECK_FALSE(a.grad().defined());
+  CHECK(other.grad().defined());
+  CHECK(equal(sink->gradients[0] + sink->gradients[1], full({2, 2}, 4.0)));
+}
+
+TEST_CASE("gradient sink: a kernel writes into the place that it gives") {
+  const auto sink = std::make_shared<Recorded>();
+  const Tensor w = leaf_with(sink);
+  sink->memory = empty({2, 2});
+  const Tensor memory = sink->memory;
+  sum(matmul(ones({3, 2}), w)).backward();
+  REQUIRE(sink->gradients.size() == 1);
+  CHECK(sink->gradients[0].is_same(memory));
+  CHECK(equal(memory, full({2, 2}, 3.0)));
+  sink->memory = empty({5});  // does not fit: not used
+  sum(matmul(ones({3, 2}), w)).backward();
+  CHECK(equal(sink->gradients[1], full({2, 2}, 3.0)));
+}
+
+TEST_CASE("gradient sink: a walk that fails is abandoned") {
+  const auto sink = std::make_shared<Recorded>();
+  const Tensor w = leaf_with(sink), x = ones({2, 2}, {.requires_grad = true});
+  const Tensor y = x * 2;
+  y.register_hook([](const Tensor&) -> Tensor { throw std::runtime_error("no"); });
+  CHECK_THROWS_AS(sum(y + w).backward(), std::runtime_error);
+  CHECK(sink->committed == 0);
+  CHECK(sink->abandoned == 1);
+}
+
+TEST_CASE("gradient sink: autograd::grad and walks that record know none") {
+  const auto sink = std::make_shared<Recorded>();
+  const Tensor w = leaf_with(sink);
+  CHECK(equal(autograd::grad({sum(w * w)}, {w})[0], full({2, 2}, 2.0)));
+  sum(w * w).backward({}, false, true);
+  CHECK(w.grad().requires_grad());
+  CHECK(sink->reached.empty());
+}
+
+}  // namespace
+}  // namespace miniparallel
