@@ -128,7 +128,8 @@ Tensor& copy_into(const char* op, Tensor& target, const Tensor& source) {
   check_defined(op, source);
   const Shape& shape = target.shape();
   check(broadcast_shapes(op, shape, source.shape()) == shape, op, ": ", source.shape(),
-        " does not broadcast to ", shape, ", the shape of the tensor that is written");
+        " does not broadcast to ", shape,
+        ", the shape of the tensor that is written; only the other operand is stretched");
   const Tensor from = unaliased(source, target);
   const InPlace write(op, target, {from});
   const Device device = target.device();

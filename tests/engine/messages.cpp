@@ -108,7 +108,9 @@ const std::vector<Mistake> mistakes{
      "broadcast; their sizes must be equal or 1"},
     {"split", [] { zeros({2}).split(0); }, "split: the size of a part is 0; it must be at least 1"},
     {"masked_fill_", [] { zeros({2}).masked_fill_(ones({2, 2}) > 0, 1); },
-     "masked_fill_: [2, 2] does not broadcast to [2], the shape of the tensor that is written"},
+     "masked_fill_: [2, 2] does not broadcast to [2], the shape of the tensor that is written; only the "
+     "other "
+     "operand is stretched"},
     // --- range
     {"full", [] { full({1}, 300, {.dtype = uint8}); },
      "full: 300 is not in the range of uint8, which is 0 to 255; choose another number or dtype"},
