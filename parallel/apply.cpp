@@ -1,5 +1,7 @@
 #include <miniparallel/parallel/apply.h>
 
+#include <miniparallel/log.h>
+
 #include "engine/error.h"
 #include "engine/random/generator.h"
 #include "engine/threads/recorder.h"
@@ -62,7 +64,15 @@ void run_replicas(const ReplicaTensors& tensors, const Division& division, Batch
     const RowRandomScope random(start, division.rows.empty() ? static_cast<std::int64_t>(i) : first_rows[i],
                                 rows);
     const StatisticsScope sink(statistics[i]);
-    forward(i);
+    try {
+      forward(i);
+    } catch (Error& error) {
+      error.add_note("in " + recorders[i]->description);
+      throw;
+    } catch (...) {
+      log(LogLevel::warning, "an exception in " + recorders[i]->description);
+      throw;
+    }
     ordinals[i] = random.state().ordinal;
   });
   tensors.check_parameters_unwritten();

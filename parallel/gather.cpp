@@ -51,6 +51,7 @@ Tensor gather(const std::vector<Tensor>& tensors, Device device, int dim, const 
   }
   if (recording(parts)) {
     std::vector<Device> devices;
+    devices.reserve(parts.size());
     for (const Tensor& part : parts) devices.push_back(part.device());
     record("gather", y, parts, [sizes, devices, axis](Backward& b) {
       std::int64_t start = 0;

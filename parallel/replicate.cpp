@@ -96,8 +96,9 @@ struct ReplicaTensors::Impl {
   Members parameters, buffers;
   Arena parameter_arena, buffer_arena;
   std::map<Device, Values> values;
-  std::vector<Copy> copies;  // of replica i: i - 1
-  Versions written;          // versions of the parameters at the last refresh
+  std::vector<Copy> copies;             // of replica i: i - 1
+  Versions written;                     // versions of the parameters at the last refresh
+  std::vector<const TensorImpl*> held;  // by the master's members at the last refresh
 
   Impl(Inventory inventory, std::vector<Device> on)
       : devices(std::move(on)),
@@ -111,6 +112,8 @@ struct ReplicaTensors::Impl {
   void pack_master() {
     parameter_arena = pack(parameters.tensors);
     buffer_arena = pack(buffers.tensors);
+    held.clear();
+    for (const Inventory::Item& item : master.items) held.push_back(item.handle->impl().get());
     values.clear();
     for (const Device device : devices)
       if (device != devices[0])
@@ -145,22 +148,31 @@ struct ReplicaTensors::Impl {
   }
 
   /// Takes over what has happened to the master's tensors since: other handles, storage or dtypes.
-  void follow_master() {
-    const auto changed = [](const Members& members, const Arena& arena, Device device) {
-      bool moved = false;
-      for (std::size_t i = 0; i < members.tensors.size(); ++i) {
-        const Tensor& tensor = members.tensors[i];
-        check(tensor.device() == device, "DataParallel: ", members.names[i], " is on ", tensor.device(),
-              "; the master's tensors must stay on ", device,
-              ", bring it back with to(model.model(), Device)");
-        moved |= !arena.holds(i, tensor);
-      }
-      return moved;
-    };
-    if (!changed(parameters, parameter_arena, devices[0]) && !changed(buffers, buffer_arena, devices[0]))
-      return;
+  void follow_master(Inventory now) {
+    bool same = now.items.size() == master.items.size();
+    for (std::size_t i = 0; same && i < now.items.size(); ++i)
+      same = now.items[i].kind == Kind::tensor || held[i] == now.items[i].handle->impl().get();
+    master = std::move(now);
+    if (!same) {
+      parameters = Members(master, Kind::parameter);
+      buffers = Members(master, Kind::buffer);
+    }
+    const bool in_place = is_in_place(parameters, parameter_arena) && is_in_place(buffers, buffer_arena);
+    if (same && in_place) return;
     pack_master();
     for (std::size_t i = 1; i < devices.size(); ++i) bind(i);
+  }
+
+  bool is_in_place(const Members& members, const Arena& arena) const {
+    bool in_place = arena.size() == members.tensors.size();
+    for (std::size_t i = 0; i < members.tensors.size(); ++i) {
+      const Tensor& tensor = members.tensors[i];
+      check(tensor.device() == devices[0], "DataParallel: ", members.names[i], " is on ", tensor.device(),
+            "; the master's tensors must stay on ", devices[0],
+            ", bring it back with to(model.model(), Device)");
+      in_place = in_place && arena.holds(i, tensor);
+    }
+    return in_place;
   }
 
   void link(Copy& copy, Device device) const {
@@ -233,10 +245,10 @@ void ReplicaTensors::bind(std::size_t replica, Inventory copy) {
   impl_->bind(replica);
 }
 
-std::int64_t ReplicaTensors::refresh(std::size_t replicas) {
+std::int64_t ReplicaTensors::refresh(Inventory master, std::size_t replicas) {
   const NoGradGuard no_grad;
   Impl& all = *impl_;
-  all.follow_master();
+  all.follow_master(std::move(master));
   std::int64_t bytes = 0;
   for (std::size_t i = replicas; i-- > 1;) {  // the last replica's edges first
     Copy& copy = all.copies[i - 1];
@@ -250,8 +262,6 @@ std::int64_t ReplicaTensors::refresh(std::size_t replicas) {
     if (device != all.devices[0]) bytes += all.refresh_values(all.values.at(device));
     bytes += all.refresh_buffers(all.copies[i - 1]);
     bytes += all.refresh_tensors(all.copies[i - 1], device);
-    for (std::size_t j = 0; j < all.master.training.size(); ++j)
-      *all.copies[i - 1].inventory.training[j] = *all.master.training[j];
   }
   all.written.clear();
   for (const Tensor& parameter : all.parameters.tensors) all.written.push_back(parameter.version());

@@ -1,5 +1,6 @@
 #include "engine/autograd/graph_task.h"
 
+#include <miniparallel/error.h>
 #include <miniparallel/ops.h>
 
 #include "engine/profiler/span.h"
@@ -104,7 +105,12 @@ void GraphTask::walk() {
 void GraphTask::run_guarded(const std::shared_ptr<Node>& node) {
   if (const auto lock = lock_states(); node->rank() >= cancelled_from_) return;
   try {
-    run_node(node);
+    try {
+      run_node(node);
+    } catch (Error& error) {
+      if (node->recorder()) error.add_note("in " + node->recorder()->description);
+      throw;
+    }
   } catch (...) {
     const auto lock = lock_states();
     if (node->rank() >= cancelled_from_) return;

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <miniparallel/model.h>
+#include <miniparallel/nested.h>
 #include <miniparallel/parallel/apply.h>
 #include <miniparallel/parallel/criterion.h>
 #include <miniparallel/parallel/gather.h>
-#include <miniparallel/parallel/nested_tensors.h>
 #include <miniparallel/parallel/options.h>
 #include <miniparallel/parallel/replicate.h>
 #include <miniparallel/parallel/replicated.h>
@@ -195,59 +195,48 @@ class DataParallel {
     }(std::make_index_sequence<sizeof...(Arguments) - 1>{});
   }
 
+  /// What was wrapped by `replicated`, or the argument itself.
   template <class Argument>
-  static auto whole(Argument&& argument, Device device) {
-    parallel::Argument<Argument> value = [&]() -> decltype(auto) {
-      if constexpr (parallel::is_replicated<std::remove_cvref_t<Argument>>)
-        return (argument.value);
-      else
-        return (argument);
-    }();
-    parallel::detail::each_tensor(value, [device](Tensor& tensor, const std::string&) {
-      if (tensor.defined()) tensor = tensor.to(device);
-    });
-    return value;
+  static auto& unwrapped(Argument& argument) {
+    if constexpr (parallel::is_replicated<std::remove_const_t<Argument>>)
+      return argument.value;
+    else
+      return argument;
   }
 
   template <class Call, class... Arguments>
   auto call_directly(const Call& call, Arguments&&... arguments) {
     counters_ = {.replicas_used = 1};
-    return call(model_, whole(std::forward<Arguments>(arguments), placement_[0])...);
+    return call(model_, miniparallel::to(placement_[0], unwrapped(arguments))...);
   }
 
   template <class Result>
-  Result to_output(Result result) {
-    parallel::detail::each_tensor(result, [this](Tensor& tensor, const std::string&) {
-      if (tensor.defined()) tensor = tensor.to(output_device_);
-    });
-    return result;
+  Result to_output(Result result) const {
+    return miniparallel::to(output_device_, std::move(result));
   }
 
   /// The argument as each replica gets it, its rows still where they are.
   template <class Argument>
-  auto divide(Argument&& argument, const parallel::Division& division) const {
-    using Part = parallel::Argument<Argument>;
-    std::vector<Part> parts;
+  auto divide(Argument& argument, const parallel::Division& division) const {
+    using Part = std::remove_cvref_t<decltype(unwrapped(argument))>;
     const std::size_t count = division.replicas.size();
-    for (std::size_t i = 0; i < count; ++i) {
-      if constexpr (parallel::is_replicated<std::remove_cvref_t<Argument>>)
-        parts.push_back(reflect::copy(argument.value));
-      else
-        parts.push_back(reflect::copy(argument));
-    }
-    if constexpr (!parallel::is_replicated<std::remove_cvref_t<Argument>>) {
+    std::vector<Part> parts;
+    parts.reserve(count);
+    if constexpr (parallel::is_replicated<std::remove_const_t<Argument>>) {
+      for (std::size_t i = 0; i < count; ++i) parts.push_back(nested::map(unwrapped(argument), share));
+    } else {
       std::vector<std::vector<Tensor>> chunks;
-      parallel::detail::each_tensor(parts[0], [&](const Tensor& tensor, const std::string&) {
+      nested::for_each(std::as_const(argument), [&](const Tensor& tensor) {
         chunks.push_back(parallel::split_rows(tensor, division, options_.dim));
       });
       for (std::size_t i = 0; i < count; ++i)
-        parallel::detail::each_tensor(parts[i],
-                                      [&, next = std::size_t{0}](Tensor& tensor, const std::string&) mutable {
-                                        tensor = chunks[next++][i];
-                                      });
+        parts.push_back(
+            nested::map(std::as_const(argument),
+                        [&, next = std::size_t{0}](const Tensor&) mutable { return chunks[next++][i]; }));
     }
     return parts;
   }
+  static Tensor share(const Tensor& tensor) { return tensor; }
 
   /// call(replica, its arguments...) in each replica that gets rows.
   template <class Call, class... Arguments>
@@ -255,61 +244,51 @@ class DataParallel {
     using Result = ResultOf<Call, Arguments...>;
     parallel::RowCount count("DataParallel", options_.dim);
     int number = 0;
-    const auto see = [&](auto& argument) {
+    const auto see = [&](const auto& argument) {
       const std::string name = "argument " + std::to_string(number++);
       if constexpr (!parallel::is_replicated<std::remove_cvref_t<decltype(argument)>>)
-        parallel::detail::each_tensor(
-            const_cast<std::remove_cvref_t<decltype(argument)>&>(argument),
-            [&](Tensor& tensor, const std::string& path) { count.see(tensor, name + path); });
+        nested::for_each(argument, [&](const Tensor& tensor, const nested::Path& path) {
+          const std::string place = path.text();
+          count.see(tensor, place.empty() ? name : name + ", " + place + ",");
+        });
     };
     (see(arguments), ...);
     const parallel::Division division = parallel::divide(count.rows(), static_cast<int>(placement_.size()),
                                                          options_.split, options_.min_rows);
-    auto parts = std::tuple(divide(std::forward<Arguments>(arguments), division)...);
-    const auto move_part = [&](std::size_t i, bool from_host) {
+    auto parts = std::tuple(divide(arguments, division)...);
+    // What is on a GPU is sent by this thread, before any replica runs; what is on the host by each replica's.
+    const auto send = [&](std::size_t i, bool from_host) {
       const Device device = placement_[division.replicas[i]];
-      std::apply(
-          [&](auto&... part) {
-            (parallel::detail::each_tensor(part[i],
-                                           [&](Tensor& tensor, const std::string&) {
-                                             if (tensor.defined() && tensor.device().is_cpu() == from_host)
-                                               tensor = tensor.to(device);
-                                           }),
-             ...);
-          },
-          parts);
+      const auto send_part = [&](auto& part) {
+        nested::for_each(part, [&](Tensor& tensor) {
+          if (tensor.device().is_cpu() == from_host) tensor = tensor.to(device);
+        });
+      };
+      std::apply([&](auto&... part) { (send_part(part[i]), ...); }, parts);
     };
-    counters_ = {.bytes_refreshed = replicas_.tensors().refresh(division.replicas.back() + 1),
+    counters_ = {.bytes_refreshed = replicas_.refresh(division.replicas.back() + 1),
                  .replicas_used = static_cast<std::int64_t>(division.replicas.size())};
     std::vector<std::optional<Result>> results(division.replicas.size());
     parallel::run_replicas(
-        replicas_.tensors(), division, options_.batch_norm, [&](std::size_t i) { move_part(i, false); },
+        replicas_.tensors(), division, options_.batch_norm, [&](std::size_t i) { send(i, false); },
         [&](std::size_t i) {
-          move_part(i, true);
+          send(i, true);
           Model& model = replicas_[division.replicas[i]];
           std::apply([&](auto&... part) { results[i].emplace(call(model, std::move(part[i])...)); }, parts);
         });
     std::vector<Result> all;
+    all.reserve(results.size());
     for (std::optional<Result>& result : results) all.push_back(std::move(*result));
     return all;
   }
 
   template <class Result>
   Result gather(std::vector<Result> results) const {
-    Result gathered = reflect::copy(results[0]);
-    std::vector<std::vector<Tensor>> parts;
-    for (Result& result : results) {
-      std::size_t next = 0;
-      parallel::detail::each_tensor(result, [&](const Tensor& tensor, const std::string&) {
-        if (next == parts.size()) parts.emplace_back();
-        parts[next++].push_back(tensor);
-      });
-    }
-    parallel::detail::each_tensor(
-        gathered, [&, next = std::size_t{0}](Tensor& tensor, const std::string& path) mutable {
-          tensor = parallel::gather(parts[next++], output_device_, options_.dim, path);
-        });
-    return gathered;
+    return nested::join(std::move(results),
+                        [this](const std::vector<Tensor>& tensors, const nested::Path& path) {
+                          return parallel::gather(tensors, output_device_, options_.dim, path.text());
+                        },
+                        {.op = "gather", .values = "replicas"});
   }
 
   DataParallelOptions options_;

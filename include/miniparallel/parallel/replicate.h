@@ -1,6 +1,7 @@
 #pragma once
 
 #include <miniparallel/model.h>
+#include <miniparallel/model/plain_members.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -24,9 +25,10 @@ class ReplicaTensors {
   /// Gives the members of replica `replica`, a copy of the master, tensors of its own.
   void bind(std::size_t replica, reflect::Inventory copy);
   /// Brings replicas 1 to `replicas` - 1 up to date: copies what has been written since, whole runs of the
-  /// block at a time, and returns the number of bytes copied. Throws `Error`, naming the member, where a
-  /// tensor of the master is on another device or has changed its shape.
-  std::int64_t refresh(std::size_t replicas);
+  /// block at a time, and returns the number of bytes copied. `master` is what the master consists of now: its
+  /// members may hold other tensors than before. Throws `Error`, naming the member, where one is on another
+  /// device.
+  std::int64_t refresh(reflect::Inventory master, std::size_t replicas);
   /// Throws `Error`, naming it, if a forward has written a parameter since the last refresh.
   void check_parameters_unwritten() const;
 
@@ -54,6 +56,12 @@ class Replicas {
 
   std::size_t size() const { return tensors_.devices().size(); }
   Model& operator[](std::size_t i) { return i == 0 ? master_ : *copies_[i - 1]; }
+  /// Brings the first `replicas` replicas up to date, plain members too, and returns the number of bytes copied.
+  /// Throws `Error`, naming the member, where the master has other layers or shapes than before.
+  std::int64_t refresh(std::size_t replicas) {
+    for (std::size_t i = 1; i < replicas; ++i) reflect::assign_plain_members(master_, *copies_[i - 1]);
+    return tensors_.refresh(reflect::inventory(master_), replicas);
+  }
   ReplicaTensors& tensors() { return tensors_; }
 
  private:
