@@ -24,11 +24,20 @@ TEST_CASE("arange makes the same numbers on a GPU, in every dtype and of every l
   for (const DType dtype : {float32, float64, int64, int32, uint8, boolean, float16, bfloat16})
     for (const int n : {0, 1, 2, 3, 4, 5, 255, 256, 257, 4099}) {
       INFO(n, " of ", dtype);
-      check_same(arange(n, {.dtype = dtype, .device = gpu}), arange(n, {.dtype = dtype}));
-      check_same(arange(7, 7 - 3 * n, -3, {.dtype = dtype, .device = gpu}),
-                 arange(7, 7 - 3 * n, -3, {.dtype = dtype}));
-      check_same(arange(0.3, 0.3 + 0.1 * n, 0.1, {.dtype = dtype, .device = gpu}),
-                 arange(0.3, 0.3 + 0.1 * n, 0.1, {.dtype = dtype}));
+      const auto check = [dtype](auto... numbers) {
+        Tensor expected;
+        try {
+          expected = arange(numbers..., TensorOptions{.dtype = dtype});
+        } catch (const Error& error) {  // numbers that the dtype does not have: refused there, too
+          CHECK_THROWS_WITH_AS(arange(numbers..., TensorOptions{.dtype = dtype, .device = gpu}), error.what(),
+                               Error);
+          return;
+        }
+        check_same(arange(numbers..., TensorOptions{.dtype = dtype, .device = gpu}), expected);
+      };
+      check(n);
+      check(7, 7 - 3 * n, -3);
+      check(0.3, 0.3 + 0.1 * n, 0.1);
     }
 }
 

@@ -101,6 +101,9 @@ struct Fails {
 };
 
 TEST_CASE("errors: of several replicas that fail in forward the lowest one's exception is rethrown") {
+  std::vector<std::string> lines;  // an exception that is no Error has its note in the log
+  const LogHandler before =
+      set_log_handler([&](LogLevel, std::string_view text) { lines.emplace_back(text); });
   for (int round = 0; round < 20; ++round)
     on_machine(4, [](const std::vector<Device>& devices) {
       DataParallel model{Fails{}, {.devices = devices}};
@@ -111,6 +114,38 @@ TEST_CASE("errors: of several replicas that fail in forward the lowest one's exc
       CHECK(model(x * 0).shape() == Shape{8, 1});  // the next call works
       CHECK(model->norm.num_batches_tracked.item<int>() == 1);
     });
+  set_log_handler(before);
+  REQUIRE(lines.size() >= 20);
+  CHECK(lines[0].starts_with("an exception in replica "));
+}
+
+TEST_CASE("errors: an Error of a replica has a note of replica, device and rows, in forward and backward") {
+  on_machine(3, [](const std::vector<Device>& devices) {
+    struct Strict {
+      nn::Linear fc{2, 2};
+      bool in_backward = false;
+      Tensor operator()(const Tensor& x) {
+        if (!in_backward && x.size(0) < 3) return fc(x.narrow(0, 0, 9));
+        Tensor y = fc(x);
+        if (x.size(0) < 3) y.register_hook([](const Tensor& grad) { return grad.narrow(0, 0, 1); });
+        return y;
+      }
+    };
+    DataParallel model{Strict{}, {.devices = devices}};
+    const auto message_of = [](const auto& action) -> std::string {
+      try {
+        action();
+      } catch (const Error& error) {
+        return error.what();
+      }
+      return "nothing was thrown";
+    };
+    const std::string note = "\n  in replica 1 on " + to_string(devices[1]) + ", rows [3, 5)";
+    CHECK(message_of([&] { model(zeros({7, 2})); }).ends_with(note));
+    model->in_backward = true;  // plain members follow
+    CHECK(message_of([&] { model(zeros({7, 2})).sum().backward(); }).ends_with(note));
+    CHECK_FALSE(model->fc.weight.grad().defined());
+  });
 }
 
 TEST_CASE("errors: of several replicas that fail in backward the lowest one's exception is rethrown") {

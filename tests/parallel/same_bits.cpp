@@ -17,7 +17,7 @@ using testing::on_machine;
 /// MINIPARALLEL_SAME_BITS_STEPS has more in the long run of CI.
 int steps() {
   const char* const text = std::getenv("MINIPARALLEL_SAME_BITS_STEPS");
-  return text == nullptr ? 25 : std::atoi(text);
+  return text == nullptr ? 8 : std::atoi(text);
 }
 
 struct Cnn {
