@@ -6,9 +6,9 @@
 #include "kernels/math.h"
 #include "kernels/reductions.h"
 
-// A warp, or for long rows a block, works on each row: blocks are (32, 8)
-// or (256, 1) threads. Where arrays lie so, the threads hold their row in
-// registers and read it once, 16 bytes at a time; else they read it twice.
+// A warp works on each row, on a long one a block: blocks have (32, 8) or (256, 1) threads. If width and
+// alignment allow it, the threads hold their row in registers and read it once, 16 bytes at a time; otherwise
+// they read it twice.
 
 namespace miniparallel::kernels::cuda {
 namespace {
@@ -16,7 +16,7 @@ namespace {
 constexpr std::int64_t kLongRow = 2048;       // elements
 constexpr int kFewPacks = 2, kManyPacks = 8;  // of a row that one of its threads holds
 
-/// The rows of a matrix, seen from one thread of the row's.
+/// A row of a matrix, seen from one of its threads.
 struct Row {
   std::int64_t index, start;
 
@@ -26,8 +26,8 @@ struct Row {
   }
 };
 
-/// Calls f(p, i) for the packs that the thread holds: its p-th
-/// begins at element i of the row, which has `lanes` threads.
+/// Calls f(p, i) for each pack that the thread holds: its p-th begins at element i of the row, on which
+/// `lanes` threads work.
 template <class T, int lanes, int packs, class F>
 __device__ void for_each_pack(std::int64_t width, const F& f) {
   MP_UNROLL
@@ -205,8 +205,8 @@ void launch_rows(Stream stream, void (*kernel)(std::int64_t, std::int64_t, Param
                 width, arguments...);
 }
 
-/// Starts the kernel that suits the rows' width and where their arrays lie: one whose rows are held by a warp
-/// in few packs or in many, or by a block, or the one for any rows.
+/// Starts the kernel that suits the width and the alignment of the rows: one whose rows are held by a warp in
+/// few packs or in many, or by a block, or the one for any rows.
 template <class T, class... Parameters, class... Arguments>
 void launch_rows(Stream stream, void (*few)(std::int64_t, std::int64_t, Parameters...),
                  void (*many)(std::int64_t, std::int64_t, Parameters...),
