@@ -1,6 +1,7 @@
 #pragma once
 
 #include <miniparallel/dtype.h>
+#include <miniparallel/elementwise.h>
 
 #include "kernels/layout.h"
 #include "kernels/math.h"
@@ -10,7 +11,7 @@
 
 /// Every elementwise function, once: forward and backward side by side, for the CPU, for CUDA and - where the
 /// backward is itself differentiated - for tensors, which is why they are templates over T. To add one: a
-/// functor and a row in its list below, and the declaration in ops.h.
+/// functor here, and in miniparallel/elementwise.h a row in its list and the declaration.
 
 namespace miniparallel::kernels {
 
@@ -434,26 +435,12 @@ struct Minimum {
 
 // --- the lists: name of the op, its functor
 
-/// For every arithmetic dtype; each row defines the op `Tensor name(const Tensor&)`.
-#define MP_UNARY_ARITHMETIC(X) \
-  X(neg, Neg)                  \
-  X(abs, Abs)                  \
-  X(square, Square)            \
-  X(relu, Relu)
-
-/// For float32 and float64; likewise.
-#define MP_UNARY_FLOATING(X) \
-  X(exp, Exp)                \
-  X(log, Log)                \
-  X(sqrt, Sqrt)              \
-  X(sin, Sin)                \
-  X(cos, Cos)                \
-  X(erf, Erf)                \
-  X(tanh, Tanh)              \
-  X(sigmoid, Sigmoid)        \
-  X(gelu_erf, GeluErf)       \
-  X(gelu_tanh, GeluTanh)     \
-  X(silu, Silu)
+/// The public ops, of miniparallel/elementwise.h, and the two forms of gelu.
+#define MP_UNARY_ARITHMETIC(X) MINIPARALLEL_UNARY_ARITHMETIC(X)
+#define MP_UNARY_FLOATING(X)     \
+  MINIPARALLEL_UNARY_FLOATING(X) \
+  X(gelu_erf, GeluErf)           \
+  X(gelu_tanh, GeluTanh)
 
 /// With parameters: each row defines `Tensor name(const
 /// Tensor&, double p, double q)` for the ops that need it.
@@ -471,24 +458,9 @@ struct Minimum {
 #define MP_ALL_UNARY_ARITHMETIC(X) MP_UNARY_ARITHMETIC(X) MP_PARAMETRIC_ARITHMETIC(X)
 #define MP_ALL_UNARY_FLOATING(X) MP_UNARY_FLOATING(X) MP_PARAMETRIC_FLOATING(X)
 
-#define MP_BINARY_ARITHMETIC(X) \
-  X(add, Add)                   \
-  X(sub, Sub)                   \
-  X(mul, Mul)                   \
-  X(maximum, Maximum)           \
-  X(minimum, Minimum)           \
-  X(pow, Pow)
-
-#define MP_BINARY_FLOATING(X) X(div, Div)
-
-/// name, C++ operator; T, T -> bool.
-#define MP_COMPARE(X) \
-  X(eq, ==)           \
-  X(ne, !=)           \
-  X(lt, <)            \
-  X(le, <=)           \
-  X(gt, >)            \
-  X(ge, >=)
+#define MP_BINARY_ARITHMETIC(X) MINIPARALLEL_BINARY_ARITHMETIC(X)
+#define MP_BINARY_FLOATING(X) MINIPARALLEL_BINARY_FLOATING(X)
+#define MP_COMPARE(X) MINIPARALLEL_COMPARE(X)
 
 #define MP_NAME(name, functor) name,
 enum class Unary { MP_ALL_UNARY_ARITHMETIC(MP_NAME) MP_ALL_UNARY_FLOATING(MP_NAME) count };

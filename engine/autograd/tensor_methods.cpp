@@ -60,7 +60,7 @@ void Tensor::retain_grad() const {
   register_hook([target = std::weak_ptr<TensorImpl>(impl_)](const Tensor& grad) {
     if (const auto impl = target.lock()) {
       Tensor& sum = impl->meta->grad;
-      sum = sum.defined() ? add(sum, grad) : grad.clone();
+      sum = sum.defined() ? sum.add(grad) : grad.clone();
     }
     return Tensor();
   });

@@ -35,18 +35,24 @@ Tensor compare(kernels::Compare function, const char* op, const Tensor& a, Scala
   return compare(function, op, x, number_like(op, b, x));
 }
 
+void check_masks(const char* op, std::initializer_list<Tensor> masks) {
+  for (const Tensor& mask : masks) {
+    check_defined(op, mask);
+    check(mask.dtype() == boolean, op, ": got ", mask.dtype(),
+          "; it combines bool, so compare first, or use logical_and, logical_or, logical_not");
+  }
+}
+
 }  // namespace
 
 // --- elementwise
 
 #define MP_DEFINE_COMPARE(name, op)                               \
-  Tensor operator op(const Tensor& a, const Tensor& b) {          \
+  Tensor name(const Tensor& a, const Tensor& b) {                 \
     return compare(kernels::Compare::name, "operator" #op, a, b); \
   }                                                               \
-  Tensor operator op(const Tensor& a, Scalar b) {                 \
-    return compare(kernels::Compare::name, "operator" #op, a, b); \
-  }
-MP_COMPARE(MP_DEFINE_COMPARE)
+  Tensor name(const Tensor& a, Scalar b) { return compare(kernels::Compare::name, "operator" #op, a, b); }
+MINIPARALLEL_COMPARE(MP_DEFINE_COMPARE)
 
 Tensor logical_and(const Tensor& a, const Tensor& b) {
   return mul(a.detach().to(boolean), b.detach().to(boolean));
@@ -55,6 +61,19 @@ Tensor logical_or(const Tensor& a, const Tensor& b) {
   return maximum(a.detach().to(boolean), b.detach().to(boolean));
 }
 Tensor logical_not(const Tensor& x) { return x == 0; }
+
+Tensor operator&(const Tensor& a, const Tensor& b) {
+  check_masks("operator&", {a, b});
+  return logical_and(a, b);
+}
+Tensor operator|(const Tensor& a, const Tensor& b) {
+  check_masks("operator|", {a, b});
+  return logical_or(a, b);
+}
+Tensor operator~(const Tensor& mask) {
+  check_masks("operator~", {mask});
+  return logical_not(mask);
+}
 
 // --- choice
 
@@ -86,6 +105,18 @@ Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
   for (const Tensor* argument : {&condition, &a, &b}) check_defined("where", *argument);
   check(condition.dtype() == boolean, "where: the condition is ", condition.dtype(), "; compare to get bool");
   return choose("where", condition, a, b);
+}
+
+Tensor where(const Tensor& condition, const Tensor& a, Scalar b) {
+  return where(condition, a, number_like("where", b, a));
+}
+Tensor where(const Tensor& condition, Scalar a, const Tensor& b) {
+  return where(condition, number_like("where", a, b), b);
+}
+Tensor where(const Tensor& condition, Scalar a, Scalar b) {
+  check_defined("where", condition);
+  const TensorOptions options{.device = condition.device()};
+  return where(condition, make_full("where", {}, a, options), make_full("where", {}, b, options));
 }
 
 Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value) {

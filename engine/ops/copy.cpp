@@ -105,24 +105,6 @@ Tensor from_data(const void* source, const Shape& shape, DType dtype, Device dev
   return made.to(device);
 }
 
-void detail::check_values(const Tensor& made, DType dtype) {
-  const DType stored = made.dtype();
-  const bool widens = !is_floating(stored) && size_of(stored) <= size_of(dtype);
-  if (is_floating(dtype) || dtype == boolean || stored == dtype || widens) return;
-  if (is_floating(stored))
-    for (const double value : made.to_vector<double>()) check_representable("tensor", value, dtype);
-  else
-    for (const std::int64_t value : made.to_vector<std::int64_t>())
-      check_representable("tensor", value, dtype);
-}
-
-Tensor detail::from_values(const void* source, std::size_t count, const Shape& shape, DType dtype) {
-  check_shape("tensor", shape);
-  check(static_cast<std::size_t>(shape.numel()) == count, "tensor: got ", count, " values for shape ", shape,
-        ", which has ", shape.numel(), " elements; give one value for each");
-  return from_data(source, shape, dtype);
-}
-
 Tensor& copy_into(const char* op, Tensor& target, const Tensor& source) {
   check_defined(op, target);
   check_defined(op, source);

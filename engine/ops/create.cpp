@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace miniparallel {
 namespace {
@@ -105,6 +106,78 @@ Tensor eye(std::int64_t n, const TensorOptions& options) {
   Tensor made = zeros({n, n}, {.dtype = options.dtype, .device = options.device});
   make_alias(made, {n}, {n + 1}, 0).fill_(1);
   return finish(made, options);
+}
+
+// --- from the program's numbers
+
+TensorData::TensorData() : TensorData(std::initializer_list<Scalar>()) {}
+TensorData::TensorData(std::initializer_list<Scalar> values) {
+  take_scalars(std::span(values.begin(), values.size()), {static_cast<std::int64_t>(values.size())});
+}
+TensorData::TensorData(std::initializer_list<std::initializer_list<Scalar>> rows) {
+  take_nested<Scalar>(rows);
+}
+
+void TensorData::keep(const void* values, const Shape& shape, DType dtype) {
+  elements_ = from_data(values, shape, dtype);
+  dtype_ = is_floating(dtype) ? default_dtype() : dtype;
+}
+
+void TensorData::take_scalars(std::span<const Scalar> values, const Shape& shape) {
+  auto kind = values.empty() ? Scalar::Kind::floating : Scalar::Kind::truth;
+  for (const Scalar value : values) kind = std::max(kind, value.kind());
+  if (kind == Scalar::Kind::floating) {
+    std::vector<double> numbers;
+    for (const Scalar value : values) numbers.push_back(value.as_double());
+    return take(numbers, shape);
+  }
+  std::vector<std::int64_t> numbers;
+  for (const Scalar value : values) {
+    check_representable("tensor", value, int64);
+    numbers.push_back(value.as_int64());
+  }
+  take(numbers, shape);
+}
+
+void TensorData::check_fits(std::uint64_t value) {
+  check(value <= std::numeric_limits<std::int64_t>::max(), "tensor: ", value,
+        " does not fit int64, the largest integer dtype; convert the values to double");
+}
+
+void TensorData::check_row(std::int64_t size, std::int64_t expected) {
+  check(size == expected, "tensor: a row has ", size, " elements, another ", expected,
+        "; rows must be equally long");
+}
+
+namespace {
+
+/// Throws unless `dtype` has every element.
+void check_values(const Tensor& elements, DType dtype) {
+  const DType stored = elements.dtype();
+  const bool widens = !is_floating(stored) && size_of(stored) <= size_of(dtype);
+  if (is_floating(dtype) || dtype == boolean || stored == dtype || widens) return;
+  if (is_floating(stored))
+    for (const double value : elements.to_vector<double>()) check_representable("tensor", value, dtype);
+  else
+    for (const std::int64_t value : elements.to_vector<std::int64_t>())
+      check_representable("tensor", value, dtype);
+}
+
+}  // namespace
+
+Tensor tensor(const TensorData& data, const TensorOptions& options) {
+  const DType dtype = options.dtype.value_or(data.dtype());
+  check_values(data.elements(), dtype);
+  return finish(data.elements().to(options.device, dtype), options);
+}
+Tensor tensor(const TensorData& data, const Shape& shape, const TensorOptions& options) {
+  const std::int64_t count = data.elements().numel();
+  const DType dtype = options.dtype.value_or(data.dtype());
+  check_shape("tensor", shape);
+  check(shape.numel() == count, "tensor: got ", count, " values for shape ", shape, ", which has ",
+        shape.numel(), " elements; give one value for each");
+  check_values(data.elements(), dtype);
+  return finish(data.elements().view(shape).to(options.device, dtype), options);
 }
 
 Tensor empty_like(const Tensor& other) { return empty(other.shape(), options_of(other)); }

@@ -215,13 +215,14 @@ bool fits_parameter(const char* op, Scalar value, const Tensor& x) {
   return x.dtype() != boolean && (x.is_floating() || std::abs(value.as_double()) < 9e15);
 }
 
-/// `x op= value`.
+/// `x op= value`, which the function of a parameter does by `sign * value`.
 template <class WithParameter, class F>
-Tensor& number_in_place(Unary with_parameter, Binary function, const char* op, Tensor& x, Scalar value) {
+Tensor& number_in_place(Unary with_parameter, Binary function, const char* op, Tensor& x, Scalar value,
+                        double sign = 1) {
   check_defined(op, x);
   check_writable(op, result_type(x, value), x);
   if (fits_parameter(op, value, x))
-    return unary_in_place<WithParameter>(with_parameter, op, x, value.as_double());
+    return unary_in_place<WithParameter>(with_parameter, op, x, sign * value.as_double());
   return binary_in_place<F>(function, op, x, number_like(op, value, x));
 }
 
@@ -325,6 +326,8 @@ Tensor pow(const Tensor& base, Scalar exponent) {
   return power;
 }
 
+Tensor pow(Scalar base, const Tensor& exponent) { return pow(number_like("pow", base, exponent), exponent); }
+
 Tensor gelu(const Tensor& x, Gelu approximate) {
   return approximate == Gelu::erf ? gelu_erf(x) : gelu_tanh(x);
 }
@@ -373,6 +376,10 @@ Tensor& Tensor::div_(const Tensor& other) {
 Tensor& Tensor::add_(Scalar value) {
   return number_in_place<functors::AddScalar, functors::Add>(Unary::add_scalar, Binary::add, "add_", *this,
                                                              value);
+}
+Tensor& Tensor::sub_(Scalar value) {
+  return number_in_place<functors::AddScalar, functors::Sub>(Unary::add_scalar, Binary::sub, "sub_", *this,
+                                                             value, -1);
 }
 Tensor& Tensor::mul_(Scalar value) {
   return number_in_place<functors::MulScalar, functors::Mul>(Unary::mul_scalar, Binary::mul, "mul_", *this,

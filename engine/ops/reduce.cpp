@@ -104,10 +104,10 @@ Tensor mean(const Tensor& input, const Shape& dims, bool keepdim) {
   return y;
 }
 
-Tensor var(const Tensor& x, const Shape& dims, bool unbiased, bool keepdim) {
-  check_reducible("var", x);
-  check_floating("var", x);
-  const Split split("var", x, dims, keepdim);
+static Tensor variance(const char* op, const Tensor& x, const Shape& dims, bool unbiased, bool keepdim) {
+  check_reducible(op, x);
+  check_floating(op, x);
+  const Split split(op, x, dims, keepdim);
   const std::int64_t freedom = std::max<std::int64_t>(split.count() - (unbiased ? 1 : 0), 0);
   const double scale = 1.0 / static_cast<double>(freedom);
   const Tensor center = sum_scaled(x, split, 1.0 / static_cast<double>(split.count()));
@@ -123,6 +123,16 @@ Tensor var(const Tensor& x, const Shape& dims, bool unbiased, bool keepdim) {
              b.set(0, (input - mean(input, dims, true)) * (b.grad().reshape(ones) * slope));
            });
   return y;
+}
+
+Tensor var(const Tensor& x, const Shape& dims, bool unbiased, bool keepdim) {
+  return variance("var", x, dims, unbiased, keepdim);
+}
+
+Tensor std(const Tensor& x, const Shape& dims, bool unbiased, bool keepdim) {
+  const Tensor variances = variance("std", x, dims, unbiased, keepdim);
+  const Tensor none = variances == 0;  // where the root has no slope
+  return where(none, variances, sqrt(where(none, 1, variances)));
 }
 
 Tensor amax(const Tensor& x, const Shape& dims, bool keepdim) {

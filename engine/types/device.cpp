@@ -16,7 +16,7 @@ Device Device::parse(std::string_view text) {
     const auto [stop, error] = std::from_chars(text.data() + 5, end, index);
     if (error == std::errc() && stop == end && index >= 0) return cuda(index);
   }
-  fail("Device::parse: got '", text, "'; expected 'cpu', 'cuda' or 'cuda:<index>'");
+  fail("Device: got '", text, "'; expected 'cpu', 'cuda' or 'cuda:<index>'");
 }
 
 std::string to_string(Device device) {

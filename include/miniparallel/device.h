@@ -1,5 +1,7 @@
 #pragma once
 
+#include <miniparallel/require_cxx20.h>
+
 #include <compare>
 #include <iosfwd>
 #include <string>
@@ -7,17 +9,22 @@
 
 namespace miniparallel {
 
-/// Where a tensor lives: the CPU or one GPU.
+/// Where a tensor lives: the CPU or one GPU. A text stands for one: `x.to("cuda:1")`.
 struct Device {
   enum class Type : unsigned char { cpu, cuda };
 
   Type type = Type::cpu;
   int index = 0;
 
+  constexpr Device() = default;
+  constexpr Device(Type kind, int number) : type(kind), index(number) {}
+  Device(const char* text) : Device(parse(text)) {}         // NOLINT: implicit
+  Device(const std::string& text) : Device(parse(text)) {}  // NOLINT: implicit
+
   static constexpr Device cpu() { return {}; }
   static constexpr Device cuda(int index = 0) { return {Type::cuda, index}; }
 
-  /// "cpu", "cuda" (device 0) or "cuda:3". Throws `Error` for anything else.
+  /// "cpu", "cuda" (device 0) or "cuda:3". Throws `Error` for anything else, as the constructors do.
   static Device parse(std::string_view text);
 
   constexpr bool is_cpu() const { return type == Type::cpu; }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <miniparallel/activation.h>
+#include <miniparallel/elementwise.h>
 #include <miniparallel/tensor.h>
 
 #include <cstdint>
@@ -19,23 +20,7 @@
 
 namespace miniparallel {
 
-// --- arithmetic, element by element: the result has the shape that both sides broadcast to. Integers wrap
-// around; a number that their dtype does not have is an `Error` (-1 to -255 goes with uint8 as with the others).
-
-Tensor add(const Tensor& a, const Tensor& b);
-Tensor sub(const Tensor& a, const Tensor& b);  ///< of two bool: `Error`
-Tensor mul(const Tensor& a, const Tensor& b);
-Tensor div(const Tensor& a, const Tensor& b);  ///< true division: integers give `default_dtype`
-Tensor pow(const Tensor& base, const Tensor& exponent);
-/// Where equal, each side gets half of the gradient; where one is NaN, each gets all of it.
-Tensor maximum(const Tensor& a, const Tensor& b);
-Tensor minimum(const Tensor& a, const Tensor& b);
-
-Tensor add(const Tensor& a, Scalar b);
-Tensor sub(const Tensor& a, Scalar b);
-Tensor mul(const Tensor& a, Scalar b);
-Tensor div(const Tensor& a, Scalar b);
-Tensor pow(const Tensor& base, Scalar exponent);  ///< integers to a negative integer power: `Error`
+// --- the operators of the functions in elementwise.h
 
 inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
 inline Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b); }
@@ -51,54 +36,43 @@ Tensor operator-(Scalar a, const Tensor& b);
 Tensor operator/(Scalar a, const Tensor& b);
 Tensor operator-(const Tensor& x);
 
-// --- comparison, element by element and broadcast like arithmetic: bool results, no gradient. A number may be
-// out of the range of the tensor's dtype.
+#define MINIPARALLEL_DEFINE(name, op)                                                \
+  inline Tensor operator op(const Tensor& a, const Tensor& b) { return name(a, b); } \
+  inline Tensor operator op(const Tensor& a, Scalar b) { return name(a, b); }
+MINIPARALLEL_COMPARE(MINIPARALLEL_DEFINE)
+#undef MINIPARALLEL_DEFINE
+inline Tensor operator==(Scalar a, const Tensor& b) { return eq(b, a); }
+inline Tensor operator!=(Scalar a, const Tensor& b) { return ne(b, a); }
+inline Tensor operator<(Scalar a, const Tensor& b) { return gt(b, a); }
+inline Tensor operator<=(Scalar a, const Tensor& b) { return ge(b, a); }
+inline Tensor operator>(Scalar a, const Tensor& b) { return lt(b, a); }
+inline Tensor operator>=(Scalar a, const Tensor& b) { return le(b, a); }
 
-Tensor operator==(const Tensor& a, const Tensor& b);
-Tensor operator!=(const Tensor& a, const Tensor& b);
-Tensor operator<(const Tensor& a, const Tensor& b);
-Tensor operator<=(const Tensor& a, const Tensor& b);
-Tensor operator>(const Tensor& a, const Tensor& b);
-Tensor operator>=(const Tensor& a, const Tensor& b);
-Tensor operator==(const Tensor& a, Scalar b);
-Tensor operator!=(const Tensor& a, Scalar b);
-Tensor operator<(const Tensor& a, Scalar b);
-Tensor operator<=(const Tensor& a, Scalar b);
-Tensor operator>(const Tensor& a, Scalar b);
-Tensor operator>=(const Tensor& a, Scalar b);
+// --- masks: bool tensors. `logical_and` and its like take any dtype, the operators bool only.
+
 Tensor logical_and(const Tensor& a, const Tensor& b);
 Tensor logical_or(const Tensor& a, const Tensor& b);
 Tensor logical_not(const Tensor& x);
+Tensor operator&(const Tensor& a, const Tensor& b);
+Tensor operator|(const Tensor& a, const Tensor& b);
+Tensor operator~(const Tensor& mask);
+inline Tensor operator!(const Tensor& mask) { return ~mask; }
 
 /// |a - b| <= atol + rtol * |b| for every element of the broadcast tensors, NaN unequal. Waits for a GPU.
 bool allclose(const Tensor& a, const Tensor& b, double rtol = 1e-5, double atol = 1e-8);
 /// Same shape, dtype and elements, NaN unequal. Waits for a GPU.
 bool equal(const Tensor& a, const Tensor& b);
 
-// --- elementwise: the result has the shape of x. neg, abs, square and relu keep the dtype of integers and
-// take no bool; the others give `default_dtype` for both.
+// --- bounds and choice
 
-Tensor neg(const Tensor& x);
-Tensor exp(const Tensor& x);
-Tensor log(const Tensor& x);   ///< natural; NaN below 0
-Tensor sqrt(const Tensor& x);  ///< NaN below 0
-Tensor abs(const Tensor& x);   ///< gradient 0 at 0, NaN at NaN
-Tensor tanh(const Tensor& x);
-Tensor sigmoid(const Tensor& x);  ///< 1 / (1 + exp(-x))
-Tensor square(const Tensor& x);
-Tensor relu(const Tensor& x);  ///< gradient 0 at 0; it passes at NaN
-enum class Gelu { erf, tanh };
-/// x Phi(x), Phi the normal distribution function, exactly or by the usual formula with tanh.
-Tensor gelu(const Tensor& x, Gelu approximate = Gelu::erf);
-Tensor silu(const Tensor& x);  ///< x sigmoid(x)
-Tensor erf(const Tensor& x);
-Tensor sin(const Tensor& x);
-Tensor cos(const Tensor& x);
 /// Dtypes promote; NaN everywhere where a bound is NaN. The gradient passes between the bounds; at them, as in
 /// PyTorch since 2.15, and at NaN it is 0.
 Tensor clamp(const Tensor& x, Scalar low, Scalar high);
 /// Elements of `a` where `condition`, which is bool, else of `b`; all three broadcast.
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
+Tensor where(const Tensor& condition, const Tensor& a, Scalar b);
+Tensor where(const Tensor& condition, Scalar a, const Tensor& b);
+Tensor where(const Tensor& condition, Scalar a, Scalar b);
 /// `value` where `mask`, which is bool, else elements of `x`; both broadcast.
 Tensor masked_fill(const Tensor& x, const Tensor& mask, Scalar value);
 
@@ -112,11 +86,39 @@ Tensor sum(const Tensor& x, const Shape& dims = {},
 Tensor mean(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
 /// Mean squared deviation from the mean, with n - 1 in place of n where `unbiased`; floating only.
 Tensor var(const Tensor& x, const Shape& dims = {}, bool unbiased = true, bool keepdim = false);
+/// The square root of `var`; gradient 0 where it is 0.
+Tensor std(const Tensor& x, const Shape& dims = {}, bool unbiased = true, bool keepdim = false);
 Tensor amax(const Tensor& x, const Shape& dims = {},
             bool keepdim = false);  ///< equal maxima share the gradient evenly; NaN to all where one is NaN
 Tensor amin(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
 /// Where the first maximum is: int64, along `dim`, or in row-major order of the whole tensor. No gradient.
 Tensor argmax(const Tensor& x, std::optional<int> dim = {}, bool keepdim = false);
+
+// --- views and parts, as the members that tensor.h describes
+
+inline Tensor reshape(const Tensor& x, const Shape& shape) { return x.reshape(shape); }
+inline Tensor flatten(const Tensor& x, int start_dim = 0, int end_dim = -1) {
+  return x.flatten(start_dim, end_dim);
+}
+inline Tensor transpose(const Tensor& x, int dim0, int dim1) { return x.transpose(dim0, dim1); }
+inline Tensor t(const Tensor& x) { return x.t(); }
+inline Tensor permute(const Tensor& x, const Shape& dims) { return x.permute(dims); }
+inline Tensor narrow(const Tensor& x, int dim, std::int64_t start, std::int64_t length) {
+  return x.narrow(dim, start, length);
+}
+inline Tensor select(const Tensor& x, int dim, std::int64_t index) { return x.select(dim, index); }
+inline Tensor squeeze(const Tensor& x) { return x.squeeze(); }
+inline Tensor squeeze(const Tensor& x, int dim) { return x.squeeze(dim); }
+inline Tensor unsqueeze(const Tensor& x, int dim) { return x.unsqueeze(dim); }
+inline std::vector<Tensor> chunk(const Tensor& x, std::int64_t chunks, int dim = 0) {
+  return x.chunk(chunks, dim);
+}
+inline std::vector<Tensor> split(const Tensor& x, std::int64_t size, int dim = 0) {
+  return x.split(size, dim);
+}
+inline std::vector<Tensor> split(const Tensor& x, const Shape& sizes, int dim = 0) {
+  return x.split(sizes, dim);
+}
 
 // --- joining and picking
 
@@ -171,6 +173,11 @@ Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction = Red
 Tensor l1_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean);
 /// Binary cross entropy of sigmoid(x) and a target in [0, 1] of its shape and dtype, stable for large |x|.
 Tensor bce_with_logits(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean);
+/// The same under PyTorch's name.
+inline Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target,
+                                               Reduction reduction = Reduction::mean) {
+  return bce_with_logits(x, target, reduction);
+}
 
 // --- images: (n, channels, height, width)
 

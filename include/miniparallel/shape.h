@@ -1,5 +1,9 @@
 #pragma once
 
+#include <miniparallel/require_cxx20.h>
+
+#include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <iosfwd>
@@ -16,6 +20,10 @@ class Shape {
  public:
   Shape() = default;
   Shape(std::initializer_list<std::int64_t> values) : Shape(values.begin(), values.end()) {}
+  /// One size: `zeros(3)`, `sum(x, 1)`. Not a bool, which is meant for another parameter.
+  template <std::integral T>
+    requires(!std::same_as<T, bool>)
+  Shape(T size) : Shape{static_cast<std::int64_t>(size)} {}                                // NOLINT: implicit
   Shape(const std::vector<std::int64_t>& values) : Shape(values.begin(), values.end()) {}  // NOLINT: implicit
   template <class Iterator>
   Shape(Iterator first, Iterator last) {

@@ -2,28 +2,32 @@
 
 #include <miniparallel/device.h>
 #include <miniparallel/dtype.h>
+#include <miniparallel/elementwise.h>
 #include <miniparallel/scalar.h>
 #include <miniparallel/shape.h>
 
+#include <concepts>
+#include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <iosfwd>
+#include <iterator>
 #include <limits>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace miniparallel {
 
 struct TensorImpl;
-class Tensor;
 
 namespace detail {
 /// Throws `Error` unless the number, truncated, is in the range.
 void check_item(Scalar value, std::int64_t lowest, std::uint64_t greatest);
-/// Throws `Error` unless `dtype` has every element.
-void check_values(const Tensor& made, DType dtype);
 }  // namespace detail
 
 /// dtype and device of a new tensor; what is not given is `default_dtype()` and the CPU.
@@ -47,13 +51,17 @@ class Tensor {
 
   // --- what it is
   bool defined() const { return impl_ != nullptr; }
-  const Shape& shape() const;        ///< the sizes; [] for one element without dimensions
+  const Shape& shape() const;  ///< the sizes; [] for one element without dimensions
+  const Shape& sizes() const { return shape(); }
   const Shape& strides() const;      ///< in elements
   std::int64_t size(int dim) const;  ///< of one dimension
   int dim() const;                   ///< number of dimensions
   std::int64_t numel() const;        ///< number of elements
   DType dtype() const;
+  std::size_t element_size() const { return size_of(dtype()); }  ///< bytes
   Device device() const;
+  bool is_cpu() const { return device().is_cpu(); }
+  bool is_cuda() const { return device().is_cuda(); }
   bool is_contiguous() const;  ///< row-major without gaps
   bool is_floating() const;    ///< float32, float64, float16 or bfloat16
 
@@ -123,6 +131,7 @@ class Tensor {
   Tensor to(Device device) const;  ///< itself when nothing changes
   Tensor to(Device device, DType dtype) const;
   Tensor cpu() const { return to(Device::cpu()); }
+  Tensor cuda(int index = 0) const { return to(Device::cuda(index)); }
 
   // --- in place: change the elements and the version. The other operand broadcasts to this tensor;
   // a result is converted to this dtype, but a floating one does not go into integers, nor an integer one into
@@ -135,6 +144,7 @@ class Tensor {
   Tensor& add_(const Tensor& other, Scalar alpha = 1);  ///< += alpha * other
   Tensor& add_(Scalar value);
   Tensor& sub_(const Tensor& other);
+  Tensor& sub_(Scalar value);
   Tensor& mul_(const Tensor& other);
   Tensor& mul_(Scalar value);
   Tensor& div_(const Tensor& other);
@@ -148,6 +158,7 @@ class Tensor {
   Tensor& operator*=(const Tensor& other) { return mul_(other); }
   Tensor& operator/=(const Tensor& other) { return div_(other); }
   Tensor& operator+=(Scalar value) { return add_(value); }
+  Tensor& operator-=(Scalar value) { return sub_(value); }
   Tensor& operator*=(Scalar value) { return mul_(value); }
   Tensor& operator/=(Scalar value) { return div_(value); }
 
@@ -178,29 +189,48 @@ class Tensor {
   /// How often the elements were written; shared by a base and its views.
   std::uint32_t version() const;
 
-  // --- ops, as the functions of ops.h, which tell shapes and errors
-  Tensor neg() const;
-  Tensor exp() const;
-  Tensor log() const;
-  Tensor sqrt() const;
-  Tensor abs() const;
+  // --- ops, as the functions of elementwise.h and ops.h, which tell shapes and errors
+#define MINIPARALLEL_UNARY(name, functor) Tensor name() const;
+#define MINIPARALLEL_BINARY(name, functor) Tensor name(const Tensor& other) const;
+#define MINIPARALLEL_BOTH(name, op)       \
+  Tensor name(const Tensor& other) const; \
+  Tensor name(Scalar other) const;
+  MINIPARALLEL_UNARY_ARITHMETIC(MINIPARALLEL_UNARY)
+  MINIPARALLEL_UNARY_FLOATING(MINIPARALLEL_UNARY)
+  MINIPARALLEL_BINARY_ARITHMETIC(MINIPARALLEL_BINARY)
+  MINIPARALLEL_BINARY_FLOATING(MINIPARALLEL_BINARY)
+  MINIPARALLEL_COMPARE(MINIPARALLEL_BOTH)
+#undef MINIPARALLEL_UNARY
+#undef MINIPARALLEL_BINARY
+#undef MINIPARALLEL_BOTH
+  Tensor add(Scalar other) const;
+  Tensor sub(Scalar other) const;
+  Tensor mul(Scalar other) const;
+  Tensor div(Scalar other) const;
   Tensor pow(Scalar exponent) const;
-  Tensor tanh() const;
-  Tensor sigmoid() const;
-  Tensor relu() const;
+  Tensor gelu(Gelu approximate = Gelu::erf) const;
+  Tensor logical_and(const Tensor& other) const;
+  Tensor logical_or(const Tensor& other) const;
+  Tensor logical_not() const;
   Tensor sum() const;
   Tensor sum(const Shape& dims, bool keepdim = false) const;
   Tensor mean() const;
   Tensor mean(const Shape& dims, bool keepdim = false) const;
+  Tensor var(const Shape& dims = {}, bool unbiased = true, bool keepdim = false) const;
+  Tensor std(const Shape& dims = {}, bool unbiased = true, bool keepdim = false) const;
   Tensor amax(const Shape& dims = {}, bool keepdim = false) const;
   Tensor amin(const Shape& dims = {}, bool keepdim = false) const;
   Tensor argmax() const;
   Tensor argmax(int dim, bool keepdim = false) const;
+  bool equal(const Tensor& other) const;
+  bool allclose(const Tensor& other, double rtol = 1e-5, double atol = 1e-8) const;
   Tensor matmul(const Tensor& other) const;
   Tensor softmax(int dim) const;
   Tensor log_softmax(int dim) const;
   Tensor masked_fill(const Tensor& mask, Scalar value) const;
   Tensor clamp(Scalar low, Scalar high) const;
+  Tensor where(const Tensor& condition, const Tensor& other) const;
+  Tensor where(const Tensor& condition, Scalar other) const;
   Tensor index_select(int dim, const Tensor& index) const;
 
   const std::shared_ptr<TensorImpl>& impl() const { return impl_; }
@@ -246,51 +276,204 @@ Tensor full_like(const Tensor& other, Scalar value);
 Tensor rand_like(const Tensor& other);
 Tensor randn_like(const Tensor& other);
 
+/// In place of options a dtype or a device alone: `zeros({3}, float64)`, `randn({2, 3}, device)`. A template,
+/// so that `{}` are options.
+template <class T>
+concept OptionAlone = std::same_as<T, DType> || std::same_as<T, Device>;
+constexpr TensorOptions options_of(DType dtype) { return {.dtype = dtype}; }
+constexpr TensorOptions options_of(Device device) { return {.device = device}; }
+
+template <OptionAlone Option>
+Tensor empty(const Shape& shape, Option option) {
+  return empty(shape, options_of(option));
+}
+template <OptionAlone Option>
+Tensor zeros(const Shape& shape, Option option) {
+  return zeros(shape, options_of(option));
+}
+template <OptionAlone Option>
+Tensor ones(const Shape& shape, Option option) {
+  return ones(shape, options_of(option));
+}
+template <OptionAlone Option>
+Tensor full(const Shape& shape, Scalar value, Option option) {
+  return full(shape, value, options_of(option));
+}
+template <OptionAlone Option>
+Tensor arange(Scalar start, Scalar stop, Scalar step, Option option) {
+  return arange(start, stop, step, options_of(option));
+}
+template <OptionAlone Option>
+Tensor arange(Scalar start, Scalar stop, Option option) {
+  return arange(start, stop, 1, options_of(option));
+}
+template <OptionAlone Option>
+Tensor arange(Scalar stop, Option option) {
+  return arange(stop, options_of(option));
+}
+template <OptionAlone Option>
+Tensor eye(std::int64_t n, Option option) {
+  return eye(n, options_of(option));
+}
+template <OptionAlone Option>
+Tensor rand(const Shape& shape, Option option) {
+  return rand(shape, options_of(option));
+}
+template <OptionAlone Option>
+Tensor randn(const Shape& shape, Option option) {
+  return randn(shape, options_of(option));
+}
+template <OptionAlone Option>
+Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, Option option) {
+  return randint(low, high, shape, options_of(option));
+}
+template <OptionAlone Option>
+Tensor randperm(std::int64_t n, Option option) {
+  return randperm(n, options_of(option));
+}
+
 /// A copy of `shape.numel()` elements at `source`, which is host memory of type `dtype`.
 Tensor from_data(const void* source, const Shape& shape, DType dtype, Device device = {});
 
-namespace detail {
-/// As `from_data`; throws `Error` unless the shape has `count` elements.
-Tensor from_values(const void* source, std::size_t count, const Shape& shape, DType dtype);
-}  // namespace detail
+template <class T>
+concept Arithmetic = std::is_arithmetic_v<T>;
 
-/// A tensor with these elements: `tensor({1.0f, 2.0f})`, `tensor({1, 2, 3, 4}, {2, 2})`. double and float
-/// literals give `default_dtype`; pass `options.dtype` for another. int gives int64, bool gives bool. Throws
-/// `Error` unless there is one value for each element of `shape`.
-template <class T>
-  requires std::is_arithmetic_v<T>
-Tensor tensor(std::span<const T> values, const Shape& shape, const TensorOptions& options = {}) {
-  using Stored = std::conditional_t<std::is_same_v<T, int>, std::int32_t, T>;
-  Tensor made = detail::from_values(values.data(), values.size(), shape, dtype_of<Stored>);
-  const DType natural = std::is_floating_point_v<T> ? default_dtype()
-                        : std::is_same_v<T, int>    ? int64
-                                                    : dtype_of<Stored>;
-  const DType dtype = options.dtype.value_or(natural);
-  detail::check_values(made, dtype);
-  made = made.to(options.device, dtype);
-  return options.requires_grad ? made.requires_grad_() : made;
+/// What `tensor` takes: a number, a vector or span of numbers, or braces of numbers, nested up to three deep
+/// with rows of one length. bool gives bool, std::uint8_t uint8, other integers int64 and floating ones
+/// `default_dtype`; braces that mix kinds give the highest. Throws `Error` for an integer above those of
+/// int64.
+class TensorData {
+ public:
+  TensorData();  ///< no elements
+  template <Arithmetic T>
+  TensorData(T value) {  // NOLINT: implicit, as all of them
+    take(std::initializer_list<T>{value}, {});
+  }
+  template <Arithmetic T>
+  TensorData(std::span<const T> values) {  // NOLINT
+    take(values, {static_cast<std::int64_t>(values.size())});
+  }
+  template <Arithmetic T>
+  TensorData(const std::vector<T>& values) {  // NOLINT
+    take(values, {static_cast<std::int64_t>(values.size())});
+  }
+  template <Arithmetic T>
+  TensorData(std::initializer_list<T> values) {  // NOLINT
+    take(values, {static_cast<std::int64_t>(values.size())});
+  }
+  TensorData(std::initializer_list<Scalar> values);  // NOLINT
+  template <Arithmetic T>
+  TensorData(std::initializer_list<std::initializer_list<T>> rows) {  // NOLINT
+    take_nested<T>(rows);
+  }
+  TensorData(std::initializer_list<std::initializer_list<Scalar>> rows);  // NOLINT
+  template <Arithmetic T>
+  TensorData(std::initializer_list<std::initializer_list<std::initializer_list<T>>> blocks) {  // NOLINT
+    take_nested<T>(blocks);
+  }
+
+  const Tensor& elements() const { return elements_; }  ///< on the CPU, as they were given
+  DType dtype() const { return dtype_; }                ///< that of the tensor, if nothing else is asked for
+
+ private:
+  template <class T>
+  static constexpr DType kept_as = std::is_same_v<T, bool>           ? boolean
+                                   : std::is_same_v<T, std::uint8_t> ? uint8
+                                   : std::is_same_v<T, float>        ? float32
+                                   : std::is_floating_point_v<T>     ? float64
+                                                                     : int64;
+  template <class T>
+  using Kept = std::conditional_t<
+      std::is_floating_point_v<T>, std::conditional_t<std::is_same_v<T, float>, float, double>,
+      std::conditional_t<std::is_same_v<T, bool>, std::uint8_t,
+                         std::conditional_t<std::is_same_v<T, std::uint8_t>, T, std::int64_t>>>;
+
+  template <class Values>
+  void take(const Values& values, const Shape& shape) {
+    using T = std::remove_cvref_t<decltype(*values.begin())>;
+    if constexpr (std::is_same_v<T, Kept<T>>) {
+      keep(std::data(values), shape, kept_as<T>);
+    } else {
+      take_converted<typename Values::value_type>(values, shape);
+    }
+  }
+  template <class T, class Values>
+  void take_converted(const Values& values, const Shape& shape) {
+    std::vector<Kept<T>> kept;
+    kept.reserve(values.size());
+    for (const T value : values) {
+      if constexpr (std::is_unsigned_v<T> && sizeof(T) == sizeof(std::int64_t)) check_fits(value);
+      kept.push_back(static_cast<Kept<T>>(value));
+    }
+    keep(kept.data(), shape, kept_as<T>);
+  }
+
+  template <class T, class List>
+  void take_nested(const List& list) {
+    Shape shape;
+    std::vector<T> flat;
+    append(list, 0, shape, flat);
+    if constexpr (std::is_same_v<T, Scalar>) {
+      take_scalars(flat, shape);
+    } else {
+      take(flat, shape);
+    }
+  }
+  template <class List, class T>
+  static void append(const List& list, int depth, Shape& shape, std::vector<T>& flat) {
+    const auto size = static_cast<std::int64_t>(list.size());
+    if (depth == shape.rank()) shape.push_back(size);
+    check_row(size, shape[depth]);
+    if constexpr (std::is_same_v<typename List::value_type, T>) {
+      flat.insert(flat.end(), list.begin(), list.end());
+    } else {
+      for (const auto& row : list) append(row, depth + 1, shape, flat);
+    }
+  }
+
+  void keep(const void* values, const Shape& shape, DType dtype);
+  void take_scalars(std::span<const Scalar> values, const Shape& shape);
+  static void check_fits(std::uint64_t value);
+  static void check_row(std::int64_t size, std::int64_t expected);
+
+  Tensor elements_;
+  DType dtype_ = float32;
+};
+
+/// A tensor with these elements: `tensor(3.0)`, `tensor({1, 2.5})`, `tensor({{1, 2}, {3, 4}})`,
+/// `tensor(values)`; see `TensorData` for what it takes and the dtype. With a shape it has that one, for the
+/// elements in row-major order: `tensor({1, 2, 3, 4}, {2, 2})`. Throws `Error` unless there is one value for
+/// each element.
+Tensor tensor(const TensorData& data, const TensorOptions& options = {});
+Tensor tensor(const TensorData& data, const Shape& shape, const TensorOptions& options = {});
+inline Tensor tensor(const TensorData& data, std::initializer_list<std::int64_t> shape,
+                     const TensorOptions& options = {}) {  // so that {} is a shape
+  return tensor(data, Shape(shape), options);
 }
-template <class T>
-Tensor tensor(const std::vector<T>& values, const Shape& shape, const TensorOptions& options = {}) {
-  return tensor(std::span<const T>(values), shape, options);
+template <OptionAlone Option>
+Tensor tensor(const TensorData& data, Option option) {
+  return tensor(data, options_of(option));
 }
-template <class T>
-Tensor tensor(const std::vector<T>& values) {
-  return tensor(std::span<const T>(values), {static_cast<std::int64_t>(values.size())});
+template <OptionAlone Option>
+Tensor tensor(const TensorData& data, const Shape& shape, Option option) {
+  return tensor(data, shape, options_of(option));
 }
-template <class T>
-  requires std::is_arithmetic_v<T>
-Tensor tensor(std::initializer_list<T> values) {
-  return tensor(std::span<const T>(values.begin(), values.size()),
-                {static_cast<std::int64_t>(values.size())});
+/// `tensor<std::int64_t>({...})`: the numbers as T, whatever they are written as.
+template <Arithmetic T>
+Tensor tensor(std::type_identity_t<std::initializer_list<T>> values) {
+  return tensor(TensorData(values));
 }
-template <class T>
-  requires std::is_arithmetic_v<T>
-Tensor tensor(std::initializer_list<T> values, const Shape& shape, const TensorOptions& options = {}) {
-  return tensor(std::span<const T>(values.begin(), values.size()), shape, options);
+template <Arithmetic T>
+Tensor tensor(std::type_identity_t<std::initializer_list<T>> values, const Shape& shape,
+              const TensorOptions& options = {}) {
+  return tensor(TensorData(values), shape, options);
 }
-/// A tensor with no dimensions.
+/// A tensor with no dimensions, of the kind of `value`.
 Tensor scalar_tensor(Scalar value, const TensorOptions& options = {});
+template <OptionAlone Option>
+Tensor scalar_tensor(Scalar value, Option option) {
+  return scalar_tensor(value, options_of(option));
+}
 
 /// Waits until everything enqueued for `device` is done and throws what went wrong there (an index out of
 /// range, a failed kernel). Returns at once for the CPU.

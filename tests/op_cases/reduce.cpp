@@ -21,6 +21,8 @@ const Rows reductions{
     {"var", OP(var(x[0])), {cube}, no_integers},
     {"var: biased over the last", OP(var(x[0], {-1}, false)), {cube}, no_integers},
     {"var: first two, dimensions kept", OP(var(x[0], {0, 1}, true, true)), {cube}, no_integers},
+    {"std", OP(std(x[0])), {cube}, no_integers | no_golden},
+    {"std: biased over the last", OP(std(x[0], {-1}, false)), {cube}, no_integers | no_golden},
     {"amax", OP(amax(x[0])), {cube}},
     {"amax: middle", OP(amax(x[0], {1})), {cube}},
     {"amax: outer two", OP(amax(x[0], {0, 2}, true)), {cube}},

@@ -34,6 +34,7 @@ const Rows views{
     {"to: device", OP(x[0].to(x[0].device())), {m34}, view_traits},
     {"to: device and dtype", OP(x[0].to(x[0].device(), float64)), {m34}, view_traits},
     {"cpu", OP(x[0].cpu()), {m34}, view_traits},
+    {"cuda", OP(x[0].is_cuda() ? x[0].cuda() : x[0]), {m34}, view_traits | no_golden},
 };
 
 }  // namespace miniparallel::testing

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <miniparallel/require_cxx20.h>
+
 #include <cstdint>
 #include <functional>
 #include <memory>

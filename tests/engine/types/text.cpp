@@ -63,8 +63,7 @@ TEST_CASE("text: devices are read as they are written") {
   for (const char* text : {"", "gpu", "cuda:", "cuda:-1", "cuda:1x", "cpu:0"})
     CHECK_THROWS_WITH_AS(
         Device::parse(text),
-        ("Device::parse: got '" + std::string(text) + "'; expected 'cpu', 'cuda' or 'cuda:<index>'").c_str(),
-        Error);
+        ("Device: got '" + std::string(text) + "'; expected 'cpu', 'cuda' or 'cuda:<index>'").c_str(), Error);
 }
 
 }  // namespace
