@@ -56,12 +56,12 @@ std::uint64_t draw_seed();
 RandomStream example_stream(const LoaderPosition& epoch, std::int64_t place);
 
 /// One batch, by the best of the ways that the dataset offers.
-template <Dataset D>
+template <class D>
 auto make_batch(const D& dataset, std::span<const std::int64_t> indices, const LoaderPosition& epoch,
                 std::int64_t first_place) {
   if constexpr (HasGetBatch<D>) {
     return dataset.get_batch(indices);
-  } else {
+  } else if constexpr (Dataset<D>) {
     const auto get = [&](std::size_t i) {
       if constexpr (HasRandomGet<D>) {
         RandomStream random = example_stream(epoch, first_place + static_cast<std::int64_t>(i));
@@ -74,13 +74,16 @@ auto make_batch(const D& dataset, std::span<const std::int64_t> indices, const L
     examples.reserve(indices.size());
     for (std::size_t i = 0; i < indices.size(); ++i) examples.push_back(get(i));
     return collate(std::move(examples));
+  } else {
+    return 0;
   }
 }
 }  // namespace detail
 
 /// All examples of a dataset as one batch, in order: for what fits in memory.
-template <Dataset D>
+template <class D>
 auto as_batch(const D& dataset) {
+  detail::check_dataset<D>();
   std::vector<std::int64_t> indices(static_cast<std::size_t>(dataset.size()));
   std::iota(indices.begin(), indices.end(), 0);
   return detail::make_batch(dataset, indices, {.seed = detail::draw_seed()}, 0);
@@ -94,8 +97,10 @@ auto as_batch(const D& dataset) {
 /// The batch itself is valid until the next step of the loop; its tensors may be
 /// kept. What a dataset throws on a worker is thrown by the loop when it comes
 /// to that batch. Leaving the loop early stops the workers. One loop at a time.
-template <Dataset D>
+template <class D>
 class DataLoader {
+  static_assert((detail::check_dataset<D>(), true));
+
  public:
   using Batch = decltype(detail::make_batch(std::declval<const D&>(), {}, {}, 0));
 

@@ -25,6 +25,11 @@ template <class D>
 concept HasGetBatch =
     requires(const D& dataset, std::span<const std::int64_t> indices) { dataset.get_batch(indices); };
 
+template <class D>
+concept HasSize = requires(const D& dataset) {
+  { dataset.size() } -> std::convertible_to<std::int64_t>;
+};
+
 /// What a DataLoader reads: any type with `size()` and one of
 ///
 ///   Example get(index) const                    one example: a tensor, a number, a struct or tuple of these
@@ -35,11 +40,20 @@ concept HasGetBatch =
 /// that the type has, from the last line up, is used. Random numbers come from the stream that `get` is
 /// given: those of `rand` and its like would depend on which worker is first.
 template <class D>
-concept Dataset = (HasGet<D> || HasRandomGet<D> || HasGetBatch<D>) && requires(const D& dataset) {
-  { dataset.size() } -> std::convertible_to<std::int64_t>;
-};
+concept Dataset = (HasGet<D> || HasRandomGet<D> || HasGetBatch<D>) && HasSize<D>;
 
 namespace detail {
+/// A compile-time error that says what D lacks; a constraint would list all that was tried instead.
+template <class D>
+constexpr bool check_dataset() {
+  static_assert(HasSize<D>,
+                "miniparallel: this dataset has no size(); give it std::int64_t size() const, the number of "
+                "examples (tensors become one by data::TensorDataset(images, labels))");
+  static_assert(HasGet<D> || HasRandomGet<D> || HasGetBatch<D>,
+                "miniparallel: this dataset has no get(); give it auto get(std::int64_t index) const, which "
+                "returns one example: a tensor, a number, a struct or a tuple of these");
+  return Dataset<D>;
+}
 /// Throws `Error` unless all tensors have dimensions and the same first size.
 void check_first_sizes(std::span<const Tensor> tensors);
 /// The sizes of parts that are `fractions` of `size` examples. Throws `Error` unless these add up to 1.

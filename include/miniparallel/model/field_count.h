@@ -1,11 +1,14 @@
 #pragma once
 
+#include <miniparallel/model/plain.h>
+
 #include <cstddef>
 #include <type_traits>
 #include <utility>
 
 /// How many members an aggregate has: the largest number of initialisers its braces accept. Brace elision and
-/// base classes make that number differ from the number of members, so both are detected.
+/// base classes make that number differ from the number of members, so both are detected, as are the members
+/// that cannot be reached by a reference.
 namespace miniparallel::reflect {
 
 /// Most members that one struct may have; more need MINIPARALLEL_MEMBERS or a nested struct.
@@ -29,8 +32,23 @@ struct AnyBaseOf {
   operator T() const;
 };
 
+/// Likewise, for members that are references too.
+struct AnyObject {
+  template <class T>
+  operator T&() const;
+};
+
+/// Stands for an initialiser that only a union accepts.
+struct AnyUnion {
+  template <class T>
+    requires(std::is_union_v<T> && !is_plain<T>)
+  operator T() const;
+};
+
 template <std::size_t>
 using AnythingAt = Anything;
+template <std::size_t>
+using AnyObjectAt = AnyObject;
 
 template <int count>
 using Times = std::make_index_sequence<static_cast<std::size_t>(count)>;
@@ -38,6 +56,17 @@ using Times = std::make_index_sequence<static_cast<std::size_t>(count)>;
 template <class T, std::size_t... i>
 constexpr bool accepts(std::index_sequence<i...>) {
   return requires { T{AnythingAt<i>{}...}; };
+}
+
+template <class T, std::size_t... i>
+constexpr bool accepts_objects(std::index_sequence<i...>) {
+  return requires { T{AnyObjectAt<i>{}...}; };
+}
+
+/// Whether T{*..., a union, *...} is valid.
+template <class T, std::size_t... before, std::size_t... after>
+constexpr bool accepts_union(std::index_sequence<before...>, std::index_sequence<after...>) {
+  return requires { T{AnythingAt<before>{}..., AnyUnion{}, AnythingAt<after>{}...}; };
 }
 
 /// Whether T{first, *...} with `rest` unspecified initialisers is valid.
@@ -53,17 +82,17 @@ constexpr bool accepts_nested(std::index_sequence<before...>, std::index_sequenc
   return requires { T{AnythingAt<before>{}..., {AnythingAt<nested>{}...}, AnythingAt<after>{}...}; };
 }
 
-/// The accepted numbers of initialisers are contiguous:
-/// from the last member that needs one to the last member.
-template <class T, int candidate = 0, bool seen = false>
+/// The accepted numbers of initialisers run from the last member that needs one to the last member. A C array
+/// of layers makes a hole, its size: the braces take all of its elements or none. So the search goes on, for a
+/// while, or to the end where the struct seems to have no member and is not empty.
+template <class T, int candidate = 0, int last = -1>
 constexpr int count_initialisers() {
-  constexpr bool accepted = accepts<T>(Times<candidate>{});
-  if constexpr (seen && !accepted) {
-    return candidate - 1;
-  } else if constexpr (candidate > max_members) {
-    return -1;
+  constexpr int found = accepts<T>(Times<candidate>{}) ? candidate : last;
+  constexpr int longest_hole = found == -1 || (found == 0 && !std::is_empty_v<T>) ? max_members : 16;
+  if constexpr (candidate == max_members + 1 || candidate - found > longest_hole) {
+    return found > max_members ? -1 : found;
   } else {
-    return count_initialisers<T, candidate + 1, accepted>();
+    return count_initialisers<T, candidate + 1, found>();
   }
 }
 
@@ -99,6 +128,16 @@ constexpr bool any_array(std::index_sequence<at...>) {
   return (is_array_at<T, count, static_cast<int>(at)>() || ...);
 }
 
+template <class T, int count, std::size_t... at>
+constexpr bool any_union(std::index_sequence<at...>) {
+  return (accepts_union<T>(Times<static_cast<int>(at)>{}, Times<count - static_cast<int>(at) - 1>{}) || ...);
+}
+
+template <class T, std::size_t... n>
+constexpr bool any_count_of_objects(std::index_sequence<n...>) {
+  return (accepts_objects<T>(std::make_index_sequence<n>{}) || ...);
+}
+
 }  // namespace detail
 
 /// The number of initialisers T accepts, -1 if there is none up to max_members.
@@ -124,6 +163,24 @@ constexpr bool has_array_member() {
   } else {
     return detail::any_array<T, count>(detail::Times<count - 1>{});
   }
+}
+
+/// Whether a member is a union, named or anonymous, that is not declared plain.
+template <class T>
+constexpr bool has_union_member() {
+  constexpr int count = initialiser_count<T>;
+  if constexpr (count < 1) {
+    return false;
+  } else {
+    return detail::any_union<T, count>(detail::Times<count>{});
+  }
+}
+
+/// Whether T, which could not be counted, could be if its members were given by reference: one is a reference.
+template <class T>
+constexpr bool needs_references() {
+  return !detail::accepts<T>(detail::Times<max_members + 1>{}) &&
+         detail::any_count_of_objects<T>(detail::Times<max_members + 1>{});
 }
 
 }  // namespace miniparallel::reflect

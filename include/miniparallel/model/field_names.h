@@ -80,6 +80,11 @@ struct MemberNames {
 
 }  // namespace detail
 
+/// Whether a member is a bit-field.
+template <class T>
+inline constexpr bool has_bit_field =
+    std::is_same_v<decltype(detail::addresses_of_members<T>()), detail::BitFieldFound>;
+
 /// Whether a member is a reference: its address is that of something else, and no constant.
 template <class T>
 inline constexpr bool has_reference_member =

@@ -4,6 +4,22 @@
 
 namespace miniparallel::reflect {
 
+namespace detail {
+
+/// What `with_members_of_aggregate` gives for a struct with a bit-field, to which no reference can be bound.
+struct BitFieldFound {};
+void take_references(auto&...);
+
+/// Whether references to the members can be had. Clang before 16 and nvcc cannot ask; there the compiler's own
+/// error speaks of the bit-field.
+#if defined(__CUDACC__) || (defined(__clang__) && __clang_major__ < 16)
+#define MINIPARALLEL_TAKES_REFERENCES(...) true
+#else
+#define MINIPARALLEL_TAKES_REFERENCES(...) requires { detail::take_references(__VA_ARGS__); }
+#endif
+
+}  // namespace detail
+
 /// Calls `visitor(member...)` with references to all members of an aggregate, in order of declaration. C++20
 /// has no structured binding of unknown size, hence a row per size.
 template <class T, class Visitor>
@@ -12,7 +28,13 @@ constexpr decltype(auto) with_members_of_aggregate(T& object, Visitor&& visitor)
   static_assert(count >= 0 && count <= 64);
   // clang-format off
 #define MINIPARALLEL_ROW(size, ...) \
-  if constexpr (count == size) { auto& [__VA_ARGS__] = object; return visitor(__VA_ARGS__); } else
+  if constexpr (count == size) { \
+    auto& [__VA_ARGS__] = object; \
+    if constexpr (MINIPARALLEL_TAKES_REFERENCES(__VA_ARGS__)) \
+      return visitor(__VA_ARGS__); \
+    else \
+      return detail::BitFieldFound(); \
+  } else
 MINIPARALLEL_ROW(1, m0)
 MINIPARALLEL_ROW(2, m0, m1)
 MINIPARALLEL_ROW(3, m0, m1, m2)
@@ -156,6 +178,7 @@ MINIPARALLEL_ROW(64, m0, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13,
                   m38, m39, m40, m41, m42, m43, m44, m45, m46, m47, m48, m49, m50, m51, m52, m53, m54, m55,
                   m56, m57, m58, m59, m60, m61, m62, m63)
 #undef MINIPARALLEL_ROW
+#undef MINIPARALLEL_TAKES_REFERENCES
   // clang-format on
   {
     return visitor();

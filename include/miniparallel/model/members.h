@@ -13,11 +13,12 @@
 #include <utility>
 
 /// Lists the members of a class by hand, for what reflection cannot see: a private part, a base class,
-/// constructors. Write it inside the class, anywhere:
+/// constructors. List them all, the plain ones too: what is left out is neither saved, trained nor moved, so
+/// room for a layer or tensor that is not listed is a compile-time error. Write it inside the class, anywhere:
 ///
 ///   class Net {
 ///     nn::Linear fc{8, 2};
-///     int cache = 0;                 // not listed: neither saved, trained nor moved
+///     int cache = 0;                 // small enough to be left out
 ///     MINIPARALLEL_MEMBERS(fc)
 ///    public: ...
 ///   };
@@ -55,6 +56,25 @@ struct Access {
 
 namespace detail {
 
+/// Whether T has room for a handle, the smallest tensor or layer, besides the listed members, their padding and
+/// what virtual functions need.
+template <class T, class... Member>
+constexpr bool leaves_room(const std::tuple<Member&...>*) {
+  constexpr std::size_t handle = 2 * sizeof(void*), alignment = alignof(T);
+  const std::size_t padded = (((sizeof(Member) + alignment - 1) / alignment * alignment) + ... + 0);
+  return sizeof(T) >= padded + handle + (std::is_polymorphic_v<T> ? sizeof(void*) : 0);
+}
+
+template <class T>
+constexpr void check_list() {
+  using Members = decltype(Access::members(std::declval<T&>()));
+  static_assert(
+      !leaves_room<T>(static_cast<const Members*>(nullptr)),
+      "miniparallel: MINIPARALLEL_MEMBERS leaves out a part of this class that is large enough for a "
+      "layer or a tensor, which would be neither trained nor saved; list every member, those that are "
+      "plain (numbers, enums, strings, types declared by miniparallel::is_plain) too");
+}
+
 /// Cuts "conv1, fc" into its identifiers.
 template <std::size_t count>
 constexpr std::array<std::string_view, count> split_names(std::string_view list) {
@@ -83,6 +103,7 @@ constexpr auto members_of(T& object) {
 template <class T>
 constexpr bool knows_members() {
   if constexpr (Access::lists_members<T>()) {
+    detail::check_list<T>();
     return true;
   } else {
     return detail::check_aggregate<T>();

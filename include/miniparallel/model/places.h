@@ -55,8 +55,8 @@ class Places {
   T& operator[](std::size_t i) const {
     return *static_cast<T*>(const_cast<void*>(pointers_[i]));  // NOLINT: T is const where it was
   }
-  /// The value at `i`, moved out unless it must not be changed.
-  std::remove_const_t<T> take(std::size_t i) const { return std::move((*this)[i]); }
+  /// The value at `i`, moved out unless it must not be changed. A C array, which the walk refuses, has none.
+  std::remove_const_t<std::remove_extent_t<T>> take(std::size_t i) const { return std::move((*this)[i]); }
 
  private:
   detail::Pointers pointers_;

@@ -22,6 +22,9 @@ class Adam : public Optimizer {
   using Group = ParamGroup<AdamOptions>;
   explicit Adam(const std::vector<Tensor>& parameters, const AdamOptions& options = {});
   explicit Adam(const std::vector<Group>& groups);
+  /// Compiles for nothing: says what to pass in place of a model.
+  template <detail::NoParameters<ParamGroup<AdamOptions>> T>
+  explicit Adam(const T&, const AdamOptions& = {}) : Adam(detail::reject_no_parameters<T>()) {}
   ~Adam() override;
 
  protected:
@@ -53,6 +56,9 @@ class AdamW : public Adam {
   using Group = ParamGroup<AdamWOptions>;
   explicit AdamW(const std::vector<Tensor>& parameters, const AdamWOptions& options = {});
   explicit AdamW(const std::vector<Group>& groups);
+  /// Compiles for nothing: says what to pass in place of a model.
+  template <detail::NoParameters<ParamGroup<AdamWOptions>> T>
+  explicit AdamW(const T&, const AdamWOptions& = {}) : AdamW(detail::reject_no_parameters<T>()) {}
 };
 
 }  // namespace miniparallel::optim

@@ -4,6 +4,7 @@
 #include <miniparallel/tensor.h>
 
 #include <array>
+#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -18,6 +19,26 @@ struct ParamGroup {
   std::vector<Tensor> parameters;
   Options options = {};
 };
+
+class Optimizer;
+
+namespace detail {
+
+/// What stands where an optimizer takes parameters, and is none: a model, as a rule.
+template <class T, class Group>
+concept NoParameters = !std::convertible_to<const T&, std::vector<Tensor>> && !std::derived_from<T, Tensor> &&
+                       !std::convertible_to<const T&, std::vector<Group>> && !std::same_as<T, Group> &&
+                       !std::derived_from<T, Optimizer>;
+
+template <class T>
+std::vector<Tensor> reject_no_parameters() {
+  static_assert(sizeof(T) == 0,
+                "miniparallel: an optimizer takes the parameters of a model, std::vector<Tensor>, not the "
+                "model; write optim::Adam optimizer(parameters(model), {.lr = 1e-3})");
+  return {};
+}
+
+}  // namespace detail
 
 /// What the optimizers have in common. An optimizer holds handles of its parameters and, for each, the state
 /// that it needs (momentum, moments), on the parameter's device and in its dtype: a parameter that is moved,

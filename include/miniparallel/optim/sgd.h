@@ -23,6 +23,9 @@ class SGD : public Optimizer {
   using Group = ParamGroup<SGDOptions>;
   explicit SGD(const std::vector<Tensor>& parameters, const SGDOptions& options = {});
   explicit SGD(const std::vector<Group>& groups);
+  /// Compiles for nothing: says what to pass in place of a model.
+  template <detail::NoParameters<ParamGroup<SGDOptions>> T>
+  explicit SGD(const T&, const SGDOptions& = {}) : SGD(detail::reject_no_parameters<T>()) {}
   ~SGD() override;
 
  private:

@@ -1,10 +1,9 @@
 // Must not compile. Each "expect" is a part of an error message, which names a way out.
-// expect: is neither a layer, a tensor, an aggregate, a container
-// expect: an enum nor a string: list the members that belong to the model by hand
+// expect: this class has a constructor, a private or protected member or a private base class
+// expect: a member is a pointer, and what it points to is not visited
 // expect: with a base class cannot be found; make the base a member, or list the members
 // expect: has a C array as a member; make it a std::array, or list the members
 // expect: has a reference member; make it a value
-// expect: cannot be counted; it has a reference member, more than 64 members
 // expect: must not be const members
 // expect: the keys of a map of layers must be strings, integers or enums
 // expect: MINIPARALLEL_MEMBERS(conv1, fc) inside the struct

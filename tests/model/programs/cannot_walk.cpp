@@ -1,5 +1,6 @@
 // Must not compile. Each "expect" is a part of an error message, which names a way out.
-// expect: miniparallel: a model, a batch or a member of one is neither a layer, a tensor
+// expect: miniparallel: this class has a constructor, a private or protected member or a private base class
+// expect: miniparallel: a member is a pointer, and what it points to is not visited
 // expect: template <> inline constexpr bool miniparallel::is_plain<T> = true;
 // expect: miniparallel: the members of a struct with a base class cannot be found
 // expect: miniparallel: an nn::Parameter or nn::Buffer belongs to a model

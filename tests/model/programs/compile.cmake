@@ -1,16 +1,42 @@
 # cmake -D COMPILER= -D SOURCE= -D INCLUDE= -D PROGRAM= -P compile.cmake
-# Compiles and runs SOURCE without a warning (only compiles it where a line "// compile only" says so); or, where it has
-# "// expect: TEXT" lines, checks that it does not compile and that the compiler says each TEXT.
-set(flags -std=c++20 -I${INCLUDE})
+# Compiles and runs SOURCE without a warning. Lines of it that say otherwise:
+#   // compile only          it is not run
+#   // standard: 17          with that standard of C++
+#   // expect: TEXT          it must not compile, and the compiler says TEXT; one line or several
+#   // case NAME: TEXT       compiled with NAME defined it must not, and TEXT is in the first error; likewise
+file(STRINGS ${SOURCE} expected REGEX "^// expect: ")
+file(STRINGS ${SOURCE} cases REGEX "^// case ")
+file(STRINGS ${SOURCE} compile_only REGEX "^// compile only$")
+file(STRINGS ${SOURCE} standard REGEX "^// standard: ")
+string(REPLACE "// standard: " "" standard "${standard}")
+if(NOT standard)
+  set(standard 20)
+endif()
+
+set(flags -std=c++${standard} -I${INCLUDE})
 if(COMPILER MATCHES "nvcc")
   list(APPEND flags -x cu -Xcompiler -Wall,-Wextra,-Werror -Werror all-warnings)
 else()
   list(APPEND flags -Wall -Wextra -Wpedantic -Wshadow -Werror)
 endif()
-file(STRINGS ${SOURCE} expected REGEX "^// expect: ")
-file(STRINGS ${SOURCE} compile_only REGEX "^// compile only$")
-if(compile_only)
+if(compile_only OR cases)
   list(APPEND flags -c)
+endif()
+
+foreach(line IN LISTS cases)
+  string(REGEX MATCH "^// case ([A-Z_0-9]+): (.*)$" matched "${line}")
+  set(name ${CMAKE_MATCH_1})
+  set(text "${CMAKE_MATCH_2}")
+  execute_process(COMMAND ${COMPILER} ${flags} -D${name} ${SOURCE} -o ${PROGRAM}
+                  RESULT_VARIABLE failed OUTPUT_VARIABLE said ERROR_VARIABLE said)
+  string(REGEX MATCH "error: [^\n]*" first "${said}")
+  string(FIND "${first}" "${text}" found)
+  if(NOT failed OR found EQUAL -1)
+    message(FATAL_ERROR "${name}: the first error is not \"${text}\" but\n${said}")
+  endif()
+endforeach()
+if(cases)
+  return()
 endif()
 
 execute_process(COMMAND ${COMPILER} ${flags} ${SOURCE} -o ${PROGRAM} RESULT_VARIABLE failed OUTPUT_VARIABLE said ERROR_VARIABLE said)
