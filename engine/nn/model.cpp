@@ -5,6 +5,7 @@
 #include "engine/error.h"
 #include "engine/tensor/tensor_impl.h"
 
+#include <algorithm>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -38,10 +39,27 @@ Tensor converted(const Tensor& tensor, std::optional<Device> device, std::option
 
 }  // namespace
 
-NamedTensors named_parameters(const Inventory& model) { return named(model, Kind::parameter); }
+void check_trained_are_parameters(const char* op, const Inventory& model) {
+  for (const Inventory::Item& item : model.items) {
+    if (item.kind != Kind::tensor || !item.handle->defined()) continue;
+    if (!item.handle->requires_grad() || !item.handle->is_leaf()) continue;
+    const bool tied = std::ranges::any_of(model.items, [&](const Inventory::Item& other) {
+      return other.kind == Kind::parameter && other.handle->is_same(*item.handle);
+    });
+    check(tied, op, ": member '", item.name, "' of shape ", item.handle->shape(),
+          " is a Tensor that requires grad, which is neither trained nor saved; make it an nn::Parameter, or "
+          "call requires_grad_(false)");
+  }
+}
+
+NamedTensors named_parameters(const Inventory& model) {
+  check_trained_are_parameters("named_parameters", model);
+  return named(model, Kind::parameter);
+}
 NamedTensors named_buffers(const Inventory& model) { return named(model, Kind::buffer); }
 
 std::vector<Tensor> parameters(const Inventory& model) {
+  check_trained_are_parameters("parameters", model);
   std::vector<Tensor> result;
   each_once(model, Kind::parameter, [&](const Inventory::Item& item) { result.push_back(*item.handle); });
   return result;

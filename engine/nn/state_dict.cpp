@@ -98,6 +98,7 @@ std::string join(const char* title, const std::vector<std::string>& lines) {
 }  // namespace
 
 StateDict state_dict(const Inventory& model) {
+  check_trained_are_parameters("state_dict", model);
   StateDict state;
   for (const Inventory::Item& item : model.items) {
     if (is_state(item)) state.emplace(item.name, item.handle->detach());

@@ -39,6 +39,8 @@ namespace reflect {
 NamedTensors named_parameters(const Inventory& model);
 NamedTensors named_buffers(const Inventory& model);
 std::vector<Tensor> parameters(const Inventory& model);
+/// Throws `Error` for a plain Tensor that requires grad: its owner takes it for a parameter.
+void check_trained_are_parameters(const char* op, const Inventory& model);
 StateDict state_dict(const Inventory& model);
 StateDict state_to_save(const Inventory& model);  ///< of tied tensors the first name alone
 LoadReport load_state_dict(const Inventory& model, const StateDict& state, const LoadOptions& options);
@@ -63,7 +65,9 @@ concept WrapsModel = requires(T& object) {
 };
 }  // namespace detail
 
-/// The trained tensors, each once. They are handles: an optimizer made of them follows `to` and loading.
+/// The trained tensors, each once. They are handles: an optimizer made of them follows `to` and loading. Throws
+/// `Error` for a member of type Tensor that requires grad, as `state_dict` and `save` do: it must be an
+/// nn::Parameter.
 template <class Model>
 std::vector<Tensor> parameters(const Model& model) {
   return reflect::parameters(reflect::inventory(model));

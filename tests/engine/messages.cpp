@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <fstream>
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,12 @@ struct Mistake {
   const char* op;
   std::function<void()> make;
   const char* message;
+};
+
+/// Its scale was meant to be learned.
+struct Forgetful {
+  nn::Linear fc{3, 3};
+  Tensor scale = ones({3}, {.requires_grad = true});
 };
 
 const std::vector<Mistake> mistakes{
@@ -78,6 +85,11 @@ const std::vector<Mistake> mistakes{
      "split: the sizes [2, 2] do not sum to 5, the size of dimension 0; name the size of every part"},
     {"tensor", [] { tensor({1, 2, 3}, {2, 2}); },
      "tensor: got 3 values for shape [2, 2], which has 4 elements; give one value for each"},
+    {"tensor", [] { tensor({{1, 2}, {3}}); },
+     "tensor: a row has 1 elements, another 2; rows must be equally long"},
+    {"tensor", [] { tensor(std::vector<std::size_t>{std::numeric_limits<std::size_t>::max()}); },
+     "tensor: 18446744073709551615 does not fit int64, the largest integer dtype; convert the values to "
+     "double"},
     {"copy_", [] { zeros({2}).copy_(zeros({3})); },
      "copy_: shapes [2] and [3] do not broadcast: sizes 2 and 3 at dimension -1; they must be equal or one "
      "of them 1"},
@@ -206,6 +218,12 @@ const std::vector<Mistake> mistakes{
      "exp: float16 is not supported; convert with to(float32)"},
     {"where", [] { where(tensor({1, 0}), zeros({2}), ones({2})); },
      "where: the condition is int64; compare to get bool"},
+    {"operator&", [] { (zeros({2}) > 0) & tensor({1, 0}); },
+     "operator&: got int64; it combines bool, so compare first, or use logical_and, logical_or, logical_not"},
+    {"operator~", [] { ~tensor({1, 0}); },
+     "operator~: got int64; it combines bool, so compare first, or use logical_and, logical_or, logical_not"},
+    {"std", [] { tensor({1, 2}).std(); },
+     "std: got int64 of shape [2]; it computes in float32 and float64, convert with to(float32)"},
     {"masked_fill", [] { masked_fill(zeros({2}), tensor({1, 0}), 1); },
      "masked_fill: the mask is int64; compare to get bool"},
     {"cross_entropy", [] { cross_entropy(zeros({4, 10}), zeros({4})); },
@@ -292,8 +310,7 @@ const std::vector<Mistake> mistakes{
     {"cross_entropy", [] { cross_entropy(zeros({2, 3}), tensor({0, 3})); },
      "cross_entropy: target 3 at position 1 is out of range; it must be at least 0 and below 3"},
     // --- device
-    {"Device::parse", [] { (void)Device::parse("gpu"); },
-     "Device::parse: got 'gpu'; expected 'cpu', 'cuda' or 'cuda:<index>'"},
+    {"Device", [] { (void)Device("gpu"); }, "Device: got 'gpu'; expected 'cpu', 'cuda' or 'cuda:<index>'"},
     // --- autograd
     {"backward", [] { (zeros({2}, {.requires_grad = true}) * 2).backward(); },
      "backward: the output has shape [2]; only a scalar needs no gradient, pass one of the same shape"},
@@ -311,6 +328,12 @@ const std::vector<Mistake> mistakes{
     {"mul_", [] { zeros({2}, {.requires_grad = true}).mul_(2); },
      "mul_: a leaf that requires grad cannot be written in place while grad mode is on; use NoGradGuard"},
     // --- training and data
+    {"parameters", [] { (void)parameters(Forgetful()); },
+     "parameters: member 'scale' of shape [3] is a Tensor that requires grad, which is neither trained nor "
+     "saved; make it an nn::Parameter, or call requires_grad_(false)"},
+    {"state_dict", [] { save(Forgetful(), "forgetful.safetensors"); },
+     "state_dict: member 'scale' of shape [3] is a Tensor that requires grad, which is neither trained nor "
+     "saved; make it an nn::Parameter, or call requires_grad_(false)"},
     {"SGD", [] { optim::SGD(std::vector<Tensor>{}); },
      "SGD: got no parameters; pass those of a model, parameters(model)"},
     {"Adam", [] { optim::Adam({zeros({2}).requires_grad_()}, {.lr = -1}); },
