@@ -107,6 +107,7 @@ StateDict state_dict(const Inventory& model) {
 }
 
 StateDict state_to_save(const Inventory& model) {
+  check_trained_are_parameters("save", model);
   StateDict state;
   for (const Entry& entry : entries_of(model)) state.emplace(entry.names.front(), entry.tensor.detach());
   return state;

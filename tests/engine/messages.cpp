@@ -331,8 +331,8 @@ const std::vector<Mistake> mistakes{
     {"parameters", [] { (void)parameters(Forgetful()); },
      "parameters: member 'scale' of shape [3] is a Tensor that requires grad, which is neither trained nor "
      "saved; make it an nn::Parameter, or call requires_grad_(false)"},
-    {"state_dict", [] { save(Forgetful(), "forgetful.safetensors"); },
-     "state_dict: member 'scale' of shape [3] is a Tensor that requires grad, which is neither trained nor "
+    {"save", [] { save(Forgetful(), "forgetful.safetensors"); },
+     "save: member 'scale' of shape [3] is a Tensor that requires grad, which is neither trained nor "
      "saved; make it an nn::Parameter, or call requires_grad_(false)"},
     {"SGD", [] { optim::SGD(std::vector<Tensor>{}); },
      "SGD: got no parameters; pass those of a model, parameters(model)"},
