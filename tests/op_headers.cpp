@@ -19,8 +19,11 @@ std::map<std::string, int> declared(const std::string& header, const std::string
   static const std::regex declaration(
       R"(^ *(inline )?(Tensor&?|bool|std::vector<Tensor>) (operator[^(]+|\w+)\(.*)");
   std::map<std::string, int> counts;
-  bool inside = from.empty();
+  bool inside = from.empty(), in_macro = false;
   for (std::string line; std::getline(file, line);) {
+    const bool defines = in_macro || line.starts_with("#define");
+    in_macro = defines && line.ends_with('\\');
+    if (defines) continue;
     if (!inside) inside = line.find(from) != std::string::npos;
     if (!to.empty() && line.find(to) != std::string::npos) break;
     if (std::smatch parts; inside && std::regex_match(line, parts, declaration)) ++counts[parts[3]];

@@ -165,19 +165,19 @@ void check_values(const Tensor& elements, DType dtype) {
 
 }  // namespace
 
-Tensor tensor(const TensorData& data, const TensorOptions& options) {
+Tensor tensor(TensorData data, const TensorOptions& options) {
   const DType dtype = options.dtype.value_or(data.dtype());
   check_values(data.elements(), dtype);
   return finish(data.elements().to(options.device, dtype), options);
 }
-Tensor tensor(const TensorData& data, const Shape& shape, const TensorOptions& options) {
+Tensor tensor(TensorData data, const Shape& shape, const TensorOptions& options) {
   const std::int64_t count = data.elements().numel();
   const DType dtype = options.dtype.value_or(data.dtype());
   check_shape("tensor", shape);
   check(shape.numel() == count, "tensor: got ", count, " values for shape ", shape, ", which has ",
         shape.numel(), " elements; give one value for each");
   check_values(data.elements(), dtype);
-  return finish(data.elements().view(shape).to(options.device, dtype), options);
+  return finish(data.elements().view(shape).detach().to(options.device, dtype), options);
 }
 
 Tensor empty_like(const Tensor& other) { return empty(other.shape(), options_of(other)); }

@@ -372,6 +372,10 @@ class TensorData {
     take_nested<T>(blocks);
   }
 
+  // Not copyable: a tensor takes the elements over.
+  TensorData(TensorData&&) = default;
+  TensorData& operator=(TensorData&&) = default;
+
   const Tensor& elements() const { return elements_; }  ///< on the CPU, as they were given
   DType dtype() const { return dtype_; }                ///< that of the tensor, if nothing else is asked for
 
@@ -444,19 +448,19 @@ class TensorData {
 /// `tensor(values)`; see `TensorData` for what it takes and the dtype. With a shape it has that one, for the
 /// elements in row-major order: `tensor({1, 2, 3, 4}, {2, 2})`. Throws `Error` unless there is one value for
 /// each element.
-Tensor tensor(const TensorData& data, const TensorOptions& options = {});
-Tensor tensor(const TensorData& data, const Shape& shape, const TensorOptions& options = {});
-inline Tensor tensor(const TensorData& data, std::initializer_list<std::int64_t> shape,
+Tensor tensor(TensorData data, const TensorOptions& options = {});
+Tensor tensor(TensorData data, const Shape& shape, const TensorOptions& options = {});
+inline Tensor tensor(TensorData data, std::initializer_list<std::int64_t> shape,
                      const TensorOptions& options = {}) {  // so that {} is a shape
-  return tensor(data, Shape(shape), options);
+  return tensor(std::move(data), Shape(shape), options);
 }
 template <OptionAlone Option>
-Tensor tensor(const TensorData& data, Option option) {
-  return tensor(data, options_of(option));
+Tensor tensor(TensorData data, Option option) {
+  return tensor(std::move(data), options_of(option));
 }
 template <OptionAlone Option>
-Tensor tensor(const TensorData& data, const Shape& shape, Option option) {
-  return tensor(data, shape, options_of(option));
+Tensor tensor(TensorData data, const Shape& shape, Option option) {
+  return tensor(std::move(data), shape, options_of(option));
 }
 /// `tensor<std::int64_t>({...})`: the numbers as T, whatever they are written as.
 template <Arithmetic T>
