@@ -3,7 +3,8 @@
 #   // compile only          it is not run
 #   // standard: 17          with that standard of C++
 #   // expect: TEXT          it must not compile, and the compiler says TEXT; one line or several
-#   // case NAME: TEXT       compiled with NAME defined it must not, and TEXT is in the first error; likewise
+#   // case NAME: TEXT       compiled with NAME defined it must not, and TEXT is in the first error; likewise.
+#                            One of several texts, with a | between them
 file(STRINGS ${SOURCE} expected REGEX "^// expect: ")
 file(STRINGS ${SOURCE} cases REGEX "^// case ")
 file(STRINGS ${SOURCE} compile_only REGEX "^// compile only$")
@@ -30,7 +31,13 @@ foreach(line IN LISTS cases)
   execute_process(COMMAND ${COMPILER} ${flags} -D${name} ${SOURCE} -o ${PROGRAM}
                   RESULT_VARIABLE failed OUTPUT_VARIABLE said ERROR_VARIABLE said)
   string(REGEX MATCH "error: [^\n]*" first "${said}")
-  string(FIND "${first}" "${text}" found)
+  string(REPLACE "|" ";" texts "${text}")
+  set(found -1)
+  foreach(alternative IN LISTS texts)
+    if(found EQUAL -1)
+      string(FIND "${first}" "${alternative}" found)
+    endif()
+  endforeach()
   if(NOT failed OR found EQUAL -1)
     message(FATAL_ERROR "${name}: the first error is not \"${text}\" but\n${said}")
   endif()

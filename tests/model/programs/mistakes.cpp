@@ -3,7 +3,7 @@
 // case C_ARRAY_FIRST: this struct has a C array as a member; make it a std::array
 // case C_ARRAY_LATER: this struct has a C array as a member; make it a std::array
 // case C_ARRAY_OF_ONE: this struct has a C array as a member; make it a std::array
-// case BIT_FIELD: bit-field
+// case BIT_FIELD: bit-field|bit field
 // case ANONYMOUS_UNION: this struct has a union as a member, perhaps an anonymous one; make its parts members
 // case REFERENCE: this struct has a reference member; make it a value
 // case CONST_REFERENCE: this struct has a reference member; make it a value
