@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <iterator>
 #include <optional>
+#include <span>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/indexing.cpp"
@@ -18,44 +20,61 @@
 #define MP_SCATTER_LOOPS
 namespace miniparallel::kernels::cpu {
 
-/// Rows that more than one index names, numbered in the order of their second appearance.
-class RepeatedRows {
+/// The places of the indices, those of each row together, in their order.
+class ByRow {
  public:
-  explicit RepeatedRows(const IndexArgs& args) {
-    numbers_ = scratch<RepeatedRows, std::int32_t>(args.rows);
-    rows_ = scratch<RepeatedRows, std::int64_t>(args.count / 2);
-    std::fill_n(numbers_, args.rows, kUnseen);
+  /// The places from the end of the one before to `end` name the row.
+  struct Group {
+    std::int64_t row, end;
+  };
+
+  explicit ByRow(const IndexArgs& args)
+      : places_(scratch<ByRow, std::int64_t>(args.count)),
+        groups_(scratch<ByRow, Group>(std::min(args.rows, args.count))) {
+    // Of each row first the number of its indices, then where its next one goes.
+    std::int32_t* const next = scratch<ByRow, std::int32_t>(args.rows);
+    std::fill_n(next, args.rows, 0);
+    for_each_index(args, [&](std::int64_t, std::int64_t row) { ++next[row]; });
+    std::int32_t begin = 0;
+    for (std::int64_t row = 0; row < args.rows; ++row) {
+      const std::int32_t count = next[row];
+      if (count == 0) continue;
+      next[row] = begin;
+      begin += count;
+      groups_[count_++] = {row, begin};
+    }
+    for_each_index(args, [&](std::int64_t i, std::int64_t row) { places_[next[row]++] = i; });
+  }
+
+  std::span<const Group> groups() const { return {groups_, count_}; }
+  const std::int64_t* places() const { return places_; }
+
+ private:
+  template <class F>
+  static void for_each_index(const IndexArgs& args, const F& f) {
     for (std::int64_t i = 0; i < args.count; ++i) {
       const std::int64_t row = index_at(args.index, args.index_dtype, i);
-      std::int32_t& number = numbers_[row];
-      if (number == kUnseen || row == args.skip) {
-        number = kOnce;
-      } else if (number == kOnce) {
-        rows_[count_] = row;
-        number = count_++;
-      }
+      if (row != args.skip) f(i, row);
     }
   }
 
-  std::int32_t count() const { return count_; }
-  std::int64_t row(std::int32_t number) const { return rows_[number]; }
-  /// Below 0 where one index alone names the row.
-  std::int32_t number_of(std::int64_t row) const { return numbers_[row]; }
-
- private:
-  static constexpr std::int32_t kUnseen = -1, kOnce = -2;
-  std::int32_t* numbers_;
-  std::int64_t* rows_;
-  std::int32_t count_ = 0;
+  std::int64_t* places_;
+  Group* groups_;
+  std::size_t count_ = 0;
 };
 
-/// Some columns of one `picked` and `whole`.
+/// Some columns of one `picked` and `whole`, and which rows' groups are added.
 struct Columns {
   const void* picked;
   void* whole;
   std::int64_t width;
+  std::size_t first, last;
 };
-using AddColumns = void (*)(const IndexArgs& args, const RepeatedRows* repeated, const Columns& columns);
+using AddColumns = void (*)(const IndexArgs& args, const ByRow* by_row, const Columns& columns);
+
+// Columns of a row that one thread adds to at once: a fixed order without atomics. Many rows keep the threads
+// busy, so they are read whole.
+constexpr std::int64_t kColumns = 64, kWholeRow = 256, kManyRows = 64;
 
 struct ScatterLoops {
   AddColumns float_to_float, float_to_double, double_to_double;
@@ -74,44 +93,33 @@ MP_INLINE void add_row(To* to, const T* from, std::int64_t width) {
   for (std::int64_t c = 0; c < width; ++c) to[c] += static_cast<To>(from[c]);
 }
 
-/// Calls f(row of `whole`, row of `picked`) for all that belong together, in the order of the indices.
-template <class T, class F>
-MP_INLINE void for_each_pair(const IndexArgs& args, const T* picked, const F& f) {
-  for (std::int64_t i = 0; i < args.count; ++i) {
-    const std::int64_t row = index_at(args.index, args.index_dtype, i);
-    if (row != args.skip) f(row, picked + i * args.inner);
-  }
-}
-
 /// For a `whole` that is as exact as the sums are made.
 template <class T>
-HWY_ATTR void add_exactly(const IndexArgs& args, const RepeatedRows*, const Columns& columns) {
+HWY_ATTR void add_exactly(const IndexArgs& args, const ByRow*, const Columns& columns) {
+  const T* const picked = static_cast<const T*>(columns.picked);
   double* const whole = static_cast<double*>(columns.whole);
-  for_each_pair(args, static_cast<const T*>(columns.picked), [&](std::int64_t row, const T* from) HWY_ATTR {
-    add_row(whole + row * args.inner, from, columns.width);
-  });
+  for (std::int64_t i = 0; i < args.count; ++i) {
+    const std::int64_t row = index_at(args.index, args.index_dtype, i);
+    if (row != args.skip) add_row(whole + row * args.inner, picked + i * args.inner, columns.width);
+  }
 }
 
-/// Rows to which more than one is added have sums in float64, which are rounded at the end.
-HWY_ATTR void add_rounded(const IndexArgs& args, const RepeatedRows* repeated, const Columns& columns) {
-  const std::int64_t width = columns.width;
-  float* const whole = static_cast<float*>(columns.whole);
-  double* const sums = scratch<Columns, double>(repeated->count() * width);
-  for (std::int32_t r = 0; r < repeated->count(); ++r) {
-    const float* const from = whole + repeated->row(r) * args.inner;
-    for (std::int64_t c = 0; c < width; ++c) sums[r * width + c] = static_cast<double>(from[c]);
-  }
-  for_each_pair(args, static_cast<const float*>(columns.picked),
-                [&](std::int64_t row, const float* from) HWY_ATTR {
-                  const std::int32_t number = repeated->number_of(row);
-                  if (number < 0)
-                    add_row(whole + row * args.inner, from, width);
-                  else
-                    add_row(sums + number * width, from, width);
-                });
-  for (std::int32_t r = 0; r < repeated->count(); ++r) {
-    float* const to = whole + repeated->row(r) * args.inner;
-    for (std::int64_t c = 0; c < width; ++c) to[c] = static_cast<float>(sums[r * width + c]);
+/// A row to which more than one is added has its sum in float64, which is rounded at the end.
+HWY_ATTR void add_rounded(const IndexArgs& args, const ByRow* by_row, const Columns& columns) {
+  const float* const picked = static_cast<const float*>(columns.picked);
+  const auto groups = by_row->groups();
+  const std::int64_t* place = by_row->places() + (columns.first == 0 ? 0 : groups[columns.first - 1].end);
+  alignas(64) double sums[kWholeRow];
+  for (const ByRow::Group group : groups.subspan(columns.first, columns.last - columns.first)) {
+    float* const to = static_cast<float*>(columns.whole) + group.row * args.inner;
+    const std::int64_t* const end = by_row->places() + group.end;
+    if (end - place == 1) {
+      add_row(to, picked + *place++ * args.inner, columns.width);
+      continue;
+    }
+    for (std::int64_t c = 0; c < columns.width; ++c) sums[c] = static_cast<double>(to[c]);
+    while (place != end) add_row(sums, picked + *place++ * args.inner, columns.width);
+    for (std::int64_t c = 0; c < columns.width; ++c) to[c] = static_cast<float>(sums[c]);
   }
 }
 
@@ -131,10 +139,7 @@ namespace {
 
 HWY_EXPORT(scatter_loops);
 
-constexpr std::int64_t kGrain = 16384;    // elements per thread at least
-constexpr std::int64_t kColumns = 64;     // of a row that one thread adds to: a fixed order without atomics
-constexpr std::int64_t kFewColumns = 16;  // the same where so many rows have sums that they fill the cache
-constexpr std::int32_t kManyRows = 32768;
+constexpr std::int64_t kGrain = 16384;  // elements per thread at least
 
 void gather(DType dtype, const IndexArgs& args, const void* whole, void* picked, Stream) {
   check_indices(args.op, "index", args.index, args.index_dtype, args.count, args.rows);
@@ -161,22 +166,30 @@ void scatter_add(DType dtype, const IndexArgs& args, const void* picked, DType w
   const AddColumns add = !exact             ? loops.float_to_float
                          : dtype == float32 ? loops.float_to_double
                                             : loops.double_to_double;
-  std::optional<RepeatedRows> repeated;
-  if (!exact) repeated.emplace(args);
-  const std::int64_t most = repeated && repeated->count() > kManyRows ? kFewColumns : kColumns;
+  std::optional<ByRow> by_row;
+  if (!exact) by_row.emplace(args);
+  const std::int64_t groups = by_row ? std::ssize(by_row->groups()) : 1;
+  if (groups == 0) return;
+  const std::int64_t most = groups < kManyRows ? kColumns : kWholeRow;
   const std::int64_t blocks = (args.inner + most - 1) / most;
-  const std::int64_t work = std::max<std::int64_t>(args.count * std::min(args.inner, most), 1);
+  const std::int64_t work = std::max<std::int64_t>(args.count * std::min(args.inner, most) / groups, 1);
   const auto size = static_cast<std::int64_t>(size_of(dtype)),
              whole_size = static_cast<std::int64_t>(size_of(whole_dtype));
-  const auto add_block = [&](std::int64_t outer, std::int64_t column) {
-    add(args, repeated ? &*repeated : nullptr,
+  const auto add_block = [&](std::int64_t block, std::int64_t first, std::int64_t last) {
+    const std::int64_t outer = block / blocks, column = block % blocks * most;
+    add(args, by_row ? &*by_row : nullptr,
         {static_cast<const std::byte*>(picked) + (outer * args.count * args.inner + column) * size,
          static_cast<std::byte*>(whole) + (outer * args.rows * args.inner + column) * whole_size,
-         std::min(most, args.inner - column)});
+         std::min(most, args.inner - column), static_cast<std::size_t>(first),
+         static_cast<std::size_t>(last)});
   };
-  parallel_for(args.outer * blocks, std::max<std::int64_t>(kGrain / work, 1),
+  parallel_for(args.outer * blocks * groups, std::max<std::int64_t>(kGrain / work, 1),
                [&](std::int64_t begin, std::int64_t end) {
-                 for (std::int64_t i = begin; i < end; ++i) add_block(i / blocks, i % blocks * most);
+                 while (begin < end) {
+                   const std::int64_t first = begin % groups, last = std::min(groups, first + end - begin);
+                   add_block(begin / groups, first, last);
+                   begin += last - first;
+                 }
                });
 }
 
