@@ -3,7 +3,7 @@
 #include "compare.h"
 #include "engine/ops/common.h"
 #include "gpus.h"
-#include "kernels/cuda/conv2d/gather.cuh"
+#include "kernels/cuda/conv2d/gemm_geometry.cuh"
 
 namespace miniparallel::testing {
 namespace {
@@ -184,20 +184,20 @@ TEST_CASE("batches and offsets beyond 32 bits") {
                                   .dilation_h = 1,
                                   .dilation_w = 1,
                                   .groups = 1};
-  const kernels::cuda::Gather gather = kernels::cuda::forward_gather(g);
+  const kernels::cuda::ImplicitGemm gemm = kernels::cuda::forward_gemm(g);
   std::int64_t covered = 0;
-  kernels::cuda::for_each_part(gather, gather.plane() * 5,
-                               [&](const kernels::cuda::Gather& part, std::int64_t first) {
+  kernels::cuda::for_each_part(gemm, gemm.plane() * 5,
+                               [&](const kernels::cuda::ImplicitGemm& part, std::int64_t first) {
                                  CHECK(first == covered);
                                  CHECK(part.positions() * 5 < std::int64_t{1} << 31);
                                  covered += part.images;
                                });
   CHECK(covered == images);
   const kernels::cuda::Position last =
-      kernels::cuda::position_at(gather, static_cast<std::uint32_t>(127 * side * side - 1), 0);
+      kernels::cuda::position_at(gemm, static_cast<std::uint32_t>(127 * side * side - 1), 0);
   CHECK(last.source == (126 * 3 + 1) * side * side - 1);
   CHECK(last.out == (126 * 300 + 1) * side * side - 1);
-  CHECK(kernels::cuda::tap_at(gather, 2).offset == 2 * side * side);
+  CHECK(kernels::cuda::tap_at(gemm, 2).offset == 2 * side * side);
   kernels::Conv2dGeometry huge = g;
   huge.in_h = huge.in_w = 1 << 15;
   CHECK_THROWS_WITH_AS(kernels::cuda::check_sizes(huge),

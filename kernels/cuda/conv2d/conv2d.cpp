@@ -11,19 +11,20 @@ namespace miniparallel::kernels::cuda {
 namespace {
 
 template <class T>
-void gather_as(const std::vector<Gather>& gathers, const void* source, const void* weight, const void* bias,
-               void* out, int beta, Stream stream) {
-  for (std::size_t first = 0; first < gathers.size(); first += kMostGathers) {
-    GatherArgs<T> args{{},
-                       static_cast<unsigned>(std::min<std::size_t>(gathers.size() - first, kMostGathers)),
-                       static_cast<const T*>(source),
-                       static_cast<const T*>(weight),
-                       static_cast<const T*>(bias),
-                       static_cast<T*>(out),
-                       beta != 0};
-    std::copy_n(gathers.data() + first, args.count, args.gathers);
+void implicit_gemm_as(const std::vector<ImplicitGemm>& gemms, const void* source, const void* weight,
+                      const void* bias, void* out, int beta, Stream stream) {
+  for (std::size_t first = 0; first < gemms.size(); first += kMaxGemms) {
+    ImplicitGemmArgs<T> args{{},
+                             static_cast<unsigned>(std::min<std::size_t>(gemms.size() - first, kMaxGemms)),
+                             static_cast<const T*>(source),
+                             static_cast<const T*>(weight),
+                             static_cast<const T*>(bias),
+                             static_cast<T*>(out),
+                             beta != 0};
+    std::copy_n(gemms.data() + first, args.count, args.gemms);
     if (args.first().positions() == 0 || args.first().filters == 0) continue;
-    (args.first().filters <= kFewFilters ? gather_directly<T> : gather_by_tiles<T>)(args, stream);
+    (args.first().filters <= kFewFilters ? implicit_gemm_directly<T> : implicit_gemm_by_tiles<T>)(args,
+                                                                                                  stream);
   }
 }
 
@@ -31,24 +32,24 @@ void forward(DType dtype, const Conv2dGeometry& geometry, const void* x, const v
              void* y, Stream stream) {
   check_sizes(geometry);
   with_type(dtype,
-            [&]<class T>() { gather_as<T>({forward_gather(geometry)}, x, weight, bias, y, 0, stream); });
+            [&]<class T>() { implicit_gemm_as<T>({forward_gemm(geometry)}, x, weight, bias, y, 0, stream); });
 }
 
 void data_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* weight, void* dx,
                    int beta, Stream stream) {
   check_sizes(geometry);
-  std::vector<Gather> gathers = data_gradient_gathers(geometry);
-  if (beta != 0) std::erase_if(gathers, [](const Gather& gather) { return gather.depth() == 0; });
-  with_type(dtype, [&]<class T>() { gather_as<T>(gathers, g, weight, nullptr, dx, beta, stream); });
+  std::vector<ImplicitGemm> gemms = data_gradient_gemms(geometry);
+  if (beta != 0) std::erase_if(gemms, [](const ImplicitGemm& gemm) { return gemm.depth() == 0; });
+  with_type(dtype, [&]<class T>() { implicit_gemm_as<T>(gemms, g, weight, nullptr, dx, beta, stream); });
 }
 
 template <class T>
 void weight_gradient_as(const Conv2dGeometry& geometry, const void* g, const void* x, void* dweight, int beta,
                         void* dbias, int bias_beta, Stream stream) {
-  const Gather whole = forward_gather(geometry);
+  const ImplicitGemm whole = forward_gemm(geometry);
   const bool directly = whole.filters <= kFewFilters || dweight == nullptr;
   if (whole.filters == 0) return;
-  for_each_part(whole, whole.plane(), [&](const Gather& part, std::int64_t first) {
+  for_each_part(whole, whole.plane(), [&](const ImplicitGemm& part, std::int64_t first) {
     const WeightGradientArgs<T> args{part,
                                      static_cast<const T*>(g) + first * part.out_image,
                                      static_cast<const T*>(x) + first * part.source_image,

@@ -9,15 +9,15 @@ namespace miniparallel::kernels::cuda {
 namespace {
 
 template <class T>
-struct TilesArgs : GatherArgs<T> {
+struct TilesArgs : ImplicitGemmArgs<T> {
   Divider units, row_tiles;  // units: tiles of rows in all groups
   bool packed;               // positions are neighbours in memory, kVector of them aligned
 };
 
 template <class Tile>
-struct GatherLoad {
+struct ImplicitGemmLoad {
   using T = typename Tile::T;
-  const Gather& gather;
+  const ImplicitGemm& gemm;
   const T *source, *weight;  // at the thread's position, of the first row
   int rows, thread;
   int row, column;  // of the position
@@ -27,20 +27,20 @@ struct GatherLoad {
   __device__ void look_up(int part) {
     if (thread < Tile::kDepth)
       taps[part % 2 * Tile::kDepth + thread] =
-          tap_at(gather, static_cast<std::uint32_t>(part * Tile::kDepth + thread));
+          tap_at(gemm, static_cast<std::uint32_t>(part * Tile::kDepth + thread));
   }
   __device__ void fetch(int part) {
     const auto k = static_cast<std::uint32_t>(part * Tile::kDepth + thread % Tile::kDepth);
-    const std::int64_t at = weight_at(gather, k);
+    const std::int64_t at = weight_at(gemm, k);
     MP_UNROLL
     for (int i = 0; i < Tile::kLoadsA; ++i) {
       const int filter = thread / Tile::kDepth + i * (Tile::kThreads / Tile::kDepth);
-      a[i] = k < gather.depth() && filter < rows ? weight[filter * gather.weight_filter + at] : T(0);
+      a[i] = k < gemm.depth() && filter < rows ? weight[filter * gemm.weight_filter + at] : T(0);
     }
     MP_UNROLL
     for (int i = 0; i < Tile::kLoadsB; ++i)
       b[i] = read(
-          gather, source, row, column,
+          gemm, source, row, column,
           taps[part % 2 * Tile::kDepth + thread / Tile::kColumns + i * (Tile::kThreads / Tile::kColumns)]);
     look_up(part + 1);
   }
@@ -92,30 +92,30 @@ template <class Tile>
 __global__ void __launch_bounds__(Tile::kThreads, Tile::kResident)
     conv2d_tiles(TilesArgs<typename Tile::T> args) {
   using T = typename Tile::T;
-  const Gather& gather = args.gathers[blockIdx.y];
+  const ImplicitGemm& gemm = args.gemms[blockIdx.y];
   auto& taps = miniparallel::cuda::shared_array<Tap, 2 * Tile::kDepth>();
   auto& offsets = miniparallel::cuda::shared_array<std::int64_t, Tile::kColumns>();
   const int thread = static_cast<int>(threadIdx.x);
   std::uint32_t position_tile = blockIdx.x;
   std::uint32_t group = args.units.divide(position_tile);
   const int first_row = static_cast<int>(args.row_tiles.divide(group)) * Tile::kRows;
-  const std::uint32_t filter = group * gather.filters + static_cast<std::uint32_t>(first_row);
+  const std::uint32_t filter = group * gemm.filters + static_cast<std::uint32_t>(first_row);
 
   const Position position = position_at(
-      gather, position_tile * Tile::kColumns + static_cast<std::uint32_t>(thread % Tile::kColumns), group);
+      gemm, position_tile * Tile::kColumns + static_cast<std::uint32_t>(thread % Tile::kColumns), group);
   if (thread < Tile::kColumns) offsets[thread] = position.out;
-  GatherLoad<Tile> load{gather,
-                        args.source + position.source,
-                        args.weight + group * gather.weight_group + first_row * gather.weight_filter,
-                        static_cast<int>(gather.filters) - first_row,
-                        thread,
-                        position.row,
-                        position.column,
-                        taps};
+  ImplicitGemmLoad<Tile> load{gemm,
+                              args.source + position.source,
+                              args.weight + group * gemm.weight_group + first_row * gemm.weight_filter,
+                              static_cast<int>(gemm.filters) - first_row,
+                              thread,
+                              position.row,
+                              position.column,
+                              taps};
   load.look_up(0);
   __syncthreads();
   typename Tile::Sums sums{};
-  const int parts = static_cast<int>((gather.depth() + Tile::kDepth - 1) / Tile::kDepth);
+  const int parts = static_cast<int>((gemm.depth() + Tile::kDepth - 1) / Tile::kDepth);
   multiply_parts<Tile>(parts, thread, load, sums, [](const T*) {});
 
   MP_UNROLL
@@ -123,24 +123,24 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kResident)
     const int row = Tile::row_of(thread, i);
     if (row >= load.rows) continue;
     const T bias = args.bias == nullptr ? T(0) : args.bias[filter + static_cast<std::uint32_t>(row)];
-    write_row<Tile>(args, args.out + (first_row + row) * gather.out_plane, bias, offsets, thread, sums.at[i]);
+    write_row<Tile>(args, args.out + (first_row + row) * gemm.out_plane, bias, offsets, thread, sums.at[i]);
   }
 }
 
 // --- launchers
 
 template <class Tile>
-std::int64_t tiles_of(const Gather& gather) {
-  const std::int64_t rows = (gather.filters + Tile::kRows - 1) / Tile::kRows;
-  return (gather.positions() + Tile::kColumns - 1) / Tile::kColumns * rows * gather.groups;
+std::int64_t tiles_of(const ImplicitGemm& gemm) {
+  const std::int64_t rows = (gemm.filters + Tile::kRows - 1) / Tile::kRows;
+  return (gemm.positions() + Tile::kColumns - 1) / Tile::kColumns * rows * gemm.groups;
 }
 
 template <class Tile>
-void launch_tiles(const GatherArgs<typename Tile::T>& whole, Stream stream) {
-  const Gather& gather = whole.first();
-  const std::uint32_t row_tiles = (gather.filters + Tile::kRows - 1) / Tile::kRows;
-  const std::uint32_t units = row_tiles * gather.groups;
-  for_each_part(gather, gather.plane() * units, [&](const Gather& part, std::int64_t first) {
+void launch_tiles(const ImplicitGemmArgs<typename Tile::T>& whole, Stream stream) {
+  const ImplicitGemm& gemm = whole.first();
+  const std::uint32_t row_tiles = (gemm.filters + Tile::kRows - 1) / Tile::kRows;
+  const std::uint32_t units = row_tiles * gemm.groups;
+  for_each_part(gemm, gemm.plane() * units, [&](const ImplicitGemm& part, std::int64_t first) {
     TilesArgs<typename Tile::T> args{whole.part(first, part.images), Divider(units), Divider(row_tiles),
                                      false};
     args.packed = part.plane() == part.out_plane && part.out_plane % Tile::kVector == 0 &&
@@ -153,7 +153,7 @@ void launch_tiles(const GatherArgs<typename Tile::T>& whole, Stream stream) {
 }  // namespace
 
 template <class T>
-void gather_by_tiles(const GatherArgs<T>& args, Stream stream) {
+void implicit_gemm_by_tiles(const ImplicitGemmArgs<T>& args, Stream stream) {
   if constexpr (sizeof(T) == 4) {
     using Wide = Tile<T, 64, 128, 8, 8>;
     using Narrow = Tile<T, 32, 128, 4, 8>;  // for few rows, or few blocks
@@ -165,7 +165,7 @@ void gather_by_tiles(const GatherArgs<T>& args, Stream stream) {
   }
 }
 
-template void gather_by_tiles(const GatherArgs<float>&, Stream);
-template void gather_by_tiles(const GatherArgs<double>&, Stream);
+template void implicit_gemm_by_tiles(const ImplicitGemmArgs<float>&, Stream);
+template void implicit_gemm_by_tiles(const ImplicitGemmArgs<double>&, Stream);
 
 }  // namespace miniparallel::kernels::cuda

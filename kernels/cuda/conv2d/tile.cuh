@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/cuda/conv2d/gather.cuh"
+#include "kernels/cuda/conv2d/gemm_geometry.cuh"
 #include "kernels/cuda/device/launch_on.cuh"
 
 namespace miniparallel::kernels::cuda {

@@ -27,7 +27,7 @@ struct ChunkArgs : WeightGradientArgs<T> {
 template <class Tile>
 struct WeightGradientLoad {
   using T = typename Tile::T;
-  const Gather& gather;
+  const ImplicitGemm& gemm;
   const T *g, *x;  // g of the first row
   int rows, thread;
   std::uint32_t group, begin, end;
@@ -38,15 +38,15 @@ struct WeightGradientLoad {
     const std::uint32_t index =
         begin + static_cast<std::uint32_t>(part * Tile::kDepth + thread % Tile::kDepth);
     const Position position =
-        index < end ? position_at(gather, index, group) : Position{0, -1, kNowhere, kNowhere};
+        index < end ? position_at(gemm, index, group) : Position{0, -1, kNowhere, kNowhere};
     MP_UNROLL
     for (int i = 0; i < Tile::kLoadsA; ++i) {
       const int row = thread / Tile::kDepth + i * (Tile::kThreads / Tile::kDepth);
-      a[i] = position.out >= 0 && row < rows ? g[row * gather.out_plane + position.out] : T(0);
+      a[i] = position.out >= 0 && row < rows ? g[row * gemm.out_plane + position.out] : T(0);
     }
     MP_UNROLL
     for (int i = 0; i < Tile::kLoadsB; ++i)
-      b[i] = read(gather, x + position.source, position.row, position.column,
+      b[i] = read(gemm, x + position.source, position.row, position.column,
                   taps[thread / Tile::kDepth + i * (Tile::kThreads / Tile::kDepth)]);
   }
   __device__ void store(T* a_part, T* b_part) const {
@@ -70,18 +70,18 @@ template <class Tile>
 __global__ void conv2d_weight_tiles(ChunkArgs<typename Tile::T> args, Divider row_tiles,
                                     Divider column_tiles) {
   using T = typename Tile::T;
-  const Gather& gather = args.gather;
+  const ImplicitGemm& gemm = args.gemm;
   auto& taps = miniparallel::cuda::shared_array<Tap, Tile::kColumns>();
   const int thread = static_cast<int>(threadIdx.x);
   std::uint32_t group = blockIdx.x;
   const std::uint32_t first_column = column_tiles.divide(group) * Tile::kColumns;
   const std::uint32_t first_row = row_tiles.divide(group) * Tile::kRows;
   for (int column = thread; column < Tile::kColumns; column += Tile::kThreads)
-    taps[column] = tap_at(gather, first_column + static_cast<std::uint32_t>(column));
+    taps[column] = tap_at(gemm, first_column + static_cast<std::uint32_t>(column));
   __syncthreads();
 
-  WeightGradientLoad<Tile> load{gather,       args.g + first_row * gather.out_plane,
-                                args.x,       static_cast<int>(gather.filters - first_row),
+  WeightGradientLoad<Tile> load{gemm,         args.g + first_row * gemm.out_plane,
+                                args.x,       static_cast<int>(gemm.filters - first_row),
                                 thread,       group,
                                 args.begin(), args.end(),
                                 taps};
@@ -93,18 +93,18 @@ __global__ void conv2d_weight_tiles(ChunkArgs<typename Tile::T> args, Divider ro
     for (int k = 0; sums_bias && k < Tile::kDepth; ++k) bias += a[k * Tile::kRowPitch + thread];
   });
 
-  const std::uint32_t filter = group * gather.filters + first_row;
+  const std::uint32_t filter = group * gemm.filters + first_row;
   if (sums_bias && thread < load.rows)
     put_sum(args.dbias[blockIdx.y * args.chunk_step + filter + static_cast<std::uint32_t>(thread)], bias,
             args.accumulate_bias);
-  T* const dweight = args.dweight + blockIdx.y * args.chunk_step + filter * std::int64_t{gather.depth()};
+  T* const dweight = args.dweight + blockIdx.y * args.chunk_step + filter * std::int64_t{gemm.depth()};
   MP_UNROLL
   for (int i = 0; i < Tile::kThreadRows; ++i) MP_UNROLL
   for (int j = 0; j < Tile::kThreadColumns; ++j) {
     const int row = Tile::row_of(thread, i);
     const std::uint32_t column = first_column + static_cast<std::uint32_t>(Tile::column_of(thread, j));
-    if (row < load.rows && column < gather.depth())
-      put_sum(dweight[row * std::int64_t{gather.depth()} + column], sums.at[i][j], args.accumulate);
+    if (row < load.rows && column < gemm.depth())
+      put_sum(dweight[row * std::int64_t{gemm.depth()} + column], sums.at[i][j], args.accumulate);
   }
 }
 
@@ -120,19 +120,19 @@ struct Sum {
 template <class T>
 __global__ void conv2d_weight_direct(ChunkArgs<T> args, std::uint32_t first, std::uint32_t weights,
                                      Divider depth, Divider filters) {
-  const Gather& gather = args.gather;
+  const ImplicitGemm& gemm = args.gemm;
   std::uint32_t element = first + blockIdx.x;
   const bool is_weight = element < weights;
   T& to = is_weight ? args.dweight[blockIdx.y * args.chunk_step + element]
                     : args.dbias[blockIdx.y * args.chunk_step + element - weights];
-  const Tap tap = is_weight ? tap_at(gather, depth.divide(element)) : Tap{0, 0, 0};
+  const Tap tap = is_weight ? tap_at(gemm, depth.divide(element)) : Tap{0, 0, 0};
   std::uint32_t group = is_weight ? element : element - weights;
-  const T* const g = args.g + filters.divide(group) * gather.out_plane;
+  const T* const g = args.g + filters.divide(group) * gemm.out_plane;
   T sum = 0;
   for (std::uint32_t i = args.begin() + threadIdx.y; i < args.end(); i += blockDim.y) {
-    const Position position = position_at(gather, i, group);
+    const Position position = position_at(gemm, i, group);
     sum += g[position.out] *
-           (is_weight ? read(gather, args.x + position.source, position.row, position.column, tap) : T(1));
+           (is_weight ? read(gemm, args.x + position.source, position.row, position.column, tap) : T(1));
   }
   sum = combine_over_y<Sum<T>>(sum);
   if (threadIdx.y == 0) put_sum(to, sum, is_weight ? args.accumulate : args.accumulate_bias);
@@ -169,7 +169,7 @@ void in_chunks(const WeightGradientArgs<T>& args, std::int64_t blocks, Stream st
   const std::int64_t weights = args.dweight == nullptr ? 0 : args.weights();
   const std::int64_t values = weights + (args.dbias == nullptr ? 0 : args.biases());
   if (values == 0) return;
-  ChunkArgs<T> first{args, static_cast<std::uint32_t>(args.gather.positions()), 0, 0};
+  ChunkArgs<T> first{args, static_cast<std::uint32_t>(args.gemm.positions()), 0, 0};
   const std::int64_t room = static_cast<std::int64_t>(kWorkspaceBytes / sizeof(T)) / values;
   const std::int64_t wanted =
       std::min({room, kEnoughBlocks / blocks, first.positions / kLeastChunk, kMostChunks});
@@ -189,10 +189,10 @@ void in_chunks(const WeightGradientArgs<T>& args, std::int64_t blocks, Stream st
 
 template <class Tile>
 void launch_tiles(const WeightGradientArgs<typename Tile::T>& args, Stream stream) {
-  const std::uint32_t row_tiles = (args.gather.filters + Tile::kRows - 1) / Tile::kRows;
+  const std::uint32_t row_tiles = (args.gemm.filters + Tile::kRows - 1) / Tile::kRows;
   const std::uint32_t column_tiles =
-      std::max(1u, (args.gather.depth() + Tile::kColumns - 1) / Tile::kColumns);  // the first one sums biases
-  const unsigned blocks = row_tiles * column_tiles * args.gather.groups;
+      std::max(1u, (args.gemm.depth() + Tile::kColumns - 1) / Tile::kColumns);  // the first one sums biases
+  const unsigned blocks = row_tiles * column_tiles * args.gemm.groups;
   in_chunks(args, blocks, stream, [&](const ChunkArgs<typename Tile::T>& chunk, unsigned chunks) {
     launch_blocks(stream, conv2d_weight_tiles<Tile>, dim3(blocks, chunks), dim3(Tile::kThreads), chunk,
                   Divider(row_tiles), Divider(column_tiles));
@@ -206,7 +206,7 @@ void weight_gradient_by_tiles(const WeightGradientArgs<T>& args, Stream stream) 
   using Narrow = Tile<T, 32, 32, 4, 4>;
   if constexpr (sizeof(T) == 4) {
     using Wide = Tile<T, 64, 128, 8, 8>;
-    const bool wide = args.gather.filters > Wide::kRows / 2 && args.gather.depth() > Wide::kColumns / 2;
+    const bool wide = args.gemm.filters > Wide::kRows / 2 && args.gemm.depth() > Wide::kColumns / 2;
     if (wide) return launch_tiles<Wide>(args, stream);
   }
   launch_tiles<Narrow>(args, stream);
@@ -220,7 +220,7 @@ void weight_gradient_directly(const WeightGradientArgs<T>& args, Stream stream) 
       weights + (args.dbias == nullptr ? 0u : static_cast<std::uint32_t>(args.biases()));
   in_chunks(args, end - first, stream, [&](const ChunkArgs<T>& chunk, unsigned chunks) {
     launch_blocks(stream, conv2d_weight_direct<T>, dim3(end - first, chunks), dim3(1, kBlock), chunk, first,
-                  weights, Divider(std::max(args.gather.depth(), 1u)), Divider(args.gather.filters));
+                  weights, Divider(std::max(args.gemm.depth(), 1u)), Divider(args.gemm.filters));
   });
 }
 

@@ -17,7 +17,7 @@ namespace miniparallel::kernels::cuda {
 /// One dimension. Position i and tap t read source element first + i step
 /// + t tap_step, nothing if there is none; the result is element out_first
 /// + i out_step; t is the weight's element weight_first + t weight_step.
-struct GatherAxis {
+struct GemmAxis {
   int positions, taps, size;
   int first, step, tap_step;
   int out_first, out_step;
@@ -25,8 +25,8 @@ struct GatherAxis {
 };
 
 /// Within a group: `channels` of the source are read, `filters` of the result made.
-struct Gather {
-  GatherAxis rows, columns;
+struct ImplicitGemm {
+  GemmAxis rows, columns;
   Divider plane_positions, row_positions, taps, row_taps;
   std::uint32_t images, groups, channels, filters;
   std::int64_t source_width, source_plane, source_image;  // elements of a row, a channel, an image
@@ -44,21 +44,21 @@ struct Gather {
 void check_sizes(const Conv2dGeometry& geometry);
 
 /// The sum that is conv2d's result.
-Gather forward_gather(const Conv2dGeometry& geometry);
+ImplicitGemm forward_gemm(const Conv2dGeometry& geometry);
 
 /// The sums that together are the gradient of the data: elements a stride apart share the taps that reach
 /// them, so that no sum has gaps. The largest come first.
-std::vector<Gather> data_gradient_gathers(const Conv2dGeometry& geometry);
+std::vector<ImplicitGemm> data_gradient_gemms(const Conv2dGeometry& geometry);
 
-/// Calls run(gather, first image) for parts of the batch
+/// Calls run(gemm, first image) for parts of the batch
 /// in which `per_image` items each number less than 2^31.
 template <class F>
-void for_each_part(const Gather& whole, std::int64_t per_image, const F& run) {
+void for_each_part(const ImplicitGemm& whole, std::int64_t per_image, const F& run) {
   const std::int64_t limit = (std::int64_t{1} << 31) - 1024;
   const std::int64_t most = per_image > limit ? 1 : limit / (per_image > 0 ? per_image : 1);
   std::int64_t first = 0;
   do {
-    Gather part = whole;
+    ImplicitGemm part = whole;
     part.images = static_cast<std::uint32_t>(whole.images - first < most ? whole.images - first : most);
     run(part, first);
     first += part.images;
@@ -83,55 +83,55 @@ struct alignas(16) Tap {
 };
 
 /// Position (i, j) of an image, for a group.
-MP_INLINE Position position_of(const Gather& gather, std::uint32_t image, int i, int j, std::uint32_t group) {
-  const int row = gather.rows.first + i * gather.rows.step;
-  const int column = gather.columns.first + j * gather.columns.step;
-  const int out_row = gather.rows.out_first + i * gather.rows.out_step;
-  const int out_column = gather.columns.out_first + j * gather.columns.out_step;
-  return {image * gather.source_image + group * (gather.channels * gather.source_plane) +
-              row * gather.source_width + column,
-          image * gather.out_image + group * (gather.filters * gather.out_plane) +
-              out_row * gather.out_width + out_column,
+MP_INLINE Position position_of(const ImplicitGemm& gemm, std::uint32_t image, int i, int j,
+                               std::uint32_t group) {
+  const int row = gemm.rows.first + i * gemm.rows.step;
+  const int column = gemm.columns.first + j * gemm.columns.step;
+  const int out_row = gemm.rows.out_first + i * gemm.rows.out_step;
+  const int out_column = gemm.columns.out_first + j * gemm.columns.out_step;
+  return {image * gemm.source_image + group * (gemm.channels * gemm.source_plane) + row * gemm.source_width +
+              column,
+          image * gemm.out_image + group * (gemm.filters * gemm.out_plane) + out_row * gemm.out_width +
+              out_column,
           row, column};
 }
 
 /// Position `index` of all images, image by image, for a group. One beyond the last reads nothing.
-MP_INLINE Position position_at(const Gather& gather, std::uint32_t index, std::uint32_t group) {
+MP_INLINE Position position_at(const ImplicitGemm& gemm, std::uint32_t index, std::uint32_t group) {
   std::uint32_t image = index;
-  std::uint32_t i = gather.plane_positions.divide(image);
-  const int j = static_cast<int>(gather.row_positions.divide(i));
-  if (image >= gather.images) return {0, -1, kNowhere, kNowhere};
-  return position_of(gather, image, static_cast<int>(i), j, group);
+  std::uint32_t i = gemm.plane_positions.divide(image);
+  const int j = static_cast<int>(gemm.row_positions.divide(i));
+  if (image >= gemm.images) return {0, -1, kNowhere, kNowhere};
+  return position_of(gemm, image, static_cast<int>(i), j, group);
 }
 
 /// Tap `index` of all channels, channel by channel. One beyond the last reads nothing.
-MP_INLINE Tap tap_at(const Gather& gather, std::uint32_t index) {
+MP_INLINE Tap tap_at(const ImplicitGemm& gemm, std::uint32_t index) {
   std::uint32_t channel = index;
-  std::uint32_t i = gather.taps.divide(channel);
-  const std::uint32_t j = gather.row_taps.divide(i);
-  if (channel >= gather.channels) return {kNowhere, kNowhere, 0};
-  const int row = static_cast<int>(i) * gather.rows.tap_step;
-  const int column = static_cast<int>(j) * gather.columns.tap_step;
-  return {row, column, channel * gather.source_plane + row * gather.source_width + column};
+  std::uint32_t i = gemm.taps.divide(channel);
+  const std::uint32_t j = gemm.row_taps.divide(i);
+  if (channel >= gemm.channels) return {kNowhere, kNowhere, 0};
+  const int row = static_cast<int>(i) * gemm.rows.tap_step;
+  const int column = static_cast<int>(j) * gemm.columns.tap_step;
+  return {row, column, channel * gemm.source_plane + row * gemm.source_width + column};
 }
 
 /// Where tap `index` is in the weights of a filter.
-MP_INLINE std::int64_t weight_at(const Gather& gather, std::uint32_t index) {
+MP_INLINE std::int64_t weight_at(const ImplicitGemm& gemm, std::uint32_t index) {
   std::uint32_t channel = index;
-  std::uint32_t i = gather.taps.divide(channel);
-  const int j = static_cast<int>(gather.row_taps.divide(i));
-  const int row = gather.rows.weight_first + static_cast<int>(i) * gather.rows.weight_step;
-  return channel * gather.weight_channel + row * gather.weight_width + gather.columns.weight_first +
-         j * gather.columns.weight_step;
+  std::uint32_t i = gemm.taps.divide(channel);
+  const int j = static_cast<int>(gemm.row_taps.divide(i));
+  const int row = gemm.rows.weight_first + static_cast<int>(i) * gemm.rows.weight_step;
+  return channel * gemm.weight_channel + row * gemm.weight_width + gemm.columns.weight_first +
+         j * gemm.columns.weight_step;
 }
 
 /// What a tap reads for a position, whose element of the source is `at`.
 template <class T>
-MP_INLINE T read(const Gather& gather, const T* at, int row, int column, const Tap& tap) {
+MP_INLINE T read(const ImplicitGemm& gemm, const T* at, int row, int column, const Tap& tap) {
   // Both are compared, so that they are read in one access.
-  const bool inside =
-      (static_cast<unsigned>(row + tap.row) < static_cast<unsigned>(gather.rows.size)) &
-      (static_cast<unsigned>(column + tap.column) < static_cast<unsigned>(gather.columns.size));
+  const bool inside = (static_cast<unsigned>(row + tap.row) < static_cast<unsigned>(gemm.rows.size)) &
+                      (static_cast<unsigned>(column + tap.column) < static_cast<unsigned>(gemm.columns.size));
   return inside ? at[tap.offset] : T(0);
 }
 

@@ -1,4 +1,4 @@
-#include "kernels/cuda/conv2d/gather.cuh"
+#include "kernels/cuda/conv2d/gemm_geometry.cuh"
 
 #include <miniparallel/error.h>
 
@@ -23,7 +23,7 @@ Axis columns_of(const Conv2dGeometry& g) {
 int to_int(std::int64_t value) { return static_cast<int>(value); }
 
 /// Output o and tap k read element o stride + k dilation - padding.
-GatherAxis forward_axis(const Axis& a) {
+GemmAxis forward_axis(const Axis& a) {
   return {.positions = to_int(a.outputs),
           .taps = to_int(a.kernel),
           .size = to_int(a.size),
@@ -39,7 +39,7 @@ GatherAxis forward_axis(const Axis& a) {
 /// Element i receives from output o and tap k where i + padding = o stride
 /// + k dilation. The elements `element`, `element` + stride, ... share
 /// the taps with k dilation mod stride = (element + padding) mod stride.
-GatherAxis data_gradient_axis(const Axis& a, std::int64_t element) {
+GemmAxis data_gradient_axis(const Axis& a, std::int64_t element) {
   const std::int64_t residue = (element + a.padding) % a.stride;
   const std::int64_t step = a.stride / std::gcd(a.stride, a.dilation);
   std::int64_t tap = 0;
@@ -61,15 +61,15 @@ Divider divider(std::int64_t divisor) {
   return Divider(static_cast<std::uint32_t>(std::max<std::int64_t>(divisor, 1)));
 }
 
-Gather gather_of(const Conv2dGeometry& g, const GatherAxis& rows, const GatherAxis& columns) {
-  Gather gather{};
-  gather.rows = rows, gather.columns = columns;
-  gather.plane_positions = divider(std::int64_t{rows.positions} * columns.positions);
-  gather.row_positions = divider(columns.positions);
-  gather.taps = divider(std::int64_t{rows.taps} * columns.taps);
-  gather.row_taps = divider(columns.taps);
-  gather.images = static_cast<std::uint32_t>(g.n), gather.groups = static_cast<std::uint32_t>(g.groups);
-  return gather;
+ImplicitGemm gemm_of(const Conv2dGeometry& g, const GemmAxis& rows, const GemmAxis& columns) {
+  ImplicitGemm gemm{};
+  gemm.rows = rows, gemm.columns = columns;
+  gemm.plane_positions = divider(std::int64_t{rows.positions} * columns.positions);
+  gemm.row_positions = divider(columns.positions);
+  gemm.taps = divider(std::int64_t{rows.taps} * columns.taps);
+  gemm.row_taps = divider(columns.taps);
+  gemm.images = static_cast<std::uint32_t>(g.n), gemm.groups = static_cast<std::uint32_t>(g.groups);
+  return gemm;
 }
 
 }  // namespace
@@ -89,37 +89,38 @@ void check_sizes(const Conv2dGeometry& g) {
   check(g.in_channels / g.groups * g.out_channels * g.kernel_h * g.kernel_w, "the number of weights");
 }
 
-Gather forward_gather(const Conv2dGeometry& g) {
-  Gather gather = gather_of(g, forward_axis(rows_of(g)), forward_axis(columns_of(g)));
-  gather.channels = static_cast<std::uint32_t>(g.in_channels / g.groups);
-  gather.filters = static_cast<std::uint32_t>(g.out_channels / g.groups);
-  gather.source_width = g.in_w, gather.source_plane = g.in_h * g.in_w;
-  gather.source_image = g.in_channels * gather.source_plane;
-  gather.out_width = g.out_w, gather.out_plane = g.out_h * g.out_w;
-  gather.out_image = g.out_channels * gather.out_plane;
-  gather.weight_width = g.kernel_w, gather.weight_channel = g.kernel_h * g.kernel_w;
-  gather.weight_filter = gather.channels * gather.weight_channel;
-  gather.weight_group = gather.filters * gather.weight_filter;
-  return gather;
+ImplicitGemm forward_gemm(const Conv2dGeometry& g) {
+  ImplicitGemm gemm = gemm_of(g, forward_axis(rows_of(g)), forward_axis(columns_of(g)));
+  gemm.channels = static_cast<std::uint32_t>(g.in_channels / g.groups);
+  gemm.filters = static_cast<std::uint32_t>(g.out_channels / g.groups);
+  gemm.source_width = g.in_w, gemm.source_plane = g.in_h * g.in_w;
+  gemm.source_image = g.in_channels * gemm.source_plane;
+  gemm.out_width = g.out_w, gemm.out_plane = g.out_h * g.out_w;
+  gemm.out_image = g.out_channels * gemm.out_plane;
+  gemm.weight_width = g.kernel_w, gemm.weight_channel = g.kernel_h * g.kernel_w;
+  gemm.weight_filter = gemm.channels * gemm.weight_channel;
+  gemm.weight_group = gemm.filters * gemm.weight_filter;
+  return gemm;
 }
 
-std::vector<Gather> data_gradient_gathers(const Conv2dGeometry& g) {
-  std::vector<Gather> all;
-  const Gather forward = forward_gather(g);
+std::vector<ImplicitGemm> data_gradient_gemms(const Conv2dGeometry& g) {
+  std::vector<ImplicitGemm> all;
+  const ImplicitGemm forward = forward_gemm(g);
   for (std::int64_t i = 0; i < std::min(g.stride_h, g.in_h); ++i)
     for (std::int64_t j = 0; j < std::min(g.stride_w, g.in_w); ++j) {
-      Gather gather = gather_of(g, data_gradient_axis(rows_of(g), i), data_gradient_axis(columns_of(g), j));
-      gather.channels = forward.filters, gather.filters = forward.channels;
-      gather.source_width = forward.out_width, gather.source_plane = forward.out_plane;
-      gather.source_image = forward.out_image;
-      gather.out_width = forward.source_width, gather.out_plane = forward.source_plane;
-      gather.out_image = forward.source_image;
-      gather.weight_width = forward.weight_width, gather.weight_channel = forward.weight_filter;
-      gather.weight_filter = forward.weight_channel;
-      gather.weight_group = forward.weight_group;
-      all.push_back(gather);
+      ImplicitGemm gemm = gemm_of(g, data_gradient_axis(rows_of(g), i), data_gradient_axis(columns_of(g), j));
+      gemm.channels = forward.filters, gemm.filters = forward.channels;
+      gemm.source_width = forward.out_width, gemm.source_plane = forward.out_plane;
+      gemm.source_image = forward.out_image;
+      gemm.out_width = forward.source_width, gemm.out_plane = forward.source_plane;
+      gemm.out_image = forward.source_image;
+      gemm.weight_width = forward.weight_width, gemm.weight_channel = forward.weight_filter;
+      gemm.weight_filter = forward.weight_channel;
+      gemm.weight_group = forward.weight_group;
+      all.push_back(gemm);
     }
-  std::sort(all.begin(), all.end(), [](const Gather& a, const Gather& b) { return a.plane() > b.plane(); });
+  std::sort(all.begin(), all.end(),
+            [](const ImplicitGemm& a, const ImplicitGemm& b) { return a.plane() > b.plane(); });
   return all;
 }
 
