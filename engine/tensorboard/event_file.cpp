@@ -15,7 +15,7 @@
 namespace miniparallel::tensorboard {
 namespace {
 
-constexpr std::size_t kMostPending = std::size_t{1} << 16;
+constexpr std::size_t kMaxPending = std::size_t{1} << 16;
 
 /// The open files, for a process that ends by exit() while some live.
 struct OpenFiles {
@@ -76,7 +76,7 @@ EventFile::~EventFile() {
 void EventFile::append(std::string_view record) {
   const std::scoped_lock lock(mutex_);
   pending_ += record;
-  if (error_ != 0 || pending_.size() >= kMostPending || delay_ <= Clock::duration::zero())
+  if (error_ != 0 || pending_.size() >= kMaxPending || delay_ <= Clock::duration::zero())
     return write_or_throw();
   if (deadline_) return;
   if (!thread_.joinable() && !start_thread()) return write_or_throw();

@@ -198,7 +198,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 2) attention_dk_dv(AttentionCa
 // --- launchers
 
 int to_int(std::int64_t size) {
-  if (size > kMostRows)
+  if (size > kMaxRows)
     throw Error("scaled_dot_product_attention: a size of " + std::to_string(size) +
                 " is more than its CUDA kernels take (2^30); split the operand");
   return static_cast<int>(size);

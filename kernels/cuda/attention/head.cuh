@@ -17,7 +17,7 @@ struct AttentionCall {
   unsigned chunks;  // of the results' columns
 };
 
-inline constexpr int kMostRows = 1 << 30;  // and columns, of a matrix
+inline constexpr int kMaxRows = 1 << 30;  // and columns, of a matrix
 
 template <class T>
 inline constexpr T kNothing = -std::numeric_limits<T>::infinity();  // the score of what is not seen
@@ -43,7 +43,7 @@ struct AttentionHead {
     const T scale = static_cast<T>(args.scale * std::numbers::log2e);
     const int columns = (rows_are_keys ? call.n : call.m) - column;
     // The column of the tile that is as far in its sequence as row 0 is; beyond all where that is no matter.
-    const int diagonal = args.causal ? row - column : rows_are_keys ? -kMostRows : kMostRows;
+    const int diagonal = args.causal ? row - column : rows_are_keys ? -kMaxRows : kMaxRows;
     MP_UNROLL
     for (int i = 0; i < Tile::kThreadRows; ++i) {
       const int same = at.row(i) + diagonal;

@@ -160,7 +160,7 @@ __global__ void conv2d_weight_chunks(WeightGradientArgs<T> args, std::uint32_t c
 
 constexpr std::int64_t kEnoughBlocks = 1024;
 constexpr std::int64_t kLeastChunk = 256;  // positions
-constexpr std::int64_t kMostChunks = 1024;
+constexpr std::int64_t kMaxChunks = 1024;
 
 /// Calls launch(args, chunks) for the positions of `args`, with the workspace between where there are several
 /// chunks. `blocks`: of one chunk.
@@ -172,7 +172,7 @@ void in_chunks(const WeightGradientArgs<T>& args, std::int64_t blocks, Stream st
   ChunkArgs<T> first{args, static_cast<std::uint32_t>(args.gemm.positions()), 0, 0};
   const std::int64_t room = static_cast<std::int64_t>(kWorkspaceBytes / sizeof(T)) / values;
   const std::int64_t wanted =
-      std::min({room, kEnoughBlocks / blocks, first.positions / kLeastChunk, kMostChunks});
+      std::min({room, kEnoughBlocks / blocks, first.positions / kLeastChunk, kMaxChunks});
   const std::int64_t chunk = first.positions / std::max<std::int64_t>(wanted, 1) / 8 * 8 + 8;
   first.chunk = static_cast<std::uint32_t>(chunk);
   const auto chunks = static_cast<unsigned>(std::max<std::int64_t>((first.positions + chunk - 1) / chunk, 1));
