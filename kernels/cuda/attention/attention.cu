@@ -29,7 +29,7 @@ struct OnlineSoftmax {
 
   __device__ OnlineSoftmax() {
     MP_UNROLL
-    for (int i = 0; i < Tile::kThreadRows; ++i) high[i] = kNothing<T>, sum[i] = 0;
+    for (int i = 0; i < Tile::kThreadRows; ++i) high[i] = kMasked<T>, sum[i] = 0;
   }
   /// Makes scores exponentials, and what has been summed of the same scale.
   __device__ void add(typename Tile::Values& scores, typename Tile::Values& sums) {
@@ -40,7 +40,7 @@ struct OnlineSoftmax {
       MP_UNROLL
       for (int j = 1; j < Tile::kVector; ++j) top = larger(top, scores.row[i].at[j]);
       top = larger(high[i], combine_over_columns(top, larger));
-      const T shift = top == kNothing<T> ? T(0) : top, factor = std::exp2(high[i] - shift);
+      const T shift = top == kMasked<T> ? T(0) : top, factor = std::exp2(high[i] - shift);
       high[i] = top;
       sum[i] *= factor;
       MP_UNROLL
@@ -97,7 +97,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 2) attention_forward(Attention
   for (int key = 0; key < end; key += Tile::kColumns) {
     const Rows<Tile> k = head.k.from(key), v = head.v.from(key);
     auto scores = products.scores(q, k, [&] { products.begin_sums(v, place.column); });
-    head.template see<false>(products, place.row, key, scores);
+    head.template scale_and_mask<false>(products, place.row, key, scores);
     softmax.add(scores, sums);
     for_each_value<Tile>([&](int i, int j) { products.weight(i, j) = scores.row[i].at[j]; });
     products.add(v, place.column, sums, [&] {
@@ -112,7 +112,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 2) attention_forward(Attention
     out.store(products.row(i), place.column + products.x * Tile::kVector, sums.row[i]);
     if (place.column == 0 && products.x == 0 && products.row(i) < out.count)
       head.log_sums[place.row + products.row(i)] =
-          total == 0 ? -kNothing<T> : softmax.high[i] + std::log2(total);
+          total == 0 ? -kMasked<T> : softmax.high[i] + std::log2(total);
   }
 }
 
@@ -141,7 +141,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 2) attention_dq(AttentionCall 
   for (int key = 0; key < end; key += Tile::kColumns) {
     const Rows<Tile> k = head.k.from(key), v = head.v.from(key);
     auto scores = products.scores(q, k, [&] { products.begin_scores(g, v); });
-    head.template see<false>(products, place.row, key, scores);
+    head.template scale_and_mask<false>(products, place.row, key, scores);
     for_each_value<Tile>([&](int i, int j) {
       products.weight(i, j) = std::exp2(scores.row[i].at[j] - log_sums[products.row(i)]);
     });
@@ -178,7 +178,7 @@ __global__ void __launch_bounds__(Tile::kThreads, 2) attention_dk_dv(AttentionCa
       products.begin_sums(g, place.column);
       read(head.log_sums);
     });
-    head.template see<true>(products, place.row, query, scores);
+    head.template scale_and_mask<true>(products, place.row, query, scores);
     for_each_value<Tile>(
         [&](int i, int j) { products.weight(i, j) = std::exp2(scores.row[i].at[j] - of_queries[j]); });
     products.add(g, place.column, dv, [&] { products.begin_scores(v, g); });

@@ -20,7 +20,7 @@ struct AttentionCall {
 inline constexpr int kMaxRows = 1 << 30;  // and columns, of a matrix
 
 template <class T>
-inline constexpr T kNothing = -std::numeric_limits<T>::infinity();  // the score of what is not seen
+inline constexpr T kMasked = -std::numeric_limits<T>::infinity();  // the score of a masked element
 
 /// One matrix of the batch.
 template <class Tile>
@@ -39,7 +39,8 @@ struct AttentionHead {
   /// Makes products of queries and keys what the softmax
   /// sees, in base 2. The tile begins at `row` and `column`.
   template <bool rows_are_keys>
-  __device__ void see(const Products<Tile>& at, int row, int column, typename Tile::Values& scores) const {
+  __device__ void scale_and_mask(const Products<Tile>& at, int row, int column,
+                                 typename Tile::Values& scores) const {
     const T scale = static_cast<T>(args.scale * std::numbers::log2e);
     const int columns = (rows_are_keys ? call.n : call.m) - column;
     // The column of the tile that is as far in its sequence as row 0 is; beyond all where that is no matter.
@@ -51,7 +52,7 @@ struct AttentionHead {
       for (int j = 0; j < Tile::kVector; ++j) {
         const int c = at.column(j);
         T& score = scores.row[i].at[j];
-        score = c < columns && (rows_are_keys ? c >= same : c <= same) ? score * scale : kNothing<T>;
+        score = c < columns && (rows_are_keys ? c >= same : c <= same) ? score * scale : kMasked<T>;
       }
     }
     if (mask == nullptr) return;
@@ -116,11 +117,11 @@ struct AttentionHead {
         row_products(static_cast<T*>(whole.gradients.row_products) + index * args.n) {}
 
   __device__ void add_mask(std::int64_t offset, T& score) const {
-    if (score == kNothing<T>) return;
+    if (score == kMasked<T>) return;
     if (!args.mask_is_bool)
       score += static_cast<const T*>(mask)[offset] * static_cast<T>(std::numbers::log2e);
     else if (!static_cast<const bool*>(mask)[offset])
-      score = kNothing<T>;
+      score = kMasked<T>;
   }
 };
 
