@@ -45,7 +45,7 @@ void AccumulateGrad::run(Backward& backward) {
 
 void accumulate_grad(const Tensor& leaf, Tensor grad, bool create_graph) {
   check(grad.shape() == leaf.shape(), "backward: a gradient of shape ", grad.shape(),
-        " reached a leaf of shape ", leaf.shape());
+        " reached a leaf of shape ", leaf.shape(), "; an op's backward must give each input its own shape");
   grad = grad.to(leaf.device(), leaf.dtype());
   Meta& meta = meta_of(leaf);
   const std::scoped_lock lock(gradient_lock(meta));

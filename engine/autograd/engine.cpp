@@ -19,9 +19,9 @@ class GradModeGuard {
 
 void add_roots(GraphTask& task, const char* op, const std::vector<Tensor>& outputs,
                const std::vector<Tensor>& gradients) {
-  check(!outputs.empty(), op, ": no outputs were given");
+  check(!outputs.empty(), op, ": no outputs were given; pass at least one");
   check(gradients.empty() || gradients.size() == outputs.size(), op, ": ", gradients.size(),
-        " gradients for ", outputs.size(), " outputs");
+        " gradients for ", outputs.size(), " outputs; pass one for each, or none");
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const Tensor& output = outputs[i];
     check(output.defined() && output.requires_grad(), op, ": output ", i,
@@ -33,7 +33,8 @@ void add_roots(GraphTask& task, const char* op, const std::vector<Tensor>& outpu
       gradient = ones_like(output);
     }
     check(gradient.shape() == output.shape() && gradient.dtype() == output.dtype(), op, ": the gradient is ",
-          gradient.dtype(), " ", gradient.shape(), ", the output ", output.dtype(), " ", output.shape());
+          gradient.dtype(), " ", gradient.shape(), ", the output ", output.dtype(), " ", output.shape(),
+          "; both must be the same");
     task.add_root(output, gradient);
   }
 }
@@ -55,7 +56,8 @@ std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<T
   add_roots(task, "grad", outputs, options.gradients);
   std::vector<Tensor> result(inputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    check(inputs[i].defined() && inputs[i].requires_grad(), "grad: input ", i, " does not require grad");
+    check(inputs[i].defined() && inputs[i].requires_grad(), "grad: input ", i,
+          " does not require grad; call requires_grad_() before it is used");
     task.add_capture(inputs[i], &result[i]);
   }
   task.run();

@@ -65,7 +65,7 @@ std::vector<Tensor> apply_function(
       if (output.is_same(other)) output = output.detach();
   };
   for (std::size_t i = 0; i < outputs.size(); ++i) {
-    check(outputs[i].defined(), name, ": forward returned an undefined tensor");
+    check(outputs[i].defined(), name, ": forward returned an undefined tensor; every output must be defined");
     // What is passed through or returned twice becomes an output of its own.
     separate(outputs[i], inputs);
     separate(outputs[i], std::span(outputs).first(i));
@@ -106,7 +106,7 @@ std::vector<Tensor> apply_function(
       const int input = static_cast<int>(i);
       if (!results[i].defined() || !b.needs(input)) continue;
       check(results[i].shape() == given[i].shape, name, ": backward returned a gradient of shape ",
-            results[i].shape(), " for input ", i, " of shape ", given[i].shape);
+            results[i].shape(), " for input ", i, " of shape ", given[i].shape, "; the shapes must be equal");
       b.set(input, results[i].to(given[i].device, given[i].dtype));
     }
   });

@@ -53,7 +53,7 @@ std::string gradcheck(const Function1& function, const std::vector<Tensor>& give
     checked.push_back(inputs.back());
     numbers.push_back(i);
   }
-  check(!checked.empty(), "gradcheck: no input requires grad");
+  check(!checked.empty(), "gradcheck: no input requires grad; call requires_grad_() on those to check");
 
   const Tensor output = function(inputs);
   check(output.dtype() == float64, "gradcheck: the output is ", output.dtype(),

@@ -52,7 +52,8 @@ void Tensor::set_grad(const Tensor& grad) const {
 }
 
 void Tensor::retain_grad() const {
-  check(requires_grad(), "retain_grad: the tensor does not require grad");
+  check(requires_grad(),
+        "retain_grad: the tensor does not require grad; call requires_grad_() before it is used");
   autograd::follow_base(*this);
   autograd::Meta& meta = autograd::meta_of(*this);
   if (is_leaf() || meta.retain_grad) return;
@@ -78,7 +79,9 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph, bool create_gra
 }
 
 int Tensor::register_hook(Hook hook) const {
-  check(requires_grad(), "register_hook: the tensor does not require grad, its hook would never be called");
+  check(requires_grad(),
+        "register_hook: the tensor does not require grad, so its hook would never be called; call "
+        "requires_grad_() first");
   autograd::follow_base(*this);
   static std::atomic<int> next_id = 0;
   const int id = next_id++;

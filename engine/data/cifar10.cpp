@@ -30,11 +30,11 @@ ImageDataset read_files(const std::string& folder, Split split, const Normalize&
 void parse_cifar10(std::span<const std::byte> file, const std::string& name, CifarRecords& records) {
   constexpr std::size_t record = 1 + kCifarImage;
   check(!file.empty() && file.size() % record == 0, name, ": has ", file.size(),
-        " bytes, expected a multiple of the ", record, " of a CIFAR-10 image and its label");
+        " bytes; expected a multiple of the ", record, " of a CIFAR-10 image and its label");
   for (std::size_t at = 0; at < file.size(); at += record) {
     const auto label = std::to_integer<std::uint8_t>(file[at]);
     check(label < Cifar10::kClasses.size(), name, ": image ", at / record, " has the label ", int{label},
-          ", expected 0 to 9");
+          "; expected 0 to 9");
     records.labels.push_back(label);
     const auto* const pixels = reinterpret_cast<const std::uint8_t*>(&file[at + 1]);
     records.pixels.insert(records.pixels.end(), pixels, pixels + kCifarImage);

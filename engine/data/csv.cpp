@@ -30,7 +30,8 @@ class CsvReader {
     do {
       fields.push_back(next_field());
     } while (skip(delimiter_));
-    check(at_ == text_.size() || skip_line_end(), file_, ": line ", line_, ": text after a closing quote");
+    check(at_ == text_.size() || skip_line_end(), file_, ": line ", line_,
+          ": text after a closing quote; expected a delimiter or the end of the line");
     return true;
   }
   std::int64_t row_line() const { return row_line_; }
@@ -68,7 +69,8 @@ class CsvReader {
     std::string field;
     for (;;) {
       const auto quote = text_.find('"', at_);
-      check(quote != std::string_view::npos, file_, ": line ", row_line_, ": a quoted field has no end");
+      check(quote != std::string_view::npos, file_, ": line ", row_line_,
+            ": a quoted field has no end; close its quote");
       const std::string_view part = text_.substr(at_, quote - at_);
       line_ += lines_ended_in(part);
       field += part;
@@ -142,7 +144,7 @@ CsvTable::CsvTable(std::string_view text, const CsvOptions& options, std::string
       if (options.header) continue;
     }
     check(fields.size() == names_.size(), file_, ": line ", reader.row_line(), ": has ", fields.size(),
-          " fields, the first line has ", names_.size());
+          " fields; expected ", names_.size(), ", as in the first line");
     lines_.push_back(reader.row_line());
     std::ranges::move(fields, std::back_inserter(fields_));
   }
@@ -181,9 +183,10 @@ float CsvTable::number(std::int64_t row, std::int64_t column) const {
   const std::string_view text = trim(at(row, column));
   const std::optional<float> value = nearest_float(text);
   const bool infinite = value && std::isinf(*value) && text.find_first_of("nN") == std::string_view::npos;
-  check(value && !infinite, file_, ": line ", lines_[static_cast<std::size_t>(row)], ", column '",
-        names_[static_cast<std::size_t>(column)], "': '", text.substr(0, 40), "' is ",
-        infinite ? "more than float32 holds" : "not a number");
+  check(
+      value && !infinite, file_, ": line ", lines_[static_cast<std::size_t>(row)], ", column '",
+      names_[static_cast<std::size_t>(column)], "': '", text.substr(0, 40), "' is ",
+      infinite ? "more than float32 holds; scale the column" : "not a number; drop the column or convert it");
   return *value;
 }
 

@@ -6,14 +6,15 @@
 namespace miniparallel::data::detail {
 
 void check_options(const DataLoaderOptions& options, std::int64_t size) {
-  check(size >= 0, "DataLoader: the dataset's size is ", size);
+  check(size >= 0, "DataLoader: the dataset's size is ", size, "; it must be at least 0");
   check(options.batch_size > 0, "DataLoader: batch_size is ", options.batch_size, "; it must be at least 1");
   constexpr int kMax = 4096;  // of either: their product is an int
   check(options.num_workers >= 0 && options.num_workers <= kMax, "DataLoader: num_workers is ",
-        options.num_workers, ", expected 0 to ", kMax);
+        options.num_workers, "; it must be from 0 to ", kMax);
   check(options.prefetch > 0 && options.prefetch <= kMax, "DataLoader: prefetch is ", options.prefetch,
-        ", expected 1 to ", kMax);
-  check(!(options.shuffle && options.sampler), "DataLoader: shuffle and sampler exclude each other");
+        "; it must be from 1 to ", kMax);
+  check(!(options.shuffle && options.sampler),
+        "DataLoader: shuffle and sampler exclude each other; set one of them");
 }
 
 void check_order(const std::vector<std::int64_t>& order, std::int64_t size) {
@@ -26,7 +27,8 @@ void check_order(const std::vector<std::int64_t>& order, std::int64_t size) {
 void check_position(const LoaderPosition& position) {
   constexpr std::int64_t kMax = std::int64_t{1} << 27;  // epochs whose examples have streams of their own
   check(position.epoch >= 0 && position.epoch < kMax && position.batch >= 0, "DataLoader: epoch ",
-        position.epoch, ", batch ", position.batch, " is no position to resume at; take one from position()");
+        position.epoch, ", batch ", position.batch,
+        " is not a position to resume at; take one from position()");
 }
 
 StateDict loader_state(const LoaderPosition& position, std::int64_t examples, std::int64_t batch_size) {
@@ -48,7 +50,7 @@ LoaderPosition loader_position(const StateDict& state, std::int64_t examples, st
   const LoaderPosition position{
       .seed = static_cast<std::uint64_t>(number("seed")), .epoch = number("epoch"), .batch = number("batch")};
   check(state.size() == 5, "DataLoader::load_state_dict: the state has ", state.size(),
-        " entries, expected 5; pass that of a DataLoader");
+        " entries, not 5; pass that of a DataLoader");
   check_position(position);
   const bool same = number("examples") == examples && number("batch_size") == batch_size;
   check(same || position.batch == 0, "DataLoader::load_state_dict: the state is batch ", position.batch,

@@ -83,24 +83,24 @@ IdxArray parse_idx(std::span<const std::byte> file, const std::string& name) {
   reader.read(magic, "the IDX header");
   if (magic[0] != std::byte{0} || magic[1] != std::byte{0}) {
     fail(name,
-         "not an IDX file: it starts with " + hex(magic[0]) + " " + hex(magic[1]) + ", expected 0x0 0x0");
+         "not an IDX file: it starts with " + hex(magic[0]) + " " + hex(magic[1]) + "; expected 0x0 0x0");
   }
   const Element element = read_element(magic[2], name);
   IdxArray array{.dtype = element.dtype, .shape = {}, .bytes = {}};
   const auto rank = std::to_integer<std::size_t>(magic[3]);
-  if (rank == 0) fail(name, "the IDX header names no dimension");
+  if (rank == 0) fail(name, "the IDX header names no dimension; expected at least one");
 
   std::uint64_t size = element.size;
   for (std::size_t i = 0; i < rank; ++i) {
     array.shape.push_back(read_dimension(reader));
     if (__builtin_mul_overflow(size, static_cast<std::uint64_t>(array.shape.back()), &size)) {
-      fail(name, "the sizes in the IDX header are too large");
+      fail(name, "the sizes in the IDX header are too large; expected less than 2^64 bytes");
     }
   }
   if (size > reader.most_left()) {
     fail(name, "the IDX header announces " + std::to_string(size) +
                    " bytes of elements, more than the file's " + std::to_string(file.size()) +
-                   " bytes can hold");
+                   " bytes can hold; the file may be cut off");
   }
   array.bytes.resize(size);
   reader.read(array.bytes, "the IDX array");

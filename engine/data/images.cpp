@@ -7,7 +7,7 @@ namespace {
 
 double for_channel(const std::vector<double>& values, std::int64_t channel, std::int64_t channels) {
   check(values.size() == 1 || std::ssize(values) == channels, "ImageDataset: ", std::ssize(values),
-        " means or deviations for images of ", channels, " channels");
+        " means or deviations for images of ", channels, " channels; give one, or one per channel");
   return values[values.size() == 1 ? 0 : static_cast<std::size_t>(channel)];
 }
 
@@ -16,14 +16,15 @@ double for_channel(const std::vector<double>& values, std::int64_t channel, std:
 ImageDataset::ImageDataset(const Tensor& pixels, const Tensor& labels, const Normalize& normalize)
     : pixels_(pixels.contiguous()), labels_(labels.to(int64).contiguous()) {
   check(pixels.dim() == 4 && pixels.dtype() == uint8, "ImageDataset: pixels are ", pixels.dtype(),
-        " of shape ", pixels.shape(), ", expected uint8 [n, channels, rows, columns]");
+        " of shape ", pixels.shape(), "; they must be uint8 [n, channels, rows, columns]");
   check(labels.dim() == 1 && labels.size(0) == pixels.size(0), "ImageDataset: ", pixels.size(0),
-        " images, but labels of shape ", labels.shape());
+        " images, but labels of shape ", labels.shape(), "; give one label for each image");
   const std::int64_t channels = pixels.size(1);
   for (std::int64_t channel = 0; channel < channels; ++channel) {
     const double mean = for_channel(normalize.mean, channel, channels);
     const double stddev = for_channel(normalize.stddev, channel, channels);
-    check(stddev > 0, "ImageDataset: the standard deviation to divide by is ", stddev);
+    check(stddev > 0, "ImageDataset: the standard deviation to divide by is ", stddev,
+          "; it must be above 0");
     scale_.push_back(static_cast<float>(1 / (255 * stddev)));
     shift_.push_back(static_cast<float>(-mean / stddev));
   }
@@ -42,7 +43,8 @@ ImageDataset::Batch ImageDataset::get_batch(std::span<const std::int64_t> indice
   float* out = batch.images.data<float>();
   std::int64_t* label = batch.labels.data<std::int64_t>();
   for (const std::int64_t index : indices) {
-    check(index >= 0 && index < size(), "ImageDataset: index ", index, " of ", size(), " images");
+    check(index >= 0 && index < size(), "ImageDataset: index ", index, " of ", size(),
+          " images; it must be at least 0 and below ", size());
     const std::uint8_t* in = pixels_.data<std::uint8_t>() + index * channels * area;
     for (std::size_t channel = 0; channel < scale_.size(); ++channel, in += area, out += area) {
       const float scale = scale_[channel], shift = shift_[channel];

@@ -35,10 +35,10 @@ std::string find_file(const std::string& folder, const std::string& name) {
 Tensor read_part(const std::string& folder, const std::string& name, int rank) {
   const std::string path = find_file(folder, name);
   check(!path.empty(), "Mnist: neither ", name, " nor ", name, ".gz is in '", folder, "', nor ",
-        with_dot(name));
+        with_dot(name), "; name the folder that has them");
   Tensor array = read_idx(path);
   check(array.dtype() == uint8 && array.dim() == rank, path, ": holds ", array.dtype(), " of shape ",
-        array.shape(), ", expected uint8 with ", rank, " dimensions");
+        array.shape(), "; expected uint8 with ", rank, " dimensions");
   return array;
 }
 
@@ -47,7 +47,7 @@ Tensor read_part(const std::string& folder, const std::string& name, int rank) {
 Tensor read_idx(const std::string& path) {
   const IdxArray array = parse_idx(io::read_file(path), path);
   check(array.shape.size() <= kMaxRank, path, ": has ", array.shape.size(),
-        " dimensions, tensors have at most ", kMaxRank);
+        " dimensions; tensors have at most ", kMaxRank);
   return from_data(array.bytes.data(), array.shape, array.dtype);
 }
 

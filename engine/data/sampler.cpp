@@ -33,14 +33,14 @@ Sampler weighted(std::vector<double> weights, std::int64_t count) {
   double total = 0;
   for (double& weight : weights) {
     check(weight >= 0 && std::isfinite(weight), "weighted: a weight is ", weight,
-          ", expected finite and at least 0");
+          "; it must be finite and at least 0");
     weight = total += weight;  // from here on the running sum
   }
-  check(total > 0, "weighted: all weights are 0");
-  check(count >= 0, "weighted: count is ", count, ", expected at least 0");
+  check(total > 0, "weighted: all weights are 0; at least one must be above 0");
+  check(count >= 0, "weighted: count is ", count, "; it must be at least 0");
   return [sums = std::move(weights), count](std::int64_t size, RandomStream& random) {
     check(size == std::ssize(sums), "weighted: ", std::ssize(sums), " weights for a dataset of ", size,
-          " examples");
+          " examples; give one for each");
     std::vector<std::int64_t> order(static_cast<std::size_t>(count));
     for (std::int64_t& index : order) {
       const auto at = std::ranges::upper_bound(sums, random.uniform() * sums.back());

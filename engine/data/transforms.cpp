@@ -10,8 +10,8 @@ namespace miniparallel::data {
 namespace {
 
 void check_image(const char* name, const Tensor& image) {
-  check(image.dim() == 3, name, ": expected an image [channels, rows, columns], got shape ", image.shape());
-  check(image.device().is_cpu(), name, ": expected an image on the CPU, got one on ", image.device());
+  check(image.dim() == 3, name, ": got shape ", image.shape(), "; an image is [channels, rows, columns]");
+  check(image.device().is_cpu(), name, ": got an image on ", image.device(), "; transforms run on the CPU");
 }
 
 double for_channel(const std::vector<double>& values, std::int64_t channel) {
@@ -42,11 +42,11 @@ void mirror_row(const std::byte* in, std::byte* out, std::int64_t count, std::si
 
 Tensor Normalize::operator()(const Tensor& image) const {
   check_image("Normalize", image);
-  check(image.dtype() == float32 || image.dtype() == float64, "Normalize: expected float32 or float64, got ",
-        image.dtype());
+  check(image.dtype() == float32 || image.dtype() == float64, "Normalize: got ", image.dtype(),
+        "; convert with to(float32)");
   for (const auto* values : {&mean, &stddev}) {
     check(values->size() == 1 || std::ssize(*values) == image.size(0), "Normalize: ", std::ssize(*values),
-          " numbers for an image of ", image.size(0), " channels");
+          " numbers for an image of ", image.size(0), " channels; give one, or one per channel");
   }
   const Tensor source = image.contiguous();
   Tensor result = empty(image.shape(), {.dtype = image.dtype()});
@@ -63,7 +63,7 @@ Tensor RandomCrop::operator()(const Tensor& image, RandomStream& random) const {
   const std::int64_t rows = image.size(1), columns = image.size(2);
   const std::int64_t free_rows = rows + 2 * padding - size, free_columns = columns + 2 * padding - size;
   check(free_rows >= 0 && free_columns >= 0, "RandomCrop: a square of ", size, " does not fit shape ",
-        image.shape(), " with padding ", padding);
+        image.shape(), " with padding ", padding, "; use a smaller square or more padding");
   // Where the crop starts, seen from the image's first pixel.
   const std::int64_t top = random.below(free_rows + 1) - padding,
                      left = random.below(free_columns + 1) - padding;

@@ -42,7 +42,7 @@ Accelerator& accelerator(Device device) {
   Accelerator* const built = built_accelerator();
   const int count = built == nullptr ? 0 : built->device_count();
   check(count > 0, device, ": ", built == nullptr ? kNotBuilt : built->unavailable(), "; use Device::cpu()");
-  check(device.index >= 0 && device.index < count, device, ": there is no such device, the last is ",
+  check(device.index >= 0 && device.index < count, device, ": there is no such device; the last is ",
         Device::cuda(count - 1));
   return *built;
 }

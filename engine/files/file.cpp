@@ -68,12 +68,14 @@ std::string temporary_stem(const std::string& name, int folder) {
 InputFile::InputFile(const std::filesystem::path& path) : name_(path.string()) {
   // O_NONBLOCK: opening a pipe must not wait for its writer; it has no effect on a regular file.
   descriptor_ = ::open(name_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (descriptor_ < 0) throw Error(name_ + ": cannot be opened for reading: " + reason(errno));
+  if (descriptor_ < 0)
+    throw Error(name_ + ": cannot be opened for reading: " + reason(errno) +
+                "; check the path and its permissions");
   struct stat info{};
   const bool known = ::fstat(descriptor_, &info) == 0;
   if (!known || !S_ISREG(info.st_mode)) {
     ::close(descriptor_);
-    throw Error(name_ + ": not a regular file");
+    throw Error(name_ + ": not a regular file; only regular files are read");
   }
   size_ = static_cast<std::uint64_t>(info.st_size);
 }
@@ -85,10 +87,10 @@ void InputFile::read(std::uint64_t offset, std::span<std::byte> out) const {
     const auto count =
         ::pread(descriptor_, out.data(), std::min(out.size(), kLargestTransfer), static_cast<off_t>(offset));
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) throw Error(name_ + ": cannot be read: " + reason(errno));
+    if (count < 0) throw Error(name_ + ": cannot be read: " + reason(errno) + "; check the disk");
     if (count == 0) {
       throw Error(name_ + ": ends at byte " + std::to_string(offset) + ", " + std::to_string(out.size()) +
-                  " more were expected");
+                  " more were expected; the file was cut off while it was read");
     }
     offset += static_cast<std::uint64_t>(count);
     out = out.subspan(static_cast<std::size_t>(count));
@@ -107,7 +109,7 @@ AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(follow_link(pa
   const auto status = std::filesystem::status(path_, ignored);
   if (std::filesystem::is_directory(status)) fail("cannot be written", EISDIR);
   if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status))
-    throw Error(path_.string() + ": not a regular file; it is not replaced by one");
+    throw Error(path_.string() + ": not a regular file; name another, only regular files are replaced");
   folder_ = ::open(folder_of(path_).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC);
   if (folder_ < 0) fail("no file can be created in its folder", errno);
   try {
@@ -165,7 +167,8 @@ void AtomicFile::commit() {
   const int error = errno;
   if (folder >= 0) ::close(folder);
   if (!synced && error == EIO) {
-    throw Error(path_.string() + ": written, but its folder could not be synced: " + reason(error));
+    throw Error(path_.string() + ": written, but its folder could not be synced: " + reason(error) +
+                "; check the disk, a crash may lose the file");
   }
 }
 

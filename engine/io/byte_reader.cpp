@@ -70,9 +70,10 @@ std::size_t ByteReader::read_some(std::span<std::byte> out) {
       inflater_->finished = !is_gzip(bytes_);
       if (!inflater_->finished) inflateReset(&stream);
     } else if (status == Z_BUF_ERROR || (status == Z_OK && count == 0 && bytes_.empty())) {
-      throw Error(name_ + ": the gzip data is cut off");
+      throw Error(name_ + ": the gzip data is cut off; copy the file again");
     } else if (status != Z_OK) {
-      throw Error(name_ + ": the gzip data is damaged: " + (stream.msg ? stream.msg : "unknown"));
+      throw Error(name_ + ": the gzip data is damaged: " + (stream.msg ? stream.msg : "unknown") +
+                  "; copy the file again");
     }
     if (count > 0) return count;
   }
@@ -85,7 +86,7 @@ void ByteReader::read(std::span<std::byte> out, const char* what) {
     const std::size_t count = read_some(out);
     if (count == 0) {
       throw Error(name_ + ": " + what + " needs " + std::to_string(wanted) + " bytes, found " +
-                  std::to_string(wanted - out.size()));
+                  std::to_string(wanted - out.size()) + "; the file may be cut off");
     }
     out = out.subspan(count);
   }
@@ -99,10 +100,11 @@ std::uint64_t ByteReader::most_left() const {
 
 void ByteReader::expect_end() {
   std::byte extra;
-  if (read_some({&extra, 1}) != 0) throw Error(name_ + ": has more bytes than its header says");
+  if (read_some({&extra, 1}) != 0)
+    throw Error(name_ + ": has more bytes than its header says; expected the end of the file");
   // Zeros are the padding of tapes and block devices, which gzip accepts too.
   if (std::ranges::any_of(bytes_, [](std::byte byte) { return byte != std::byte{0}; }))
-    throw Error(name_ + ": has bytes after the end of its gzip data");
+    throw Error(name_ + ": has bytes after the end of its gzip data; expected zeros or nothing");
 }
 
 }  // namespace miniparallel::io

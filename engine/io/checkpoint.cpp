@@ -29,7 +29,7 @@ struct RandomPart {
       const auto found = state.find(key);
       check(state.size() == 2 && found != state.end() && found->second.dtype() == int64 &&
                 found->second.dim() == 0,
-            "the state must hold the whole numbers seed and ordinal");
+            "the state of the random numbers is damaged; expected the whole numbers seed and ordinal");
       return static_cast<std::uint64_t>(found->second.item<std::int64_t>());
     };
     return [state = RandomState{.seed = number("seed"), .ordinal = number("ordinal")}] {
@@ -54,14 +54,14 @@ std::string join(const std::string& part, const std::string& name) {
 void check_format(const std::string& file, const Metadata& notes) {
   const auto format = notes.find("format");
   if (format == notes.end() || format->second != kFormat)
-    fail(file, ": a safetensors file, but no checkpoint; load() reads it");
+    fail(file, ": a safetensors file, but not a checkpoint; read it with load()");
   const auto found = notes.find("version");
   const std::string text = found == notes.end() ? "" : found->second;
   int version = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), version);
   if (error == std::errc::invalid_argument || end != text.data() + text.size() ||
       (error == std::errc() && version < 1))
-    fail(file, ": damaged: its version is '", text, "', expected a number");
+    fail(file, ": damaged: its version is '", text, "'; expected a number");
   if (error != std::errc() || version > kVersion)
     fail(file, ": a checkpoint of version ", text, ", this program reads versions up to ", kVersion,
          "; read it with a newer miniparallel");
@@ -85,7 +85,9 @@ FileParts read_parts(const std::string& path) {
   for (const io::SafetensorsEntry& entry : file.header().entries) {
     const auto dot = entry.name.find('.');
     const auto part = parts.find(entry.name.substr(0, dot));
-    if (part == parts.end()) fail(path, ": damaged: the tensor '", entry.name, "' belongs to no part");
+    if (part == parts.end())
+      fail(path, ": damaged: the tensor '", entry.name,
+           "' belongs to no part; expected a part's name before the first dot");
     const std::string name = dot == std::string::npos ? "" : entry.name.substr(dot + 1);
     part->second.state[name] = file.read(entry);
   }

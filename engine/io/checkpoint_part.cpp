@@ -13,7 +13,7 @@ const Tensor& only_tensor(const StateDict& state, DType dtype, std::int64_t dime
   const auto found = state.find("");
   check(state.size() == 1 && found != state.end() && found->second.dtype() == dtype &&
             found->second.dim() == dimensions,
-        "damaged: expected one ", dtype, dimensions == 0 ? " number" : " list");
+        "damaged; expected one ", dtype, dimensions == 0 ? " number" : " list");
   return found->second;
 }
 
@@ -49,7 +49,7 @@ std::vector<double> checked_numbers(const StateDict& state) {
 }
 
 void fail_does_not_fit(std::int64_t value) {
-  fail("the number is ", value, ", which the type of the variable here cannot hold");
+  fail("the number is ", value, ", which the type of the variable here cannot hold; use a wider one");
 }
 
 }  // namespace detail

@@ -35,7 +35,7 @@ std::string compressed(const std::string& bytes) {
   std::string out(size, '\0');
   const int status = ::compress2(reinterpret_cast<Bytef*>(out.data()), &size, as_zlib(bytes), bytes.size(),
                                  Z_BEST_COMPRESSION);
-  check(status == Z_OK, "encode_png: zlib's compress2 failed with ", status);
+  check(status == Z_OK, "encode_png: zlib's compress2 failed with ", status, "; expected ", Z_OK);
   out.resize(size);
   return out;
 }
@@ -56,7 +56,7 @@ std::vector<std::uint8_t> pixels_of(const Tensor& image) {
 }  // namespace
 
 std::string encode_png(const Tensor& image) {
-  check(image.defined(), "encode_png: the image is undefined");
+  check(image.defined(), "encode_png: the image is undefined; assign it first");
   const bool one_plane = image.dim() == 2;
   check(one_plane || (image.dim() == 3 && (image.size(0) == 1 || image.size(0) == 3)),
         "encode_png: got shape ", image.shape(),

@@ -35,12 +35,12 @@ void check_entry(const SafetensorsEntry& entry, std::uint64_t data_size, const s
   const std::string range =
       "data_offsets [" + std::to_string(entry.begin) + ", " + std::to_string(entry.end) + "]";
   if (entry.begin > entry.end || entry.end > data_size) {
-    fail(range + " do not fit the " + std::to_string(data_size) + " bytes of data");
+    fail(range + " do not fit the " + std::to_string(data_size) + " bytes of data; the file may be cut off");
   }
   const auto size = byte_size(entry);
-  if (!size) fail("its shape has too many elements");
+  if (!size) fail("its shape has too many elements; expected less than 2^63 bytes");
   if (*size != entry.end - entry.begin) {
-    fail(range + " hold " + std::to_string(entry.end - entry.begin) + " bytes, shape and dtype need " +
+    fail(range + " hold " + std::to_string(entry.end - entry.begin) + " bytes; shape and dtype need " +
          std::to_string(*size));
   }
 }
@@ -51,14 +51,15 @@ std::uint64_t parse_safetensors_prefix(std::string_view prefix, std::uint64_t fi
                                        const std::string& file) {
   if (prefix.size() < kSafetensorsPrefix) {
     throw Error(file + ": not a safetensors file: " + std::to_string(prefix.size()) +
-                " bytes, expected at least the 8 of its header's length");
+                " bytes; expected at least the 8 of its header's length");
   }
   std::uint64_t length = 0;
   for (std::size_t i = kSafetensorsPrefix; i-- > 0;)
     length = length << 8 | static_cast<unsigned char>(prefix[i]);
   if (length > std::min(kLargestHeader, file_size - kSafetensorsPrefix)) {
-    throw Error(file + ": not a safetensors file, or cut off: it announces a header of " +
-                std::to_string(length) + " bytes, the file has " + std::to_string(file_size));
+    throw Error(file + ": its first 8 bytes announce a header of " + std::to_string(length) +
+                " bytes, the file has " + std::to_string(file_size) +
+                "; it is cut off or not a safetensors file");
   }
   return length;
 }
@@ -72,13 +73,13 @@ SafetensorsHeader parse_safetensors_header(std::string_view json, std::uint64_t 
   for (const SafetensorsEntry& entry : header.entries) {
     if (entry.begin != covered) {
       throw Error(file + ": tensor '" + entry.name + "' starts at byte " + std::to_string(entry.begin) +
-                  " of the data, the one before it ends at " + std::to_string(covered));
+                  " of the data; the one before it ends at " + std::to_string(covered));
     }
     covered = entry.end;
   }
   if (covered != data_size) {
     throw Error(file + ": its tensors cover " + std::to_string(covered) + " bytes, but " +
-                std::to_string(data_size) + " bytes of data follow the header");
+                std::to_string(data_size) + " bytes of data follow the header; the two must be equal");
   }
   return header;
 }
@@ -108,7 +109,8 @@ std::string format_safetensors_header(const SafetensorsHeader& header) {
   try {
     text = json.dump();
   } catch (const Json::exception& error) {
-    throw Error(std::string("safetensors: a name or a note is not UTF-8 text (") + error.what() + ")");
+    throw Error(std::string("safetensors: a name or a note is not UTF-8 text (") + error.what() +
+                "); use names and notes in UTF-8");
   }
   text.resize((text.size() + 7) / 8 * 8, ' ');
   std::string prefix(kSafetensorsPrefix, '\0');

@@ -33,12 +33,13 @@ class HeaderEvents : public nlohmann::json_sax<Json> {
   bool key(std::string& name) override {
     key_ = name;
     auto& names = place_ == Place::header ? tensors_ : place_ == Place::entry ? fields_ : metadata_keys_;
-    if (!names.insert(name).second) refuse("the name '" + name + "' stands twice");
+    if (!names.insert(name).second) refuse("the name '" + name + "' stands twice; names must differ");
     return true;
   }
 
   bool end_object() override {
-    if (place_ == Place::entry && fields_.size() != 3) refuse("dtype, shape or data_offsets is missing");
+    if (place_ == Place::entry && fields_.size() != 3)
+      refuse("dtype, shape or data_offsets is missing; expected all three");
     return enter(place_ == Place::header ? Place::end : Place::header);
   }
 
@@ -52,7 +53,7 @@ class HeaderEvents : public nlohmann::json_sax<Json> {
   bool end_array() override {
     if (place_ == Place::offsets) {
       if (offsets_.size() != 2)
-        refuse("data_offsets has " + std::to_string(offsets_.size()) + " numbers, not 2");
+        refuse("data_offsets has " + std::to_string(offsets_.size()) + " numbers; expected 2");
       header_.entries.back().begin = offsets_[0];
       header_.entries.back().end = offsets_[1];
     }
@@ -64,7 +65,8 @@ class HeaderEvents : public nlohmann::json_sax<Json> {
       header_.metadata[key_] = value;
     } else if (place_ == Place::entry && key_ == "dtype") {
       const SafetensorsType* const type = find_type(value);
-      if (type == nullptr) refuse("dtype " + value.substr(0, 40) + " is not supported");
+      if (type == nullptr)
+        refuse("dtype " + value.substr(0, 40) + " is not supported; convert the tensor before it is saved");
       header_.entries.back().dtype = type->dtype;
     } else {
       fail("the string ", value);
@@ -75,8 +77,10 @@ class HeaderEvents : public nlohmann::json_sax<Json> {
   bool number_unsigned(std::uint64_t value) override {
     if (place_ == Place::shape) {
       auto& shape = header_.entries.back().shape;
-      if (shape.size() == kMaxRank) refuse("it has more than " + std::to_string(kMaxRank) + " dimensions");
-      if (!std::in_range<std::int64_t>(value)) refuse("the size " + std::to_string(value) + " is too large");
+      if (shape.size() == kMaxRank)
+        refuse("it has more than " + std::to_string(kMaxRank) + " dimensions; save it with fewer");
+      if (!std::in_range<std::int64_t>(value))
+        refuse("the size " + std::to_string(value) + " is too large; expected less than 2^63");
       shape.push_back(static_cast<std::int64_t>(value));
     } else if (place_ == Place::offsets && offsets_.size() < 3) {
       offsets_.push_back(value);
@@ -94,7 +98,7 @@ class HeaderEvents : public nlohmann::json_sax<Json> {
 
   bool parse_error(std::size_t position, const std::string&, const Json::exception& error) override {
     throw Error(file_ + ": the safetensors header is not JSON at its byte " + std::to_string(position) +
-                " (" + error.what() + ")");
+                " (" + error.what() + "); the file is damaged or of another format");
   }
 
  private:
@@ -131,7 +135,7 @@ class HeaderEvents : public nlohmann::json_sax<Json> {
         break;
     }
     refuse("found " + found + value.substr(0, 40) + (key_.empty() ? "" : " under '" + key_ + "'") +
-           ", expected " + expected);
+           "; expected " + expected);
   }
 
   std::string file_;

@@ -9,9 +9,9 @@ namespace miniparallel {
 void save(const StateDict& tensors, const std::string& path, const Metadata& metadata) {
   io::SafetensorsHeader header{.entries = {}, .metadata = metadata};
   for (const auto& [name, tensor] : tensors) {
-    check(tensor.defined(), "save: the tensor '", name, "' is undefined");
+    check(tensor.defined(), "save: the tensor '", name, "' is undefined; assign it first, or leave it out");
     check(name != "__metadata__",
-          "save: the name '__metadata__' has a meaning of its own in safetensors files");
+          "save: the name '__metadata__' is reserved in safetensors files; choose another");
     header.entries.push_back(
         {.name = name, .dtype = tensor.dtype(), .shape = {tensor.shape().begin(), tensor.shape().end()}});
   }

@@ -26,8 +26,8 @@ Tensor join_heads(const Tensor& x) { return x.transpose(-3, -2).flatten(-2, -1);
 MultiheadAttention::MultiheadAttention(std::int64_t width, std::int64_t number_of_heads,
                                        const MultiheadAttentionOptions& options)
     : out_proj(width, width, {.bias = options.bias}), heads(number_of_heads), dropout(options.dropout) {
-  check(heads > 0 && width % heads == 0, "MultiheadAttention: ", heads, " heads must divide the width ",
-        width);
+  check(heads > 0 && width % heads == 0, "MultiheadAttention: ", heads, " heads do not divide the width ",
+        width, "; choose a divisor of it");
   in_proj_weight = Parameter(init::xavier_uniform_(empty({3 * width, width})));
   if (options.bias) {
     in_proj_bias = Parameter(zeros({3 * width}));
@@ -39,9 +39,8 @@ Tensor MultiheadAttention::operator()(const Tensor& query, const Tensor& key, co
                                       const AttendOptions& options) const {
   const std::int64_t width = out_proj.weight.size(0);
   for (const Tensor* x : {&query, &key, &value}) {
-    check(x->dim() >= 2 && x->size(-1) == width,
-          "MultiheadAttention: query, key and value are (..., length, ", width, "), got ", query.shape(),
-          ", ", key.shape(), " and ", value.shape());
+    check(x->dim() >= 2 && x->size(-1) == width, "MultiheadAttention: got query ", query.shape(), ", key ",
+          key.shape(), " and value ", value.shape(), "; each must be (..., length, ", width, ")");
   }
   std::vector<Tensor> projected;
   if (query.is_same(key) && key.is_same(value)) {

@@ -40,8 +40,8 @@ Tensor zeros_(Tensor tensor) { return constant_(std::move(tensor), 0); }
 Tensor ones_(Tensor tensor) { return constant_(std::move(tensor), 1); }
 
 Fans fans(const Tensor& weight) {
-  check(weight.dim() >= 2, "init: fan in and fan out need a weight (out, in, ...), got shape ",
-        weight.shape());
+  check(weight.dim() >= 2, "init: got shape ", weight.shape(),
+        "; fan in and fan out need a weight (out, in, ...)");
   double receptive_field = 1;
   for (int i = 2; i < weight.dim(); ++i) receptive_field *= static_cast<double>(weight.size(i));
   return {.in = static_cast<double>(weight.size(1)) * receptive_field,

@@ -12,8 +12,8 @@ namespace miniparallel::nn {
 
 Linear::Linear(std::int64_t in_features, std::int64_t out_features, const LinearOptions& options)
     : activation(options.activation) {
-  check(in_features > 0 && out_features > 0, "Linear: needs at least one feature on each side, got ",
-        in_features, " and ", out_features);
+  check(in_features > 0 && out_features > 0, "Linear: got ", in_features, " features in and ", out_features,
+        " out; it needs at least one on each side");
   const double bound = 1 / std::sqrt(static_cast<double>(in_features));
   weight = Parameter(init::uniform_(empty({out_features, in_features}), -bound, bound));
   if (options.bias) bias = Parameter(init::uniform_(empty({out_features}), -bound, bound));

@@ -9,7 +9,7 @@
 namespace miniparallel::nn {
 
 BatchNorm::BatchNorm(std::int64_t channels, BatchNormOptions chosen) : options(chosen) {
-  check(channels > 0, "BatchNorm: needs at least one channel, got ", channels);
+  check(channels > 0, "BatchNorm: got ", channels, " channels; it needs at least one");
   check(options.eps > 0, "BatchNorm: eps is ", options.eps, "; it must be above 0");
   check_momentum("BatchNorm", options.momentum);
   if (options.affine) {
@@ -29,19 +29,19 @@ Tensor BatchNorm::normalize(const Tensor& x) const {
 }
 
 Tensor BatchNorm1d::operator()(const Tensor& x) const {
-  check(x.dim() == 2 || x.dim() == 3,
-        "BatchNorm1d: expects (n, channels) or (n, channels, length), got shape ", x.shape());
+  check(x.dim() == 2 || x.dim() == 3, "BatchNorm1d: got shape ", x.shape(),
+        "; it must be (n, channels) or (n, channels, length)");
   return observed(*this, normalize(x));
 }
 
 Tensor BatchNorm2d::operator()(const Tensor& x) const {
-  check(x.dim() == 4, "BatchNorm2d: expects (n, channels, height, width), got shape ", x.shape());
+  check(x.dim() == 4, "BatchNorm2d: got shape ", x.shape(), "; it must be (n, channels, height, width)");
   return observed(*this, normalize(x));
 }
 
 LayerNorm::LayerNorm(const Shape& shape, const LayerNormOptions& options)
     : normalized_shape(shape), eps(options.eps) {
-  check(!shape.empty(), "LayerNorm: the normalized shape needs at least one dimension");
+  check(!shape.empty(), "LayerNorm: got a normalised shape of []; it needs at least one dimension");
   check(eps > 0, "LayerNorm: eps is ", eps, "; it must be above 0");
   if (!options.elementwise_affine) return;
   weight = Parameter(ones(shape));

@@ -41,8 +41,9 @@ void Sequential::assign_plain_parts(const Sequential& from, const reflect::Path&
 }
 
 void* Sequential::checked_layer(std::size_t i, std::string_view type, const void* id) const {
-  check(i < steps_.size(), "Sequential::at: there is no layer ", i, ", only ", steps_.size());
-  check(steps_[i]->id == id, "Sequential::at: layer ", i, " is a ", steps_[i]->type, ", not a ", type);
+  check(i < steps_.size(), "Sequential::at: there is no layer ", i, "; it must be below ", steps_.size());
+  check(steps_[i]->id == id, "Sequential::at: layer ", i, " is a ", steps_[i]->type, ", not a ", type,
+        "; ask for the type that it has");
   return steps_[i]->layer;
 }
 

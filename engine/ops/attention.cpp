@@ -182,7 +182,8 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
   const Shape batch = common_batch(q, k, v);
   const Shape scores = with_matrix(batch, q.size(-2), k.size(-2));
   check(!mask.defined() || broadcast_shapes(kName, mask.shape(), scores) == scores, kName, ": mask of shape ",
-        mask.defined() ? mask.shape() : Shape{}, " does not broadcast to the scores' shape ", scores);
+        mask.defined() ? mask.shape() : Shape{}, " does not broadcast to the scores' shape ", scores,
+        "; its sizes must be equal or 1");
   const double width = static_cast<double>(q.size(-1));
   const Scoring scoring{mask, options.causal, options.scale.value_or(1 / std::sqrt(width))};
   if (options.dropout > 0 || recording(mask))

@@ -49,7 +49,7 @@ DType result_type(const Tensor& a, Scalar b) {
 }
 
 void check_defined(const char* op, const Tensor& tensor) {
-  check(tensor.defined(), op, ": an argument is undefined");
+  check(tensor.defined(), op, ": an argument is undefined; assign it first");
 }
 
 void check_same_device(const char* op, std::initializer_list<Tensor> tensors) {

@@ -37,7 +37,7 @@ void check_arguments(const Tensor& x, const Tensor& weight, const Tensor& bias,
         "; it must be (out, in / groups, kernel height, kernel width)");
   check(weight.size(0) % options.groups == 0, "conv2d: ", weight.size(0),
         " output channels (weight of shape ", weight.shape(), ") do not divide into ", options.groups,
-        " groups");
+        " groups; choose a divisor");
   check(x.size(1) == weight.size(1) * options.groups, "conv2d: input of shape ", x.shape(), " has ",
         x.size(1), " channels; weight of shape ", weight.shape(), " with groups ", options.groups, " needs ",
         weight.size(1) * options.groups);

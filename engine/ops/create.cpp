@@ -56,7 +56,7 @@ Tensor arange_floating(double start, double stop, double step, DType dtype, Devi
   const double steps = std::ceil((stop - start) / step);
   check_sign(start, stop, step);
   check(std::isfinite(steps) && steps < 9e18, "arange: from ", start, " to ", stop, " in steps of ", step,
-        " never ends");
+        " never ends; choose finite ends and a larger step");
   const auto n = static_cast<std::int64_t>(steps);
   if (n > 0) check_ends(start, start + static_cast<double>(n - 1) * step, dtype);
   Tensor made = make_tensor({n}, float64, device);

@@ -48,8 +48,9 @@ void check_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
   check_parameter(op, "running_mean", running_mean, channels);
   check_parameter(op, "running_var", running_var, channels);
   check(running_mean.defined() == running_var.defined(), op,
-        ": running_mean and running_var must be given together or not at all");
-  check(training || running_mean.defined(), op, ": without training it needs running_mean and running_var");
+        ": only one of running_mean and running_var is given; give both together or neither");
+  check(training || running_mean.defined(), op,
+        ": got no running statistics; without training it needs running_mean and running_var");
   check(
       !training || x.numel() > x.size(1), op, ": input of shape ", x.shape(),
       " has not more than one value per channel, so no variance to train with; use a larger batch or eval()");

@@ -136,7 +136,8 @@ Tensor adaptive_avg_pool2d(const Tensor& x, Size2 output) {
   const char* op = "adaptive_avg_pool2d";
   check_input(op, x);
   check(output.height > 0 && output.width > 0, op, ": got output ", text(output), "; it must be at least 1");
-  check(x.size(2) > 0 && x.size(3) > 0, op, ": input of shape ", x.shape(), " has no pixels");
+  check(x.size(2) > 0 && x.size(3) > 0, op, ": input of shape ", x.shape(),
+        " has no pixels; height and width must be at least 1");
   return average(op, x,
                  {.planes = x.size(0) * x.size(1),
                   .rows = {x.size(2), output.height, 0, 0, 0},

@@ -28,10 +28,11 @@ Shape infer_size(const char* op, const Shape& shape, const Shape& from) {
   Shape given;
   for (int d = 0; d < shape.rank(); ++d) {
     if (shape[d] == -1) {
-      check(unknown < 0, op, ": ", shape, " has more than one -1");
+      check(unknown < 0, op, ": ", shape, " has more than one -1; only one size can be inferred");
       unknown = d;
     } else {
-      check(shape[d] >= 0, op, ": ", shape, " has a negative size");
+      check(shape[d] >= 0, op, ": ", shape,
+            " has a negative size; each must be at least 0, or one of them -1");
       given.push_back(shape[d]);
     }
   }
@@ -145,7 +146,7 @@ Tensor Tensor::transpose(int dim0, int dim1) const {
 }
 
 Tensor Tensor::t() const {
-  check(dim() <= 2, "t: expected at most 2 dimensions, got ", shape(), "; use transpose(dim0, dim1)");
+  check(dim() <= 2, "t: got shape ", shape(), "; it takes at most 2 dimensions, use transpose(dim0, dim1)");
   return dim() < 2 ? *this : transpose(0, 1);
 }
 
@@ -185,11 +186,12 @@ Tensor Tensor::select(int dim, std::int64_t index) const {
 
 Tensor Tensor::expand(const Shape& shape) const {
   const int added = shape.rank() - dim();
-  check(added >= 0, "expand: ", this->shape(), " has more dimensions than ", shape);
+  check(added >= 0, "expand: ", this->shape(), " has more dimensions than ", shape, "; name a size for each");
   Shape sizes = shape, new_strides = Shape::filled(shape.rank(), 0);
   for (int d = 0; d < shape.rank(); ++d) {
     const std::int64_t from = d < added ? 1 : this->shape()[d - added];
-    check(sizes[d] >= 0 || (sizes[d] == -1 && d >= added), "expand: ", shape, " has a size that is negative");
+    check(sizes[d] >= 0 || (sizes[d] == -1 && d >= added), "expand: ", shape,
+          " has a negative size; each must be at least 0, or -1 to keep it");
     if (sizes[d] == -1) sizes[d] = from;
     check(from == sizes[d] || from == 1, "expand: ", this->shape(), " cannot be expanded to ", shape,
           ": dimension ", d, " has size ", from, "; only a size of 1 expands");

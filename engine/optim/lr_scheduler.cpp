@@ -49,7 +49,7 @@ PreparedLoad LRScheduler::prepare_load(const StateDict& state) {
         "::load_state_dict: the state must hold count and base_lrs; pass that of a scheduler");
   std::vector<double> base = state.at("base_lrs").to_vector<double>();
   check(base.size() == base_.size(), name_, "::load_state_dict: the state is of ", base.size(),
-        " parameter groups, the optimizer has ", base_.size());
+        " parameter groups, the optimizer has ", base_.size(), "; pass that of the same groups");
   for (const double rate : base) {
     check(rate >= 0, name_, "::load_state_dict: a base rate is ", rate, "; it must be at least 0");
   }

@@ -95,7 +95,8 @@ void Optimizer::zero_grad(bool set_to_none) {
 }
 
 void Optimizer::check_group(int group) const {
-  check(0 <= group && group < num_groups_, name_, ": there is no group ", group, " among ", num_groups_);
+  check(0 <= group && group < num_groups_, name_, ": there is no group ", group,
+        "; it must be at least 0 and below ", num_groups_);
 }
 
 double Optimizer::lr(int group) {

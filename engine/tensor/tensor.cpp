@@ -22,7 +22,7 @@ const TensorImpl& impl_of(const Tensor& tensor) {
 Tensor make_tensor(const Shape& shape, DType dtype, Device device) {
   std::int64_t bytes = 0;
   check(!__builtin_mul_overflow(shape.numel(), static_cast<std::int64_t>(size_of(dtype)), &bytes), "shape ",
-        shape, " of ", dtype, " does not fit the address space");
+        shape, " of ", dtype, " does not fit the address space; make it smaller");
   auto impl = std::make_shared<TensorImpl>();
   impl->storage = std::make_shared<Storage>(static_cast<std::size_t>(bytes), device);
   impl->version = std::shared_ptr<Version>(impl->storage, &impl->storage->version());
@@ -95,7 +95,7 @@ bool Tensor::is_contiguous() const { return impl_of(*this).contiguous; }
 bool Tensor::is_floating() const { return miniparallel::is_floating(dtype()); }
 
 std::int64_t Tensor::size(int dim) const {
-  check(this->dim() > 0, "size: a tensor without dimensions has no dimension ", dim);
+  check(this->dim() > 0, "size: a tensor without dimensions has no dimension ", dim, "; unsqueeze it first");
   return shape()[normalize_dim("size", dim, this->dim())];
 }
 

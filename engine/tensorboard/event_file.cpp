@@ -50,7 +50,7 @@ EventFile::EventFile(std::string path, Clock::duration delay)
       descriptor_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666)),
       fork_safety_(LockOrder::event_file, mutex_, [this] { forget_parent(); }) {
   check(descriptor_ >= 0, "SummaryWriter: ", path_,
-        ": cannot be written: ", std::generic_category().message(errno));
+        ": cannot be written: ", std::generic_category().message(errno), "; choose another folder");
   static const FlushAtExit at_exit;
   OpenFiles& open = OpenFiles::instance();
   const std::scoped_lock lock(open.mutex);
@@ -134,7 +134,8 @@ int EventFile::write_pending() noexcept {
 
 void EventFile::write_or_throw() {
   if (const int error = write_pending(); error != 0)
-    fail("SummaryWriter: ", path_, ": cannot be written: ", std::generic_category().message(error));
+    fail("SummaryWriter: ", path_, ": cannot be written: ", std::generic_category().message(error),
+         "; the records are kept for the next flush");
 }
 
 void EventFile::forget_parent() {

@@ -66,7 +66,8 @@ std::string masked_crc(const std::string& bytes) {
 std::string made_folder(std::string folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
-  check(!error, "SummaryWriter: ", folder, ": the folder cannot be made: ", error.message());
+  check(!error, "SummaryWriter: ", folder, ": the folder cannot be made: ", error.message(),
+        "; choose another");
   return folder;
 }
 
@@ -141,7 +142,7 @@ void SummaryWriter::add_image(const std::string& tag, const Tensor& image, std::
 }
 
 void SummaryWriter::add_histogram(const std::string& tag, const Tensor& values, std::int64_t step) {
-  check(values.defined() && values.numel() > 0, "add_histogram: ", tag, " has no values");
+  check(values.defined() && values.numel() > 0, "add_histogram: ", tag, " has no values; pass at least one");
   const Histogram histogram = make_histogram(values.to_vector<double>());
   Message content;  // HistogramProto
   content.add_double(1, histogram.min).add_double(2, histogram.max).add_double(3, histogram.count);

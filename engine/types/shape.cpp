@@ -35,7 +35,7 @@ std::int64_t Shape::numel() const {
     empty |= size == 0;
     overflow |= size != 0 && __builtin_mul_overflow(n, size, &n);
   }
-  check(!overflow, "shape ", *this, ": the number of elements does not fit 63 bits");
+  check(!overflow, "shape ", *this, ": the number of elements does not fit 63 bits; make it smaller");
   return empty ? 0 : n;
 }
 
@@ -62,7 +62,7 @@ std::ostream& operator<<(std::ostream& stream, const Shape& shape) { return stre
 int normalize_dim(const char* op, int dim, int rank) {
   const int range = std::max(rank, 1);
   check(dim >= -range && dim < range, op, ": dimension ", dim, " is out of range for a tensor with ", rank,
-        " dimensions (", -range, " to ", range - 1, ")");
+        " dimensions; it must be from ", -range, " to ", range - 1);
   return dim < 0 ? dim + range : dim;
 }
 

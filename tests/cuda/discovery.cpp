@@ -46,7 +46,7 @@ TEST_CASE("devices are counted, and one that does not exist is named") {
   CHECK(cuda_device_count() == 2);
   CHECK(cuda_unavailable_reason() == "");
   CHECK_THROWS_WITH_AS(ones({2}, {.device = Device::cuda(2)}),
-                       "cuda:2: there is no such device, the last is cuda:1", Error);
+                       "cuda:2: there is no such device; the last is cuda:1", Error);
   CHECK(current_stream(Device::cpu()) == nullptr);
   CHECK(current_stream(Device::cuda(0)) != nullptr);
   CHECK(current_stream(Device::cuda(0)) != current_stream(Device::cuda(1)));

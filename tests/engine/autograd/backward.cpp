@@ -98,7 +98,8 @@ TEST_CASE("autograd: what cannot be differentiated says why") {
                        "requires_grad_() on what is to be learned",
                        Error);
   CHECK_THROWS_WITH_AS((x * 2).backward(ones({3})),
-                       "backward: the gradient is float32 [3], the output float32 [2]", Error);
+                       "backward: the gradient is float32 [3], the output float32 [2]; both must be the same",
+                       Error);
   CHECK_THROWS_WITH_AS(tensor({1, 2}).requires_grad_(),
                        "requires_grad_: a tensor of int64 has no gradient; convert it with to(float32)",
                        Error);

@@ -49,12 +49,14 @@ TEST_CASE("random_split: sizes of the parts") {
   CHECK(sizes(0, 0.5, 0.5) == Integers{0, 0});
   CHECK(sizes(3, 1.0) == Integers{3});
   CHECK(sizes(7, std::int64_t{3}, std::int64_t{0}, std::int64_t{4}) == Integers{3, 0, 4});
-  CHECK_THROWS_WITH_AS(sizes(10, 0.8, 0.1), doctest::Contains("the fractions add up to 0.9, expected 1"),
+  CHECK_THROWS_WITH_AS(sizes(10, 0.8, 0.1),
+                       doctest::Contains("the fractions add up to 0.9; they must add up to 1"), Error);
+  CHECK_THROWS_WITH_AS(sizes(10, 1.5, -0.5), doctest::Contains("a fraction is 1.5; it must be from 0 to 1"),
                        Error);
-  CHECK_THROWS_WITH_AS(sizes(10, 1.5, -0.5), doctest::Contains("a fraction is 1.5, expected 0 to 1"), Error);
-  CHECK_THROWS_WITH_AS(sizes(10, 8, 3), "random_split: the parts have 11 examples, the dataset has 10",
+  CHECK_THROWS_WITH_AS(sizes(10, 8, 3),
+                       "random_split: the parts have 11 examples, the dataset has 10; the two must be equal",
                        Error);
-  CHECK_THROWS_WITH_AS(sizes(10, 11, -1), "random_split: a part has size -1", Error);
+  CHECK_THROWS_WITH_AS(sizes(10, 11, -1), "random_split: a part has size -1; it must be at least 0", Error);
 }
 
 /// 0 .. 4, each with a random companion.

@@ -58,7 +58,7 @@ TEST_CASE("idx: a file cut off at any byte is an error") {
 
 TEST_CASE("idx: errors name the file, what was found and what was expected") {
   CHECK_THROWS_WITH_AS(parse("PK\x03\x04"),
-                       "digits.idx: not an IDX file: it starts with 0x50 0x4b, expected 0x0 0x0", Error);
+                       "digits.idx: not an IDX file: it starts with 0x50 0x4b; expected 0x0 0x0", Error);
   CHECK_THROWS_WITH_AS(parse(idx_file(0x0f, {1}, "a")), doctest::Contains("element type 0xf is not known"),
                        Error);
   CHECK_THROWS_WITH_AS(parse(idx_file(8, {}, "")), doctest::Contains("names no dimension"), Error);

@@ -70,8 +70,10 @@ TEST_CASE("byte reader: gzip with any byte changed never gives other bytes") {
 }
 
 TEST_CASE("byte reader: too few and too many bytes are errors") {
-  CHECK_THROWS_WITH_AS(read_all("abc", 4), "file: the text needs 4 bytes, found 3", Error);
-  CHECK_THROWS_WITH_AS(read_all(gzip("abc"), 4), "file: the text needs 4 bytes, found 3", Error);
+  CHECK_THROWS_WITH_AS(read_all("abc", 4), "file: the text needs 4 bytes, found 3; the file may be cut off",
+                       Error);
+  CHECK_THROWS_WITH_AS(read_all(gzip("abc"), 4),
+                       "file: the text needs 4 bytes, found 3; the file may be cut off", Error);
   CHECK_THROWS_WITH_AS(read_all("abc", 2), doctest::Contains("more bytes than"), Error);
   CHECK_THROWS_WITH_AS(read_all(gzip("abc"), 2), doctest::Contains("more bytes than"), Error);
   CHECK_THROWS_WITH_AS(read_all(gzip("abc") + "x", 3), doctest::Contains("after the end"), Error);

@@ -170,8 +170,9 @@ TEST_CASE("checkpoint: what is no checkpoint, or of another version, is refused"
     save(load(file), file, notes);
     return refusal(file, other);
   };
-  contains(with_notes([](Metadata& notes) { notes.clear(); }), "no checkpoint; load() reads it");
-  contains(with_notes([](Metadata& notes) { notes["format"] = "pt"; }), "no checkpoint; load() reads it");
+  contains(with_notes([](Metadata& notes) { notes.clear(); }), "not a checkpoint; read it with load()");
+  contains(with_notes([](Metadata& notes) { notes["format"] = "pt"; }),
+           "not a checkpoint; read it with load()");
   contains(with_notes([](Metadata& notes) { notes["version"] = "2"; }),
            "run.safetensors: a checkpoint of version 2, this program reads versions up to 1; read it with a "
            "newer");
@@ -184,7 +185,7 @@ TEST_CASE("checkpoint: what is no checkpoint, or of another version, is refused"
   contains(with_notes([](Metadata& notes) { notes["part.optimizer"] = "AdamW"; }),
            "optimizer: AdamW in the file, Adam here");
   save(run.model, file);
-  contains(refusal(file, other), "no checkpoint; load() reads it");
+  contains(refusal(file, other), "not a checkpoint; read it with load()");
 }
 
 TEST_CASE("checkpoint: another model, optimizer or list of parts is named, and nothing is loaded") {
@@ -242,7 +243,7 @@ TEST_CASE("checkpoint: the last part's failure leaves the first ones alone") {
     save(tensors, file, notes);
     return refusal(file, other);
   };
-  contains(with("counts", ones({2})), "part 'counts': damaged: expected one int64 list");
+  contains(with("counts", ones({2})), "part 'counts': damaged; expected one int64 list");
   contains(with("epoch", tensor({std::int64_t{1} << 40}).view({})),
            "the type of the variable here cannot hold");
   contains(with("flag", Tensor()), "part 'flag': damaged");
@@ -259,7 +260,7 @@ TEST_CASE("checkpoint: the last part's failure leaves the first ones alone") {
   contains(with("optimizer.groups.0.lr", scalar_tensor(-1.0, {.dtype = float64})), "lr is -1");
   for (const double step : {0.0, 1.5, -1.0, 1e300, std::numeric_limits<double>::quiet_NaN()})
     contains(with("optimizer.state.0.step", scalar_tensor(step, {.dtype = float64})), "state.0.step is ");
-  contains(with("batches.epoch", scalar_tensor(std::int64_t{1} << 60)), "no position to resume at");
+  contains(with("batches.epoch", scalar_tensor(std::int64_t{1} << 60)), "is not a position to resume at");
   contains(with("model.second.bias", ones({4})), "second.bias: the model has [3], the state dict [4]");
 }
 

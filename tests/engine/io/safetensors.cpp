@@ -70,8 +70,8 @@ TEST_CASE("safetensors: a header that is cut off or not what it should be is an 
       {"{\"\xff\":{}}", "not JSON"},
       {entry(R"("dtype":"F32","shape":[2],"data_offsets":[0,8],"dtype":"F64")"), "'dtype' stands twice"},
       {entry(R"("dtype":"F32","shape":[2],"data_offsets":[0,8],"more":1)"), "under 'more'"},
-      {entry(R"("dtype":"F32","shape":[2],"data_offsets":[0])"), "has 1 numbers, not 2"},
-      {entry(R"("dtype":"F32","shape":[2],"data_offsets":[0,8,8])"), "has 3 numbers, not 2"},
+      {entry(R"("dtype":"F32","shape":[2],"data_offsets":[0])"), "has 1 numbers; expected 2"},
+      {entry(R"("dtype":"F32","shape":[2],"data_offsets":[0,8,8])"), "has 3 numbers; expected 2"},
       {entry(R"("dtype":"F32","shape":[2],"data_offsets":[0,8,8,8])"), "found the number 8"},
       {entry(R"("dtype":"F8_E4M3","shape":[8],"data_offsets":[0,8])"), "dtype F8_E4M3 is not supported"},
       {entry(R"("dtype":4,"shape":[8],"data_offsets":[0,8])"), "under 'dtype'"},
@@ -89,14 +89,14 @@ TEST_CASE("safetensors: a header that is cut off or not what it should be is an 
 
 TEST_CASE("safetensors: sizes and offsets that do not agree are errors") {
   const std::pair<std::string, const char*> cases[] = {
-      {entry(R"("dtype":"F32","shape":[3],"data_offsets":[0,8])"), "hold 8 bytes, shape and dtype need 12"},
+      {entry(R"("dtype":"F32","shape":[3],"data_offsets":[0,8])"), "hold 8 bytes; shape and dtype need 12"},
       {entry(R"("dtype":"F32","shape":[2],"data_offsets":[8,0])"), "do not fit the 8 bytes"},
       {entry(R"("dtype":"F32","shape":[4],"data_offsets":[0,16])"), "do not fit the 8 bytes"},
       {entry(R"("dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,8])"), "too many elements"},
       {entry(R"("dtype":"F32","shape":[4294967296,4294967296,0],"data_offsets":[0,0])"), "too many elements"},
       {entry(R"("dtype":"F32","shape":[1],"data_offsets":[0,4])"), "cover 4 bytes, but 8 bytes"},
-      {two("[0,4]", "[2,6]"), "starts at byte 2 of the data, the one before it ends at 4"},
-      {two("[0,4]", "[0,4]"), "starts at byte 0 of the data, the one before it ends at 4"},
+      {two("[0,4]", "[2,6]"), "starts at byte 2 of the data; the one before it ends at 4"},
+      {two("[0,4]", "[0,4]"), "starts at byte 0 of the data; the one before it ends at 4"},
       {"{}", "cover 0 bytes"},
   };
   for (const auto& wrong : cases) {
@@ -119,7 +119,7 @@ TEST_CASE("safetensors: the announced length of the header is held against the f
                        doctest::Contains("header of 18446744"), Error);
   CHECK_THROWS_WITH_AS(prefix("\xff\xff\xff\x7f\0\0\0\0"s, 1ULL << 40),
                        doctest::Contains("not a safetensors"), Error);
-  CHECK_THROWS_WITH_AS(prefix("\x10\x01"s, 2), doctest::Contains("2 bytes, expected at least the 8"), Error);
+  CHECK_THROWS_WITH_AS(prefix("\x10\x01"s, 2), doctest::Contains("2 bytes; expected at least the 8"), Error);
 }
 
 }  // namespace

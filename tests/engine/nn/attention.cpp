@@ -29,7 +29,7 @@ TEST_CASE("MultiheadAttention: starts as PyTorch's does") {
 
 TEST_CASE("MultiheadAttention: bad sizes are errors that say which") {
   CHECK(error_of([] { nn::MultiheadAttention{8, 3}; }) ==
-        "MultiheadAttention: 3 heads must divide the width 8");
+        "MultiheadAttention: 3 heads do not divide the width 8; choose a divisor of it");
   CHECK(error_of([] { nn::MultiheadAttention{8, 2}(ones({2, 7})); }) ==
-        "MultiheadAttention: query, key and value are (..., length, 8), got [2, 7], [2, 7] and [2, 7]");
+        "MultiheadAttention: got query [2, 7], key [2, 7] and value [2, 7]; each must be (..., length, 8)");
 }

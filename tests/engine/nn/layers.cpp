@@ -83,11 +83,12 @@ TEST_CASE("Dropout: follows train and eval") {
 }
 
 TEST_CASE("layers: bad sizes are errors that say which") {
-  CHECK(error_of([] { nn::Linear{0, 3}; }) == "Linear: needs at least one feature on each side, got 0 and 3");
+  CHECK(error_of([] { nn::Linear{0, 3}; }) ==
+        "Linear: got 0 features in and 3 out; it needs at least one on each side");
   CHECK(error_of([] { nn::Conv2d{3, 4, 3, {.groups = 2}}; }) ==
-        "Conv2d: 2 groups must divide both 3 channels in and 4 out");
+        "Conv2d: 2 groups do not divide 3 channels in and 4 out; choose a divisor of both");
   CHECK(error_of([] { nn::Embedding{8, 3, {.padding_idx = 8}}; }) ==
-        "Embedding: padding_idx 8 is none of 8 rows");
+        "Embedding: padding_idx is 8; it must be at least -8 and below 8");
 }
 
 TEST_CASE("layers: copies share their tensors") {

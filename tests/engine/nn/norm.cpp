@@ -24,7 +24,7 @@ TEST_CASE("layers against PyTorch: sequential") {
 
 TEST_CASE("batch normalisation: a wrong rank is an error") {
   CHECK(error_of([] { nn::BatchNorm2d{3}(ones({2, 3})); }) ==
-        "BatchNorm2d: expects (n, channels, height, width), got shape [2, 3]");
+        "BatchNorm2d: got shape [2, 3]; it must be (n, channels, height, width)");
   CHECK(error_of([] { nn::BatchNorm1d{3}(ones({2})); }) ==
-        "BatchNorm1d: expects (n, channels) or (n, channels, length), got shape [2]");
+        "BatchNorm1d: got shape [2]; it must be (n, channels) or (n, channels, length)");
 }

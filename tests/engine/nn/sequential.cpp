@@ -58,6 +58,9 @@ TEST_CASE("Sequential: copies share tensors and not structure, clones share noth
 
 TEST_CASE("Sequential: a wrong type or number is an error") {
   nn::Sequential layers{nn::Linear{2, 2}};
-  CHECK_THROWS_WITH_AS(layers.at<nn::Conv2d>(0), "Sequential::at: layer 0 is a Linear, not a Conv2d", Error);
-  CHECK_THROWS_WITH_AS(layers.at<nn::Linear>(1), "Sequential::at: there is no layer 1, only 1", Error);
+  CHECK_THROWS_WITH_AS(layers.at<nn::Conv2d>(0),
+                       "Sequential::at: layer 0 is a Linear, not a Conv2d; ask for the type that it has",
+                       Error);
+  CHECK_THROWS_WITH_AS(layers.at<nn::Linear>(1), "Sequential::at: there is no layer 1; it must be below 1",
+                       Error);
 }

@@ -142,7 +142,8 @@ TEST_CASE("optim: a rule made after a warm-up has the optimizer's first rate as 
   scheduled.load_state_dict(SGD({parameter}, {.lr = 0.2}).state_dict());  // saved without a scheduler
   CHECK(scheduled.lr() == 0.2);
   CHECK(scheduled.initial_lr() == 0.5);
-  CHECK_THROWS_WITH_AS(scheduled.initial_lr(1), "SGD: there is no group 1 among 1", Error);
+  CHECK_THROWS_WITH_AS(scheduled.initial_lr(1), "SGD: there is no group 1; it must be at least 0 and below 1",
+                       Error);
 }
 
 TEST_CASE("optim: the schedulers' own formulas give no rate below 0") {

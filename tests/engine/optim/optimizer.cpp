@@ -262,7 +262,7 @@ TEST_CASE("optim: what cannot be optimised is an error that says what to do") {
                        Error);
   SGD optimizer({weight});
   CHECK_THROWS_WITH_AS(optimizer.set_lr(-0.5), "SGD: lr is -0.5; it must be at least 0", Error);
-  CHECK_THROWS_WITH_AS(optimizer.lr(1), "SGD: there is no group 1 among 1", Error);
+  CHECK_THROWS_WITH_AS(optimizer.lr(1), "SGD: there is no group 1; it must be at least 0 and below 1", Error);
   CHECK_THROWS_AS(weight.set_grad(ones({3})), Error);
 }
 

@@ -161,7 +161,7 @@ TEST_CASE("SummaryWriter: images and histograms") {
     writer.add_image("coloured", coloured, 1);
     writer.add_histogram("weights", tensor<float>({-1, 0.5, 0.5, 2}), 2);
     CHECK_THROWS_WITH_AS(writer.add_histogram("weights", zeros({0}), 3),
-                         "add_histogram: weights has no values", Error);
+                         "add_histogram: weights has no values; pass at least one", Error);
     CHECK_THROWS_AS(writer.add_image("bad", zeros({2, 2, 2}), 3), Error);
   }
   const auto events = events_in(folder.path());
