@@ -3,8 +3,8 @@
 #include <functional>
 #include <mutex>
 
-/// fork() copies a process with the calling thread alone: what other threads have locked stays locked in the
-/// child, and who waits for them waits for ever. So forking takes the library's locks first, and the child
+/// fork() copies a process with the calling thread alone: a lock that another thread holds stays locked in
+/// the child, and waiting for it never ends. So forking takes the library's locks first, and the child
 /// forgets the threads.
 
 namespace miniparallel {

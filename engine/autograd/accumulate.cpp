@@ -13,8 +13,8 @@
 namespace miniparallel::autograd {
 namespace {
 
-// Threads with graphs of their own may have leaves in common. Adding up gradients that are differentiable
-// themselves looks for accumulators, so these have a lock of their own.
+// Threads with separate graphs may have leaves in common. Adding up gradients that are differentiable
+// themselves looks for accumulators, so these have a separate lock.
 std::mutex& accumulators() { return fork_safe_mutex(LockOrder::accumulator); }
 
 /// Guards the gradient of a leaf, and that of some others.

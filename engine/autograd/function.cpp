@@ -66,7 +66,7 @@ std::vector<Tensor> apply_function(
   };
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     check(outputs[i].defined(), name, ": forward returned an undefined tensor; every output must be defined");
-    // What is passed through or returned twice becomes an output of its own.
+    // A tensor that is passed through or returned twice becomes a separate output.
     separate(outputs[i], inputs);
     separate(outputs[i], std::span(outputs).first(i));
   }

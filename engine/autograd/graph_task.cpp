@@ -129,7 +129,7 @@ void GraphTask::enqueue_if_ready(const std::shared_ptr<Node>& node) {
   State& found = state(node.get());
   if (found.waiting > 0 || found.queued) return;
   found.queued = true;
-  // A leaf has nobody after it: at once, while its gradient is in the cache.
+  // No node waits for a leaf: run it at once, while its gradient is in the cache.
   const bool leaf = node->next().empty();
   ReadyQueue& queue = queue_of(*node);
   queue.nodes.push({leaf ? std::numeric_limits<std::uint64_t>::max() : node->sequence(), node});

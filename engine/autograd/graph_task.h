@@ -19,9 +19,9 @@ namespace miniparallel::autograd {
 /// in falling order of their numbers as they become complete.
 ///
 /// Nodes of several GPUs run in several threads, so that these GPUs are fed in parallel: each GPU's on its
-/// worker, the CPU's in the thread that called `run`. Else every node runs in the calling thread. So it is
-/// when the caller is itself a worker, that no worker ever waits for another; and when the walk records a
-/// graph, that the numbers of its nodes do not depend on timing.
+/// worker, the CPU's in the thread that called `run`. Otherwise every node runs in the calling thread. The
+/// same holds on a worker, so that no worker ever waits for another, and when the walk is itself recorded, so
+/// that the numbers of its nodes do not depend on timing.
 ///
 /// Of several errors the lowest recorder's is thrown: an error cancels all nodes but those of lower ranks.
 class GraphTask {
@@ -32,7 +32,7 @@ class GraphTask {
   void add_root(const Tensor& output, const Tensor& gradient);
   /// Also keep the gradient of `input`, instead of accumulating it when it is a leaf.
   void add_capture(const Tensor& input, Tensor* gradient);
-  /// Returns when every node has run. The first error cancels what has not started, is thrown here.
+  /// Returns when every node has run. The first error cancels nodes not yet started and is rethrown.
   void run();
 
  private:

@@ -12,7 +12,7 @@ namespace {
 
 std::atomic<std::uint64_t> next_sequence = 0;
 
-/// Destroys nodes one after the other: what a node owns joins the list instead of the call stack.
+/// Destroys nodes one after the other: the nodes that one owns join the list instead of the call stack.
 void destroy(Node* node) {
   thread_local std::vector<Node*>* pending = nullptr;
   if (pending != nullptr) return pending->push_back(node);

@@ -89,7 +89,7 @@ std::shared_ptr<Node> make_shared_node(Node* node);
 
 /// Where the gradient of an input is summed up.
 struct Target {
-  Tensor* sum = nullptr;               ///< null when nobody needs it
+  Tensor* sum = nullptr;               ///< null when it is not needed
   const Node* end = nullptr;           ///< where it goes to a sink: the end of the graph
   GradientSink::Walk* sink = nullptr;  ///< that may have a place for it
 };
@@ -129,7 +129,7 @@ class Backward {
   }
 
   /// As `write`, for a kernel that may write over `gradient`, a gradient taken out with `take_grad`: no new
-  /// memory where nobody else holds it.
+  /// memory where no other handle holds it.
   template <class F>
   void write_over(int input, const Tensor& gradient, F&& f) {
     if (can_write_over(input, gradient)) {
@@ -152,8 +152,8 @@ class Backward {
   bool create_graph_;
 };
 
-/// A tensor kept for backward, guarded by its version. What is kept is an alias outside the graph, and beside
-/// it the edge to the tensor's history as it was: no later write can close a cycle through the node that
+/// A tensor kept for backward, guarded by its version. It keeps an alias outside the graph and, with
+/// it, the edge to the tensor's history as it was: no later write can close a cycle through the node that
 /// keeps it, and a parameter that is converted or moved meanwhile leaves the old elements to backward.
 class Saved {
  public:
@@ -250,7 +250,7 @@ void record(const char* name, const std::vector<Tensor>& outputs, const std::vec
 /// The end of the graph at the leaf: the one node that all graphs share while one of them lives.
 std::shared_ptr<Node> accumulator_of(const Tensor& leaf);
 
-/// Adds `grad` to `buffer`, which may be undefined; in place where nobody else holds one of them.
+/// Adds `grad` to `buffer`, which may be undefined; in place where no other handle holds one of them.
 void accumulate(Tensor& buffer, Tensor grad, bool create_graph);
 
 }  // namespace miniparallel::autograd

@@ -56,7 +56,7 @@ void GraphTask::run_node(const std::shared_ptr<Node>& node) {
     *capture.gradient = grads[static_cast<std::size_t>(capture.output)];
 
   const std::vector<Edge>& next = node->next();
-  std::vector<Tensor> received;  // by input: what is delivered afterwards, as a contribution
+  std::vector<Tensor> received;  // by input: delivered afterwards, as a contribution
   std::vector<Target> targets(next.size());
   const bool wanted = find_targets(*node, received, targets) || (next.empty() && !capturing_);
   if (any && wanted) {
@@ -66,7 +66,7 @@ void GraphTask::run_node(const std::shared_ptr<Node>& node) {
     node->run(backward);
   }
   const std::vector<Edge> edges = next;
-  if (!retain_graph_ && wanted) node->release();  // what was not walked can be differentiated later
+  if (!retain_graph_ && wanted) node->release();  // nodes not walked can be differentiated later
   deliver(*node, edges, std::move(received));
 }
 

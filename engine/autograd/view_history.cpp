@@ -12,7 +12,7 @@ Tensor make_view(const Tensor& base, const Shape& shape, const Shape& strides, s
   if (grad_enabled())
     view.impl()->base = base.impl()->base ? base.impl()->base : std::make_shared<const Tensor>(base);
   else
-    view.impl()->untracked_view = true;  // holds no base: what nobody else holds can be overwritten
+    view.impl()->untracked_view = true;  // holds no base, so that exclusive ones can be overwritten
   view.impl()->view_version = base.version();
   return view;
 }

@@ -11,8 +11,8 @@ namespace {
 constexpr std::size_t kChunk = std::size_t{16} << 20;
 constexpr std::size_t kChunksInFlight = 4;  // a larger copy waits for its own older chunks
 
-/// When a copy fails halfway, nobody has been told to wait for what it has enqueued on `stream`, and memory
-/// that it uses is about to be freed: the host waits.
+/// When a copy fails halfway, nothing waits for the work that it has enqueued on `stream`, and memory that it
+/// uses is about to be freed: the host waits.
 class WaitOnFailure {
  public:
   explicit WaitOnFailure(kernels::Stream stream) : stream_(stream) {}

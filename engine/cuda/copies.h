@@ -6,7 +6,7 @@
 
 namespace miniparallel::cuda {
 
-/// Copies between host and devices. What a device copies from the host goes through pinned memory, so that the
+/// Copies between host and devices. Copies from the host to a device go through pinned memory, so that the
 /// host need not wait.
 class Copies {
  public:

@@ -4,7 +4,7 @@
 
 namespace miniparallel::cuda {
 
-/// The GPUs that can be used. `reason` says, as a sentence, why there is none.
+/// The GPUs that can be used. `reason` says, as a sentence, why there are none.
 struct Discovery {
   int count = 0;
   std::string reason;

@@ -23,7 +23,7 @@ class EventPool {
   EventPool& operator=(const EventPool&) = delete;
 
   cudaEvent_t take();
-  /// Takes one that marks what the stream, of this device, holds now.
+  /// Takes one that marks the work now enqueued on the stream, of this device.
   cudaEvent_t record(kernels::Stream stream);
   void give_back(cudaEvent_t event) noexcept;
 
@@ -36,13 +36,13 @@ class EventPool {
 /// A pooled event for as long as it lives.
 class PooledEvent {
  public:
-  /// Marks what the stream holds now.
+  /// Marks the work now enqueued on the stream.
   PooledEvent(EventPool& pool, kernels::Stream stream) : pool_(pool), event_(pool.record(stream)) {}
   ~PooledEvent() { pool_.give_back(event_); }
   PooledEvent(const PooledEvent&) = delete;
   PooledEvent& operator=(const PooledEvent&) = delete;
 
-  /// What is enqueued on `stream` from now on waits.
+  /// Work enqueued on `stream` from now on waits.
   void make_wait(kernels::Stream stream) const { CUDA_CHECK(cudaStreamWaitEvent(native(stream), event_, 0)); }
   /// The host waits.
   void synchronize() const { CUDA_CHECK(cudaEventSynchronize(event_)); }

@@ -8,7 +8,7 @@
 namespace miniparallel::cuda {
 namespace {
 
-constexpr std::size_t kSmallest = 512;  // what cudaMalloc hands out at least; a multiple of every alignment
+constexpr std::size_t kSmallest = 512;  // least that cudaMalloc hands out; a multiple of every alignment
 constexpr std::size_t kSmallestPinned = 4096;
 
 }  // namespace

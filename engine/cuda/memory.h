@@ -19,7 +19,7 @@ class StreamMemory : public MemorySource {
 
  protected:
   ~StreamMemory() = default;
-  /// What the call took: null when there is no more memory; other errors are thrown.
+  /// The block that the call took: null when there is no more memory; other errors are thrown.
   static void* allocated(cudaError_t error, void* block, const char* call);
 
  private:
@@ -41,7 +41,7 @@ class DeviceMemory final : public StreamMemory {
   int device_;
 };
 
-/// Page-locked host memory: GPUs copy from and to it while the host goes on.
+/// Page-locked host memory: GPUs copy from and to it while the host continues.
 class PinnedMemory final : public StreamMemory {
  public:
   using StreamMemory::StreamMemory;

@@ -104,7 +104,7 @@ std::int64_t magnitude(std::string_view number) {
 }
 
 /// The float nearest to the number that is the whole of `text`: 0 for one below all floats, infinity for one
-/// beyond them; nothing where the text is no number.
+/// beyond them; nothing where the text is not a number.
 std::optional<float> nearest_float(std::string_view text) {
   if (text.starts_with('+')) {
     text.remove_prefix(1);
@@ -165,7 +165,7 @@ std::int64_t CsvTable::column(std::string_view name) const {
 }
 
 CsvTable CsvTable::drop(const std::vector<std::string>& columns) const {
-  for (const std::string& name : columns) column(name);  // which throws where there is none
+  for (const std::string& name : columns) column(name);  // which throws for an unknown name
   const auto is_kept = [&](std::size_t i) { return std::ranges::find(columns, names_[i]) == columns.end(); };
   CsvTable table;
   table.file_ = file_;

@@ -25,7 +25,7 @@ void check_order(const std::vector<std::int64_t>& order, std::int64_t size) {
 }
 
 void check_position(const LoaderPosition& position) {
-  constexpr std::int64_t kMax = std::int64_t{1} << 27;  // epochs whose examples have streams of their own
+  constexpr std::int64_t kMax = std::int64_t{1} << 27;  // epochs whose examples have separate streams
   check(position.epoch >= 0 && position.epoch < kMax && position.batch >= 0, "DataLoader: epoch ",
         position.epoch, ", batch ", position.batch,
         " is not a position to resume at; take one from position()");

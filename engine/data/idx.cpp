@@ -20,7 +20,7 @@ std::string hex(std::byte value) {
   return "0x" + std::string(digits, std::to_chars(digits, digits + 2, std::to_integer<int>(value), 16).ptr);
 }
 
-/// An element type: its bytes in the file, and what it becomes.
+/// An element type: its bytes in the file, and the dtype that it becomes.
 struct Element {
   std::size_t size;
   DType dtype;

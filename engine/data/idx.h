@@ -10,7 +10,7 @@
 
 namespace miniparallel::data {
 
-/// What an IDX file holds: an array in row-major order, its elements in this machine's byte order.
+/// The content of an IDX file: an array in row-major order, its elements in this machine's byte order.
 struct IdxArray {
   DType dtype;  ///< uint8, int32 (of int8 and int16 too), float32 or float64
   std::vector<std::int64_t> shape;

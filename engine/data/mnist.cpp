@@ -22,7 +22,7 @@ std::string with_dot(std::string name) {
   return name;
 }
 
-/// The file `name` of `folder`, also with Kaggle's dot, plain or with `.gz`; empty where there is none.
+/// The file `name` of `folder`, also with Kaggle's dot, plain or with `.gz`; empty if it does not exist.
 std::string find_file(const std::string& folder, const std::string& name) {
   for (const std::string& file : {name, name + ".gz", with_dot(name), with_dot(name) + ".gz"}) {
     const auto path = std::filesystem::path(folder) / file;

@@ -20,7 +20,7 @@ enum class StreamKind {
   copy,
 };
 
-/// What the engine asks of GPUs. Everything is enqueued and returns at once, but for what says that it waits.
+/// What the engine asks of GPUs. Calls enqueue work and return immediately unless documented to wait.
 class Accelerator {
  public:
   virtual ~Accelerator() = default;
@@ -75,7 +75,7 @@ CachingAllocator& allocator(Device device);
 /// The calling thread's stream for the device: its compute stream, unless a StreamScope is alive.
 kernels::Stream stream(Device device);
 
-/// What StreamScopes of the calling thread chose, by device; the null stream where there is no choice.
+/// The streams that StreamScopes of the calling thread chose, by device; the null stream without a choice.
 const std::vector<kernels::Stream>& chosen_streams();
 void set_chosen_streams(std::vector<kernels::Stream> streams);
 

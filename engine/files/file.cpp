@@ -52,8 +52,8 @@ bool remove_abandoned(int folder, const std::string& name) {
   return removed;
 }
 
-/// What the temporary names of the file `name` begin with: the name itself, where the folder takes names that
-/// much longer, else its FNV-1a hash.
+/// The start of the temporary names of the file `name`: the name itself, where the folder takes names that
+/// much longer, otherwise its FNV-1a hash.
 std::string temporary_stem(const std::string& name, int folder) {
   constexpr std::size_t extra = sizeof ".." + sizeof "1234567890.tmp";
   const long limit = ::fpathconf(folder, _PC_NAME_MAX);

@@ -32,7 +32,7 @@ class InputFile {
 /// The whole content of a regular file.
 std::vector<std::byte> read_file(const std::filesystem::path& path);
 
-/// Writes a temporary file beside `path` and puts it in the place of `path` at commit(). A reader sees the
+/// Writes a temporary file next to `path` and puts it in the place of `path` at commit(). A reader sees the
 /// old file or the whole new one at every moment, also after a crash; when a write fails the old file stays.
 /// The temporary file is `.NAME.0.tmp`, locked while it is written; with several writers of one file at the
 /// same time `.NAME.1.tmp`, ... (a number for NAME where that is too long for a name). One that a killed
@@ -53,7 +53,7 @@ class AtomicFile {
   void close_descriptor();
 
   std::filesystem::path path_;
-  int folder_ = -1;        // the path's; what happens in it is told by name, which may be as long as they get
+  int folder_ = -1;        // the path's; files in it are named relative to it, so names may have any length
   std::string temporary_;  // a name in the folder
   int descriptor_ = -1;
 };

@@ -18,8 +18,8 @@ class ByteReader {
   /// Fills `out`; the error for bytes that end too early says that `what` was to be read.
   void read(std::span<std::byte> out, const char* what);
 
-  /// No more than this many bytes are left. A size that a header claims is held against it before memory is
-  /// allocated, so that a small file cannot ask for much.
+  /// No more than this many bytes are left. A size that a header claims is checked against it before memory
+  /// is allocated, so that a small file cannot ask for much.
   std::uint64_t most_left() const;
 
   /// Throws unless everything was read and, for gzip, the checksum agrees; zeros may follow gzip data.

@@ -67,7 +67,7 @@ void check_format(const std::string& file, const Metadata& notes) {
          "; read it with a newer miniparallel");
 }
 
-/// The parts of a file: what each is, and its tensors.
+/// The parts of a file: the kind of each, and its tensors.
 struct FilePart {
   std::string kind;
   StateDict state;
@@ -94,7 +94,7 @@ FileParts read_parts(const std::string& path) {
   return parts;
 }
 
-/// Holds the parts of the file against those that are to be loaded; what only one side has goes to `report`.
+/// Compares the parts of the file with those to be loaded; parts that only one side has go to `report`.
 void check_parts(const std::string& file, const FileParts& found, const std::vector<CheckpointPart>& wanted,
                  bool strict, LoadReport& report) {
   std::string faults, missing, unexpected;

@@ -17,7 +17,7 @@ using Json = nlohmann::ordered_json;
 // The format's own bound on the header, so that a reader cannot be made to parse for long.
 constexpr std::uint64_t kLargestHeader = 100'000'000;
 
-// Bytes of the entry's elements; nothing if they, or the extents beside a zero, do not fit 63 bits.
+// Bytes of the entry's elements; nothing if they, or the extents next to a zero, do not fit 63 bits.
 std::optional<std::uint64_t> byte_size(const SafetensorsEntry& entry) {
   auto size = static_cast<std::int64_t>(size_of(entry.dtype));
   bool empty = false;

@@ -14,7 +14,7 @@ namespace {
 using Json = nlohmann::json;
 
 /// Takes the parser's events one by one, so that memory stays in proportion to the header whatever it says,
-/// and a name that stands twice is seen (a document tree would keep only the last).
+/// and a repeated name is found (a document tree would keep only the last).
 class HeaderEvents : public nlohmann::json_sax<Json> {
  public:
   explicit HeaderEvents(const std::string& file) : file_(file) {}

@@ -30,7 +30,7 @@ void* CachingAllocator::take_cached(const Key& key, Stream stream) {
   const auto found = free_.find(key);
   if (found == free_.end()) return nullptr;
   std::vector<Block>& blocks = found->second;
-  // The newest block is the warmest; one that waits for nobody is better still.
+  // The newest block is the warmest; one without a wait is better still.
   auto chosen = std::find_if(blocks.rbegin(), blocks.rend(), [](const Block& b) { return b.marks.empty(); });
   if (chosen == blocks.rend())
     chosen = std::find_if(blocks.rbegin(), blocks.rend(), [&](Block& b) { return wait_marks(b, stream); });

@@ -29,7 +29,7 @@ class MemorySource {
   virtual void gave_back() {}
   /// Waits until nothing uses cached blocks: before they are given back.
   virtual void synchronize() {}
-  /// What to add to the message about memory used up.
+  /// Text to add to the message about memory used up.
   virtual std::string describe() const { return ""; }
 
   virtual Mark record_mark(kernels::Stream) { return {}; }
@@ -44,7 +44,7 @@ class MemorySource {
   virtual void returned(void* /*block*/, std::size_t /*bytes*/, kernels::Stream) {}
 
  protected:
-  ~MemorySource() = default;  // nobody owns a source by this class
+  ~MemorySource() = default;  // never destroyed through this class
 };
 
 /// Keeps freed blocks by stream and size class and hands them out again, so that a steady training step asks

@@ -45,7 +45,7 @@ bool load_alike(const Tensor& a, const Tensor& b, const Tensor& target) {
   return bytes == 0 || std::memcmp(raw(first), raw(second), bytes) == 0;
 }
 
-/// What a model and a state dict have in common, and what not.
+/// The entries that a model and a state dict share, and those that only one has.
 struct Match {
   std::vector<std::pair<Tensor, Tensor>> copies;  // target, source
   LoadReport names;

@@ -9,7 +9,7 @@ namespace {
 
 constexpr const char* kName = "scaled_dot_product_attention";
 
-/// What the softmax sees besides q and k.
+/// The softmax's inputs besides q and k.
 struct Scoring {
   Tensor mask;
   bool causal;
@@ -18,7 +18,7 @@ struct Scoring {
 
 Shape leading(const Tensor& x) { return {x.shape().begin(), x.shape().end() - 2}; }
 
-/// What the leading dimensions of all three broadcast to.
+/// The shape to which the leading dimensions of all three broadcast.
 Shape common_batch(const Tensor& q, const Tensor& k, const Tensor& v) {
   std::optional<Shape> batch = broadcast_sizes(leading(q), leading(k));
   if (batch) batch = broadcast_sizes(*batch, leading(v));
@@ -81,8 +81,8 @@ kernels::MatrixBatch matrices_of(const Tensor& x) {
   return batch;
 }
 
-/// A tensor of rows of `width`, not initialised, that lie in the order in which those of `like` do: with
-/// heads side by side where `like` is a view of such.
+/// A tensor of rows of `width`, not initialised, in the same memory order as those of `like`: with heads
+/// side by side where `like` is a view of such.
 Tensor make_ordered_like(const Tensor& like, std::int64_t width) {
   Shape shape = like.shape(), strides = shape;
   shape[shape.rank() - 1] = width;

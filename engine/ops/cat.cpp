@@ -6,7 +6,7 @@ namespace {
 /// Tensors of shape [0] join with anything, as in PyTorch.
 bool is_nothing(const Tensor& x) { return x.dim() == 1 && x.numel() == 0; }
 
-/// Where one input lies in the result.
+/// The place of one input in the result.
 struct Part {
   Shape shape;
   DType dtype;

@@ -9,7 +9,7 @@
 #include "engine/types/shape.h"
 #include "kernels/backend.h"
 
-/// What op files share. An op is a function: checks, forward by a kernel, and - side by side with it - the
+/// Helpers of the op files. An op is a function: checks, forward by a kernel, and - next to it - the
 /// backward as the closure of `autograd::record`.
 
 namespace miniparallel {
@@ -45,7 +45,7 @@ Shape broadcast_strides(const Tensor& x, const Shape& shape);
 DType result_type(const Tensor& a, const Tensor& b);
 DType result_type(const Tensor& a, Scalar b);
 
-/// Throws unless all defined tensors are on one device / have the dtype; messages name `op` and what was got.
+/// Throws unless all defined tensors are on one device / have the dtype; messages name `op` and both.
 void check_same_device(const char* op, std::initializer_list<Tensor> tensors);
 void check_same_dtype(const char* op, std::initializer_list<Tensor> tensors);
 /// Throws unless float32 or float64.

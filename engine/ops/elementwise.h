@@ -6,7 +6,7 @@
 #include <initializer_list>
 #include <utility>
 
-/// What elementwise ops share.
+/// Helpers shared by the elementwise ops.
 
 namespace miniparallel {
 

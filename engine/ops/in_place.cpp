@@ -17,7 +17,7 @@ InPlace::InPlace(const char* op, const Tensor& target, std::initializer_list<Ten
   const Tensor& owner = target.impl()->base ? *target.impl()->base : target;
   check(!recorded_ || !owner.impl()->untracked_view, op,
         ": a view made while grad mode was off cannot be written where gradients flow; make the view again");
-  if (recorded_) {  // what can throw does so before anything is written
+  if (recorded_) {  // everything that can throw runs before anything is written
     if (target.impl()->base) autograd::geometry_of(target);
     for (const Tensor& source : sources) autograd::follow_base(source);
   }

@@ -25,8 +25,8 @@ Tensor& copy_into(const char* op, Tensor& target, const Tensor& source);
 ///   write.finish({*this, other}, [...](Backward& b) {...});  // gradients of the old elements and `other`
 ///
 /// Where gradients flow through one of the tensors, the target takes its new history. A view hands its base a
-/// history too: what the write did not touch is the base's as before, and other views of the base follow at
-/// their next use.
+/// history too: elements that the write did not touch keep the base's history, and other views of the base
+/// follow at their next use.
 class InPlace {
  public:
   InPlace(const char* op, const Tensor& target, std::initializer_list<Tensor> sources = {});

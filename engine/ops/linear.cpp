@@ -71,7 +71,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activat
                   {bias, activation, keep ? as_matrix(pre_activation) : pre_activation});
   }
   if (!records) return y;
-  // Two nodes, as of two ops. Of what relu is given nothing is read: it only stands in the graph.
+  // Record two nodes, as two ops would. ReLU's backward reads only its output: its input is a placeholder.
   const Tensor product = activation == Activation::none ? y : keep ? pre_activation : y.detach();
   const auto backward = [x = save(x), weight = save(weight), has_bias = bias.defined()](Backward& b) {
     linear_backward(b, x.get(b), weight.get(b), has_bias);

@@ -13,7 +13,7 @@ struct MatrixOperand {
 };
 MatrixOperand matrix_operand(const Tensor& x);
 
-/// What happens to a product on its way to memory; see kernels::MatmulArgs.
+/// The operations on a product on its way to memory; see kernels::MatmulArgs.
 struct Epilogue {
   Tensor bias = {};  ///< m elements or undefined
   Activation activation = Activation::none;

@@ -70,7 +70,7 @@ Tensor per_channel(const Tensor& numbers, const Tensor& x) {
   return numbers.view(shape);
 }
 
-/// What the backward of batch_norm reads. `count` is 0 when the statistics were the running ones.
+/// The values that the backward of batch_norm reads. `count` is 0 when the statistics were the running ones.
 struct BatchNorm {
   BatchNormGeometry geometry;
   std::int64_t count;

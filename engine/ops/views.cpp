@@ -4,7 +4,7 @@
 #include <algorithm>
 
 // Views: aliases of the same storage. Each states its new
-// geometry and, beside it, how a gradient finds its way back.
+// geometry and, next to it, how a gradient finds its way back.
 
 namespace miniparallel {
 namespace {
@@ -14,7 +14,7 @@ using autograd::record_view;
 
 std::int64_t offset_of(const Tensor& x) { return x.impl()->offset; }
 
-/// The dimension along which a part is taken, from the front. Throws, naming `op`, where there is none such.
+/// The dimension along which a part is taken, from the front. Throws, naming `op`, if it does not exist.
 int sliced_dim(const char* op, const Tensor& x, int dim) {
   check(x.dim() > 0, op, ": a tensor without dimensions has no dimension ", dim, "; unsqueeze it first");
   return normalize_dim(op, dim, x.dim());
@@ -47,7 +47,7 @@ Shape infer_size(const char* op, const Shape& shape, const Shape& from) {
   return result;
 }
 
-/// Strides that show `x` with `shape` without a copy. Groups of old dimensions that lie in one run of memory
+/// Strides that show `x` with `shape` without a copy. Groups of old dimensions that share one run of memory
 /// can be cut anew; a new dimension must not reach across two runs.
 bool view_strides(const Tensor& x, const Shape& shape, Shape& result) {
   if (x.is_contiguous()) {
@@ -245,7 +245,7 @@ Tensor split_backward(Backward& b, const std::vector<Shape>& shapes, int dim, co
   return gradients.size() == 1 ? gradients[0] : cat(gradients, dim);
 }
 
-/// Views of parts along `dim` that lie one after the other and cover it, as outputs of one node: the gradient
+/// Views of parts along `dim` that follow one another and cover it, as outputs of one node: the gradient
 /// of the whole is written once, however many there are.
 std::vector<Tensor> split_whole(const Tensor& whole, const std::vector<std::int64_t>& sizes, int dim) {
   std::vector<Tensor> parts;

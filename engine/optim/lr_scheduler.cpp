@@ -81,7 +81,7 @@ LRScheduler::Rule cosine_rule(const CosineAnnealingLROptions& options) {
       return 1 + std::cos(std::numbers::pi * static_cast<double>(n) / static_cast<double>(options.t_max));
     };
     if (count == 0) return rate;
-    if ((count - 1) % (2 * options.t_max) == options.t_max)  // from eta_min on there is no ratio to go by
+    if ((count - 1) % (2 * options.t_max) == options.t_max)  // at eta_min the ratio of two rates is undefined
       return std::max(0.0, rate + (base - options.eta_min) * height(count) / 2);
     return std::max(0.0, options.eta_min + (rate - options.eta_min) * height(count) / height(count - 1));
   };

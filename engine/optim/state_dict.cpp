@@ -15,7 +15,7 @@ constexpr const char* kInitialRate = "initial_lr";
 std::string group_key(int group, const char* option) { return message("groups.", group, ".", option); }
 std::string state_key(std::size_t slot, const char* name) { return message("state.", slot, ".", name); }
 
-/// What is wrong with a state, item by item.
+/// The faults of a state, item by item.
 class Faults {
  public:
   explicit Faults(const StateDict& state) : state_(state) {

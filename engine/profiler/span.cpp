@@ -33,7 +33,7 @@ Registry& registry() {
   return *made;
 }
 
-/// A child's recording is its own: what other threads were about to record is not here.
+/// A child records separately: spans that other threads had open are not continued here.
 void Registry::forget_parent() {
   current_recording = 0;
   new std::vector(std::move(registry().logs));  // their locks may be held for ever

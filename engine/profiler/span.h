@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-/// What the profiler records: spans of time, one within the other, per thread.
+/// The records of the profiler: spans of time, one within the other, per thread.
 
 namespace miniparallel::profiler {
 
@@ -28,7 +28,7 @@ enum class Kind : std::uint8_t {
 };
 
 /// A span that has ended. Times are nanoseconds of the steady clock. Not initialised: nothing is done for a
-/// span while nobody records.
+/// span while no profiler records.
 struct Event {
   const char* name;
   const char* labels;  ///< names of the sizes, separated by spaces; null for a shape
@@ -47,7 +47,7 @@ struct Totals {
 /// Names are literals or live as long as the process, so their addresses tell most of them apart.
 using Key = std::pair<const char*, Kind>;
 
-/// What one thread did.
+/// The spans of one thread.
 struct ThreadRecord {
   int thread = 0;  ///< counted from 1 in the order of first appearance
   const char* role = nullptr;
@@ -61,13 +61,13 @@ inline bool recording() { return current_recording.load(std::memory_order_relaxe
 
 /// Starts a recording of at most `max_events` events; false when one runs.
 bool start(std::int64_t max_events);
-/// Ends it and takes what was recorded, by thread.
+/// Ends it and takes the records, by thread.
 std::vector<ThreadRecord> finish();
 
 /// A copy of the name that lives as long as the process.
 const char* intern(const std::string& name);
 
-/// What the calling thread is for; a literal.
+/// The purpose of the calling thread; a literal.
 void set_thread_role(const char* role);
 
 /// From its construction to its destruction, if a recording runs. `name` must be a literal or interned.
@@ -86,7 +86,7 @@ class Span {
 
   bool active() const { return number_ != 0; }
 
-  // What the span works on; only while active.
+  // The span's object; only while active.
   void set_dtype(DType dtype) {
     event_.dtype = dtype;
     event_.has_dtype = true;

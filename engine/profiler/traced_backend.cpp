@@ -68,7 +68,7 @@ const char* name_of(const char* launcher, const Arguments&...) {
   return launcher;
 }
 
-/// What an argument says about the size of the work; most say nothing.
+/// The size of the work that an argument tells; most tell none.
 template <class Argument>
 void describe(Span& span, const Argument& argument) {
   if constexpr (std::is_same_v<Argument, DType>) {

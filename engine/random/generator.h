@@ -26,7 +26,7 @@ class RowRandomScope {
   static RowRandomScope* current();
   static void set_current(RowRandomScope* scope);
 
-  /// Where this scope's generator stands; the whole batch goes on from the largest ordinal of its parts.
+  /// Where this scope's generator stands; the whole batch continues from the largest ordinal of its parts.
   const RandomState& state() const { return state_; }
 
  private:

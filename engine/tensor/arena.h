@@ -9,7 +9,7 @@
 namespace miniparallel {
 
 /// Flat blocks of memory, one per dtype, in which tensors stand one after the other, each at a multiple of 256
-/// bytes: what concerns many of them takes one operation on a run of elements.
+/// bytes: work on many of them takes one operation on a run of elements.
 class Arena {
  public:
   Arena() = default;
@@ -19,7 +19,7 @@ class Arena {
   std::size_t size() const { return places_.size(); }
   const std::vector<Tensor>& blocks() const { return blocks_; }
 
-  /// A new tensor over place `i`, outside of every graph, with a version of its own: writing to its neighbours
+  /// A new tensor over place `i`, outside of every graph, with a separate version: writing to its neighbours
   /// does not count as writing to it.
   Tensor tensor(std::size_t i) const;
   /// Whether the elements of `tensor` are those of place `i`.

@@ -12,7 +12,7 @@ namespace autograd {
 struct Meta;
 }
 
-/// What every handle of one tensor shares.
+/// The state that all handles of one tensor share.
 struct TensorImpl {
   TensorImpl();
   ~TensorImpl();
@@ -50,10 +50,10 @@ inline void bump_version(const Tensor& tensor) {
 /// The graph and `requires_grad` stay; a gradient of another dtype or device is converted.
 void set_data(const Tensor& target, const Tensor& source);
 
-/// Nobody else holds this tensor or another one of its alias group, so it may be overwritten: the one test by
-/// which gradients are reused instead of copied. It counts handles: a saved, captured or kept gradient, a
-/// view, and any second `Tensor` variable make it false, so callers move what they hand on. False also for
-/// what is not contiguous (kernels write rows) and for what requires grad (a graph may still need it).
+/// No other handle holds this tensor or another of its alias group, so it may be overwritten: the one test
+/// by which gradients are reused instead of copied. It counts handles: a saved, captured or kept gradient, a
+/// view, and any second `Tensor` make it false, so callers move the tensors that they hand on. False also for
+/// a tensor that is not contiguous (kernels write rows) or requires grad (a graph may still need it).
 bool is_exclusive(const Tensor& tensor);
 
 /// Pointer to the first element, whatever the dtype and device.

@@ -36,7 +36,7 @@ struct FlushAtExit {
       try {
         file->flush();
       } catch (const std::exception&) {
-        // The process ends: nobody is left to tell.
+        // The process ends: there is no caller left to tell.
       }
     }
   }
@@ -116,7 +116,7 @@ void EventFile::keep_deadlines() {
   }
 }
 
-/// The error number of what went wrong; what has not been written stays pending.
+/// The error number of a failure, or 0; records that were not written stay pending.
 int EventFile::write_pending() noexcept {
   std::string_view left = pending_;
   error_ = 0;
@@ -142,7 +142,7 @@ void EventFile::forget_parent() {
   pending_.clear();
   deadline_.reset();
   error_ = 0;
-  // The thread is not here; to join it, or to destroy what it waited on, would wait for ever.
+  // The thread is not here; to join it, or to destroy its condition variable, would wait for ever.
   std::construct_at(&thread_);
   std::construct_at(&changed_);
 }

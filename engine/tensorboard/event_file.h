@@ -13,16 +13,16 @@
 namespace miniparallel::tensorboard {
 
 /// A file that records are appended to. Each is handed to the operating system, where it survives the process,
-/// within a delay that a thread of the file's own keeps; it sleeps while nothing is pending. Any thread may
-/// call. What is pending when the process ends by exit() is written; a forked child leaves what its parent has
-/// pending to the parent, and may append to the same file.
+/// within a delay that a thread of the file keeps; it sleeps while nothing is pending. Any thread may call.
+/// Pending records are written when the process ends by exit(); a forked child leaves those of its parent to
+/// the parent, and may append to the same file.
 class EventFile {
  public:
   using Clock = std::chrono::steady_clock;
 
   /// Makes the file. Throws `Error` where that fails.
   EventFile(std::string path, Clock::duration delay);
-  /// Leaves out what cannot be written: call flush() to know.
+  /// Leaves out records that cannot be written: call flush() to know.
   ~EventFile();
   EventFile(const EventFile&) = delete;
   EventFile& operator=(const EventFile&) = delete;
@@ -44,7 +44,7 @@ class EventFile {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::string pending_;
-  std::optional<Clock::time_point> deadline_;  // of what is pending
+  std::optional<Clock::time_point> deadline_;  // of the pending records
   int error_ = 0;                              // why the last try failed
   bool closing_ = false;
   std::thread thread_;  // started with the first record

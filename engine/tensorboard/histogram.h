@@ -12,7 +12,7 @@ struct Histogram {
 };
 
 /// Of the finite values. The limits, of either sign, are 1e-12 times powers of 1.1; empty buckets at the ends
-/// are left out but for the one that gives the first its lower limit.
+/// are left out except the one that gives the first its lower limit.
 Histogram make_histogram(std::span<const double> values);
 
 }  // namespace miniparallel::tensorboard

@@ -18,7 +18,7 @@
 #include <filesystem>
 #include <system_error>
 
-// The messages are those of TensorFlow's event.proto and summary.proto; field numbers are named beside them.
+// The messages are those of TensorFlow's event.proto and summary.proto; field numbers are named next to them.
 
 namespace miniparallel::tensorboard {
 namespace {
@@ -98,7 +98,7 @@ class SummaryWriter::File {
 
   const std::string& folder() const { return folder_; }
 
-  /// Appends an Event; `event` has the fields beside wall_time (1) and step (2).
+  /// Appends an Event; `event` has the fields other than wall_time (1) and step (2).
   void write(const Message& event, std::int64_t step) {
     Message stamped;
     stamped.add_double(1, seconds_since_1970(Clock::now())).add_integer(2, step);

@@ -62,7 +62,7 @@ bool names_cpu(const std::string& controllers) {
 
 std::optional<double> control_group_cores(const std::filesystem::path& mount, const std::string& membership) {
   // Lines are "number:controllers:/path". Version 2 is the line without controllers; version 1 mounts each
-  // list of controllers in a folder of its own.
+  // list of controllers in a separate folder.
   std::istringstream lines(membership);
   std::optional<double> least;
   for (std::string line; std::getline(lines, line);) {

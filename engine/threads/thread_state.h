@@ -12,7 +12,7 @@
 namespace miniparallel {
 
 /// All that a thread can set for itself and that changes what
-/// ops do: handed along when work goes on in another thread.
+/// ops do: handed along when work moves to another thread.
 struct ThreadState {
   bool grad_mode = grad_enabled();
   DType dtype = default_dtype();

@@ -56,7 +56,7 @@ class Worker {
       jobs_.pop_front();
       lock.unlock();
       job();
-      job = nullptr;  // what it holds goes before the lock is taken
+      job = nullptr;  // its captures are freed before the lock is taken
       lock.lock();
     }
   }
@@ -89,7 +89,7 @@ struct StopAtExit {
 }  // namespace
 
 void post(Accelerator& owner, int device, std::function<void()> job) {
-  static const StopAtExit at_exit;  // made late, so that it goes before what the jobs use
+  static const StopAtExit at_exit;  // made late, so that it is destroyed before objects that the jobs use
   const std::scoped_lock lock(workers().mutex);
   std::unique_ptr<Worker>& worker = workers().by_device[device];
   if (worker != nullptr && worker->is_lost()) (void)worker.release();

@@ -22,7 +22,7 @@ template <class T>
 bool integer_has(Scalar value) {
   if (value.kind() != Scalar::Kind::floating)
     return !exceeds_int64(value) && std::in_range<T>(value.as_int64());
-  // Both ends are powers of 2 (or 0), so that a double has them; what lies between is truncated.
+  // Both ends are powers of 2 (or 0), so that a double has them; numbers between them are truncated.
   const double end = std::ldexp(1.0, std::numeric_limits<T>::digits);
   const double truncated = std::trunc(value.as_double());
   return truncated >= static_cast<double>(std::numeric_limits<T>::lowest()) && truncated < end;

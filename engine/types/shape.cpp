@@ -31,7 +31,7 @@ void Shape::erase(int position) {
 std::int64_t Shape::numel() const {
   std::int64_t n = 1;
   bool overflow = false, empty = false;
-  for (const std::int64_t size : *this) {  // the sizes beside a zero too: strides are made of them
+  for (const std::int64_t size : *this) {  // the sizes next to a zero too: strides are made of them
     empty |= size == 0;
     overflow |= size != 0 && __builtin_mul_overflow(n, size, &n);
   }
@@ -73,7 +73,7 @@ void check_shape(const char* op, const Shape& shape) {
 
 namespace {
 
-/// The size of dimension -d, which is 1 where there is none.
+/// The size of dimension -d, which is 1 beyond the first.
 std::int64_t size_from_end(const Shape& shape, int d) {
   return d <= shape.rank() ? shape[shape.rank() - d] : 1;
 }
