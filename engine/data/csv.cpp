@@ -130,7 +130,7 @@ CsvTable::CsvTable(std::string_view text, const CsvOptions& options, std::string
     : file_(std::move(name)) {
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);  // a byte-order mark
   check(text.find('\0') == std::string_view::npos, file_,
-        ": has zero bytes, so it is no text in UTF-8 (perhaps in UTF-16); convert it");
+        ": has zero bytes, so it is not text in UTF-8 (perhaps in UTF-16); convert it");
   CsvReader reader(text, options.delimiter, file_);
   std::vector<std::string> fields;
   while (reader.next(fields)) {

@@ -96,7 +96,7 @@ Tensor from_data(const void* source, const Shape& shape, DType dtype, Device dev
   check_shape("from_data", shape);
   Tensor made = make_tensor(shape, dtype, Device::cpu());
   check(source != nullptr || made.numel() == 0, "from_data: got a null pointer for ", made.numel(),
-        " elements of ", dtype, "; pass where they lie");
+        " elements of ", dtype, "; pass their address");
   kernels::ElementwiseArgs args;
   args.layout = kernels::make_layout(shape, {made.strides(), made.strides()});
   args.operands[0] = raw(made);

@@ -30,7 +30,7 @@ Pool2dGeometry window_geometry(const char* op, const Tensor& x, Size2 kernel, co
   check(padding.height >= 0 && padding.width >= 0 && 2 * padding.height <= kernel.height &&
             2 * padding.width <= kernel.width,
         op, ": got padding ", text(padding), " for kernel ", text(kernel),
-        "; it must lie between 0 and half of the kernel");
+        "; it must be from 0 to half of the kernel");
   const Pool2dGeometry g{.planes = x.size(0) * x.size(1),
                          .rows = window_axis(x.size(2), kernel.height, stride.height, padding.height),
                          .columns = window_axis(x.size(3), kernel.width, stride.width, padding.width)};

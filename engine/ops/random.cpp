@@ -148,7 +148,7 @@ Tensor masked_scale(const Tensor& x, double p, const RandomKey& key) {
 Tensor dropout(const Tensor& x, double p, bool training) {
   check_defined("dropout", x);
   check_floating("dropout", x);
-  check(p >= 0 && p <= 1, "dropout: got the probability ", p, "; it must lie in [0, 1]");
+  check(p >= 0 && p <= 1, "dropout: got the probability ", p, "; it must be in [0, 1]");
   if (!training || p == 0) return x;
   if (p == 1) return masked_fill(x, full({}, true, {.device = x.device()}), 0);
   return masked_scale(x, p, next_random_key(x.numel()));

@@ -170,7 +170,7 @@ Tensor Tensor::slice(int dim, std::int64_t start, std::int64_t stop, std::int64_
 Tensor Tensor::narrow(int dim, std::int64_t start, std::int64_t length) const {
   const std::int64_t size = shape()[sliced_dim("narrow", *this, dim)];
   check(start >= 0 && length >= 0 && length <= size - start, "narrow: ", length, " elements from ", start,
-        " exceed dimension ", dim, " of size ", size, "; start and length must lie within");
+        " exceed dimension ", dim, " of size ", size, "; start and length must stay within it");
   return slice(dim, start, start + length);
 }
 
