@@ -5,8 +5,8 @@
 
 namespace miniparallel::kernels {
 
-/// The activation as a pass of its own, for products that end without it: of args.pre_activation where that is
-/// wanted, else of args.c; `count` matrices that lie `step` elements apart.
+/// The activation as a separate pass, for products that end without it: of args.pre_activation where that is
+/// wanted, otherwise of args.c; `count` matrices, `step` elements apart.
 inline void activate(const Elementwise& elementwise, DType dtype, const MatmulArgs& args, std::int64_t count,
                      std::int64_t step, Stream stream) {
   if (args.activation == Activation::none) return;

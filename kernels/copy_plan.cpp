@@ -10,7 +10,7 @@ namespace {
 constexpr std::int64_t kWidest = 16;
 
 /// The dimensions from far to near as the output has them, so
-/// that what is near in both merges and is written in order.
+/// that dimensions near in both merge and are written in order.
 Layout in_order_of_output(const Layout& layout) {
   int order[kMaxRank];
   std::iota(order, order + layout.rank, 0);
@@ -26,8 +26,8 @@ Layout in_order_of_output(const Layout& layout) {
   return make_layout(sizes, {y, x});
 }
 
-/// The largest word, in bytes, of which runs along the last dimension are made and at whose multiples they
-/// begin; that of an element where a side has no runs.
+/// The largest word size, in bytes, that divides every run along the last dimension and every start address;
+/// that of an element where a side has no runs.
 std::int64_t word_of(const ElementwiseArgs& args, std::int64_t bytes) {
   const Layout& layout = args.layout;
   const int last = layout.rank - 1;

@@ -19,7 +19,7 @@ namespace functors {
 
 using namespace math;  // for a Tensor, argument-dependent lookup finds the ops instead
 
-/// A number that is no integer: of type T, or left to promotion when T is a tensor.
+/// A floating number: of type T, or left to promotion when T is a tensor.
 template <class T>
 MP_INLINE auto constant(double value) {
   if constexpr (std::is_arithmetic_v<T>)
@@ -28,7 +28,7 @@ MP_INLINE auto constant(double value) {
     return value;
 }
 
-/// What the backward of a unary function reads besides the gradient.
+/// The values that the backward of a unary function reads besides the gradient.
 enum class Saves { nothing, input, output };
 
 // --- unary: y = forward(x), dx = backward(g, saved)
@@ -305,7 +305,7 @@ struct PowScalar {
   }
 };
 
-/// min(max(x, p), q), NaN where one of the three is. Only what lies between the bounds has a gradient.
+/// min(max(x, p), q), NaN where one of the three is. Only elements between the bounds have a gradient.
 struct Clamp {
   static constexpr Saves saves = Saves::input;
   template <class T>

@@ -48,7 +48,7 @@ MP_INLINE BFloat16 to_bfloat16(float value) {
   return {static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
 }
 
-/// The value as a float that rounds to a 16-bit type as the value itself would: where it lies between two
+/// The value as a float that rounds to a 16-bit type as the value itself would: where it is between two
 /// floats, the one whose last bit is 1 ("round to odd", Boldo, Melquiond 2008), so that it is taken neither
 /// for one of the fewer numbers of that type nor for the middle between two. Rounding twice would be wrong.
 MP_INLINE float to_odd_float(double value) {

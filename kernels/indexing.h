@@ -23,7 +23,7 @@ inline Sizes sizes(const IndexArgs& args) {
 }
 
 /// Indices of one call up to which sums of rows can be made at once in their accumulators. More of float32 are
-/// added to a float64 `whole`: a sum that is rounded now and then stands still once it is large.
+/// added to a float64 `whole`: a sum that is rounded now and then stops growing once it is large.
 inline constexpr std::int64_t kMaxScatter = std::int64_t{1} << 20;
 
 /// An index out of range is an `Error`: thrown on the CPU, set as the device's error elsewhere.

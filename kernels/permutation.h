@@ -9,7 +9,7 @@ namespace miniparallel::kernels {
 
 /// A pseudo-random permutation of 0 .. n - 1, element by element and without memory: a Feistel network, whose
 /// round functions are drawn from the stream of `key`, permutes the numbers of as many bits as n needs, and
-/// is applied again to what is not below n (Black, Rogaway: "Ciphers with arbitrary finite domains", 2002; as
+/// is applied again to numbers not below n (Black, Rogaway: "Ciphers with arbitrary finite domains", 2002; as
 /// a shuffle for GPUs Mitchell et al.: "Bandwidth-optimal random shuffling for GPUs", 2022). Each number is
 /// as likely in each place; of the n! orders no more are possible than there are keys.
 class Permutation {

@@ -8,7 +8,7 @@
 namespace miniparallel::kernels {
 
 /// [low, high) in a dtype: `last` is the greatest number below `high` that the dtype has, or `low` where it has
-/// none from there on. Rounding may reach `high`; what does becomes `last`.
+/// none from there on. Rounding may reach `high`, which becomes `last`.
 struct HalfOpenInterval {
   double low, high, last;
 };

@@ -6,7 +6,7 @@
 #include <bit>
 #include <cstdint>
 
-/// Streams of random words and what is made of them, element by element: the same on host and device.
+/// Streams of random words and the numbers made of them, element by element: the same on host and device.
 
 namespace miniparallel::kernels {
 

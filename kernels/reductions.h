@@ -7,11 +7,11 @@
 #include <limits>
 #include <type_traits>
 
-/// What reductions compute, for one element, host and device.
+/// The formulas of reductions, for one element, host and device.
 
 namespace miniparallel::kernels {
 
-/// What sums are accumulated in.
+/// The type in which sums are accumulated.
 template <class T>
 using Wide = std::conditional_t<std::is_floating_point_v<T>, double, std::int64_t>;
 

@@ -27,7 +27,7 @@ namespace {
 constexpr std::int64_t kBand = 96;           // pixels whose results wait in the L1 cache to be transposed
 constexpr std::int64_t kGradientBand = 192;  // pixels whose gradients fill half of the L1 cache
 constexpr std::int64_t kGrainProducts = 1 << 18;
-constexpr std::int64_t kMaxChunks = 16;              // parts of a batch with sums of their own
+constexpr std::int64_t kMaxChunks = 16;              // parts of a batch with separate sums
 constexpr std::int64_t kMaxPartialValues = 1 << 22;  // of all parts together
 
 struct PackedWeights;
@@ -39,7 +39,7 @@ std::int64_t grain(std::int64_t products_per_unit) {
   return std::max<std::int64_t>(1, kGrainProducts / std::max<std::int64_t>(1, products_per_unit));
 }
 
-/// The group's channels of one image with the plan's border of zeros; the source itself where there is none.
+/// The group's channels of one image with the plan's border of zeros; the source itself without a border.
 template <class T>
 HWY_ATTR const T* padded(const ConvPlan& plan, const T* source) {
   if (plan.direct()) return source;

@@ -14,7 +14,7 @@ namespace {
 constexpr std::int64_t kGrainProducts = 1 << 17;
 constexpr int kLanes = 16;
 
-/// Outputs [begin, end) of one dimension for which tap `tap` reads inside the image, and what output 0 reads.
+/// Outputs [begin, end) of one dimension whose tap `tap` reads inside the image, and the input of output 0.
 struct Range {
   std::int64_t begin, end, first;
 

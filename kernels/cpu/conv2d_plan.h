@@ -11,7 +11,7 @@ namespace miniparallel::kernels::cpu {
 struct ConvPhase {
   std::vector<std::int64_t> pixels;   ///< offsets into the padded image of a group
   std::vector<std::int64_t> taps;     ///< offsets added to a pixel's: channel, row and column of the kernel
-  std::vector<std::int64_t> weights;  ///< where a tap's weight lies, for the first destination channel
+  std::vector<std::int64_t> weights;  ///< offset of a tap's weight, for the first destination channel
   std::vector<std::int64_t> out;      ///< the pixels' places in the destination plane; empty: 0, 1, 2, ...
 };
 

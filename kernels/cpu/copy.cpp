@@ -30,7 +30,7 @@ void copy_row(void* to, std::int64_t to_stride, const void* from, std::int64_t f
   }
 }
 
-/// Where `index`, counted in row-major order over the first `dims` dimensions, lies: adds to the offsets.
+/// Adds the place of `index`, counted in row-major order over the first `dims` dimensions, to the offsets.
 void locate(const Layout& layout, int dims, int left_out, std::int64_t index, std::int64_t (&offsets)[2]) {
   for (int d = dims - 1; d >= 0; --d) {
     if (d == left_out) continue;

@@ -75,7 +75,7 @@ constexpr Loop convert_loop = [](const LoopArgs& a) {
 template <class T>
 constexpr Loop convert_loop<T, T> = nullptr;  // a copy
 
-// Rows of a table: one loop per dtype, null where there is none. Order of the dtypes as in DType.
+// Rows of a table: one loop per dtype, null where it has none. Order of the dtypes as in DType.
 using Row = DTypeRow;
 
 template <class F>

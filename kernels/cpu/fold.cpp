@@ -12,7 +12,7 @@ constexpr std::int64_t kChunk = 16384;       // elements of one accumulator in a
 constexpr std::int64_t kChunkColumns = 512;  // elements of one accumulator in a column
 constexpr std::int64_t kGrain = 32768;       // elements per thread at least
 
-/// How a reduction is cut into pieces: blocks of outputs times chunks of what is reduced. The cut depends on
+/// How a reduction is cut into pieces: blocks of outputs times chunks of the reduction. The cut depends on
 /// the sizes alone, so that results do not depend on the number of threads.
 class Pieces {
  public:

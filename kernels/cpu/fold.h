@@ -8,7 +8,7 @@ namespace miniparallel::kernels::cpu {
 /// The loops of one reduction of one dtype, on accumulators of `bytes` each.
 struct FoldLoops {
   std::int64_t bytes = 0;
-  /// Accumulators of outputs [first, last), each over elements [begin, end) of what is reduced.
+  /// Accumulators of outputs [first, last), each over elements [begin, end) of the reduced dimensions.
   void (*rows)(const ReduceArgs& args, std::int64_t first, std::int64_t last, std::int64_t begin,
                std::int64_t end, void* accumulators) = nullptr;
   /// The same for outputs that are neighbours in the input, at most kColumns and within the innermost kept
@@ -24,7 +24,7 @@ struct FoldLoops {
 
 inline constexpr std::int64_t kColumns = 256;
 
-/// Size and stride of the innermost dimension; one element when there is none.
+/// Size and stride of the innermost dimension; one element without dimensions.
 MP_INLINE std::int64_t inner_size(const Layout& layout) {
   return layout.rank == 0 ? 1 : layout.sizes[layout.rank - 1];
 }
@@ -32,7 +32,7 @@ MP_INLINE std::int64_t inner_stride(const Layout& layout) {
   return layout.rank == 0 ? 0 : layout.strides[0][layout.rank - 1];
 }
 
-/// Runs a reduction in parallel over outputs and over fixed chunks of what is reduced.
+/// Runs a reduction in parallel over outputs and over fixed chunks of the reduced dimensions.
 void fold(const FoldLoops& loops, const ReduceArgs& args);
 
 }  // namespace miniparallel::kernels::cpu

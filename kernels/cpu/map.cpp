@@ -70,7 +70,7 @@ class Walk {
     loop_(loop_args);
   }
 
-  /// Copies what is no plain array into blocks, runs the loop on them, copies (or adds) the result out.
+  /// Copies operands that are not plain into blocks, runs the loop, copies (or adds) the result out.
   void run_blocks(std::byte** pointers, std::int64_t n) const {
     alignas(64) std::byte blocks[kMaxOperands][kBlock * 8];
     const bool direct_output = stride_[0] == 1 && !args_.accumulate;

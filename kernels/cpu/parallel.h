@@ -35,8 +35,8 @@ void run_parallel(std::int64_t n, std::int64_t grain, void (*body)(void*, std::i
 }
 
 /// Calls body(begin, end) on disjoint parts that cover [0, n), from several threads when n > grain. A part is
-/// at least `grain` long, but for the last: choose it so that one takes some 10 us. What a part throws is
-/// thrown here once all parts have ended; of several the first.
+/// at least `grain` long, except the last: choose it so that one takes some 10 us. An exception of a part is
+/// rethrown here once all parts have ended; of several the first.
 template <class Body>
 void parallel_for(std::int64_t n, std::int64_t grain, Body&& body) {
   if (n <= 0) return;

@@ -32,7 +32,7 @@ typename F::Input center_of(const ReduceArgs& args, std::int64_t output) {
   return args.center ? static_cast<const T*>(args.center)[output] : T{};
 }
 
-/// One output over elements [begin, end) of what is reduced, run by run of its innermost dimension.
+/// One output over elements [begin, end) of the reduced dimensions, run by run of its innermost dimension.
 template <class F>
 typename F::Accumulator row(const ReduceArgs& args, std::int64_t output, std::int64_t begin,
                             std::int64_t end) {

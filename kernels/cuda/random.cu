@@ -15,8 +15,8 @@
 namespace miniparallel::kernels::cuda {
 namespace {
 
-/// Writes elements of the call, which are `per_block` to a block: all of a block 16 bytes at once where they
-/// lie so, else one by one.
+/// Writes elements of the call, which are `per_block` to a block: all of a block 16 bytes at once where
+/// aligned, otherwise one by one.
 template <int per_block, class F>
 __global__ void for_each_block(F f, std::int64_t n, RandomKey key) {
   constexpr int pack = kPack<typename F::Element>;

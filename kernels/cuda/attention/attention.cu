@@ -31,7 +31,7 @@ struct OnlineSoftmax {
     MP_UNROLL
     for (int i = 0; i < Tile::kThreadRows; ++i) high[i] = kMasked<T>, sum[i] = 0;
   }
-  /// Makes scores exponentials, and what has been summed of the same scale.
+  /// Makes scores exponentials, and gives the running sums the same scale.
   __device__ void add(typename Tile::Values& scores, typename Tile::Values& sums) {
     const auto larger = [](T a, T b) { return b > a ? b : a; };
     MP_UNROLL

@@ -9,7 +9,7 @@
 
 namespace miniparallel::kernels::cuda {
 
-/// What the kernels get.
+/// The argument of the kernels.
 struct AttentionCall {
   AttentionArgs args;
   AttentionGradients gradients;
@@ -36,14 +36,14 @@ struct AttentionHead {
   __device__ AttentionHead(const AttentionCall& whole, unsigned index)
       : AttentionHead(whole, index, offsets(whole, index)) {}
 
-  /// Makes products of queries and keys what the softmax
-  /// sees, in base 2. The tile begins at `row` and `column`.
+  /// Makes products of queries and keys the scores that
+  /// the softmax sees, in base 2. The tile begins at `row` and `column`.
   template <bool rows_are_keys>
   __device__ void scale_and_mask(const Products<Tile>& at, int row, int column,
                                  typename Tile::Values& scores) const {
     const T scale = static_cast<T>(args.scale * std::numbers::log2e);
     const int columns = (rows_are_keys ? call.n : call.m) - column;
-    // The column of the tile that is as far in its sequence as row 0 is; beyond all where that is no matter.
+    // The column of the tile that is as far in its sequence as row 0 is; beyond every column when not causal.
     const int diagonal = args.causal ? row - column : rows_are_keys ? -kMaxRows : kMaxRows;
     MP_UNROLL
     for (int i = 0; i < Tile::kThreadRows; ++i) {
@@ -125,8 +125,8 @@ struct AttentionHead {
   }
 };
 
-/// What a block makes: rows from `row` and columns from `column` of a result of matrix `index`. Blocks that
-/// have more to sum than others for being causal start first.
+/// The result of a block: rows from `row` and columns from `column` of a result of matrix `index`. Blocks
+/// that have more to sum than others for being causal start first.
 template <class Tile>
 struct AttentionPlace {
   unsigned index;

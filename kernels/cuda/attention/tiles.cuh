@@ -3,9 +3,9 @@
 #include "kernels/cuda/device/launch.h"
 #include "kernels/cuda/device/pack.cuh"
 
-/// Products of tiles by a block of threads (x, y), 16 by 8, through shared memory. A tile of scores lies in
-/// registers: a thread has its rows y + 8 i and columns x + 16 j. What is accumulated over many such tiles
-/// has the same rows; of its columns a thread has the pack x. All tiles lie in shared memory row by row with
+/// Products of tiles by a block of threads (x, y), 16 by 8, through shared memory. A tile of scores is in
+/// registers: a thread has its rows y + 8 i and columns x + 16 j. A sum over many such tiles
+/// has the same rows; of its columns a thread has the pack x. All tiles are in shared memory row by row with
 /// 16 bytes between rows, so that neither packs of neighbouring rows nor neighbouring packs share a bank.
 
 namespace miniparallel::kernels::cuda {
@@ -41,7 +41,7 @@ struct AttentionTile {
   static constexpr bool kPacked = packed;
   static constexpr int kThreadRows = thread_rows;
   static constexpr int kRows = kThreadsY * kThreadRows;
-  static constexpr int kColumns = kThreadsX * kVector;     // of the scores, and of what is accumulated
+  static constexpr int kColumns = kThreadsX * kVector;     // of the scores, and of the sums
   static constexpr int kDepth = kColumns / 4;              // of a product, at once
   static constexpr int kUnroll = thread_rows > 4 ? 1 : 2;  // of a product's loop: as registers allow
   using Left = Slice<T, kRows, kDepth / kVector, kThreads>;
@@ -56,7 +56,7 @@ struct AttentionTile {
 
   struct Shared {
     alignas(16) T left[kRows * Left::kPitch];
-    alignas(16) T right[kColumns * Right::kPitch];  // or what is summed
+    alignas(16) T right[kColumns * Right::kPitch];  // or the summands
     alignas(16) T weights[kRows * kPitch];
   };
   static_assert(kDepth * Summed::kPitch <= kColumns * Right::kPitch);
@@ -113,7 +113,7 @@ __device__ void for_each_value(const F& f) {
   }
 }
 
-/// A chain of products. While one is multiplied, what comes after it is on its way: each ends by `next()`,
+/// A chain of products. While one is multiplied, the next is being loaded: each ends by `next()`,
 /// which begins the one that follows.
 template <class Tile>
 struct Products {
@@ -143,7 +143,7 @@ struct Products {
     Values scores = {};
     int at = 0;
     do {
-      __syncthreads();  // what was there has been read
+      __syncthreads();  // the previous content has been read
       left.store(shared.left, thread);
       right.store(shared.right, thread);
       __syncthreads();

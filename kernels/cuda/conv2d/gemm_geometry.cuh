@@ -15,7 +15,7 @@
 namespace miniparallel::kernels::cuda {
 
 /// One dimension. Position i and tap t read source element first + i step
-/// + t tap_step, nothing if there is none; the result is element out_first
+/// + t tap_step, nothing outside of it; the result is element out_first
 /// + i out_step; t is the weight's element weight_first + t weight_step.
 struct GemmAxis {
   int positions, taps, size;
@@ -76,7 +76,7 @@ struct Position {
   int row, column;  // in the source, before a tap is added
 };
 
-/// What a tap of a channel adds to a position.
+/// The step from a position to one tap of a channel.
 struct alignas(16) Tap {
   int row, column;
   std::int64_t offset;
@@ -126,7 +126,7 @@ MP_INLINE std::int64_t weight_at(const ImplicitGemm& gemm, std::uint32_t index) 
          j * gemm.columns.weight_step;
 }
 
-/// What a tap reads for a position, whose element of the source is `at`.
+/// The element that a tap reads for a position, whose element of the source is `at`.
 template <class T>
 MP_INLINE T read(const ImplicitGemm& gemm, const T* at, int row, int column, const Tap& tap) {
   // Both are compared, so that they are read in one access.

@@ -6,7 +6,7 @@
 namespace miniparallel::kernels::cuda {
 
 /// The part of a product c = a b that a block makes: kRows x kColumns sums, kDepth products at a time, each
-/// thread kThreadRows x kThreadColumns of them in registers. The parts of a and b lie in shared memory, the
+/// thread kThreadRows x kThreadColumns of them in registers. The parts of a and b are in shared memory, the
 /// product's depth outermost.
 template <class Number, int rows, int columns, int thread_rows, int thread_columns>
 struct Tile {

@@ -4,7 +4,7 @@
 #include <optional>
 
 /// Labels and indices out of range: a kernel cannot throw, so it notes the first one in its device's word,
-/// skips the access and goes on. The word lies in pinned memory: the host looks at it without a copy.
+/// skips the access and continues. The word is in pinned memory: the host looks at it without a copy.
 
 namespace miniparallel::kernels::cuda {
 
@@ -22,7 +22,7 @@ struct BadIndexWord {
 /// The device's word, made on first use.
 BadIndexWord* bad_index_word(int device);
 
-/// What a kernel of the device has noted since the last call, if it has reached the host.
+/// The index that a kernel of the device has noted since the last call, if it has reached the host.
 std::optional<BadIndex> take_bad_index(int device);
 
 void release_bad_index_words();

@@ -42,7 +42,7 @@ inline void quietly(cudaError_t code) noexcept {
   if (code != cudaSuccess) static_cast<void>(cudaGetLastError());
 }
 
-/// While the process ends CUDA unloads before the last destructors run: what they cannot do any more is done.
+/// While the process ends CUDA unloads before the last destructors run: it has already freed everything.
 inline void check(cudaError_t code, const char* call) {
   if (code != cudaSuccess && code != cudaErrorCudartUnloading) [[unlikely]]
     throw_cuda_error(code, call);

@@ -7,7 +7,7 @@
 
 namespace miniparallel::kernels::cuda {
 
-/// y[i] = f(i), 16 bytes at a time where the array lies so.
+/// y[i] = f(i), 16 bytes at a time where the array is so aligned.
 template <class F, class T>
 __global__ void generate(F f, std::int64_t n, T* y) {
   constexpr int pack = kPack<T>;

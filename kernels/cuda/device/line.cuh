@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <limits>
 
-/// Functions of whole lines of an (outer, n, inner) array, as softmax: a line lies along n. Where lines are
+/// Functions of whole lines of an (outer, n, inner) array, as softmax: a line runs along n. Where lines are
 /// packed a warp works on each, else a thread, so that neighbouring threads read neighbouring elements.
 
 namespace miniparallel::kernels::cuda {
@@ -17,7 +17,7 @@ struct Line {
   std::int64_t index, start, n, stride;
   int lane;
 
-  /// The thread's line; index is past the last line's where there is none.
+  /// The thread's line; index is past the last line's if it has none.
   __device__ static Line mine(std::int64_t n, std::int64_t inner) {
     const std::int64_t thread = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
     const std::int64_t index = thread / lanes;

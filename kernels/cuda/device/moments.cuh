@@ -21,7 +21,7 @@ struct Moments {
   }
 };
 
-/// Welford's running moments, in T. Give it numbers less one of them: what it adds up is then as large as
+/// Welford's running moments, in T. Give it numbers less one of them: the sums are then as large as
 /// their spread, however large their mean.
 template <class T>
 class RunningMoments {

@@ -7,7 +7,7 @@
 
 namespace miniparallel::kernels::cuda {
 
-/// Gives back to CUDA what the engine keeps for reuse. Set by the engine.
+/// Gives back to CUDA the memory that the engine keeps for reuse. Set by the engine.
 inline std::atomic<void (*)()> give_back_cached_memory = nullptr;
 
 /// Makes a call that takes memory which the kernels keep for themselves. When the call answers

@@ -4,8 +4,8 @@
 #include "kernels/cuda/device/two_stage.h"
 #include "kernels/cuda/device/workspace.h"
 
-/// Reductions in two stages: blocks combine chunks of what is reduced into partial results, then those are
-/// combined. What is computed is a struct `Reduction` with
+/// Reductions in two stages: blocks combine chunks of the input into partial results, then those are
+/// combined. The computation is a struct `Reduction` with
 ///
 ///   using Values = ...;  // with an Accumulator, initial() and combine(a, b)
 ///   Accumulator part(std::int64_t output, std::int64_t begin, std::int64_t end, std::int64_t step) const;
@@ -16,8 +16,8 @@
 namespace miniparallel::kernels::cuda {
 
 /// Calls use(load(i), i) for i = begin, begin + step, ... below end, in order. The loads of a batch are all
-/// under way before the first is used, those of a last one that is not full too: what a thread has in flight
-/// is what these kernels' speed depends on.
+/// under way before the first is used, also those of a last one that is not full: the speed of these kernels
+/// depends on the loads that a thread has in flight.
 template <int batch, class Load, class Use>
 __device__ void for_each_in_batches(std::int64_t begin, std::int64_t end, std::int64_t step, const Load& load,
                                     const Use& use) {

@@ -6,7 +6,7 @@
 namespace miniparallel::kernels::cuda {
 
 /// How a reduction of `count` elements for each of `outputs` results is cut: blocks of (x, y) threads, x over
-/// outputs, y over what is reduced, in `chunks` parts. It depends on the sizes alone, and so do results.
+/// outputs, y over the reduced elements, in `chunks` parts. It depends on the sizes alone, and so do results.
 struct TwoStagePlan {
   std::int64_t outputs = 0, count = 0, chunk = 0;
   unsigned x = 1, y = 1, grid_x = 0, chunks = 1;

@@ -2,8 +2,8 @@
 #include "kernels/cuda/elementwise/map.cuh"
 #include "kernels/cuda/elementwise/tables.h"
 
-// Copies of elements by their bytes, whatever their type: three kernels, of which one or another runs by how
-// the two sides lie.
+// Copies of elements by their bytes, whatever their type: three kernels, chosen by the
+// layout of the two sides.
 
 namespace miniparallel::kernels::cuda {
 namespace {

@@ -8,7 +8,7 @@
 namespace miniparallel::kernels::cuda {
 
 using Map = void (*)(const ElementwiseArgs& args, Stream stream);
-/// The launchers of one function, by DType; null where there is none.
+/// The launchers of one function, by DType; null where it has none.
 using MapRow = std::array<Map, 8>;
 
 template <class Enum>

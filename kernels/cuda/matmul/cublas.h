@@ -15,7 +15,7 @@ class Cublas {
  public:
   explicit Cublas(Stream stream);
   cublasHandle_t handle() const { return handle_; }
-  /// What is known of products with an epilogue, for this handle.
+  /// The plans of products with an epilogue, for this handle.
   EpiloguePlans& epilogue_plans() const { return *plans_; }
 
  private:

@@ -18,7 +18,7 @@ bool is_gelu(cublasLtEpilogue_t epilogue) {
          epilogue == CUBLASLT_EPILOGUE_GELU_AUX || epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
 }
 
-/// Whether what the activation is given is kept.
+/// Whether the input of the activation is kept.
 bool keeps_input(cublasLtEpilogue_t epilogue) {
   return epilogue == CUBLASLT_EPILOGUE_GELU_AUX || epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
 }
@@ -45,7 +45,7 @@ void set_layout(cublasLtMatrixLayoutOpaque_t& layout, cudaDataType_t type, cubla
                                                 sizeof(step)));
 }
 
-/// What an algorithm may use.
+/// The resources that an algorithm may use.
 cublasLtMatmulPreferenceOpaque_t preference_for(unsigned a, unsigned b, unsigned d) {
   cublasLtMatmulPreferenceOpaque_t preference;
   CUBLAS_CHECK(cublasLtMatmulPreferenceInit(&preference));

@@ -31,8 +31,8 @@ struct Factor {
   }
 };
 
-/// Where the numbers are. `bias`: m numbers, added to every column. `pre_activation`: as large as d, what the
-/// activation was given. Either is null where the epilogue has none.
+/// Where the numbers are. `bias`: m numbers, added to every column. `pre_activation`: as large as d, the
+/// input of the activation. Either is null where the epilogue has none.
 struct ProductMemory {
   const void *a, *b, *bias;
   void *d, *pre_activation;

@@ -113,7 +113,7 @@ void start_with_bias(DType dtype, const MatmulArgs& run, const ProductShape& sha
   elementwise().convert(dtype, dtype, copy, stream);
 }
 
-/// One run. What cuBLASLt does not do at the end of a product is a pass of its own, the activation first.
+/// One run. What cuBLASLt cannot do at the end of a product becomes a separate pass, the activation first.
 void multiply_run(DType dtype, const MatmulArgs& run, std::int64_t count, const std::int64_t* steps,
                   const Cublas& cublas, Stream stream) {
   const ProductShape shape = shape_of(dtype, run, count, steps);
