@@ -2,9 +2,9 @@
 
 namespace miniparallel {
 
-/// A function at the end of a product (`linear`, nn::Linear), where it costs no pass over memory of its own
-/// on a GPU. `gelu_tanh` is `gelu` by Gelu::tanh, the form that cuBLASLt has. A NaN in the product stays one,
-/// but for `relu` on a GPU, whose maximum of 0 and NaN may be 0.
+/// A function at the end of a product (`linear`, nn::Linear), where it costs no separate pass over memory on
+/// a GPU. `gelu_tanh` is `gelu` by Gelu::tanh, the form that cuBLASLt has. A NaN in the product stays one,
+/// except for `relu` on a GPU, whose maximum of 0 and NaN may be 0.
 enum class Activation { none, relu, gelu_tanh };
 
 }  // namespace miniparallel

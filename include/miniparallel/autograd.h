@@ -42,7 +42,7 @@ struct GradcheckOptions {
 };
 /// Compares the gradients of `function` at `inputs` (float64, requiring grad)
 /// with central differences, entry by entry of the Jacobian. Returns "" when
-/// they agree, else which output, input and entry differ, and both values.
+/// they agree, otherwise which output, input and entry differ, and both values.
 using Function1 = std::function<Tensor(const std::vector<Tensor>&)>;
 std::string gradcheck(const Function1& function, const std::vector<Tensor>& inputs,
                       const GradcheckOptions& options = {});
@@ -50,11 +50,11 @@ std::string gradcheck(const Function1& function, const std::vector<Tensor>& inpu
 std::string gradgradcheck(const Function1& function, const std::vector<Tensor>& inputs,
                           const GradcheckOptions& options = {});
 
-/// What a user's `backward` gets from its `forward`.
+/// The values that a user's `backward` gets from its `forward`.
 class Context {
  public:
-  /// Keeps tensors for backward, guarded against later writes: inputs, outputs and, where nobody differentiates
-  /// twice, results in between. Those have no history: under create_graph a floating one is an `Error`.
+  /// Keeps tensors for backward, guarded against later writes: inputs, outputs and, without second
+  /// derivatives, results in between. Those have no history: under create_graph a floating one is an `Error`.
   void save_for_backward(std::vector<Tensor> tensors) { to_save_ = std::move(tensors); }
   const std::vector<Tensor>& saved() const { return saved_; }
   /// Anything else that backward needs: numbers, shapes, tensors that do not depend on the inputs.

@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-/// Stopping a training run and going on later as if it had not been stopped:
+/// Stopping a training run and continuing later as if it had not been stopped:
 ///
 ///   Net model;
 ///   optim::Adam optimizer(parameters(model));
@@ -35,8 +35,8 @@
 ///     save_checkpoint(file, training);
 ///   }
 ///
-/// What follows a load is bit-identical to what would have followed the save: on the same devices, with any
-/// number of loader's workers. Kept are parameters and buffers, the options and the state of optimizers,
+/// A run after a load is bit-identical to the run after the save: on the same devices, with any number of the
+/// loader's workers. Kept are parameters and buffers, the options and the state of optimizers,
 /// the count of schedulers, the loader's place in its epoch, your own numbers and, in every checkpoint, the
 /// state of the random numbers. Not kept are gradients (save after `zero_grad`), plain Tensor members of a
 /// model and whether it trains or evaluates.
@@ -44,7 +44,7 @@ namespace miniparallel {
 
 namespace detail {
 
-/// Objects that save and load themselves: optimizers, schedulers, DataLoader, or a type of your own with
+/// Objects that save and load themselves: optimizers, schedulers, DataLoader, or your own type with
 /// these two members.
 template <class T>
 concept SavesItself = requires(T& object, const StateDict& state) {
@@ -54,7 +54,7 @@ concept SavesItself = requires(T& object, const StateDict& state) {
 template <class T>
 concept Number = std::is_arithmetic_v<T> && !std::same_as<T, long double>;
 
-// Numbers and texts as the tensors of their part. The checks throw `Error` for what is no such tensor.
+// Numbers and texts as the tensors of their part. The checks throw `Error` for other tensors.
 StateDict number_state(std::int64_t value);
 StateDict number_state(double value);
 StateDict number_state(bool value);
@@ -152,7 +152,7 @@ class CheckpointPart {
 
 /// The list of what a training run consists of, for saving and for loading. It refers to the objects, which
 /// must outlive it. Names are your own and the keys of the file ("model.conv1.weight"): each once, without
-/// '.', and not "random", which holds the state of the random numbers; else the constructor throws `Error`.
+/// '.', and not "random", which holds the state of the random numbers; other names throw `Error`.
 class Checkpoint {
  public:
   Checkpoint(std::initializer_list<CheckpointPart> parts) : Checkpoint(std::vector(parts)) {}
@@ -165,19 +165,19 @@ class Checkpoint {
 };
 
 /// Writes the parts to one file, which replaces the old one in one step: after a crash, a kill or a full disk
-/// it is the old one or the whole new one. A temporary file beside it, `.NAME.0.tmp`, that a killed process
+/// it is the old one or the whole new one. A temporary file next to it, `.NAME.0.tmp`, that a killed process
 /// leaves is removed by the next save. Throws `Error` where the file cannot be written.
 ///
 /// It is a safetensors file, which Python reads too; its notes say `format: miniparallel checkpoint`, a
-/// `version`, and what each part is.
+/// `version`, and the kind of each part.
 void save_checkpoint(const std::string& file, const Checkpoint& checkpoint);
 
 /// Puts every part back, and the state of the random numbers. All or nothing: where the file is cut off,
-/// damaged, no checkpoint, of a newer version, or its parts are not those of `checkpoint` (another model,
-/// optimizer, dataset), `Error` says what was found and what was expected, and nothing has changed.
+/// damaged, not a checkpoint, of a newer version, or its parts are not those of `checkpoint` (another model,
+/// optimizer, dataset), `Error` says what it found and what it expected, and nothing has changed.
 ///
 /// With `{.strict = false}` parts, and names inside models, that only one side has are left out instead;
-/// they are listed in what is returned. So `load_checkpoint(file, {{"model", model}}, {.strict = false})`
+/// they are listed in the report. So `load_checkpoint(file, {{"model", model}}, {.strict = false})`
 /// takes the model alone.
 LoadReport load_checkpoint(const std::string& file, const Checkpoint& checkpoint,
                            const LoadOptions& options = {});

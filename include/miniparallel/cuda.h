@@ -8,14 +8,14 @@
 #include <string>
 #include <vector>
 
-/// GPUs seen from outside: how many there are, and what a user's own CUDA code needs to work along with the
-/// library's. Handles are `void*`, so that no CUDA header is needed here.
+/// GPUs seen from outside: their number, and the handles that a user's own CUDA code needs to work along with
+/// the library's. Handles are `void*`, so that no CUDA header is needed here.
 
 namespace miniparallel {
 
 class Tensor;
 
-/// GPUs that can be used; 0 when there is none.
+/// GPUs that can be used, or 0.
 int cuda_device_count();
 
 /// Why `cuda_device_count()` is 0 - a build without CUDA, no driver, a driver too old, no visible device, no
@@ -29,7 +29,7 @@ struct CudaLink {
   bool atomics = false;      ///< whether atomic operations reach the peer's memory
 };
 
-/// What a GPU is, as the driver describes it.
+/// The properties of a GPU, as the driver describes it.
 struct CudaDeviceProperties {
   std::string name;               ///< "NVIDIA H200"
   std::int64_t total_memory = 0;  ///< bytes
@@ -42,8 +42,8 @@ struct CudaDeviceProperties {
 /// Asks the driver, so keep the answer. Throws `Error` if there is no such GPU.
 CudaDeviceProperties cuda_device_properties(int device = 0);
 
-/// The cudaStream_t that the calling thread's work for `device` goes to; null for the CPU. Throws `Error` for
-/// a GPU that there is none of. A user's kernel launched there runs after the tensor ops before it and before
+/// The cudaStream_t that the calling thread's work for `device` goes to; null for the CPU. Throws `Error` if
+/// there is no such GPU. A user's kernel launched there runs after the tensor ops before it and before
 /// those that follow.
 void* current_stream(Device device);
 
@@ -58,8 +58,8 @@ void* device_data(const Tensor& tensor, DType dtype);
 }
 
 /// Pointer to the first element of a GPU tensor of exactly this type (`Error`
-/// for another), in the GPU's memory: for the kernels of a user. What they
-/// write is not seen by autograd, so they should write new tensors only.
+/// for another), in the GPU's memory: for the kernels of a user. Autograd does
+/// not see their writes, so they should write new tensors only.
 template <class T>
 T* device_data(const Tensor& tensor) {
   return static_cast<T*>(detail::device_data(tensor, dtype_of<T>));
@@ -69,12 +69,12 @@ T* device_data(const Tensor& tensor) {
 /// call returns, nothing ever waits. Functions throw `Error` where CUDA reports one.
 class Event {
  public:
-  explicit Event(Device device);  ///< `Error` for a GPU that there is none of
+  explicit Event(Device device);  ///< throws `Error` if there is no such GPU
 
-  /// Marks what the calling thread has enqueued for the event's device.
+  /// Marks the work that the calling thread has enqueued for the event's device.
   void record();
-  /// Work that the calling thread enqueues for `device` from now on starts after the mark. Nobody waits here,
-  /// unless `device` is the CPU, whose work starts at once.
+  /// Work that the calling thread enqueues for `device` from now on starts after the mark. This does not
+  /// wait, unless `device` is the CPU, whose work starts at once.
   void wait(Device device) const;
   /// Whether the marked work is done; true before the first record.
   bool is_done() const;

@@ -7,7 +7,7 @@
 namespace miniparallel {
 
 /// The bytes of a PNG file (ISO/IEC 15948). `image`: [rows, columns], or [channels, rows, columns] with 1
-/// channel (gray) or 3 (red, green, blue); uint8 from 0 to 255, or floating from 0 to 1, what is outside
+/// channel (gray) or 3 (red, green, blue); uint8 from 0 to 255, or floating from 0 to 1, other values
 /// clamped and NaN black. Throws `Error` for another shape or dtype.
 std::string encode_png(const Tensor& image);
 

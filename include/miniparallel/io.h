@@ -20,7 +20,7 @@ using Metadata = std::map<std::string, std::string>;
 void save(const StateDict& tensors, const std::string& path, const Metadata& metadata = {});
 
 /// The tensors of a safetensors file, on the CPU. The file is not trusted: its header is checked before
-/// anything is allocated; `Error` names the file, what was found and what was expected.
+/// anything is allocated; `Error` names the file, what it found and what it expected.
 StateDict load(const std::string& path);
 
 /// The notes in a safetensors file. Throws `Error` as `load` does.

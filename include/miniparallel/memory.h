@@ -6,7 +6,7 @@
 
 namespace miniparallel {
 
-/// What the caching allocator of one device holds, in bytes.
+/// The memory that the caching allocator of one device holds, in bytes.
 struct MemoryStats {
   std::int64_t used = 0;          ///< held by tensors now
   std::int64_t peak = 0;          ///< the most that was held by tensors

@@ -105,7 +105,7 @@ Model& to(Model& model, Device device, DType dtype) {
   return model;
 }
 
-/// A model of its own: equal tensors in new memory, tied where those of `model` are, without gradients.
+/// A separate model: equal tensors in new memory, tied where those of `model` are, without gradients.
 template <class Model>
 Model clone(const Model& model) {
   Model made = reflect::copy(model);

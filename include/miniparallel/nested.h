@@ -14,7 +14,7 @@
 #include <vector>
 
 /// Nested values: tensors in containers (vector, array, optional, tuple, pair, map, unordered_map,
-/// unique_ptr) and plain structs, in one another as you like, such as batches and what models return.
+/// unique_ptr) and plain structs, in one another as you like, such as batches and the results of models.
 ///
 /// A type whose members cannot be found is a compile-time error that tells the remedy. Undefined tensors are
 /// left as they are.
@@ -25,7 +25,7 @@ namespace nested {
 /// Where in a value a tensor is; `path.text()` is `loss[2]`.
 using Path = reflect::Path;
 
-/// What error messages call things: "gather: replicas 0 and 1 differ ...".
+/// The names of things in error messages: "gather: replicas 0 and 1 differ ...".
 struct JoinNames {
   std::string_view op = "join";
   std::string_view values = "values";
@@ -53,7 +53,7 @@ decltype(auto) call(F& f, Argument&& argument, const Path& path) {
 template <class T>
 concept BelongsToModel = std::derived_from<T, Tensor> && !std::same_as<T, Tensor>;
 
-/// make(places, path) stands for the tensors at one place, the first value for what is no tensor.
+/// make(places, path) stands for the tensors at one place, the first value for other members.
 template <class Make>
 struct TensorRule {
   const Make& make;
@@ -97,8 +97,8 @@ struct ForEachRule {
 
 }  // namespace detail
 
-/// A value of the same type in which f(tensor), or f(tensor, path), stands for each tensor. What is no tensor
-/// is copied; of a temporary it is moved. Paths begin with `root`.
+/// A value of the same type in which f(tensor), or f(tensor, path), stands for each tensor. Other members
+/// are copied; those of a temporary are moved. Paths begin with `root`.
 template <class Value, class F>
 std::remove_cvref_t<Value> map(Value&& value, F&& f, const Path& root = Path()) {
   using Place = std::conditional_t<std::is_lvalue_reference_v<Value>, const std::remove_reference_t<Value>,
@@ -112,7 +112,7 @@ std::remove_cvref_t<Value> map(Value&& value, F&& f, const Path& root = Path()) 
 }
 
 /// Makes one value of several of one type: f(tensors), or f(tensors, path), stands for the tensors at one
-/// place, given as a vector. What is no tensor is the first value's. Throws `Error`, naming the path, where
+/// place, given as a vector. Other members are the first value's. Throws `Error`, naming the path, where
 /// there are no values, or containers differ in size or keys, or one holds a value that another does not.
 ///
 ///   Outputs all = nested::join(outputs, [](const std::vector<Tensor>& rows) { return cat(rows); });

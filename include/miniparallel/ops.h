@@ -14,7 +14,7 @@
 /// which must agree (a CPU tensor with no dimensions goes with any device).
 ///
 /// A function throws `Error`, which names it and what it got, where an argument is undefined, shapes do not
-/// fit, devices differ, a dtype is not taken or an option is out of its range. What computes takes float32
+/// fit, devices differ, a dtype is not taken or an option is out of its range. Computing ops take float32
 /// and float64; arithmetic, comparison and reductions take integers and bool too. float16 and bfloat16 are
 /// only stored and moved: convert them.
 
@@ -145,12 +145,12 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
 // --- softmax and losses
 
 /// exp(x) over its sum along `dim`, of the shape of x,
-/// whose largest element is taken off before: no overflow.
+/// the maximum is subtracted first, so exp cannot overflow.
 Tensor softmax(const Tensor& x, int dim);
 /// The logarithm of `softmax`, more exact than taking it afterwards.
 Tensor log_softmax(const Tensor& x, int dim);
 
-/// What becomes of the losses of the elements or rows: a tensor without dimensions, or all of them.
+/// The reduction of the losses of the elements or rows: to a tensor without dimensions, or none.
 enum class Reduction { mean, sum, none };
 struct CrossEntropyOptions {
   Reduction reduction = Reduction::mean;

@@ -14,7 +14,7 @@ struct ProfilerOptions {
   std::int64_t max_events = 1'000'000;  ///< in the trace, some 120 bytes each; the table counts all
 };
 
-/// What one op cost. Times are in seconds.
+/// The cost of one op. Times are in seconds.
 struct OpStats {
   std::string name;
   std::int64_t calls = 0;
@@ -34,13 +34,13 @@ struct OpStats {
 ///
 /// The trace is for https://ui.perfetto.dev or chrome://tracing. On a GPU, where a launch returns at once,
 /// the time of a kernel is that of the launch, and waiting shows in `synchronize` and in copies to the host.
-/// One profiler at a time; any thread may end it, and what still runs in other threads then is left out.
+/// One profiler at a time; any thread may end it, and calls still running in other threads are left out.
 class Profiler {
  public:
   /// Starts. Throws `Error` where another one runs or `max_events` is negative. `trace` is the file to write;
   /// empty for none.
   explicit Profiler(std::string trace = {}, const ProfilerOptions& options = {});
-  ~Profiler();  ///< stops; what goes wrong is logged
+  ~Profiler();  ///< stops; errors are logged
   Profiler(const Profiler&) = delete;
   Profiler& operator=(const Profiler&) = delete;
 
@@ -63,7 +63,7 @@ class Profiler {
   std::unique_ptr<Recording> recording_;
 };
 
-/// A part of the program under a name of its own, in the trace and the table:
+/// A part of the program under a separate name, in the trace and the table:
 ///
 ///   RecordFunction record("augment");  // until the end of the block
 class RecordFunction {
@@ -75,7 +75,7 @@ class RecordFunction {
 
  private:
   struct Range;
-  std::unique_ptr<Range> range_;  // null while nobody records
+  std::unique_ptr<Range> range_;  // null while no profiler records
 };
 
 }  // namespace miniparallel

@@ -11,7 +11,7 @@ namespace miniparallel {
 /// Seeds this process and restarts the ordinal of the calls.
 void manual_seed(std::uint64_t seed);
 
-/// What a checkpoint must keep for random numbers to go on where they were.
+/// The state that a checkpoint must keep for random numbers to continue where they were.
 struct RandomState {
   std::uint64_t seed = 0;
   std::uint64_t ordinal = 0;

@@ -11,7 +11,7 @@ namespace miniparallel {
 /// Tensors by name, as a checkpoint keeps them: "conv1.weight".
 using StateDict = std::map<std::string, Tensor>;
 
-/// The second half of a load: puts in place what the first half has checked, converted and allocated, and
+/// The second half of a load: puts in place the tensors that the first checked, converted and allocated, and
 /// does not fail. So several objects are loaded together or not at all.
 using PreparedLoad = std::function<void()>;
 

@@ -30,7 +30,7 @@ namespace detail {
 void check_item(Scalar value, std::int64_t lowest, std::uint64_t greatest);
 }  // namespace detail
 
-/// dtype and device of a new tensor; what is not given is `default_dtype()` and the CPU.
+/// dtype and device of a new tensor; the defaults are `default_dtype()` and the CPU.
 struct TensorOptions {
   std::optional<DType> dtype = {};
   Device device = {};
@@ -42,7 +42,7 @@ struct TensorOptions {
 /// `transpose`, `slice`, ...) share storage with their base; `clone` copies the elements.
 ///
 /// Negative dimensions count from the end. Functions throw `Error` on bad arguments - an undefined tensor, a
-/// dimension or index that there is none of, shapes that do not fit - and leave the tensor as it was. A
+/// dimension or index out of range, shapes that do not fit - and leave the tensor as it was. A
 /// Tensor may be read by several threads; writing needs the caller's own synchronisation.
 class Tensor {
  public:
@@ -110,14 +110,14 @@ class Tensor {
   Tensor permute(const Shape& dims) const;     ///< dimension i is dims[i] of this one; each named once
   Tensor slice(int dim, std::int64_t start, std::int64_t stop,
                std::int64_t step = 1) const;  ///< Python's x[start:stop:step], step >= 1, bounds clipped
-  Tensor narrow(int dim, std::int64_t start, std::int64_t length) const;  ///< `slice` that must lie within
+  Tensor narrow(int dim, std::int64_t start, std::int64_t length) const;  ///< `slice` that must stay within
   Tensor select(int dim, std::int64_t index) const;                       ///< drops the dimension
   Tensor operator[](std::int64_t index) const { return select(0, index); }
   Tensor expand(const Shape& shape) const;  ///< repeats size-1 dimensions without a copy; -1 keeps a size
   Tensor squeeze() const;                   ///< drops every dimension of size 1
   Tensor squeeze(int dim) const;            ///< drops the dimension if its size is 1
   Tensor unsqueeze(int dim) const;          ///< a new dimension of size 1, `dim` of the result
-  /// At most `chunks` parts of equal size, but for the last.
+  /// At most `chunks` equal parts; the last may be smaller.
   std::vector<Tensor> chunk(std::int64_t chunks, int dim = 0) const;  ///< of nothing, `chunks` empty parts
   /// Parts of `size`, the last one smaller where it does not divide.
   std::vector<Tensor> split(std::int64_t size, int dim = 0) const;
@@ -245,7 +245,7 @@ class Tensor {
 
 std::ostream& operator<<(std::ostream& stream, const Tensor& tensor);
 
-// --- creation: of this shape. `Error` for negative sizes, a device that there is none of, or gradients asked
+// --- creation: of this shape. `Error` for negative sizes, a device that does not exist, or gradients asked
 // for integers; `OutOfMemoryError` where memory is used up.
 
 Tensor empty(const Shape& shape, const TensorOptions& options = {});  ///< elements are not initialised

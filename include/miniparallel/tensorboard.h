@@ -13,18 +13,18 @@ struct SummaryWriterOptions {
   double flush_secs = 5;  ///< the longest that a value waits to reach the file; 0: none waits
 };
 
-/// Appends to an event file of its own in a folder; `tensorboard --logdir runs` shows all runs below `runs`:
+/// Appends to a new event file in a folder; `tensorboard --logdir runs` shows all runs below `runs`:
 ///
 ///   tensorboard::SummaryWriter writer("runs/first");
 ///   writer.add_scalar("loss/train", loss.item(), step);
 ///
 /// `tag` names a chart, a slash groups charts; `step` is its axis. Values may come from any device and are
-/// read at once. Any thread may call. What is written reaches the file within `flush_secs`, whatever the program
-/// does or becomes of it, and at the latest with the destructor or exit(). Every call throws `Error` where the
+/// read at once. Any thread may call. Values reach the file within `flush_secs`, whatever the program
+/// does, and at the latest with the destructor or exit(). Every call throws `Error` where the
 /// file cannot be written. After fork() both processes may write on.
 class SummaryWriter {
  public:
-  /// Makes the folder where there is none. Empty: "runs/" with the time and the machine's name.
+  /// Makes the folder if it does not exist. Empty: "runs/" with the time and the machine's name.
   explicit SummaryWriter(std::string log_dir = {}, const SummaryWriterOptions& options = {});
   ~SummaryWriter();
   SummaryWriter(const SummaryWriter&) = delete;

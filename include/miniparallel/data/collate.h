@@ -18,7 +18,7 @@ namespace miniparallel::data {
 
 namespace detail {
 
-/// What users declare in the namespaces of their types: no `collate` of the library's is seen here.
+/// The functions that users declare in the namespaces of their types: the library's are not seen here.
 namespace users {
 void collate() = delete;
 template <class T>

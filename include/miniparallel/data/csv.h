@@ -37,7 +37,7 @@ class CsvTable {
 
   /// The columns of these names, all of them by default, as numbers: [rows, columns] float32, each rounded to
   /// the nearest. The decimal point is '.' in every locale. Throws `Error` with line and column where a field
-  /// is no number or one that float32 cannot hold.
+  /// is not a number, or one that float32 cannot hold.
   Tensor numbers(const std::vector<std::string>& columns = {}) const;
 
  private:
@@ -50,7 +50,7 @@ class CsvTable {
   std::vector<std::int64_t> lines_;  // where in the file each row starts, from 1 on
 };
 
-/// The table in a CSV file. Throws `Error` where it cannot be read or is no table.
+/// The table in a CSV file. Throws `Error` where it cannot be read or is not a table.
 CsvTable read_csv(const std::string& path, const CsvOptions& options = {});
 
 }  // namespace miniparallel::data

@@ -30,7 +30,7 @@ struct DataLoaderOptions {
   Sampler sampler = {};  ///< instead of `shuffle`: which examples, in which order
 };
 
-/// Where a loader stands: enough to go on in the middle of an epoch with the same batches.
+/// Where a loader stands: enough to continue in the middle of an epoch with the same batches.
 struct LoaderPosition {
   std::uint64_t seed = 0;
   std::int64_t epoch = 0;
@@ -41,14 +41,14 @@ struct LoaderPosition {
 namespace detail {
 /// Throws `Error` where an option makes no sense.
 void check_options(const DataLoaderOptions& options, std::int64_t size);
-/// Throws `Error` where an index is none of a dataset of `size` examples.
+/// Throws `Error` where an index is not in a dataset of `size` examples.
 void check_order(const std::vector<std::int64_t>& order, std::int64_t size);
 /// Throws `Error` where no loader could have stood there.
 void check_position(const LoaderPosition& position);
-/// What a loader saves: its position and what the numbering of the batches depends on.
+/// The state that a loader saves: its position, and the sizes on which the numbering of batches depends.
 StateDict loader_state(const LoaderPosition& position, std::int64_t examples, std::int64_t batch_size);
-/// The position in such a state. Throws `Error` where it is
-/// none, or lies in the middle of an epoch of other batches.
+/// The position in such a state. Throws `Error` where there
+/// is none, or it is in the middle of an epoch of other batches.
 LoaderPosition loader_position(const StateDict& state, std::int64_t examples, std::int64_t batch_size);
 /// A seed from the process's random state, so that `manual_seed` decides it.
 std::uint64_t draw_seed();
@@ -95,8 +95,8 @@ auto as_batch(const D& dataset) {
 ///
 /// The batches depend on the seed and the epoch alone, not on the number of workers.
 /// The batch itself is valid until the next step of the loop; its tensors may be
-/// kept. What a dataset throws on a worker is thrown by the loop when it comes
-/// to that batch. Leaving the loop early stops the workers. One loop at a time.
+/// kept. An exception of a dataset on a worker is rethrown by the loop when it
+/// comes to that batch. Leaving the loop early stops the workers. One loop at a time.
 template <class D>
 class DataLoader {
   static_assert((detail::check_dataset<D>(), true));
@@ -104,7 +104,7 @@ class DataLoader {
  public:
   using Batch = decltype(detail::make_batch(std::declval<const D&>(), {}, {}, 0));
 
-  /// Throws `Error` for options out of range, and for `shuffle` beside a sampler.
+  /// Throws `Error` for options out of range, and for `shuffle` together with a sampler.
   explicit DataLoader(D dataset, DataLoaderOptions options = {})
       : dataset_(std::move(dataset)), options_(std::move(options)) {
     detail::check_options(options_, dataset_.size());
@@ -164,11 +164,11 @@ class DataLoader {
   }
 
   /// The position as tensors, for `save_checkpoint`. Loaded into a loader of the same dataset and options it
-  /// goes on with the batch that would have been next; the number of workers may be another.
+  /// continues with the batch that would have been next; the number of workers may differ.
   StateDict state_dict() const {
     return detail::loader_state(position_, dataset_.size(), options_.batch_size);
   }
-  /// Throws `Error`, changing nothing, where the state is none of a DataLoader or, in the middle of an epoch,
+  /// Throws `Error`, changing nothing, where the state is not a DataLoader's or, in the middle of an epoch,
   /// of one with other batches.
   void load_state_dict(const StateDict& state) { prepare_load(state)(); }
   PreparedLoad prepare_load(const StateDict& state) {

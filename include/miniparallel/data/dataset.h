@@ -30,7 +30,7 @@ concept HasSize = requires(const D& dataset) {
   { dataset.size() } -> std::convertible_to<std::int64_t>;
 };
 
-/// What a DataLoader reads: any type with `size()` and one of
+/// The dataset that a DataLoader reads: any type with `size()` and one of
 ///
 ///   Example get(index) const                    one example: a tensor, a number, a struct or tuple of these
 ///   Example get(index, RandomStream&) const     the same with random numbers, for augmentation

@@ -18,7 +18,7 @@ class Mnist : public ImageDataset {
 };
 
 /// The array in an IDX file, plain or gzip: uint8, int32, float32 or float64; int8 and int16 become int32.
-/// Throws `Error`, naming the file, what was found and what was expected.
+/// Throws `Error`, naming the file, what it found and what it expected.
 Tensor read_idx(const std::string& path);
 
 /// Whether `folder` holds the four files that `Mnist` reads.

@@ -11,7 +11,7 @@
 
 /// Changes to one image, a CPU tensor of shape [channels, rows, columns]. They run where `Transformed` calls
 /// them, on a loader's workers, take their random numbers from the stream of the example and return a new
-/// image. They throw `Error` for what is no such tensor.
+/// image. They throw `Error` for any other tensor.
 namespace miniparallel::data {
 
 /// (x - mean) / stddev with a mean and a deviation for each channel, or one for all; `Error` for another

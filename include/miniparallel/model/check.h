@@ -63,8 +63,8 @@ constexpr void explain_no_aggregate() {
   }
 }
 
-/// Whether the members of the aggregate T can be found; what cannot is a compile-time error, and false keeps
-/// the compiler from reporting what follows from it.
+/// Whether the members of the aggregate T can be found. If not, this is a compile-time error, and false
+/// keeps the compiler from reporting its consequences.
 template <class T>
 constexpr bool check_aggregate() {
   if constexpr (std::is_array_v<T>) {

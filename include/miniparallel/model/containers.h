@@ -34,7 +34,7 @@ concept IsContainer = requires { sizeof(Container<T>); };
 
 namespace detail {
 
-/// What f makes of elements of type T.
+/// The type that f makes of elements of type T.
 template <class F, class T>
 using Joined = std::invoke_result_t<F&, PartName, const Places<T>&>;
 
@@ -51,7 +51,7 @@ template <std::size_t i>
 struct AtIndex {
   auto& operator()(auto& tuple) const { return std::get<i>(tuple); }
 };
-/// What an optional or a unique_ptr holds, const where that is.
+/// The content of an optional or a unique_ptr, const where that is.
 struct Held {
   template <class Holder>
   auto& operator()(Holder& holder) const {

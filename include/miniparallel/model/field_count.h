@@ -83,8 +83,8 @@ constexpr bool accepts_nested(std::index_sequence<before...>, std::index_sequenc
 }
 
 /// The accepted numbers of initialisers run from the last member that needs one to the last member. A C array
-/// of layers makes a hole, its size: the braces take all of its elements or none. So the search goes on, for a
-/// while, or to the end where the struct seems to have no member and is not empty.
+/// of layers makes a hole, its size: the braces take all of its elements or none. So the search continues,
+/// for a while, or to the end where the struct seems to have no member and is not empty.
 template <class T, int candidate = 0, int last = -1>
 constexpr int count_initialisers() {
   constexpr int found = accepts<T>(Times<candidate>{}) ? candidate : last;
@@ -112,8 +112,8 @@ constexpr bool is_array_of_at_least() {
   }
 }
 
-/// Most members show with the first or second question that they are no array; the search is for the others.
-/// (One question after another: asking too much of a vector of unique_ptr instantiates its copy constructor.)
+/// Most members show in one or two questions that they are not arrays; the search is for the others. (One
+/// question after another: asking too much of a vector of unique_ptr instantiates its copy constructor.)
 template <class T, int count, int at>
 constexpr bool is_array_at() {
   bool array = false;

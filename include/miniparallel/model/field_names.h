@@ -85,7 +85,7 @@ template <class T>
 inline constexpr bool has_bit_field =
     std::is_same_v<decltype(detail::addresses_of_members<T>()), detail::BitFieldFound>;
 
-/// Whether a member is a reference: its address is that of something else, and no constant.
+/// Whether a member is a reference: its address is that of another object, and not constant.
 template <class T>
 inline constexpr bool has_reference_member =
     !requires { typename std::bool_constant<((void)detail::addresses_of_members<T>(), true)>; };

@@ -18,7 +18,7 @@ inline constexpr bool is_plain<Pool2dOptions> = true;
 
 namespace reflect {
 
-/// All that a model consists of, in order of declaration: what the functions on models work with, so that
+/// All that a model consists of, in order of declaration: the functions on models work with it, so that
 /// they need no template. Valid while the model lives and keeps its layers.
 class Inventory {
  public:

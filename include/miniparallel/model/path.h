@@ -11,7 +11,7 @@
 
 namespace miniparallel::reflect {
 
-/// What a part is called in the value that holds it. It refers to that value's own text.
+/// The name of a part in the value that holds it. It refers to that value's own text.
 class PartName {
  public:
   /// The part of an optional or a unique_ptr, which has the name of its holder.

@@ -39,8 +39,8 @@ struct PlainMemberRule {
 
 /// Gives the plain members of `to`, at any depth, the values of those of `from`: numbers, enums, strings,
 /// options of layers, whether they train. Tensors stay as they are. Allocates nothing where strings and
-/// vectors keep their sizes. Not seen: members that MINIPARALLEL_MEMBERS does not list, what lambdas
-/// captured. Throws `Error`, naming the member, where the models do not have the same layers, or a Parameter
+/// vectors keep their sizes. Not seen: members that MINIPARALLEL_MEMBERS does not list, captures of
+/// lambdas. Throws `Error`, naming the member, where the models do not have the same layers, or a Parameter
 /// or Buffer has another shape.
 template <class Model>
 void assign_plain_members(const Model& from, Model& to, const Path& path = Path()) {

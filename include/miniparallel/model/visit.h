@@ -110,7 +110,7 @@ struct JoinPart {
   }
 };
 
-/// What the members of T become: T where all keep their types, else a tuple.
+/// The type that the members of T become: T where all keep their types, else a tuple.
 template <class T, class... Joined, class... Member>
 auto struct_of(std::tuple<Member&...>*)
     -> std::conditional_t<(std::is_same_v<Joined, std::remove_const_t<Member>> && ...), T,
@@ -174,7 +174,7 @@ struct CopyRule {
 }  // namespace detail
 
 /// A copy of `object` made member by member, so that it works for unique_ptr too. Leaves and classes that are
-/// no aggregates are copied by their copy constructor.
+/// not aggregates are copied by their copy constructor.
 template <class T>
 T copy(const T& object) {
   detail::CopyRule rule;

@@ -12,7 +12,7 @@
 
 namespace miniparallel::nn {
 
-/// What can stand in a Sequential: a layer, a struct, a lambda or a function from a tensor to a tensor.
+/// The steps of a Sequential: a layer, a struct, a lambda or a function from a tensor to a tensor.
 template <class T>
 concept Layer = requires(T& layer, const Tensor& x) {
   { layer(x) } -> std::convertible_to<Tensor>;
@@ -80,7 +80,7 @@ class Sequential {
 
   template <class T>
   struct StepOf final : Step {
-    /// A lambda or a function: what copies trivially owns no tensor.
+    /// A lambda or a function: a type that copies trivially owns no tensor.
     static constexpr bool opaque =
         !std::is_aggregate_v<T> && !reflect::Access::lists_members<T>() && std::is_trivially_copyable_v<T>;
 

@@ -9,7 +9,7 @@
 
 namespace miniparallel::optim {
 
-/// Changes the learning rates of an optimizer, group by group, as training goes on: call `step` after
+/// Changes the learning rates of an optimizer, group by group, as training proceeds: call `step` after
 /// `Optimizer::step`, once per epoch or once per batch. A rule computes the new rate from the present one, so
 /// several schedulers of one optimizer work together, as in PyTorch; all have the base rate
 /// `Optimizer::initial_lr`. The optimizer must outlive it.
@@ -29,7 +29,7 @@ class LRScheduler {
 
   /// `count` and `base_lrs`. The present rates are part of the optimizer's state: load both.
   StateDict state_dict() const;
-  /// Throws `Error`, changing nothing, where the state is none of a scheduler of as many groups.
+  /// Throws `Error`, changing nothing, where the state is not that of a scheduler of as many groups.
   void load_state_dict(const StateDict& state) { prepare_load(state)(); }
   /// The same in two halves: see `PreparedLoad`.
   PreparedLoad prepare_load(const StateDict& state);

@@ -24,7 +24,7 @@ class Optimizer;
 
 namespace detail {
 
-/// What stands where an optimizer takes parameters, and is none: a model, as a rule.
+/// An argument given in place of parameters that is not one: usually a model.
 template <class T, class Group>
 concept NoParameters = !std::convertible_to<const T&, std::vector<Tensor>> && !std::derived_from<T, Tensor> &&
                        !std::convertible_to<const T&, std::vector<Group>> && !std::same_as<T, Group> &&
@@ -40,10 +40,10 @@ std::vector<Tensor> reject_no_parameters() {
 
 }  // namespace detail
 
-/// What the optimizers have in common. An optimizer holds handles of its parameters and, for each, the state
+/// The base class of optimizers. An optimizer holds handles of its parameters and, for each, the state
 /// that it needs (momentum, moments), on the parameter's device and in its dtype: a parameter that is moved,
 /// converted or loaded takes its state along. Constructors throw `Error` where there is no parameter, where
-/// one is undefined, no leaf, given twice or neither float32 nor float64, and for options out of range.
+/// one is undefined, not a leaf, given twice or neither float32 nor float64, and for options out of range.
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
@@ -52,7 +52,7 @@ class Optimizer {
 
   /// Updates every parameter that has a gradient, all in one pass; the others keep their state. Throws
   /// `Error`, changing nothing, where a gradient has another shape, dtype or device than its parameter, and
-  /// what a GPU reported since (a label out of range).
+  /// the error that a GPU reported since (a label out of range).
   void step();
 
   /// Drops the gradients or, with `set_to_none = false`, fills them with zeros.
@@ -60,7 +60,7 @@ class Optimizer {
 
   const char* name() const { return name_; }  ///< "Adam"
   int num_groups() const { return num_groups_; }
-  double lr(int group = 0);           ///< learning rate; `Error` for a group that there is none of
+  double lr(int group = 0);           ///< learning rate; throws `Error` if there is no such group
   void set_lr(double lr);             ///< of every group; `Error` below 0
   void set_lr(int group, double lr);  ///< of one group
   /// The rate that every scheduler takes as its base: that of the moment when the first one was made, and
@@ -72,7 +72,7 @@ class Optimizer {
   /// given. The tensors are the optimizer's own, not copies.
   StateDict state_dict();
 
-  /// Copies options and state in. Throws `Error`, changing nothing, with a list of what is missing,
+  /// Copies options and state in. Throws `Error`, changing nothing, with a list of entries that are missing,
   /// unexpected or of another shape.
   void load_state_dict(const StateDict& state) { prepare_load(state)(); }
   /// The same in two halves; the optimizer must not be used in between.
@@ -81,7 +81,7 @@ class Optimizer {
  protected:
   static constexpr int kMaxStates = 2;
 
-  /// A parameter and what the optimizer remembers of it.
+  /// A parameter and the values that the optimizer keeps for it.
   struct Slot {
     Tensor parameter;
     int group = 0;
@@ -93,7 +93,7 @@ class Optimizer {
   /// `name`: the optimizer's, for messages.
   explicit Optimizer(const char* name) : name_(name) {}
 
-  /// Takes a group's parameters; called once per group, in order. Throws for what cannot be optimised.
+  /// Takes a group's parameters; called once per group, in order. Throws for one that cannot be optimised.
   void add_group(const std::vector<Tensor>& parameters);
   /// Throws when there is nothing to optimise; called after the last group.
   void check_groups();

@@ -10,7 +10,7 @@
 /// exactly: as a sum and a count where the criterion says how it reduces, as the mean of its rows otherwise.
 namespace miniparallel::parallel {
 
-/// A function of ops.h with its options, such as `cross_entropy`: what the criteria of nn/loss.h are.
+/// A function of ops.h with its options, such as `cross_entropy`: the form of the criteria of nn/loss.h.
 template <class Options>
 struct FunctionCriterion {
   Tensor (*function)(const Tensor&, const Tensor&, Options);
