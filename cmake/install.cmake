@@ -17,7 +17,7 @@ install(FILES ${generated}/miniparallel-config.cmake ${generated}/miniparallel-c
               ${CMAKE_CURRENT_LIST_DIR}/package/FindCblas.cmake
         DESTINATION ${package_folder} COMPONENT miniparallel)
 
-# A static library alone: what it links to is needed by every program, so it stands in Libs, not in Libs.private. The
+# A static library alone: every program needs the libraries that it links to, so they are in Libs, not in Libs.private. The
 # folder of the BLAS is also the program's at run time, where the system may have another flavour of the same name.
 cmake_path(GET CBLAS_LIBRARY PARENT_PATH blas_folder)
 set(libraries "-L${blas_folder} -Wl,-rpath,${blas_folder} -lopenblas")

@@ -1,4 +1,4 @@
-# The library. Sources are globbed: a file in kernels/, engine/ or parallel/ is part of it. What knows no CUDA is compiled
+# The library. Sources are globbed: a file in kernels/, engine/ or parallel/ is part of it. Files without CUDA are compiled
 # once, as miniparallel_core, whatever is built from it.
 find_package(Threads REQUIRED)
 if(MINIPARALLEL_STD_THREADS)

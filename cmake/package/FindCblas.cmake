@@ -1,5 +1,5 @@
 # The CBLAS of OpenBLAS in one flavour, "openmp" or "serial", told as component: target Cblas::Cblas. Flavours must not be
-# mixed up: beside OpenMP the pthread flavour has threads of its own that compete with the program's.
+# mixed up: next to OpenMP the pthread flavour has its own threads, which compete with the program's.
 set(flavour openblas-${Cblas_FIND_COMPONENTS})
 find_path(CBLAS_INCLUDE cblas.h PATH_SUFFIXES ${flavour} openblas)
 find_library(CBLAS_LIBRARY openblas PATH_SUFFIXES ${flavour})

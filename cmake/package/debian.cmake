@@ -1,5 +1,5 @@
 # The Debian package of the library: `cpack -G DEB` in the build folder. Programs that use the library compile against
-# headers and link to a static archive, so it is one package for development, and depends on what they link to.
+# headers and link to a static archive, so it is one package for development, and depends on the libraries they link to.
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
 set(CPACK_PACKAGE_CONTACT "miniparallel <miniparallel@localhost>")

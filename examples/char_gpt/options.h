@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string>
 
-/// What the user asked for on the command line.
+/// The options of the command line.
 struct Options {
   std::string text;  ///< the file to learn from
   std::int64_t steps = 1000, batch_size = 16, context = 64;

@@ -18,7 +18,7 @@ using namespace miniparallel;
 
 // The op. `forward` computes and keeps what `backward` needs; `backward` turns the gradient of the output
 // into that of the input. Kernels go to `current_stream`, so they run after the work that fills their inputs
-// and before the work that reads their outputs: nobody waits.
+// and before the work that reads their outputs: the host does not wait.
 struct SquaredRelu : autograd::Function<SquaredRelu> {
   static constexpr const char* name = "squared_relu";
 

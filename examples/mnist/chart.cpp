@@ -11,7 +11,7 @@ std::string tick_text(double value, double distance) {
   return decimal(std::abs(value) < distance / 2 ? 0 : value, decimals);
 }
 
-/// The area of the curves within the box of a chart, and where its numbers lie there.
+/// The area of the curves within the box of a chart, and the places of its numbers.
 struct Plane {
   const Chart& chart;
   Box area;

@@ -22,7 +22,7 @@ struct Chart {
   std::vector<Series> series;
 };
 
-/// `box` has room for the title above, the legend below it and the numbers beside the axes.
+/// `box` has room for the title above, the legend below it and the numbers next to the axes.
 void draw(Svg& svg, const Box& box, const Chart& chart);
 
 /// The distance of ticks, 1, 2 or 5 times a power of ten, that divides `range` into about `parts`.

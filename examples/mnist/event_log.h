@@ -24,5 +24,5 @@ class EventLog {
  private:
   std::optional<miniparallel::tensorboard::SummaryWriter> writer_;
   std::int64_t batches_per_epoch_;
-  std::int64_t step_ = 0;  ///< batches so far, also those before this run went on
+  std::int64_t step_ = 0;  ///< batches so far, also those before this run continued
 };

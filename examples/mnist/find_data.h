@@ -11,5 +11,5 @@ struct DataSource {
 };
 
 /// The data set in `folder`; where that is empty, MNIST in its usual places, else downloaded where the
-/// machine is online, else Debian's Fashion-MNIST. Throws where there is none.
+/// machine is online, else Debian's Fashion-MNIST. Throws if there is neither.
 DataSource find_data(const std::string& folder);

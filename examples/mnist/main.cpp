@@ -4,7 +4,7 @@
 //   mnist --load digits.safetensors --epochs 0         test only
 //   mnist --resume run.safetensors                     stop with Ctrl-C; the same command goes on
 //
-// The files beside this one hold what is not about training: options, progress bar, report, checkpoint,
+// The files next to this one hold everything but the training: options, progress bar, report, checkpoint,
 // finding the data.
 
 #include <miniparallel/cuda.h>
@@ -91,7 +91,7 @@ Scores test(Model& model, data::DataLoader<data::Mnist>& batches, Device device)
   return scores;
 }
 
-// A GPU where there is one; else the log says why there is none.
+// A GPU if there is one; otherwise the log says why not.
 Device choose_device(const std::string& name) {
   if (name != "auto") return Device::parse(name);
   if (cuda_device_count() > 0) return Device::cuda();

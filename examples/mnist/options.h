@@ -3,13 +3,13 @@
 #include <cstdint>
 #include <string>
 
-/// What the user asked for on the command line.
+/// The options of the command line.
 struct Options {
   std::string data;  ///< folder; empty: look for it
   int epochs = 3;
   std::int64_t batch_size = 64;
   std::string model = "cnn", optimizer = "adam";
-  double lr = 0;  ///< 0: what suits the optimizer
+  double lr = 0;  ///< 0: one that suits the optimizer
   int workers = 0;
   std::uint64_t seed = 1;
   std::string save, load, resume;

@@ -13,8 +13,8 @@ struct Interrupted : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// The checkpoint of --resume: the run goes on from it, writes it after each epoch and, on Ctrl-C, after the
-/// batch at hand. A second Ctrl-C ends the program at once. Without --resume it does nothing.
+/// The checkpoint of --resume: the run continues from it, writes it after each epoch and, on Ctrl-C, after
+/// the batch at hand. A second Ctrl-C ends the program at once. Without --resume it does nothing.
 class Resume {
  public:
   /// Loads the file where it exists. Throws where it is of a run with other options.

@@ -31,7 +31,7 @@ class Svg {
   /// A PNG file; `title` is shown under the mouse.
   void image(const Box& box, const std::string& png, const std::string& title);
 
-  /// What is drawn between these is cut off at the box.
+  /// Drawings between these are cut off at the box.
   void begin_clip(const Box& box);
   void end_clip();
 

@@ -3,7 +3,7 @@
 //   regression flats.csv price_thousand                 train, and measure the error on rows held back
 //   regression flats.csv price_thousand 70 3 12 2.5     also predict the price of this flat
 //
-// flats.csv beside this file has 240 flats, invented: area, rooms, age, distance to the centre, price.
+// flats.csv next to this file has 240 flats, invented: area, rooms, age, distance to the centre, price.
 
 #include <miniparallel/miniparallel.h>
 
@@ -36,7 +36,7 @@ int main(int argc, char** argv) try {
   const data::CsvTable table = data::read_csv(argv[1]);
   const data::TensorDataset examples(table.drop({target}).numbers(), table.numbers({target}));
 
-  // What to predict, before the training: it may have a mistake.
+  // The query, before the training: it may have a mistake.
   Tensor query;
   if (argc > 3) {
     std::vector<float> values;
