@@ -8,7 +8,7 @@
 
 namespace miniparallel::parallel {
 
-/// What one replica's batch normalisations hand over in a forward, in the order of their calls.
+/// The statistics of one replica's batch normalisations in a forward, in the order of their calls.
 class CollectedStatistics final : public StatisticsSink {
  public:
   struct Call {

@@ -7,7 +7,7 @@
 namespace miniparallel {
 
 /// The one line that puts a model on every GPU: finds them, wraps the model in DataParallel, and runs on the CPU
-/// where there is none, with a line in the log that says why.
+/// without one, with a line in the log that says why.
 ///
 ///   CudaMultiGPU model{Net{}};
 template <class Model>

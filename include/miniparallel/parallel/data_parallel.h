@@ -22,7 +22,7 @@
 
 namespace miniparallel {
 
-/// What the last forward of a DataParallel did.
+/// The counts of a DataParallel's last forward.
 struct DataParallelCounters {
   std::int64_t bytes_refreshed = 0;  ///< copied to bring the replicas up to date
   std::int64_t replicas_used = 0;
@@ -42,7 +42,7 @@ template <class T>
 struct ArgumentOf<Replicated<T>> {
   using type = T;
 };
-/// What a replica gets for an argument: its rows, or the whole of what was wrapped by `replicated`.
+/// A replica's part of an argument: its rows, or the whole of a value wrapped by `replicated`.
 template <class T>
 using Argument = typename ArgumentOf<std::remove_cvref_t<T>>::type;
 
@@ -88,7 +88,7 @@ class DataParallel {
   DataParallel& operator=(const DataParallel&) = delete;
 
   /// Divides the tensors among the arguments - also those in containers and plain structs - by rows, runs the
-  /// replicas that get some and gathers what they return. Arguments that are no tensors go to every replica.
+  /// replicas that get some and gathers what they return. Other arguments go to every replica.
   /// With one replica the model is called directly. Throws `Error` where tensors disagree in their rows.
   template <class... Arguments>
   auto operator()(Arguments&&... arguments) {
@@ -195,7 +195,7 @@ class DataParallel {
     }(std::make_index_sequence<sizeof...(Arguments) - 1>{});
   }
 
-  /// What was wrapped by `replicated`, or the argument itself.
+  /// The value wrapped by `replicated`, or the argument itself.
   template <class Argument>
   static auto& unwrapped(Argument& argument) {
     if constexpr (parallel::is_replicated<std::remove_const_t<Argument>>)
@@ -256,7 +256,7 @@ class DataParallel {
     const parallel::Division division = parallel::divide(count.rows(), static_cast<int>(placement_.size()),
                                                          options_.split, options_.min_rows);
     auto parts = std::tuple(divide(arguments, division)...);
-    // What is on a GPU is sent by this thread, before any replica runs; what is on the host by each replica's.
+    // Rows on a GPU are sent by this thread, before any replica runs; rows on the host by each replica's.
     const auto send = [&](std::size_t i, bool from_host) {
       const Device device = placement_[division.replicas[i]];
       const auto send_part = [&](auto& part) {

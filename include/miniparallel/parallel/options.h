@@ -28,7 +28,7 @@ class DeviceList {
     for (const int gpu : gpus) devices_->push_back(Device::cuda(gpu));
   }
 
-  /// The devices; with nothing named, every GPU, and the CPU where there is none. Throws `Error` for an empty
+  /// The devices; with nothing named, every GPU, or the CPU without one. Throws `Error` for an empty
   /// list, a GPU that does not exist, and a list that mixes CPU and GPUs.
   std::vector<Device> resolve(bool require_gpu = false) const;
   bool is_given() const { return devices_.has_value(); }
@@ -37,7 +37,7 @@ class DeviceList {
   std::optional<std::vector<Device>> devices_;
 };
 
-/// What becomes of the running statistics of batch normalisation, which each replica sees a part of.
+/// The fate of the running statistics of batch normalisation, of which each replica sees a part.
 enum class BatchNormPolicy {
   merge,    ///< as one device would have seen them: counts, means and squared deviations are merged
   device0,  ///< those of replica 0, as PyTorch's DataParallel keeps them

@@ -10,9 +10,9 @@
 
 namespace miniparallel::parallel {
 
-/// The tensors of a model on several devices: what Replicas does without knowing the model's type. Replica 0
-/// is the model itself, the master. A replica's parameters show the master's values of the last refresh,
-/// count the same writes, and send their gradients to it; buffers and plain tensors are copies.
+/// The tensors of a model on several devices: the part of Replicas that does not depend on the model's type.
+/// Replica 0 is the model itself, the master. A replica's parameters show the master's values of the last
+/// refresh, count the same writes, and send their gradients to it; buffers and plain tensors are copies.
 class ReplicaTensors {
  public:
   /// Moves the master to devices[0], in place, its parameters and its buffers into one block of memory per
@@ -22,7 +22,7 @@ class ReplicaTensors {
   ReplicaTensors(const ReplicaTensors&) = delete;
   ReplicaTensors& operator=(const ReplicaTensors&) = delete;
 
-  /// Gives the members of replica `replica`, a copy of the master, tensors of its own.
+  /// Gives the members of replica `replica`, a copy of the master, their own tensors.
   void bind(std::size_t replica, reflect::Inventory copy);
   /// Brings replicas 1 to `replicas` - 1 up to date: copies what has been written since, whole runs of the
   /// block at a time, and returns the number of bytes copied. `master` is what the master consists of now: its
