@@ -2,7 +2,7 @@
 //
 //   mnist --epochs 3 --save digits.safetensors         train, test after each epoch, save
 //   mnist --load digits.safetensors --epochs 0         test only
-//   mnist --resume run.safetensors                     stop with Ctrl-C; the same command goes on
+//   mnist --resume run.safetensors                     stop with Ctrl-C; the same command continues
 //
 // The files next to this one hold everything but the training: options, progress bar, report, checkpoint,
 // finding the data.

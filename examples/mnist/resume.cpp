@@ -54,7 +54,7 @@ Resume::Resume(const Options& options, std::vector<CheckpointPart> parts)
       throw std::runtime_error("--resume: " + file_ +
                                " is not a checkpoint of this program; give another file\n" + error.what());
     }
-    text_stream(options) << "going on from " << file_ << std::endl;
+    text_stream(options) << "continuing from " << file_ << std::endl;
   }
   catch_interrupt();
 }
@@ -66,5 +66,5 @@ void Resume::save() {
 void Resume::stop_if_interrupted() {
   if (interrupted == 0) return;
   save();
-  throw Interrupted("interrupted; the same command goes on from " + file_);
+  throw Interrupted("interrupted; the same command continues from " + file_);
 }

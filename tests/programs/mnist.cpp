@@ -196,7 +196,7 @@ TEST_CASE("mnist: interrupted and resumed it gives the same numbers as in one go
   for (const char* sign : {"epoch 1/2  20 %", "epoch 2/2  50 %"}) {
     const ChildResult stopped = interrupt(arguments({"--resume", file}), sign);
     CHECK(stopped.status == 130);
-    CHECK(stopped.output.find("mnist: interrupted; the same command goes on from " + file) !=
+    CHECK(stopped.output.find("mnist: interrupted; the same command continues from " + file) !=
           std::string::npos);
     CHECK(load(file).at("batches.batch").item() > 0);
   }
