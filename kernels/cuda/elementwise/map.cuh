@@ -136,8 +136,8 @@ __global__ void map_rows(F f, std::uint32_t n, bool accumulate, PackedRows<1 + s
   }
 }
 
-/// For which operands `map_rows` is there: those of most
-/// models. Each kernel more is compiled for every function.
+/// Operand types that get `map_rows`: those of most models. Each
+/// additional kernel is instantiated for every function.
 template <class Out, class... In>
 inline constexpr bool kHasRows = sizeof...(In) > 0 && std::is_same_v<Out, float> &&
                                  (std::is_same_v<In, float> && ...);
