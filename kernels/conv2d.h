@@ -2,6 +2,7 @@
 
 #include <miniparallel/dtype.h>
 
+#include "kernels/destination.h"
 #include "kernels/sizes.h"
 #include "kernels/stream.h"
 
@@ -24,19 +25,17 @@ inline Sizes sizes(const Conv2dGeometry& g) {
           {g.n, g.in_channels, g.in_h, g.in_w, g.out_channels, g.kernel_h, g.kernel_w, g.stride_h, g.groups}};
 }
 
-/// dtype: float32 or float64. beta is 0 (the result need not
-/// be initialised) or 1 (it is added to). Nothing may alias.
+/// dtype: float32 or float64. Nothing may alias.
 struct Conv2d {
   /// y = x * weight + bias; bias (out_channels) or null.
   void (*forward)(DType dtype, const Conv2dGeometry& geometry, const void* x, const void* weight,
                   const void* bias, void* y, Stream stream);
-  /// dx = beta dx + the gradient of x for the gradient g of y.
+  /// The gradient of x for the gradient g of y.
   void (*data_gradient)(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* weight,
-                        void* dx, int beta, Stream stream);
-  /// dweight = beta dweight + gradient of the weight; dbias
-  /// likewise, in the same pass over g. Null: not wanted.
+                        Destination dx, Stream stream);
+  /// The gradients of weight and bias, in one pass over g.
   void (*weight_gradient)(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* x,
-                          void* dweight, int beta, void* dbias, int bias_beta, Stream stream);
+                          Destination dweight, Destination dbias, Stream stream);
 };
 
 }  // namespace miniparallel::kernels

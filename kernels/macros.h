@@ -12,3 +12,6 @@
 #define MP_UNROLL
 #define MP_UNROLL_BY(count)
 #endif
+
+/// A row of a family's table, {MP_NORM(MP_LAUNCHER)}: functions that have the launchers' names.
+#define MP_LAUNCHER(name) .name = name,

@@ -2,6 +2,7 @@
 
 #include <miniparallel/dtype.h>
 
+#include "kernels/destination.h"
 #include "kernels/sizes.h"
 #include "kernels/stream.h"
 
@@ -11,40 +12,74 @@ namespace miniparallel::kernels {
 
 /// x (n, channels, inner), row-major; statistics per channel, over n and inner.
 struct BatchNormGeometry {
-  std::int64_t n, channels, inner;
+  std::int64_t n = 0, channels = 0, inner = 1;
 };
 inline Sizes sizes(const BatchNormGeometry& g) { return {"n channels inner", {g.n, g.channels, g.inner}}; }
 
-/// Normalisation, in steps that can be joined over parts of a batch. dtype: float32 or float64; per-channel
-/// and per-row numbers have the dtype of x. weight and bias may be null (1 and 0). beta, one per result: 0
-/// (the result need not be initialised) or 1 (it is added to).
+/// y = (x - mean) inv_std weight + bias. All but x are per channel.
+struct BatchNormArgs {
+  BatchNormGeometry geometry;
+  const void* x = nullptr;
+  const void* mean = nullptr;
+  const void* inv_std = nullptr;
+  const void* weight = nullptr;  ///< null: 1
+  const void* bias = nullptr;    ///< null: 0; the gradients do not read it
+};
+inline Sizes sizes(const BatchNormArgs& args) { return sizes(args.geometry); }
+
+struct BatchNormGradients {
+  const void* g = nullptr;  ///< that of y
+  void* sum_g = nullptr;    ///< per channel, of g: the gradient of bias
+  void* sum_gx = nullptr;   ///< per channel, of g (x - mean) inv_std: the gradient of weight
+  std::int64_t count = 0;   ///< elements per channel, or 0: the statistics did not come from x
+  Destination dx;
+};
+
+/// y = (x - mean) inv_std weight + bias for each row of x (rows, width).
+struct LayerNormArgs {
+  std::int64_t rows = 0, width = 0;
+  const void* x = nullptr;
+  const void* weight = nullptr;  ///< (width); null: 1
+  const void* bias = nullptr;    ///< (width); null: 0; the gradients do not read it
+  double eps = 0;
+  void* mean = nullptr;     ///< (rows), written by `layer_forward`, read by the gradients
+  void* inv_std = nullptr;  ///< likewise
+};
+inline Sizes sizes(const LayerNormArgs& args) { return {"rows width", {args.rows, args.width}}; }
+
+/// dtype: float32 or float64; per-channel and per-row numbers have the dtype of x.
 struct Norm {
+  // Batch normalisation comes in steps that can be joined over parts of a batch.
+
   /// Mean and biased variance of each channel, in two passes.
   void (*batch_statistics)(DType dtype, const BatchNormGeometry& geometry, const void* x, void* mean,
                            void* variance, Stream stream);
-  /// y = (x - mean) inv_std weight + bias.
-  void (*batch_normalize)(DType dtype, const BatchNormGeometry& geometry, const void* x, const void* mean,
-                          const void* inv_std, const void* weight, const void* bias, void* y, Stream stream);
-  /// Sums per channel: of g, and of g (x - mean) inv_std - the gradients of bias and weight.
-  void (*batch_sums)(DType dtype, const BatchNormGeometry& geometry, const void* g, const void* x,
-                     const void* mean, const void* inv_std, void* sum_g, void* sum_gx, Stream stream);
-  /// dx = beta dx + weight inv_std (g - sum_g / count - (x - mean) inv_std sum_gx / count). With count 0 the
-  /// statistics did not come from x: dx = beta dx + weight inv_std g, and x and the sums are not read.
-  void (*batch_data_gradient)(DType dtype, const BatchNormGeometry& geometry, const void* g, const void* x,
-                              const void* mean, const void* inv_std, const void* weight, const void* sum_g,
-                              const void* sum_gx, std::int64_t count, void* dx, int beta, Stream stream);
+  void (*batch_normalize)(DType dtype, const BatchNormArgs& args, void* y, Stream stream);
+  /// Writes sum_g and sum_gx.
+  void (*batch_sums)(DType dtype, const BatchNormArgs& args, const BatchNormGradients& gradients,
+                     Stream stream);
+  /// dx = beta dx + weight inv_std (g - sum_g / count - (x - mean) inv_std sum_gx / count). With count 0:
+  /// dx = beta dx + weight inv_std g, and x and the sums are not read.
+  void (*batch_data_gradient)(DType dtype, const BatchNormArgs& args, const BatchNormGradients& gradients,
+                              Stream stream);
 
-  /// Rows of x (rows, width): y = (x - mean) inv_std weight + bias, with weight and bias (width). mean and
-  /// inv_std (rows) are results.
-  void (*layer_forward)(DType dtype, std::int64_t rows, std::int64_t width, const void* x, const void* weight,
-                        const void* bias, double eps, void* y, void* mean, void* inv_std, Stream stream);
-  void (*layer_data_gradient)(DType dtype, std::int64_t rows, std::int64_t width, const void* g,
-                              const void* x, const void* mean, const void* inv_std, const void* weight,
-                              void* dx, int beta, Stream stream);
-  /// Sums over the rows: dweight of g (x - mean) inv_std, dbias of g; either may be null.
-  void (*layer_parameter_gradient)(DType dtype, std::int64_t rows, std::int64_t width, const void* g,
-                                   const void* x, const void* mean, const void* inv_std, void* dweight,
-                                   int weight_beta, void* dbias, int bias_beta, Stream stream);
+  void (*layer_forward)(DType dtype, const LayerNormArgs& args, void* y, Stream stream);
+  /// From the gradient g of y.
+  void (*layer_data_gradient)(DType dtype, const LayerNormArgs& args, const void* g, Destination dx,
+                              Stream stream);
+  /// Sums over the rows: dweight of g (x - mean) inv_std, dbias of g.
+  void (*layer_parameter_gradient)(DType dtype, const LayerNormArgs& args, const void* g, Destination dweight,
+                                   Destination dbias, Stream stream);
 };
+
+/// The names of its launchers.
+#define MP_NORM(X)       \
+  X(batch_statistics)    \
+  X(batch_normalize)     \
+  X(batch_sums)          \
+  X(batch_data_gradient) \
+  X(layer_forward)       \
+  X(layer_data_gradient) \
+  X(layer_parameter_gradient)
 
 }  // namespace miniparallel::kernels

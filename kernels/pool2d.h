@@ -2,6 +2,7 @@
 
 #include <miniparallel/dtype.h>
 
+#include "kernels/destination.h"
 #include "kernels/macros.h"
 #include "kernels/sizes.h"
 #include "kernels/stream.h"
@@ -40,23 +41,36 @@ inline Sizes sizes(const Pool2dGeometry& g) {
           {g.planes, g.rows.size, g.columns.size, g.rows.outputs, g.columns.outputs}};
 }
 
-/// dtype: float32 or float64; index_dtype: uint8, or int32 for windows of more than 256 elements. beta is 0
-/// (the result need not be initialised) or 1 (it is added to). Nothing may alias.
+/// Which element of each window was its maximum: its row in the window times the kernel's width plus its
+/// column.
+struct PoolIndex {
+  void* data = nullptr;        ///< written by `max`, unless it is null, and read by the others
+  DType dtype = DType::uint8;  ///< int32 for windows of more than 256 elements
+};
+
+/// dtype: float32 or float64. Nothing may alias.
 struct Pool2d {
-  /// The maximum of each window; a NaN wins. `index`: which element of the window it was (row times the
-  /// kernel's width plus column), the first of equal ones, of NaNs the last; null when it is not wanted.
-  void (*max)(DType dtype, const Pool2dGeometry& geometry, const void* x, void* y, DType index_dtype,
-              void* index, Stream stream);
+  /// The maximum of each window; a NaN wins. `index` gets the first of equal elements, of NaNs the last.
+  void (*max)(DType dtype, const Pool2dGeometry& geometry, const void* x, void* y, const PoolIndex& index,
+              Stream stream);
   /// dx = beta dx + each element of g where `index` says that its maximum came from.
-  void (*max_scatter)(DType dtype, const Pool2dGeometry& geometry, const void* g, DType index_dtype,
-                      const void* index, void* dx, int beta, Stream stream);
+  void (*max_scatter)(DType dtype, const Pool2dGeometry& geometry, const void* g, const PoolIndex& index,
+                      Destination dx, Stream stream);
   /// y = the elements of x that `index` names.
-  void (*max_gather)(DType dtype, const Pool2dGeometry& geometry, const void* x, DType index_dtype,
-                     const void* index, void* y, Stream stream);
+  void (*max_gather)(DType dtype, const Pool2dGeometry& geometry, const void* x, const PoolIndex& index,
+                     void* y, Stream stream);
   /// The mean of each window.
   void (*average)(DType dtype, const Pool2dGeometry& geometry, const void* x, void* y, Stream stream);
-  void (*average_backward)(DType dtype, const Pool2dGeometry& geometry, const void* g, void* dx, int beta,
+  void (*average_backward)(DType dtype, const Pool2dGeometry& geometry, const void* g, Destination dx,
                            Stream stream);
 };
+
+/// The names of its launchers.
+#define MP_POOL2D(X) \
+  X(max)             \
+  X(max_scatter)     \
+  X(max_gather)      \
+  X(average)         \
+  X(average_backward)
 
 }  // namespace miniparallel::kernels

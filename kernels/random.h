@@ -2,7 +2,9 @@
 
 #include <miniparallel/dtype.h>
 
+#include "kernels/destination.h"
 #include "kernels/random_stream.h"
+#include "kernels/sizes.h"
 #include "kernels/stream.h"
 
 namespace miniparallel::kernels {
@@ -12,6 +14,16 @@ namespace miniparallel::kernels {
 struct HalfOpenInterval {
   double low, high, last;
 };
+
+/// The elements of x (n) that a mask leaves, scaled, the others 0: word < p 2^32 ? 0 : x / (1 - p).
+struct DropoutArgs {
+  const void* x = nullptr;
+  Destination y;  ///< may be x
+  std::int64_t n = 0;
+  double p = 0;  ///< 0 <= p < 1
+  RandomKey key;
+};
+inline Sizes sizes(const DropoutArgs& args) { return {nullptr, {args.n}}; }
 
 /// Random numbers. Element i of a call takes its words at position key.first + i of the key's stream: word i
 /// for float32 and dropout, the pair 2i, 2i + 1 for float64 and integers. Results are the same on every
@@ -28,10 +40,16 @@ struct Random {
                    const RandomKey& key, Stream stream);
   /// 0 .. n - 1 in the order of `Permutation`.
   void (*permutation)(std::int64_t* y, std::int64_t n, const RandomKey& key, Stream stream);
-  /// y = beta y + (word < p 2^32 ? 0 : x / (1 - p)), 0 <= p < 1. y may be x. beta is 0 (y need not be
-  /// initialised) or 1. The backward is the same function of the gradient, with the same key.
-  void (*dropout)(DType dtype, void* y, const void* x, std::int64_t n, double p, int beta,
-                  const RandomKey& key, Stream stream);
+  /// The backward is the same function of the gradient, with the same key.
+  void (*dropout)(DType dtype, const DropoutArgs& args, Stream stream);
 };
+
+/// The names of its launchers.
+#define MP_RANDOM(X) \
+  X(uniform)         \
+  X(normal)          \
+  X(integers)        \
+  X(permutation)     \
+  X(dropout)
 
 }  // namespace miniparallel::kernels

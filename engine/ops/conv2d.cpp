@@ -9,6 +9,7 @@ namespace miniparallel {
 namespace {
 
 using kernels::Conv2dGeometry;
+using kernels::Destination;
 
 std::string text(Size2 size) {
   return size.height == size.width ? message(size.height) : message(size.height, " x ", size.width);
@@ -85,16 +86,15 @@ autograd::Saved save_for(const Tensor& other, const Tensor& tensor) {
 
 Tensor weight_gradient(const Tensor& g, const Tensor& x, const Conv& conv);
 
-void write_data_gradient(const Tensor& g, const Tensor& weight, const Conv& conv, const Tensor& dx,
-                         int beta) {
-  backend(g).conv2d.data_gradient(g.dtype(), conv.geometry(), raw(g), raw(weight), raw(dx), beta, stream(g));
+void write_data_gradient(const Tensor& g, const Tensor& weight, const Conv& conv, const Destination& dx) {
+  backend(g).conv2d.data_gradient(g.dtype(), conv.geometry(), raw(g), raw(weight), dx, stream(g));
 }
 
 /// The gradient of conv2d's input, g and weight contiguous.
 Tensor data_gradient(const Tensor& gradient, const Tensor& w, const Conv& conv) {
   const Tensor g = gradient.contiguous(), weight = w.contiguous();
   Tensor dx = make_tensor(conv.x, g.dtype(), g.device());
-  write_data_gradient(g, weight, conv, dx, 0);
+  write_data_gradient(g, weight, conv, {raw(dx)});
   if (recording(g, weight))
     record("conv2d_data_gradient", dx, {g, weight},
            [g = save_for(weight, g), weight = save_for(g, weight), conv](Backward& b) {
@@ -107,8 +107,7 @@ Tensor data_gradient(const Tensor& gradient, const Tensor& w, const Conv& conv) 
 Tensor weight_gradient(const Tensor& gradient, const Tensor& input, const Conv& conv) {
   const Tensor g = gradient.contiguous(), x = input.contiguous();
   Tensor dw = make_tensor(conv.weight, g.dtype(), g.device());
-  backend(g).conv2d.weight_gradient(g.dtype(), conv.geometry(), raw(g), raw(x), raw(dw), 0, nullptr, 0,
-                                    stream(g));
+  backend(g).conv2d.weight_gradient(g.dtype(), conv.geometry(), raw(g), raw(x), {raw(dw)}, {}, stream(g));
   if (recording(g, x))
     record("conv2d_weight_gradient", dw, {g, x}, [g = save_for(x, g), x = save_for(g, x), conv](Backward& b) {
       if (b.needs(0)) b.set(0, conv2d(x.get(b), b.grad(), {}, conv.options));
@@ -119,18 +118,17 @@ Tensor weight_gradient(const Tensor& gradient, const Tensor& input, const Conv& 
 
 /// Weight and bias in one pass over g, each into the gradient that is already there.
 void write_parameter_gradients(Backward& b, const Tensor& g, const Tensor& x, const Conv& conv) {
-  const auto run = [&](std::byte* dweight, int beta, std::byte* dbias, int bias_beta) {
-    backend(g).conv2d.weight_gradient(g.dtype(), conv.geometry(), raw(g), raw(x), dweight, beta, dbias,
-                                      bias_beta, stream(g));
+  const auto run = [&](const Destination& dweight, const Destination& dbias) {
+    backend(g).conv2d.weight_gradient(g.dtype(), conv.geometry(), raw(g), raw(x), dweight, dbias, stream(g));
   };
-  const auto with_bias = [&](std::byte* dweight, int beta) {
-    if (!b.needs(2)) return run(dweight, beta, nullptr, 0);
+  const auto with_bias = [&](const Destination& dweight) {
+    if (!b.needs(2)) return run(dweight, {});
     b.write(2, {conv.weight[0]}, g.dtype(), g.device(),
-            [&](const Tensor& dbias, int bias_beta) { run(dweight, beta, raw(dbias), bias_beta); });
+            [&](const Tensor& dbias, int beta) { run(dweight, {raw(dbias), beta}); });
   };
-  if (!b.needs(1)) return with_bias(nullptr, 0);
+  if (!b.needs(1)) return with_bias({});
   b.write(1, conv.weight, g.dtype(), g.device(),
-          [&](const Tensor& dweight, int beta) { with_bias(raw(dweight), beta); });
+          [&](const Tensor& dweight, int beta) { with_bias({raw(dweight), beta}); });
 }
 
 void conv2d_backward(Backward& b, const Tensor& x, const Tensor& weight, const Conv& conv) {
@@ -144,7 +142,7 @@ void conv2d_backward(Backward& b, const Tensor& x, const Tensor& weight, const C
   if (b.needs(1) || b.needs(2)) write_parameter_gradients(b, g, x, conv);
   if (b.needs(0))
     b.write(0, conv.x, g.dtype(), g.device(),
-            [&](const Tensor& dx, int beta) { write_data_gradient(g, weight, conv, dx, beta); });
+            [&](const Tensor& dx, int beta) { write_data_gradient(g, weight, conv, {raw(dx), beta}); });
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 namespace miniparallel {
 namespace {
 
-using kernels::BatchNormGeometry;
+using kernels::Destination;
 
 std::byte* raw_or_null(const Tensor& tensor) { return tensor.defined() ? raw(tensor) : nullptr; }
 
@@ -72,10 +72,15 @@ Tensor per_channel(const Tensor& numbers, const Tensor& x) {
 
 /// The values that the backward of batch_norm reads. `count` is 0 when the statistics were the running ones.
 struct BatchNorm {
-  BatchNormGeometry geometry;
+  kernels::BatchNormGeometry geometry;
   std::int64_t count;
   double eps;
   Tensor inv_std;
+
+  kernels::BatchNormArgs args(const Tensor& x, const Tensor& mean, const Tensor& weight,
+                              const Tensor& bias = {}) const {
+    return {geometry, raw_or_null(x), raw(mean), raw(inv_std), raw_or_null(weight), raw_or_null(bias)};
+  }
 };
 
 void batch_norm_composed(Backward& b, const Tensor& x, const Tensor& mean, const Tensor& weight,
@@ -99,20 +104,20 @@ void batch_norm_fused(Backward& b, const Tensor& x, const Tensor& mean, const Te
                       const BatchNorm& norm) {
   const Tensor g = b.take_grad().contiguous();
   const kernels::Norm& kernel = backend(g).norm;
+  const kernels::BatchNormArgs args = norm.args(x, mean, weight);
   Tensor sum_g, sum_gx;
-  const bool has_x = x.defined();
-  if (has_x) {
+  const auto gradients = [&](const Destination& dx) {
+    return kernels::BatchNormGradients{raw(g), raw_or_null(sum_g), raw_or_null(sum_gx), norm.count, dx};
+  };
+  if (x.defined()) {
     sum_g = make_tensor({norm.geometry.channels}, g.dtype(), g.device());
     sum_gx = result_like(sum_g);
-    kernel.batch_sums(g.dtype(), norm.geometry, raw(g), raw(x), raw(mean), raw(norm.inv_std), raw(sum_g),
-                      raw(sum_gx), stream(g));
+    kernel.batch_sums(g.dtype(), args, gradients({}), stream(g));
   } else if (b.needs(2)) {
     sum_g = sum(g, batch_dims(g));
   }
   b.write_over(0, g, [&](const Tensor& dx, int beta) {
-    kernel.batch_data_gradient(g.dtype(), norm.geometry, raw(g), raw_or_null(x), raw(mean), raw(norm.inv_std),
-                               raw_or_null(weight), raw_or_null(sum_g), raw_or_null(sum_gx), norm.count,
-                               raw(dx), beta, stream(g));
+    kernel.batch_data_gradient(g.dtype(), args, gradients({raw(dx), beta}), stream(g));
   });
   if (b.needs(1)) b.set(1, std::move(sum_gx));
   if (b.needs(2)) b.set(2, std::move(sum_g));
@@ -125,6 +130,10 @@ struct LayerNorm {
   int normalized_dims;
   double eps;
   Tensor mean, inv_std;
+
+  kernels::LayerNormArgs args(const Tensor& x, const Tensor& weight, const Tensor& bias = {}) const {
+    return {rows, width, raw(x), raw_or_null(weight), raw_or_null(bias), eps, raw(mean), raw(inv_std)};
+  }
 };
 
 void layer_norm_composed(Backward& b, const Tensor& x, const Tensor& weight, const LayerNorm& norm) {
@@ -142,23 +151,22 @@ void layer_norm_fused(Backward& b, const Tensor& x, const Tensor& weight, const 
                       const Shape& parameter_shape) {
   const Tensor g = b.take_grad().contiguous();
   const kernels::Norm& kernel = backend(g).norm;
-  const auto parameters = [&](std::byte* dweight, int weight_beta, std::byte* dbias, int bias_beta) {
-    kernel.layer_parameter_gradient(g.dtype(), norm.rows, norm.width, raw(g), raw(x), raw(norm.mean),
-                                    raw(norm.inv_std), dweight, weight_beta, dbias, bias_beta, stream(g));
+  const kernels::LayerNormArgs args = norm.args(x, weight);
+  const auto parameters = [&](const Destination& dweight, const Destination& dbias) {
+    kernel.layer_parameter_gradient(g.dtype(), args, raw(g), dweight, dbias, stream(g));
   };
-  const auto with_bias = [&](std::byte* dweight, int weight_beta) {
-    if (!b.needs(2)) return parameters(dweight, weight_beta, nullptr, 0);
+  const auto with_bias = [&](const Destination& dweight) {
+    if (!b.needs(2)) return parameters(dweight, {});
     b.write(2, parameter_shape, g.dtype(), g.device(),
-            [&](const Tensor& dbias, int beta) { parameters(dweight, weight_beta, raw(dbias), beta); });
+            [&](const Tensor& dbias, int beta) { parameters(dweight, {raw(dbias), beta}); });
   };
   if (b.needs(1))
     b.write(1, parameter_shape, g.dtype(), g.device(),
-            [&](const Tensor& dweight, int beta) { with_bias(raw(dweight), beta); });
+            [&](const Tensor& dweight, int beta) { with_bias({raw(dweight), beta}); });
   else if (b.needs(2))
-    with_bias(nullptr, 0);
+    with_bias({});
   b.write_over(0, g, [&](const Tensor& dx, int beta) {
-    kernel.layer_data_gradient(g.dtype(), norm.rows, norm.width, raw(g), raw(x), raw(norm.mean),
-                               raw(norm.inv_std), raw_or_null(weight), raw(dx), beta, stream(g));
+    kernel.layer_data_gradient(g.dtype(), args, raw(g), {raw(dx), beta}, stream(g));
   });
 }
 
@@ -199,8 +207,7 @@ Tensor batch_norm(const Tensor& input, const Tensor& scale, const Tensor& offset
     norm.inv_std = inverse_std(variance, eps);
   }
   Tensor y = result_like(x);
-  backend(x).norm.batch_normalize(x.dtype(), norm.geometry, raw(x), raw(mean), raw(norm.inv_std),
-                                  raw_or_null(weight), raw_or_null(bias), raw(y), stream(x));
+  backend(x).norm.batch_normalize(x.dtype(), norm.args(x, mean, weight, bias), raw(y), stream(x));
   if (recording(x, weight, bias)) {
     const bool reads_x = training || (weight.defined() && weight.requires_grad());
     record("batch_norm", y, {x, weight, bias},
@@ -234,8 +241,7 @@ Tensor layer_norm(const Tensor& input, const Shape& normalized_shape, const Tens
       rows.numel(), normalized_shape.numel(), inner, eps, make_tensor(rows, x.dtype(), x.device()), {}};
   norm.inv_std = result_like(norm.mean);
   Tensor y = result_like(x);
-  backend(x).norm.layer_forward(x.dtype(), norm.rows, norm.width, raw(x), raw_or_null(weight),
-                                raw_or_null(bias), eps, raw(y), raw(norm.mean), raw(norm.inv_std), stream(x));
+  backend(x).norm.layer_forward(x.dtype(), norm.args(x, weight, bias), raw(y), stream(x));
   if (recording(x, weight, bias))
     record("layer_norm", y, {x, weight, bias},
            [x = save(x), weight = save(weight), norm, shape = normalized_shape](Backward& b) {

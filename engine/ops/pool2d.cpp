@@ -8,6 +8,7 @@ namespace {
 
 using kernels::Pool2dGeometry;
 using kernels::PoolAxis;
+using kernels::PoolIndex;
 
 std::string text(Size2 size) { return message(size.height, " x ", size.width); }
 
@@ -48,14 +49,16 @@ Tensor result_of(const Tensor& x, const Pool2dGeometry& g) {
 struct Choice {
   Pool2dGeometry geometry;
   Shape x_shape;
-  Tensor index;
+  Tensor elements;
+
+  PoolIndex index() const { return {raw(elements), elements.dtype()}; }
 };
 
 Tensor gather(const Tensor& x, const Choice& choice);
 
 void write_scatter(const Tensor& g, const Choice& choice, const Tensor& dx, int beta) {
-  backend(g).pool2d.max_scatter(g.dtype(), choice.geometry, raw(g), choice.index.dtype(), raw(choice.index),
-                                raw(dx), beta, stream(g));
+  backend(g).pool2d.max_scatter(g.dtype(), choice.geometry, raw(g), choice.index(), {raw(dx), beta},
+                                stream(g));
 }
 
 Tensor scatter(const Tensor& gradient, const Choice& choice) {
@@ -70,8 +73,7 @@ Tensor scatter(const Tensor& gradient, const Choice& choice) {
 Tensor gather(const Tensor& input, const Choice& choice) {
   const Tensor x = input.contiguous();
   Tensor y = result_of(x, choice.geometry);
-  backend(x).pool2d.max_gather(x.dtype(), choice.geometry, raw(x), choice.index.dtype(), raw(choice.index),
-                               raw(y), stream(x));
+  backend(x).pool2d.max_gather(x.dtype(), choice.geometry, raw(x), choice.index(), raw(y), stream(x));
   if (recording(x))
     record("max_pool2d_gather", y, {x}, [choice](Backward& b) { b.set(0, scatter(b.grad(), choice)); });
   return y;
@@ -80,7 +82,7 @@ Tensor gather(const Tensor& input, const Choice& choice) {
 Tensor average(const char* op, const Tensor& x, const Pool2dGeometry& geometry);
 
 void write_spread(const Tensor& g, const Pool2dGeometry& geometry, const Tensor& dx, int beta) {
-  backend(g).pool2d.average_backward(g.dtype(), geometry, raw(g), raw(dx), beta, stream(g));
+  backend(g).pool2d.average_backward(g.dtype(), geometry, raw(g), {raw(dx), beta}, stream(g));
 }
 
 /// Each gradient in equal shares over its window.
@@ -115,11 +117,11 @@ Tensor max_pool2d(const Tensor& input, Size2 kernel, const Pool2dOptions& option
   Tensor y = result_of(x, geometry);
   const bool recorded = recording(x);
   const DType index_dtype = kernel.height * kernel.width <= 256 ? uint8 : int32;
-  const Tensor index = recorded ? make_tensor(y.shape(), index_dtype, x.device()) : Tensor{};
-  backend(x).pool2d.max(x.dtype(), geometry, raw(x), raw(y), index_dtype, recorded ? raw(index) : nullptr,
-                        stream(x));
+  const Tensor elements = recorded ? make_tensor(y.shape(), index_dtype, x.device()) : Tensor{};
+  const PoolIndex index{recorded ? raw(elements) : nullptr, index_dtype};
+  backend(x).pool2d.max(x.dtype(), geometry, raw(x), raw(y), index, stream(x));
   if (recorded)
-    record("max_pool2d", y, {x}, [choice = Choice{geometry, x.shape(), index}](Backward& b) {
+    record("max_pool2d", y, {x}, [choice = Choice{geometry, x.shape(), elements}](Backward& b) {
       if (b.create_graph()) return b.set(0, scatter(b.grad(), choice));
       const Tensor g = b.grad().contiguous();
       b.write(0, choice.x_shape, g.dtype(), g.device(),

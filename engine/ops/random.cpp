@@ -131,13 +131,13 @@ namespace {
 Tensor masked_scale(const Tensor& x, double p, const RandomKey& key) {
   const Tensor input = x.contiguous();
   Tensor y = result_like(input);
-  backend(x).random.dropout(x.dtype(), raw(y), raw(input), x.numel(), p, 0, key, stream(x));
+  backend(x).random.dropout(x.dtype(), {raw(input), {raw(y)}, x.numel(), p, key}, stream(x));
   if (recording(x))
     record("dropout", y, {x}, [p, key](Backward& b) {
       if (b.create_graph()) return b.set(0, masked_scale(b.grad(), p, key));
       const Tensor g = b.take_grad().contiguous();
       b.write_over(0, g, [&](const Tensor& dx, int beta) {
-        backend(g).random.dropout(g.dtype(), raw(dx), raw(g), g.numel(), p, beta, key, stream(g));
+        backend(g).random.dropout(g.dtype(), {raw(g), {raw(dx), beta}, g.numel(), p, key}, stream(g));
       });
     });
   return y;

@@ -159,9 +159,9 @@ HWY_ATTR void sum_weight_gradient(const ConvPlan& plan, const T* g, const T* x, 
 
 template <class T>
 void weight_gradient(const Conv2dGeometry& geometry, const void* g_data, const void* x_data,
-                     void* dweight_data, int beta, void* dbias_data, int bias_beta) {
+                     const Destination& weight, const Destination& bias) {
   const T *g = in<T>(g_data), *x = in<T>(x_data);
-  T *const dweight = out<T>(dweight_data), *const dbias = out<T>(dbias_data);
+  T *const dweight = out<T>(weight.data), *const dbias = out<T>(bias.data);
   constexpr std::int64_t width = kTileColumns<T>;
   const ConvPlan plan = plan_forward(geometry);
   const std::int64_t taps = static_cast<std::int64_t>(plan.phases.front().taps.size());
@@ -194,7 +194,7 @@ void weight_gradient(const Conv2dGeometry& geometry, const void* g_data, const v
       for (std::int64_t tap = 0; tap <= taps; ++tap) {
         if ((tap < taps ? dweight : dbias) == nullptr) continue;
         T* out = tap < taps ? dweight + target * taps + tap : dbias + target;
-        T sum = (tap < taps ? beta : bias_beta) == 0 ? T(0) : *out;
+        T sum = (tap < taps ? weight : bias).beta == 0 ? T(0) : *out;
         for (std::int64_t chunk = 0; chunk < chunks; ++chunk)
           sum += partials[(chunk * units + unit) * partial + tap * width + column];
         *out = sum;
@@ -209,8 +209,8 @@ void forward(const Conv2dGeometry& geometry, const void* x, const void* weight, 
 }
 
 template <class T>
-void data_gradient(const Conv2dGeometry& geometry, const void* g, const void* weight, void* dx, int beta) {
-  run_plan<T>(plan_data_gradient(geometry), in<T>(g), in<T>(weight), nullptr, out<T>(dx), beta);
+void data_gradient(const Conv2dGeometry& geometry, const void* g, const void* weight, const Destination& dx) {
+  run_plan<T>(plan_data_gradient(geometry), in<T>(g), in<T>(weight), nullptr, out<T>(dx.data), dx.beta);
 }
 
 }  // namespace
@@ -241,13 +241,13 @@ void forward(DType dtype, const Conv2dGeometry& geometry, const void* x, const v
              void* y, Stream) {
   loops_for(geometry, dtype).forward(geometry, x, weight, bias, y);
 }
-void data_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* weight, void* dx,
-                   int beta, Stream) {
-  loops_for(geometry, dtype).data_gradient(geometry, g, weight, dx, beta);
+void data_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* weight,
+                   Destination dx, Stream) {
+  loops_for(geometry, dtype).data_gradient(geometry, g, weight, dx);
 }
-void weight_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* x, void* dweight,
-                     int beta, void* dbias, int bias_beta, Stream) {
-  loops_for(geometry, dtype).weight_gradient(geometry, g, x, dweight, beta, dbias, bias_beta);
+void weight_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* x,
+                     Destination dweight, Destination dbias, Stream) {
+  loops_for(geometry, dtype).weight_gradient(geometry, g, x, dweight, dbias);
 }
 
 }  // namespace

@@ -85,9 +85,9 @@ HWY_ATTR void forward(const Conv2dGeometry& g, const void* x_data, const void* w
 
 template <class T>
 HWY_ATTR void data_gradient(const Conv2dGeometry& g, const void* dy_data, const void* weight_data,
-                            void* dx_data, int beta) {
+                            const Destination& destination) {
   const T *dy = in<T>(dy_data), *weight = in<T>(weight_data);
-  T* const dx = out<T>(dx_data);
+  T* const dx = out<T>(destination.data);
   const std::int64_t in_plane = g.in_h * g.in_w, out_plane = g.out_h * g.out_w,
                      taps = g.kernel_h * g.kernel_w;
   const std::int64_t multiplier = g.out_channels / g.groups;
@@ -97,7 +97,7 @@ HWY_ATTR void data_gradient(const Conv2dGeometry& g, const void* dy_data, const 
     for (std::int64_t i = begin; i < end; ++i) {
       const std::int64_t image = i / g.in_channels;
       T* target = dx + i * in_plane;
-      if (beta == 0) std::fill_n(target, in_plane, T(0));
+      if (destination.beta == 0) std::fill_n(target, in_plane, T(0));
       for (std::int64_t m = 0; m < multiplier; ++m) {
         const std::int64_t channel = i % g.in_channels * multiplier + m;
         const T* source = dy + (image * g.out_channels + channel) * out_plane;
@@ -120,9 +120,9 @@ HWY_ATTR T sum_of(const T* lanes) {
 
 template <class T>
 HWY_ATTR void weight_gradient(const Conv2dGeometry& g, const void* dy_data, const void* x_data,
-                              void* dweight_data, int beta, void* dbias_data, int bias_beta) {
+                              const Destination& weight, const Destination& bias) {
   const T *dy = in<T>(dy_data), *x = in<T>(x_data);
-  T *const dweight = out<T>(dweight_data), *const dbias = out<T>(dbias_data);
+  T *const dweight = out<T>(weight.data), *const dbias = out<T>(bias.data);
   const std::int64_t in_plane = g.in_h * g.in_w, out_plane = g.out_h * g.out_w,
                      taps = g.kernel_h * g.kernel_w;
   const std::int64_t multiplier = g.out_channels / g.groups;
@@ -141,13 +141,13 @@ HWY_ATTR void weight_gradient(const Conv2dGeometry& g, const void* dy_data, cons
                            HWY_ATTR { add_products(lanes, gradient + at, source + from, step, n); });
         }
         T& out = dweight[channel * taps + tap];
-        out = sum_of(lanes) + (beta == 0 ? T(0) : out);
+        out = sum_of(lanes) + (weight.beta == 0 ? T(0) : out);
       }
       if (dbias == nullptr) continue;
       T lanes[kLanes] = {};
       for (std::int64_t image = 0; image < g.n; ++image)
         add_products(lanes, dy + (image * g.out_channels + channel) * out_plane, &one, 0, out_plane);
-      dbias[channel] = sum_of(lanes) + (bias_beta == 0 ? T(0) : dbias[channel]);
+      dbias[channel] = sum_of(lanes) + (bias.beta == 0 ? T(0) : dbias[channel]);
     }
   });
 }

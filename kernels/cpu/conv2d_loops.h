@@ -9,10 +9,10 @@ namespace miniparallel::kernels::cpu {
 struct Conv2dLoops {
   void (*forward)(const Conv2dGeometry& geometry, const void* x, const void* weight, const void* bias,
                   void* y);
-  void (*data_gradient)(const Conv2dGeometry& geometry, const void* g, const void* weight, void* dx,
-                        int beta);
-  void (*weight_gradient)(const Conv2dGeometry& geometry, const void* g, const void* x, void* dweight,
-                          int beta, void* dbias, int bias_beta);
+  void (*data_gradient)(const Conv2dGeometry& geometry, const void* g, const void* weight,
+                        const Destination& dx);
+  void (*weight_gradient)(const Conv2dGeometry& geometry, const void* g, const void* x,
+                          const Destination& dweight, const Destination& dbias);
 };
 
 /// Of a convolution with one input channel per group (in_channels == groups): plane by plane.

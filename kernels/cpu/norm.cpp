@@ -139,8 +139,10 @@ HWY_ATTR void batch_statistics_typed(const BatchNormGeometry& g, const T* x, T* 
 }
 
 template <class T>
-HWY_ATTR void batch_normalize_typed(const BatchNormGeometry& g, const T* x, const T* mean, const T* inv_std,
-                                    const T* weight, const T* bias, T* y) {
+HWY_ATTR void batch_normalize_typed(const BatchNormArgs& args, T* y) {
+  const BatchNormGeometry& g = args.geometry;
+  const T *x = in<T>(args.x), *mean = in<T>(args.mean), *inv_std = in<T>(args.inv_std);
+  const T *weight = in<T>(args.weight), *bias = in<T>(args.bias);
   T* const scale = scratch<ChannelNumbers, T>(2 * g.channels);
   T* const offset = scale + g.channels;
   for (std::int64_t c = 0; c < g.channels; ++c) {
@@ -152,8 +154,11 @@ HWY_ATTR void batch_normalize_typed(const BatchNormGeometry& g, const T* x, cons
 }
 
 template <class T>
-HWY_ATTR void batch_sums_typed(const BatchNormGeometry& g, const T* dy, const T* x, const T* mean,
-                               const T* inv_std, T* sum_g, T* sum_gx) {
+HWY_ATTR void batch_sums_typed(const BatchNormArgs& args, const BatchNormGradients& gradients) {
+  const BatchNormGeometry& g = args.geometry;
+  const T *dy = in<T>(gradients.g), *x = in<T>(args.x);
+  const T *mean = in<T>(args.mean), *inv_std = in<T>(args.inv_std);
+  T *sum_g = out<T>(gradients.sum_g), *sum_gx = out<T>(gradients.sum_gx);
   for_each_channel<T>(
       g,
       [=](std::int64_t i, std::int64_t channel)
@@ -165,9 +170,13 @@ HWY_ATTR void batch_sums_typed(const BatchNormGeometry& g, const T* dy, const T*
 }
 
 template <class T, int beta>
-HWY_ATTR void batch_data_gradient_typed(const BatchNormGeometry& g, const T* dy, const T* x, const T* mean,
-                                        const T* inv_std, const T* weight, const T* sum_g, const T* sum_gx,
-                                        std::int64_t count, T* dx) {
+HWY_ATTR void batch_data_gradient_typed(const BatchNormArgs& args, const BatchNormGradients& gradients) {
+  const BatchNormGeometry& g = args.geometry;
+  const T *dy = in<T>(gradients.g), *x = in<T>(args.x);
+  const T *mean = in<T>(args.mean), *inv_std = in<T>(args.inv_std), *weight = in<T>(args.weight);
+  const T *sum_g = in<T>(gradients.sum_g), *sum_gx = in<T>(gradients.sum_gx);
+  const std::int64_t count = gradients.count;
+  T* const dx = out<T>(gradients.dx.data);
   T* const scale = scratch<ChannelNumbers, T>(3 * g.channels);
   T *const shift = scale + g.channels, *const slope = shift + g.channels;
   for (std::int64_t c = 0; c < g.channels; ++c) {
@@ -194,9 +203,12 @@ HWY_ATTR void for_each_row(std::int64_t rows, std::int64_t width, const F& f) {
 }
 
 template <class T>
-HWY_ATTR void layer_forward_typed(std::int64_t rows, std::int64_t width, const T* x, const T* weight,
-                                  const T* bias, double eps, T* y, T* mean, T* inv_std) {
-  for_each_row(rows, width, [=](std::int64_t row) HWY_ATTR {
+HWY_ATTR void layer_forward_typed(const LayerNormArgs& args, T* y) {
+  const std::int64_t width = args.width;
+  const T *x = in<T>(args.x), *weight = in<T>(args.weight), *bias = in<T>(args.bias);
+  T *mean = out<T>(args.mean), *inv_std = out<T>(args.inv_std);
+  const double eps = args.eps;
+  for_each_row(args.rows, width, [=](std::int64_t row) HWY_ATTR {
     const T* in = x + row * width;
     Sums sums;
     add_run<T>(sums, width, [=](std::int64_t i) HWY_ATTR { return Terms<T>{in[i], 0}; });
@@ -220,9 +232,11 @@ HWY_ATTR void layer_forward_typed(std::int64_t rows, std::int64_t width, const T
 }
 
 template <class T, bool weighted, int beta>
-HWY_ATTR void layer_data_gradient_typed(std::int64_t rows, std::int64_t width, const T* dy, const T* x,
-                                        const T* mean, const T* inv_std, const T* weight, T* dx) {
-  for_each_row(rows, width, [=](std::int64_t row) HWY_ATTR {
+HWY_ATTR void layer_data_gradient_typed(const LayerNormArgs& args, const T* dy, T* dx) {
+  const std::int64_t width = args.width;
+  const T *x = in<T>(args.x), *weight = in<T>(args.weight);
+  const T *mean = in<T>(args.mean), *inv_std = in<T>(args.inv_std);
+  for_each_row(args.rows, width, [=](std::int64_t row) HWY_ATTR {
     const T *gradient = dy + row * width, *in = x + row * width;
     const T m = mean[row], scale = inv_std[row];
     Sums sums;
@@ -242,9 +256,12 @@ HWY_ATTR void layer_data_gradient_typed(std::int64_t rows, std::int64_t width, c
 }
 
 template <class T>
-HWY_ATTR void layer_parameter_gradient_typed(std::int64_t rows, std::int64_t width, const T* dy, const T* x,
-                                             const T* mean, const T* inv_std, T* dweight, int weight_beta,
-                                             T* dbias, int bias_beta) {
+HWY_ATTR void layer_parameter_gradient_typed(const LayerNormArgs& args, const T* dy,
+                                             const Destination& weight, const Destination& bias) {
+  const std::int64_t rows = args.rows, width = args.width;
+  const T *x = in<T>(args.x), *mean = in<T>(args.mean), *inv_std = in<T>(args.inv_std);
+  T *const dweight = out<T>(weight.data), *const dbias = out<T>(bias.data);
+  const int weight_beta = weight.beta, bias_beta = bias.beta;
   parallel_for((width + kColumns - 1) / kColumns, grain(rows * kColumns),
                [=](std::int64_t begin, std::int64_t end) HWY_ATTR {
                  for (std::int64_t first = begin * kColumns; first < std::min(width, end * kColumns);
@@ -275,64 +292,39 @@ void batch_statistics(DType dtype, const BatchNormGeometry& g, const void* x, vo
                       Stream) {
   with_type(dtype, [&]<class T>() { batch_statistics_typed(g, in<T>(x), out<T>(mean), out<T>(variance)); });
 }
-void batch_normalize(DType dtype, const BatchNormGeometry& g, const void* x, const void* mean,
-                     const void* inv_std, const void* weight, const void* bias, void* y, Stream) {
-  with_type(dtype, [&]<class T>() {
-    batch_normalize_typed(g, in<T>(x), in<T>(mean), in<T>(inv_std), in<T>(weight), in<T>(bias), out<T>(y));
-  });
+void batch_normalize(DType dtype, const BatchNormArgs& args, void* y, Stream) {
+  with_type(dtype, [&]<class T>() { batch_normalize_typed(args, out<T>(y)); });
 }
-void batch_sums(DType dtype, const BatchNormGeometry& g, const void* dy, const void* x, const void* mean,
-                const void* inv_std, void* sum_g, void* sum_gx, Stream) {
-  with_type(dtype, [&]<class T>() {
-    batch_sums_typed(g, in<T>(dy), in<T>(x), in<T>(mean), in<T>(inv_std), out<T>(sum_g), out<T>(sum_gx));
-  });
+void batch_sums(DType dtype, const BatchNormArgs& args, const BatchNormGradients& gradients, Stream) {
+  with_type(dtype, [&]<class T>() { batch_sums_typed<T>(args, gradients); });
 }
-void batch_data_gradient(DType dtype, const BatchNormGeometry& g, const void* dy, const void* x,
-                         const void* mean, const void* inv_std, const void* weight, const void* sum_g,
-                         const void* sum_gx, std::int64_t count, void* dx, int beta, Stream) {
-  with_type(dtype, [&]<class T>() {
-    const auto run = beta == 0 ? batch_data_gradient_typed<T, 0> : batch_data_gradient_typed<T, 1>;
-    run(g, in<T>(dy), in<T>(x), in<T>(mean), in<T>(inv_std), in<T>(weight), in<T>(sum_g), in<T>(sum_gx),
-        count, out<T>(dx));
-  });
-}
-void layer_forward(DType dtype, std::int64_t rows, std::int64_t width, const void* x, const void* weight,
-                   const void* bias, double eps, void* y, void* mean, void* inv_std, Stream) {
-  with_type(dtype, [&]<class T>() {
-    layer_forward_typed(rows, width, in<T>(x), in<T>(weight), in<T>(bias), eps, out<T>(y), out<T>(mean),
-                        out<T>(inv_std));
-  });
-}
-void layer_data_gradient(DType dtype, std::int64_t rows, std::int64_t width, const void* dy, const void* x,
-                         const void* mean, const void* inv_std, const void* weight, void* dx, int beta,
+void batch_data_gradient(DType dtype, const BatchNormArgs& args, const BatchNormGradients& gradients,
                          Stream) {
+  with_type(dtype, [&]<class T>() {
+    (gradients.dx.beta == 0 ? batch_data_gradient_typed<T, 0> : batch_data_gradient_typed<T, 1>)(args,
+                                                                                                 gradients);
+  });
+}
+void layer_forward(DType dtype, const LayerNormArgs& args, void* y, Stream) {
+  with_type(dtype, [&]<class T>() { layer_forward_typed(args, out<T>(y)); });
+}
+void layer_data_gradient(DType dtype, const LayerNormArgs& args, const void* g, Destination dx, Stream) {
   with_type(dtype, [&]<class T>() {
     constexpr decltype(&layer_data_gradient_typed<T, true, 0>) by_kind[2][2] = {
         {layer_data_gradient_typed<T, false, 0>, layer_data_gradient_typed<T, false, 1>},
         {layer_data_gradient_typed<T, true, 0>, layer_data_gradient_typed<T, true, 1>}};
-    by_kind[weight != nullptr][beta](rows, width, in<T>(dy), in<T>(x), in<T>(mean), in<T>(inv_std),
-                                     in<T>(weight), out<T>(dx));
+    by_kind[args.weight != nullptr][dx.beta](args, in<T>(g), out<T>(dx.data));
   });
 }
-void layer_parameter_gradient(DType dtype, std::int64_t rows, std::int64_t width, const void* dy,
-                              const void* x, const void* mean, const void* inv_std, void* dweight,
-                              int weight_beta, void* dbias, int bias_beta, Stream) {
-  with_type(dtype, [&]<class T>() {
-    layer_parameter_gradient_typed(rows, width, in<T>(dy), in<T>(x), in<T>(mean), in<T>(inv_std),
-                                   out<T>(dweight), weight_beta, out<T>(dbias), bias_beta);
-  });
+void layer_parameter_gradient(DType dtype, const LayerNormArgs& args, const void* g, Destination dweight,
+                              Destination dbias, Stream) {
+  with_type(dtype, [&]<class T>() { layer_parameter_gradient_typed(args, in<T>(g), dweight, dbias); });
 }
 
 }  // namespace
 
 const Norm& norm() {
-  static constexpr Norm launchers{.batch_statistics = batch_statistics,
-                                  .batch_normalize = batch_normalize,
-                                  .batch_sums = batch_sums,
-                                  .batch_data_gradient = batch_data_gradient,
-                                  .layer_forward = layer_forward,
-                                  .layer_data_gradient = layer_data_gradient,
-                                  .layer_parameter_gradient = layer_parameter_gradient};
+  static constexpr Norm launchers{MP_NORM(MP_LAUNCHER)};
   return launchers;
 }
 

@@ -240,41 +240,36 @@ HWY_ATTR void average_backward_typed(const Pool2dGeometry& g, const T* dy, T* dx
 
 // --- by dtype
 
-void max(DType dtype, const Pool2dGeometry& g, const void* x, void* y, DType index_dtype, void* index,
-         Stream) {
-  with_types(dtype, index_dtype,
-             [&]<class T, class Index>() { max_typed(g, in<T>(x), out<T>(y), out<Index>(index)); });
+void max(DType dtype, const Pool2dGeometry& g, const void* x, void* y, const PoolIndex& index, Stream) {
+  with_types(dtype, index.dtype,
+             [&]<class T, class Index>() { max_typed(g, in<T>(x), out<T>(y), out<Index>(index.data)); });
 }
 
-void max_scatter(DType dtype, const Pool2dGeometry& g, const void* dy, DType index_dtype, const void* index,
-                 void* dx, int beta, Stream) {
-  with_types(dtype, index_dtype, [&]<class T, class Index>() {
-    scatter_typed(g, in<T>(dy), in<Index>(index), out<T>(dx), beta);
+void max_scatter(DType dtype, const Pool2dGeometry& g, const void* dy, const PoolIndex& index, Destination dx,
+                 Stream) {
+  with_types(dtype, index.dtype, [&]<class T, class Index>() {
+    scatter_typed(g, in<T>(dy), in<Index>(index.data), out<T>(dx.data), dx.beta);
   });
 }
 
-void max_gather(DType dtype, const Pool2dGeometry& g, const void* x, DType index_dtype, const void* index,
-                void* y, Stream) {
-  with_types(dtype, index_dtype,
-             [&]<class T, class Index>() { gather_typed(g, in<T>(x), in<Index>(index), out<T>(y)); });
+void max_gather(DType dtype, const Pool2dGeometry& g, const void* x, const PoolIndex& index, void* y,
+                Stream) {
+  with_types(dtype, index.dtype,
+             [&]<class T, class Index>() { gather_typed(g, in<T>(x), in<Index>(index.data), out<T>(y)); });
 }
 
 void average(DType dtype, const Pool2dGeometry& g, const void* x, void* y, Stream) {
   with_type(dtype, [&]<class T>() { average_typed(g, in<T>(x), out<T>(y)); });
 }
 
-void average_backward(DType dtype, const Pool2dGeometry& g, const void* dy, void* dx, int beta, Stream) {
-  with_type(dtype, [&]<class T>() { average_backward_typed(g, in<T>(dy), out<T>(dx), beta); });
+void average_backward(DType dtype, const Pool2dGeometry& g, const void* dy, Destination dx, Stream) {
+  with_type(dtype, [&]<class T>() { average_backward_typed(g, in<T>(dy), out<T>(dx.data), dx.beta); });
 }
 
 }  // namespace
 
 const Pool2d& pool2d() {
-  static constexpr Pool2d launchers{.max = max,
-                                    .max_scatter = max_scatter,
-                                    .max_gather = max_gather,
-                                    .average = average,
-                                    .average_backward = average_backward};
+  static constexpr Pool2d launchers{MP_POOL2D(MP_LAUNCHER)};
   return launchers;
 }
 

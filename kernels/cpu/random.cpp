@@ -166,12 +166,14 @@ HWY_ATTR void permutation(std::int64_t* y, std::int64_t n, const RandomKey& key,
 }
 
 template <class T, int beta>
-HWY_ATTR void dropout_typed(T* y, const T* x, std::int64_t n, double p, const RandomKey& key) {
+HWY_ATTR void dropout_typed(const DropoutArgs& args) {
   using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
-  const std::uint32_t threshold = static_cast<std::uint32_t>(p * 0x1p32);
-  const T scale = static_cast<T>(1 / (1 - p));
+  const T* const x = in<T>(args.x);
+  T* const y = out<T>(args.y.data);
+  const std::uint32_t threshold = static_cast<std::uint32_t>(args.p * 0x1p32);
+  const T scale = static_cast<T>(1 / (1 - args.p));
   for_each_tile<1>(
-      n, key,
+      args.n, args.key,
       [=](const std::uint32_t* words, std::int64_t skip, std::int64_t begin, std::int64_t length) HWY_ATTR {
         const std::uint32_t* w = words + skip;
         T* out = y + begin;
@@ -202,23 +204,12 @@ void normal(DType dtype, void* y, std::int64_t n, double mean, double stddev, co
     normal_double(static_cast<double*>(y), n, mean, stddev, key);
 }
 
-template <class T>
-void dropout_beta(void* y, const void* x, std::int64_t n, double p, int beta, const RandomKey& key) {
-  const auto run = beta == 0 ? dropout_typed<T, 0> : dropout_typed<T, 1>;
-  run(static_cast<T*>(y), static_cast<const T*>(x), n, p, key);
-}
-
-void dropout(DType dtype, void* y, const void* x, std::int64_t n, double p, int beta, const RandomKey& key,
-             Stream) {
-  with_type(dtype, [&]<class T>() { dropout_beta<T>(y, x, n, p, beta, key); });
+void dropout(DType dtype, const DropoutArgs& args, Stream) {
+  with_type(dtype, [&]<class T>() { (args.y.beta == 0 ? dropout_typed<T, 0> : dropout_typed<T, 1>)(args); });
 }
 
 const Random& random() {
-  static constexpr Random launchers{.uniform = uniform,
-                                    .normal = normal,
-                                    .integers = integers,
-                                    .permutation = permutation,
-                                    .dropout = dropout};
+  static constexpr Random launchers{MP_RANDOM(MP_LAUNCHER)};
   return launchers;
 }
 

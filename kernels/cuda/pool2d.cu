@@ -225,9 +225,9 @@ bool halves(const Pool2dGeometry& g, const void* array) {
   return halves(g.rows) && halves(g.columns) && are_aligned(2 * sizeof(T), array);
 }
 
-void max(DType dtype, const Pool2dGeometry& g, const void* x, void* y, DType index_dtype, void* index,
+void max(DType dtype, const Pool2dGeometry& g, const void* x, void* y, const PoolIndex& index,
          Stream stream) {
-  with_types(dtype, index_dtype, [&]<class T, class Index>() {
+  with_types(dtype, index.dtype, [&]<class T, class Index>() {
     const bool halving = halves<T>(g, x);
     for_each_output_part(g, 1, [&](const Pooling& pooling, std::int64_t first) {
       const std::int64_t y_first = first * pooling.out_plane();
@@ -235,21 +235,21 @@ void max(DType dtype, const Pool2dGeometry& g, const void* x, void* y, DType ind
       if constexpr (sizeof(Index) == 1)
         if (halving) kernel = max_pool2d_halve<T>;
       launch_on(stream, kernel, grid_of(pooling), kBlock, pooling, in<T>(x) + first * pooling.in_plane(),
-                out<T>(y) + y_first, index == nullptr ? nullptr : out<Index>(index) + y_first);
+                out<T>(y) + y_first, index.data == nullptr ? nullptr : out<Index>(index.data) + y_first);
     });
   });
 }
 
-void max_scatter(DType dtype, const Pool2dGeometry& g, const void* dy, DType index_dtype, const void* index,
-                 void* dx, int beta, Stream stream) {
-  with_types(dtype, index_dtype, [&]<class T, class Index>() {
+void max_scatter(DType dtype, const Pool2dGeometry& g, const void* dy, const PoolIndex& index, Destination dx,
+                 Stream stream) {
+  with_types(dtype, index.dtype, [&]<class T, class Index>() {
     const auto launch_part = [&](auto* kernel, const Pooling& pooling, std::int64_t first) {
       const std::int64_t y_first = first * pooling.out_plane();
       launch_on(stream, kernel, grid_of(pooling), kBlock, pooling, in<T>(dy) + y_first,
-                in<Index>(index) + y_first, out<T>(dx) + first * pooling.in_plane(), beta != 0);
+                in<Index>(index.data) + y_first, out<T>(dx.data) + first * pooling.in_plane(), dx.beta != 0);
     };
     if constexpr (sizeof(Index) == 1)
-      if (halves<T>(g, dx))
+      if (halves<T>(g, dx.data))
         return for_each_output_part(g, 1, [&](const Pooling& pooling, std::int64_t first) {
           launch_part(max_pool2d_scatter_halve<T>, pooling, first);
         });
@@ -259,13 +259,13 @@ void max_scatter(DType dtype, const Pool2dGeometry& g, const void* dy, DType ind
   });
 }
 
-void max_gather(DType dtype, const Pool2dGeometry& g, const void* x, DType index_dtype, const void* index,
-                void* y, Stream stream) {
-  with_types(dtype, index_dtype, [&]<class T, class Index>() {
+void max_gather(DType dtype, const Pool2dGeometry& g, const void* x, const PoolIndex& index, void* y,
+                Stream stream) {
+  with_types(dtype, index.dtype, [&]<class T, class Index>() {
     for_each_output_part(g, 1, [&](const Pooling& pooling, std::int64_t first) {
       const std::int64_t y_first = first * pooling.out_plane();
       launch_on(stream, max_pool2d_gather<T, Index>, grid_of(pooling), kBlock, pooling,
-                in<T>(x) + first * pooling.in_plane(), in<Index>(index) + y_first, out<T>(y) + y_first);
+                in<T>(x) + first * pooling.in_plane(), in<Index>(index.data) + y_first, out<T>(y) + y_first);
     });
   });
 }
@@ -287,27 +287,22 @@ void average(DType dtype, const Pool2dGeometry& g, const void* x, void* y, Strea
 }
 
 template <class T>
-void average_backward_as(const Pool2dGeometry& g, const void* dy, void* dx, int beta, Stream stream) {
+void average_backward_as(const Pool2dGeometry& g, const void* dy, const Destination& dx, Stream stream) {
   const bool adaptive = g.rows.kernel == 0;
   for_each_input_part(g, [&](const Pooling& pooling, std::int64_t first) {
     launch_on(stream, adaptive ? average_pool2d_backward<T, true> : average_pool2d_backward<T, false>,
               grid_of(pooling), kBlock, pooling, in<T>(dy) + first * pooling.out_plane(),
-              out<T>(dx) + first * pooling.in_plane(), beta != 0);
+              out<T>(dx.data) + first * pooling.in_plane(), dx.beta != 0);
   });
 }
-void average_backward(DType dtype, const Pool2dGeometry& g, const void* dy, void* dx, int beta,
-                      Stream stream) {
-  with_type(dtype, [&]<class T>() { average_backward_as<T>(g, dy, dx, beta, stream); });
+void average_backward(DType dtype, const Pool2dGeometry& g, const void* dy, Destination dx, Stream stream) {
+  with_type(dtype, [&]<class T>() { average_backward_as<T>(g, dy, dx, stream); });
 }
 
 }  // namespace
 
 const Pool2d& pool2d() {
-  static constexpr Pool2d launchers{.max = max,
-                                    .max_scatter = max_scatter,
-                                    .max_gather = max_gather,
-                                    .average = average,
-                                    .average_backward = average_backward};
+  static constexpr Pool2d launchers{MP_POOL2D(MP_LAUNCHER)};
   return launchers;
 }
 

@@ -177,29 +177,23 @@ void permutation(std::int64_t* y, std::int64_t n, const RandomKey& key, Stream s
 }
 
 template <class T>
-void dropout_as(void* y, const void* x, std::int64_t n, double p, int beta, const RandomKey& key,
-                Stream stream) {
+void dropout_as(const DropoutArgs& args, Stream stream) {
   run<4>(Dropout<T>{{},
-                    static_cast<T*>(y),
-                    static_cast<const T*>(x),
-                    static_cast<std::uint32_t>(p * 0x1p32),
-                    static_cast<T>(1 / (1 - p)),
-                    beta == 1},
-         n, key, stream);
+                    out<T>(args.y.data),
+                    in<T>(args.x),
+                    static_cast<std::uint32_t>(args.p * 0x1p32),
+                    static_cast<T>(1 / (1 - args.p)),
+                    args.y.beta == 1},
+         args.n, args.key, stream);
 }
-void dropout(DType dtype, void* y, const void* x, std::int64_t n, double p, int beta, const RandomKey& key,
-             Stream stream) {
-  with_type(dtype, [&]<class T>() { dropout_as<T>(y, x, n, p, beta, key, stream); });
+void dropout(DType dtype, const DropoutArgs& args, Stream stream) {
+  with_type(dtype, [&]<class T>() { dropout_as<T>(args, stream); });
 }
 
 }  // namespace
 
 const Random& random() {
-  static constexpr Random launchers{.uniform = uniform,
-                                    .normal = normal,
-                                    .integers = integers,
-                                    .permutation = permutation,
-                                    .dropout = dropout};
+  static constexpr Random launchers{MP_RANDOM(MP_LAUNCHER)};
   return launchers;
 }
 

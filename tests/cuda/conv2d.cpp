@@ -152,10 +152,10 @@ TEST_CASE("conv2d's launchers: misaligned arrays, no bias, the gradients of weig
                      b_alone = copy(dbias), w_alone = copy(dweight);
         const kernels::Conv2d& conv = backend(in).conv2d;
         conv.forward(dtype, g, raw(in), raw(w), nullptr, raw(out), stream(device));
-        conv.data_gradient(dtype, g, raw(grad), raw(w), raw(to_x), 1, stream(device));
-        conv.weight_gradient(dtype, g, raw(grad), raw(in), raw(to_w), 1, raw(to_b), 0, stream(device));
-        conv.weight_gradient(dtype, g, raw(grad), raw(in), nullptr, 0, raw(b_alone), 1, stream(device));
-        conv.weight_gradient(dtype, g, raw(grad), raw(in), raw(w_alone), 0, nullptr, 0, stream(device));
+        conv.data_gradient(dtype, g, raw(grad), raw(w), {raw(to_x), 1}, stream(device));
+        conv.weight_gradient(dtype, g, raw(grad), raw(in), {raw(to_w), 1}, {raw(to_b)}, stream(device));
+        conv.weight_gradient(dtype, g, raw(grad), raw(in), {}, {raw(b_alone), 1}, stream(device));
+        conv.weight_gradient(dtype, g, raw(grad), raw(in), {raw(w_alone)}, {}, stream(device));
         return Tensors{out.cpu(), to_x.cpu(), to_w.cpu(), to_b.cpu(), b_alone.cpu(), w_alone.cpu()};
       };
       const Tensors expected = on(Device::cpu()), got = on(gpu);

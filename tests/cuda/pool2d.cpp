@@ -97,8 +97,8 @@ TEST_CASE("2 x 2 pooling of views that begin at odd places, and gradients writte
         const kernels::PoolAxis rows{shape[2], shape[2] / 2, 2, 2, 0},
             columns{shape[3], shape[3] / 2, 2, 2, 0};
         const kernels::Backend& backend = device.is_cuda() ? kernels::cuda_backend() : kernels::cpu_backend();
-        backend.pool2d.max_scatter(dtype, {shape[0] * shape[1], rows, columns}, raw(g), uint8, raw(index),
-                                   raw(x) + size_of(dtype), 1,
+        backend.pool2d.max_scatter(dtype, {shape[0] * shape[1], rows, columns}, raw(g), {raw(index), uint8},
+                                   {raw(x) + size_of(dtype), 1},
                                    device.is_cuda() ? stream(device) : kernels::Stream{});
         return x.cpu();
       };

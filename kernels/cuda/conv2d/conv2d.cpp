@@ -35,38 +35,37 @@ void forward(DType dtype, const Conv2dGeometry& geometry, const void* x, const v
             [&]<class T>() { implicit_gemm_as<T>({forward_gemm(geometry)}, x, weight, bias, y, 0, stream); });
 }
 
-void data_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* weight, void* dx,
-                   int beta, Stream stream) {
+void data_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* weight,
+                   Destination dx, Stream stream) {
   check_sizes(geometry);
   std::vector<ImplicitGemm> gemms = data_gradient_gemms(geometry);
-  if (beta != 0) std::erase_if(gemms, [](const ImplicitGemm& gemm) { return gemm.depth() == 0; });
-  with_type(dtype, [&]<class T>() { implicit_gemm_as<T>(gemms, g, weight, nullptr, dx, beta, stream); });
+  if (dx.beta != 0) std::erase_if(gemms, [](const ImplicitGemm& gemm) { return gemm.depth() == 0; });
+  with_type(dtype,
+            [&]<class T>() { implicit_gemm_as<T>(gemms, g, weight, nullptr, dx.data, dx.beta, stream); });
 }
 
 template <class T>
-void weight_gradient_as(const Conv2dGeometry& geometry, const void* g, const void* x, void* dweight, int beta,
-                        void* dbias, int bias_beta, Stream stream) {
+void weight_gradient_as(const Conv2dGeometry& geometry, const void* g, const void* x,
+                        const Destination& dweight, const Destination& dbias, Stream stream) {
   const ImplicitGemm whole = forward_gemm(geometry);
-  const bool directly = whole.filters <= kFewFilters || dweight == nullptr;
+  const bool directly = whole.filters <= kFewFilters || dweight.data == nullptr;
   if (whole.filters == 0) return;
   for_each_part(whole, whole.plane(), [&](const ImplicitGemm& part, std::int64_t first) {
     const WeightGradientArgs<T> args{part,
                                      static_cast<const T*>(g) + first * part.out_image,
                                      static_cast<const T*>(x) + first * part.source_image,
-                                     static_cast<T*>(dweight),
-                                     static_cast<T*>(dbias),
-                                     beta != 0 || first > 0,
-                                     bias_beta != 0 || first > 0};
+                                     static_cast<T*>(dweight.data),
+                                     static_cast<T*>(dbias.data),
+                                     dweight.beta != 0 || first > 0,
+                                     dbias.beta != 0 || first > 0};
     (directly ? weight_gradient_directly<T> : weight_gradient_by_tiles<T>)(args, stream);
   });
 }
 
-void weight_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* x, void* dweight,
-                     int beta, void* dbias, int bias_beta, Stream stream) {
+void weight_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* x,
+                     Destination dweight, Destination dbias, Stream stream) {
   check_sizes(geometry);
-  with_type(dtype, [&]<class T>() {
-    weight_gradient_as<T>(geometry, g, x, dweight, beta, dbias, bias_beta, stream);
-  });
+  with_type(dtype, [&]<class T>() { weight_gradient_as<T>(geometry, g, x, dweight, dbias, stream); });
 }
 
 }  // namespace

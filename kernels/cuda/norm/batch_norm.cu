@@ -150,42 +150,34 @@ void batch_statistics(DType dtype, const BatchNormGeometry& geometry, const void
   });
 }
 
-void batch_normalize(DType dtype, const BatchNormGeometry& geometry, const void* x, const void* mean,
-                     const void* inv_std, const void* weight, const void* bias, void* y, Stream stream) {
+void batch_normalize(DType dtype, const BatchNormArgs& args, void* y, Stream stream) {
   with_type(dtype, [&]<class T>() {
-    launch_elements(stream, normalize_channels<T>, geometry, in<T>(x), in<T>(mean), in<T>(inv_std),
-                    in<T>(weight), in<T>(bias), out<T>(y));
+    launch_elements(stream, normalize_channels<T>, args.geometry, in<T>(args.x), in<T>(args.mean),
+                    in<T>(args.inv_std), in<T>(args.weight), in<T>(args.bias), out<T>(y));
   });
 }
 
-void batch_sums(DType dtype, const BatchNormGeometry& geometry, const void* g, const void* x,
-                const void* mean, const void* inv_std, void* sum_g, void* sum_gx, Stream stream) {
+void batch_sums(DType dtype, const BatchNormArgs& args, const BatchNormGradients& gradients, Stream stream) {
   with_type(dtype, [&]<class T>() {
-    launch_channels(stream, geometry,
-                    ChannelSums<T>{geometry, in<T>(g), in<T>(x), in<T>(mean), in<T>(inv_std), out<T>(sum_g),
-                                   out<T>(sum_gx)});
+    launch_channels(stream, args.geometry,
+                    ChannelSums<T>{args.geometry, in<T>(gradients.g), in<T>(args.x), in<T>(args.mean),
+                                   in<T>(args.inv_std), out<T>(gradients.sum_g), out<T>(gradients.sum_gx)});
   });
 }
 
-void batch_data_gradient(DType dtype, const BatchNormGeometry& geometry, const void* g, const void* x,
-                         const void* mean, const void* inv_std, const void* weight, const void* sum_g,
-                         const void* sum_gx, std::int64_t count, void* dx, int beta, Stream stream) {
+void batch_data_gradient(DType dtype, const BatchNormArgs& args, const BatchNormGradients& gradients,
+                         Stream stream) {
   with_type(dtype, [&]<class T>() {
-    launch_elements(stream, channels_gradient<T>, geometry, in<T>(g), in<T>(x), in<T>(mean), in<T>(inv_std),
-                    in<T>(weight), in<T>(sum_g), in<T>(sum_gx), count, out<T>(dx), beta);
+    launch_elements(stream, channels_gradient<T>, args.geometry, in<T>(gradients.g), in<T>(args.x),
+                    in<T>(args.mean), in<T>(args.inv_std), in<T>(args.weight), in<T>(gradients.sum_g),
+                    in<T>(gradients.sum_gx), gradients.count, out<T>(gradients.dx.data), gradients.dx.beta);
   });
 }
 
 }  // namespace
 
 const Norm& norm() {
-  static constexpr Norm launchers{.batch_statistics = batch_statistics,
-                                  .batch_normalize = batch_normalize,
-                                  .batch_sums = batch_sums,
-                                  .batch_data_gradient = batch_data_gradient,
-                                  .layer_forward = layer_forward,
-                                  .layer_data_gradient = layer_data_gradient,
-                                  .layer_parameter_gradient = layer_parameter_gradient};
+  static constexpr Norm launchers{MP_NORM(MP_LAUNCHER)};
   return launchers;
 }
 

@@ -222,34 +222,34 @@ void launch_rows(Stream stream, void (*few)(std::int64_t, std::int64_t, Paramete
 
 }  // namespace
 
-void layer_forward(DType dtype, std::int64_t rows, std::int64_t width, const void* x, const void* weight,
-                   const void* bias, double eps, void* y, void* mean, void* inv_std, Stream stream) {
+void layer_forward(DType dtype, const LayerNormArgs& args, void* y, Stream stream) {
   with_type(dtype, [&]<class T>() {
+    const T *x = in<T>(args.x), *weight = in<T>(args.weight), *bias = in<T>(args.bias);
     launch_rows<T>(stream, layer_normalize_held<T, 32, kFewPacks>, layer_normalize_held<T, 32, kManyPacks>,
                    layer_normalize_held<T, kBlock, kManyPacks>, layer_normalize<T>,
-                   are_aligned(16, in<T>(x), in<T>(weight), in<T>(bias), out<T>(y)), rows, width, in<T>(x),
-                   in<T>(weight), in<T>(bias), eps, out<T>(y), out<T>(mean), out<T>(inv_std));
+                   are_aligned(16, x, weight, bias, y), args.rows, args.width, x, weight, bias, args.eps,
+                   out<T>(y), out<T>(args.mean), out<T>(args.inv_std));
   });
 }
 
-void layer_data_gradient(DType dtype, std::int64_t rows, std::int64_t width, const void* g, const void* x,
-                         const void* mean, const void* inv_std, const void* weight, void* dx, int beta,
+void layer_data_gradient(DType dtype, const LayerNormArgs& args, const void* g, Destination dx,
                          Stream stream) {
   with_type(dtype, [&]<class T>() {
+    const T *x = in<T>(args.x), *weight = in<T>(args.weight);
     launch_rows<T>(stream, layer_gradient_held<T, 32, kFewPacks>, layer_gradient_held<T, 32, kManyPacks>,
                    layer_gradient_held<T, kBlock, kManyPacks>, layer_gradient<T>,
-                   are_aligned(16, in<T>(g), in<T>(x), in<T>(weight), out<T>(dx)), rows, width, in<T>(g),
-                   in<T>(x), in<T>(mean), in<T>(inv_std), in<T>(weight), out<T>(dx), beta);
+                   are_aligned(16, g, x, weight, dx.data), args.rows, args.width, in<T>(g), x,
+                   in<T>(args.mean), in<T>(args.inv_std), weight, out<T>(dx.data), dx.beta);
   });
 }
 
-void layer_parameter_gradient(DType dtype, std::int64_t rows, std::int64_t width, const void* g,
-                              const void* x, const void* mean, const void* inv_std, void* dweight,
-                              int weight_beta, void* dbias, int bias_beta, Stream stream) {
+void layer_parameter_gradient(DType dtype, const LayerNormArgs& args, const void* g, Destination dweight,
+                              Destination dbias, Stream stream) {
   with_type(dtype, [&]<class T>() {
-    const ParameterSums<T> sums{width,           in<T>(g),    in<T>(x),      in<T>(mean), in<T>(inv_std),
-                                out<T>(dweight), weight_beta, out<T>(dbias), bias_beta};
-    reduce_in_two_stages(sums, width, rows, true, stream);
+    const ParameterSums<T> sums{
+        args.width,           in<T>(g),     in<T>(args.x),      in<T>(args.mean), in<T>(args.inv_std),
+        out<T>(dweight.data), dweight.beta, out<T>(dbias.data), dbias.beta};
+    reduce_in_two_stages(sums, args.width, args.rows, true, stream);
   });
 }
 

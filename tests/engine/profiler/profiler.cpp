@@ -131,6 +131,9 @@ TEST_CASE("profiler: the trace is a valid one, with shapes, threads and nested s
     const RecordFunction all("all \"of it\" \xff");
     train_a_little(2);
     matmul(ones({2, 3}, {.dtype = float64}), ones({3, 4}, {.dtype = float64}));
+    max_pool2d(ones({1, 3, 4, 6}, {.dtype = float64}), 2);
+    layer_norm(ones({2, 5}), {5});
+    dropout(ones({2, 7}), 0.5);
   }
   const Json trace = trace_of(folder);
   check_valid(trace);
@@ -153,12 +156,18 @@ TEST_CASE("profiler: the trace is a valid one, with shapes, threads and nested s
   CHECK_FALSE(makers.empty());
 
   const Json& events = trace["traceEvents"];
-  const auto product = std::find_if(events.begin(), events.end(), [](const Json& event) {
-    return event["name"] == "matmul.multiply" && event["args"]["dtype"] == "float64";
-  });
-  REQUIRE(product != events.end());
-  CHECK((*product)["args"] ==
-        Json{{"dtype", "float64"}, {"batch", 1}, {"rows", 2}, {"inner", 3}, {"columns", 4}});
+  const auto was_traced = [&](const char* name, const Json& arguments) {
+    return std::any_of(events.begin(), events.end(), [&](const Json& event) {
+      return event["name"] == name && event["args"] == arguments;
+    });
+  };
+  CHECK(was_traced("matmul.multiply",
+                   {{"dtype", "float64"}, {"batch", 1}, {"rows", 2}, {"inner", 3}, {"columns", 4}}));
+  CHECK(was_traced(
+      "pool2d.max",
+      {{"dtype", "float64"}, {"planes", 3}, {"in_h", 4}, {"in_w", 6}, {"out_h", 2}, {"out_w", 3}}));
+  CHECK(was_traced("norm.layer_forward", {{"dtype", "float32"}, {"rows", 2}, {"width", 5}}));
+  CHECK(was_traced("random.dropout", {{"dtype", "float32"}, {"shape", {14}}}));
   const auto node = std::find_if(events.begin(), events.end(),
                                  [](const Json& event) { return event["name"] == "relu backward"; });
   REQUIRE(node != events.end());
