@@ -41,6 +41,13 @@ inline Sizes sizes(const Pool2dGeometry& g) {
           {g.planes, g.rows.size, g.columns.size, g.rows.outputs, g.columns.outputs}};
 }
 
+/// Whether the next element of a window takes the place of the largest before it; a NaN does. Without a
+/// branch, so that loops vectorise.
+template <class T>
+MP_INLINE bool replaces(T value, T best) {
+  return static_cast<int>(value > best) | static_cast<int>(value != value);
+}
+
 /// Which element of each window was its maximum: its row in the window times the kernel's width plus its
 /// column.
 struct PoolIndex {

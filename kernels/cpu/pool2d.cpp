@@ -43,11 +43,6 @@ bool is_halving(const Pool2dGeometry& g) {
 
 // --- maximum
 
-template <class T>
-MP_INLINE bool replaces(T value, T best) {
-  return value > best || value != value;
-}
-
 template <class T, class Index>
 HWY_ATTR void max_plane(const Pool2dGeometry& g, const T* x, T* y, Index* index) {
   for (std::int64_t i = 0; i < g.rows.outputs; ++i)
@@ -79,7 +74,7 @@ HWY_ATTR void max_plane_halving(const Pool2dGeometry& g, const T* x, T* y, std::
       where = 0;
       const T candidates[] = {upper[2 * j + 1], lower[2 * j], lower[2 * j + 1]};
       for (int k = 0; k < 3; ++k) {
-        const bool better = (candidates[k] > best) | (candidates[k] != candidates[k]);
+        const bool better = replaces(candidates[k], best);
         best = better ? candidates[k] : best;
         where = better ? Bits{k + 1} : where;
       }

@@ -25,11 +25,6 @@ MP_INLINE void put(T& to, T value, bool accumulate) {
   to = accumulate ? to + value : value;
 }
 
-template <class T>
-MP_INLINE bool replaces(T value, T best) {
-  return value > best || value != value;
-}
-
 template <class T, class Index>
 __global__ void max_pool2d(Pooling pooling, const T* x, T* y, Index* index) {
   const std::uint32_t i = blockIdx.x * blockDim.x + threadIdx.x;
