@@ -2,6 +2,7 @@
 
 #include <miniparallel/dtype.h>
 
+#include "kernels/math.h"
 #include "kernels/sizes.h"
 #include "kernels/stream.h"
 
@@ -26,6 +27,40 @@ struct CrossEntropyArgs {
 inline Sizes sizes(const CrossEntropyArgs& args) {
   return {"outer classes inner", {args.outer, args.classes, args.inner}};
 }
+
+namespace functors {
+
+/// The loss of an item from x of its target, its two statistics and, if smoothed, the mean of its x.
+template <class T>
+MP_INLINE T item_loss(double smoothing, T x, T maximum, T log_sum, double mean) {
+  const T loss = log_sum - (x - maximum);
+  const double uniform = static_cast<double>(log_sum) - (mean - static_cast<double>(maximum));
+  return smoothing == 0 ? loss
+                        : static_cast<T>((1 - smoothing) * static_cast<double>(loss) + smoothing * uniform);
+}
+
+/// p = softmax(x) of a class.
+template <class T>
+MP_INLINE T class_probability(T x, T maximum, T log_sum) {
+  return math::exp((x - maximum) - log_sum);
+}
+
+/// The gradient of an item's loss, `factor` the result's: `aim` is the probability that would make it 0.
+template <class T>
+MP_INLINE T class_gradient(T probability, T aim, T factor) {
+  return (probability - aim) * factor;
+}
+
+/// What the sum of `count` losses and its gradient are multiplied by. The mean of none is 0 * infinity, NaN,
+/// and its gradient 0.
+struct LossFactors {
+  double result, gradient;
+
+  MP_INLINE LossFactors(bool mean, double count)
+      : result(mean ? 1 / count : 1), gradient(mean && count == 0 ? 0 : result) {}
+};
+
+}  // namespace functors
 
 /// float32 and float64.
 struct CrossEntropy {

@@ -2,6 +2,7 @@
 
 #include <miniparallel/dtype.h>
 
+#include "kernels/math.h"
 #include "kernels/sizes.h"
 #include "kernels/stream.h"
 
@@ -15,6 +16,23 @@ struct SoftmaxArgs {
   bool log = false;
 };
 inline Sizes sizes(const SoftmaxArgs& args) { return {"outer n inner", {args.outer, args.n, args.inner}}; }
+
+namespace functors {
+
+/// dx = y (g - sum of g y); of the logarithm: dx = g - exp(y) (sum of g).
+struct SoftmaxGradient {
+  bool log;
+  template <class T>
+  MP_INLINE double term(T g, T y) const {
+    return static_cast<double>(g) * (log ? 1 : static_cast<double>(y));
+  }
+  template <class T>
+  MP_INLINE T operator()(T g, T y, T sum) const {
+    return log ? g - math::exp(y) * sum : y * (g - sum);
+  }
+};
+
+}  // namespace functors
 
 /// float32 and float64; an output may be one of the inputs.
 struct Softmax {

@@ -60,12 +60,10 @@ void forward(const CrossEntropyArgs& args, const ItemBlock& block, void* losses,
     const std::int64_t target = index_at(args.target, args.target_dtype, block.first + c);
     loss = 0;
     if (target == args.ignore_index) continue;
-    loss = log_sum[c] - (x[target * args.inner + c] - maximum[c]);
-    if (args.smoothing == 0) continue;
-    const double mean =
-        fold_row<SumOf<T>>(x + c, args.inner, args.classes) / static_cast<double>(args.classes);
-    const double uniform = static_cast<double>(log_sum[c]) - (mean - static_cast<double>(maximum[c]));
-    loss = static_cast<T>((1 - args.smoothing) * static_cast<double>(loss) + args.smoothing * uniform);
+    const double mean = args.smoothing == 0 ? 0
+                                            : fold_row<SumOf<T>>(x + c, args.inner, args.classes) /
+                                                  static_cast<double>(args.classes);
+    loss = functors::item_loss(args.smoothing, x[target * args.inner + c], maximum[c], log_sum[c], mean);
   }
 }
 
@@ -75,10 +73,10 @@ void finish(const CrossEntropyArgs& args, const void* losses, void* result, void
   std::int64_t count = items;
   for (std::int64_t i = 0; i < items; ++i)
     count -= index_at(args.target, args.target_dtype, i) == args.ignore_index;
-  const double factor = args.mean ? 1 / static_cast<double>(count) : 1;  // of no item: 0 * infinity, NaN
+  const functors::LossFactors factors(args.mean, static_cast<double>(count));
   *static_cast<T*>(result) =
-      static_cast<T>(fold_row<SumOf<T>>(static_cast<const T*>(losses), 1, items) * factor);
-  *static_cast<T*>(normalizer) = static_cast<T>(args.mean && count == 0 ? 0 : factor);
+      static_cast<T>(fold_row<SumOf<T>>(static_cast<const T*>(losses), 1, items) * factors.result);
+  *static_cast<T*>(normalizer) = static_cast<T>(factors.gradient);
 }
 
 /// dx of one class of the block's items: (p - smoothing / classes) factor, without p for log-probabilities.
@@ -91,7 +89,8 @@ void class_gradients(const CrossEntropyArgs& args, std::int64_t n, const T* x, c
   } else {
     MP_IVDEP
     for (std::int64_t i = 0; i < n; ++i)
-      dx[i] = (math::exp((x[i] - maximum[i]) - log_sum[i]) - uniform) * factor[i];
+      dx[i] = functors::class_gradient(functors::class_probability(x[i], maximum[i], log_sum[i]), uniform,
+                                       factor[i]);
   }
 }
 
@@ -104,7 +103,7 @@ void item_gradients(const CrossEntropyArgs& args, const T* x, T maximum, T log_s
   } else {
     MP_IVDEP
     for (std::int64_t i = 0; i < args.classes; ++i)
-      dx[i] = (math::exp((x[i] - maximum) - log_sum) - uniform) * factor;
+      dx[i] = functors::class_gradient(functors::class_probability(x[i], maximum, log_sum), uniform, factor);
   }
 }
 

@@ -5,7 +5,7 @@
 #include "kernels/cpu/parallel.h"
 
 #include <algorithm>
-#include <cmath>
+#include <type_traits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/optimizer.cpp"
@@ -44,20 +44,14 @@ namespace {
 
 template <class T, bool with_momentum, bool nesterov>
 void sgd_loop(const SgdRow& row, std::int64_t begin, std::int64_t end) {
-  T* p = static_cast<T*>(row.parameter);
-  const T* gradient = static_cast<const T*>(row.gradient);
-  T* buffer = static_cast<T*>(row.momentum_buffer);
-  const T lr = static_cast<T>(row.lr), momentum = static_cast<T>(row.momentum);
-  const T gradient_scale = static_cast<T>(row.gradient_scale),
-          weight_decay = static_cast<T>(row.weight_decay);
+  T *p = out<T>(row.parameter), *buffer = out<T>(row.momentum_buffer);
+  const T* gradient = in<T>(row.gradient);
+  const functors::SgdUpdate<T> update(row);
   MP_IVDEP
   for (std::int64_t i = begin; i < end; ++i) {
-    T g = gradient[i] + weight_decay * p[i];
-    if constexpr (with_momentum) {
-      buffer[i] = momentum * buffer[i] + gradient_scale * g;
-      g = nesterov ? g + momentum * buffer[i] : buffer[i];
-    }
-    p[i] -= lr * g;
+    T g = update.decayed(gradient[i], p[i]);
+    if constexpr (with_momentum) g = update.with_momentum(g, buffer[i], nesterov);
+    p[i] = update.stepped(p[i], g);
   }
 }
 
@@ -70,71 +64,40 @@ void sgd(const SgdRow& row, std::int64_t begin, std::int64_t end) {
 
 template <class T>
 void adam(const AdamRow& row, std::int64_t begin, std::int64_t end) {
-  T* p = static_cast<T*>(row.parameter);
-  const T* gradient = static_cast<const T*>(row.gradient);
-  T* exp_avg = static_cast<T*>(row.exp_avg);
-  T* exp_avg_sq = static_cast<T*>(row.exp_avg_sq);
-  const T rest1 = static_cast<T>(1 - row.beta1);
-  const T beta2 = static_cast<T>(row.beta2), rest2 = static_cast<T>(1 - row.beta2);
-  const T eps = static_cast<T>(row.eps), weight_decay = static_cast<T>(row.weight_decay);
-  const T decay = static_cast<T>(row.decay), step_size = static_cast<T>(row.step_size);
-  const T correction = static_cast<T>(1 / row.correction);
+  T *p = out<T>(row.parameter), *exp_avg = out<T>(row.exp_avg), *exp_avg_sq = out<T>(row.exp_avg_sq);
+  const T* gradient = in<T>(row.gradient);
+  const functors::AdamUpdate<T> update(row);
   MP_IVDEP
-  for (std::int64_t i = begin; i < end; ++i) {
-    const T value = p[i] * decay;
-    const T g = gradient[i] + weight_decay * value;
-    exp_avg[i] += rest1 * (g - exp_avg[i]);
-    exp_avg_sq[i] = beta2 * exp_avg_sq[i] + rest2 * g * g;
-    p[i] = value - step_size * exp_avg[i] / (std::sqrt(exp_avg_sq[i]) * correction + eps);
-  }
+  for (std::int64_t i = begin; i < end; ++i) update(p[i], gradient[i], exp_avg[i], exp_avg_sq[i]);
 }
 
-template <class T>
-void scale(void* gradient, double factor, std::int64_t begin, std::int64_t end) {
-  T* g = static_cast<T*>(gradient);
-  const T by = static_cast<T>(factor);
-  for (std::int64_t i = begin; i < end; ++i) g[i] *= by;
-}
-
-template <class T>
-void clamp(void* gradient, double limit, std::int64_t begin, std::int64_t end) {
-  T* g = static_cast<T*>(gradient);
-  const T high = static_cast<T>(limit), low = -high;
-  for (std::int64_t i = begin; i < end; ++i) {
-    const T raised = g[i] < low ? low : g[i];
-    g[i] = raised > high ? high : raised;
-  }
-}
-
-/// What one element adds to a norm, and how two parts of one join.
-template <NormKind kind>
-MP_INLINE double element_norm(double g) {
-  return kind == NormKind::two ? g * g : g < 0 ? -g : g;
-}
-template <NormKind kind>
-MP_INLINE double join_norms(double a, double b) {
-  if constexpr (kind != NormKind::infinity) return a + b;
-  return a > b || a != a ? a : b;  // a NaN of either side stays
+template <class T, template <class> class Functor>
+void change(void* gradient, double number, std::int64_t begin, std::int64_t end) {
+  T* g = out<T>(gradient);
+  const Functor<T> changed{static_cast<T>(number)};
+  for (std::int64_t i = begin; i < end; ++i) g[i] = changed(g[i]);
 }
 
 template <class T, NormKind kind>
 double norm(const void* gradient, std::int64_t begin, std::int64_t end) {
+  using Parts = std::conditional_t<kind == NormKind::infinity, MaxParts, SumParts>;
   constexpr int kLanes = 16;
-  const T* g = static_cast<const T*>(gradient);
+  const T* g = in<T>(gradient);
   double lanes[kLanes] = {};
   std::int64_t i = begin;
   for (; i + kLanes <= end; i += kLanes)
     for (int lane = 0; lane < kLanes; ++lane)
-      lanes[lane] = join_norms<kind>(lanes[lane], element_norm<kind>(static_cast<double>(g[i + lane])));
-  for (; i < end; ++i) lanes[0] = join_norms<kind>(lanes[0], element_norm<kind>(static_cast<double>(g[i])));
+      lanes[lane] = Parts::combine(lanes[lane], norm_part(kind, static_cast<double>(g[i + lane])));
+  for (; i < end; ++i) lanes[0] = Parts::combine(lanes[0], norm_part(kind, static_cast<double>(g[i])));
   double total = 0;
-  for (const double lane : lanes) total = join_norms<kind>(total, lane);
+  for (const double lane : lanes) total = Parts::combine(total, lane);
   return total;
 }
 
 template <class T>
-constexpr ClipLoops kClip{
-    scale<T>, clamp<T>, {norm<T, NormKind::one>, norm<T, NormKind::two>, norm<T, NormKind::infinity>}};
+constexpr ClipLoops kClip{change<T, functors::ScaleGradient>,
+                          change<T, functors::ClampGradient>,
+                          {norm<T, NormKind::one>, norm<T, NormKind::two>, norm<T, NormKind::infinity>}};
 
 }  // namespace
 
@@ -202,14 +165,13 @@ void norm(DType dtype, NormKind kind, std::span<const GradientRow> rows, double*
                     });
   double total = 0;
   for (std::int64_t i = 0, count = norm_partials(rows); i < count; ++i)
-    total = kind != NormKind::infinity                 ? total + partials[i]
-            : total > partials[i] || std::isnan(total) ? total
-                                                       : partials[i];
-  *result = kind == NormKind::two ? std::sqrt(total) : total;
+    total = kind == NormKind::infinity ? MaxParts::combine(total, partials[i])
+                                       : SumParts::combine(total, partials[i]);
+  *result = norm_of_total(kind, total);
 }
 
 void clip_norm(DType dtype, std::span<const GradientRow> rows, const double* norm, double max_norm, Stream) {
-  const double factor = max_norm / (*norm + 1e-6);
+  const double factor = clip_factor(*norm, max_norm);
   if (factor >= 1) return;
   const auto loop = optimizer_loops().clip[dtype].scale;
   for_each_element_range(rows, [&](const GradientRow& row, std::int64_t begin, std::int64_t end) {

@@ -64,32 +64,28 @@ void forward(const SoftmaxLine& line, const void* x, void* y) {
     columns_forward(line, static_cast<const T*>(x), static_cast<T*>(y));
 }
 
-/// softmax: dx = y (g - sum of g y); log_softmax: dx = g - exp(y) (sum of g).
-template <class T>
-MP_INLINE T gradient(bool log, T g, T y, T sum) {
-  return log ? g - math::exp(y) * sum : y * (g - sum);
-}
-
 template <class T>
 void row_backward(std::int64_t n, bool log, const T* g, const T* y, T* dx) {
   const T sum = static_cast<T>(log ? fold_row<SumOf<T>>(g, 1, n) : dot_row(g, y, n));
+  const functors::SoftmaxGradient gradient{log};
   MP_IVDEP
-  for (std::int64_t i = 0; i < n; ++i) dx[i] = gradient(log, g[i], y[i], sum);
+  for (std::int64_t i = 0; i < n; ++i) dx[i] = gradient(g[i], y[i], sum);
 }
 
 template <class T>
 void columns_backward(const SoftmaxLine& line, const T* g, const T* y, T* dx) {
+  const functors::SoftmaxGradient gradient{line.log};
   double sums[kColumnBlock] = {};
   for (std::int64_t i = 0; i < line.n; ++i)
     for (std::int64_t c = 0; c < line.width; ++c) {
       const std::int64_t at = i * line.stride + c;
-      sums[c] += static_cast<double>(g[at]) * (line.log ? 1 : static_cast<double>(y[at]));
+      sums[c] += gradient.term(g[at], y[at]);
     }
   for (std::int64_t i = 0; i < line.n; ++i) {
     const std::int64_t at = i * line.stride;
     MP_IVDEP
     for (std::int64_t c = 0; c < line.width; ++c)
-      dx[at + c] = gradient(line.log, g[at + c], y[at + c], static_cast<T>(sums[c]));
+      dx[at + c] = gradient(g[at + c], y[at + c], static_cast<T>(sums[c]));
   }
 }
 

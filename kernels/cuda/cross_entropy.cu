@@ -32,12 +32,8 @@ __global__ void cross_entropy_losses(CrossEntropyArgs args, std::int64_t items, 
   const std::int64_t target = index_at(args.target, args.target_dtype, line.index);
   losses[line.index] = 0;
   if (target == args.ignore_index || !check_index(target, args.classes, args.op, word)) return;
-  const T loss = log_sum - (x[line.start + target * args.inner] - maximum);
-  const double uniform = static_cast<double>(log_sum) - (mean - static_cast<double>(maximum));
   losses[line.index] =
-      args.smoothing == 0
-          ? loss
-          : static_cast<T>((1 - args.smoothing) * static_cast<double>(loss) + args.smoothing * uniform);
+      functors::item_loss(args.smoothing, x[line.start + target * args.inner], maximum, log_sum, mean);
 }
 
 /// The sum of the losses and the number of items that count.
@@ -69,9 +65,9 @@ struct LossSums {
     return part_as<std::uint8_t>(begin, end, step);
   }
   __device__ void store(std::int64_t, const Sums& total) const {
-    const double factor = args.mean ? 1 / total.second : 1;  // of no item: 0 * infinity, NaN
-    *result = static_cast<T>(total.first * factor);
-    *normalizer = static_cast<T>(args.mean && total.second == 0 ? 0 : factor);
+    const functors::LossFactors factors(args.mean, total.second);
+    *result = static_cast<T>(total.first * factors.result);
+    *normalizer = static_cast<T>(factors.gradient);
   }
 };
 
@@ -88,9 +84,9 @@ __global__ void cross_entropy_backward(CrossEntropyArgs args, std::int64_t items
   const T factor = target == args.ignore_index ? T(0) : upstream;
   const T uniform = static_cast<T>(args.smoothing / static_cast<double>(args.classes));
   line.for_each([&](std::int64_t at, std::int64_t i) {
-    const T p = args.log_probabilities ? T(0) : math::exp((x[at] - maximum) - log_sum);
+    const T p = args.log_probabilities ? T(0) : functors::class_probability(x[at], maximum, log_sum);
     const T aim = uniform + (i == target ? static_cast<T>(1 - args.smoothing) : T(0));
-    dx[at] = (p - aim) * factor;
+    dx[at] = functors::class_gradient(p, aim, factor);
   });
 }
 

@@ -65,21 +65,18 @@ struct Sgd {
   __device__ void update(const SgdRow& row, std::int64_t i) const {
     Pack<T, N>& parameter = pack_at<N>(static_cast<T*>(row.parameter), i);
     Pack<T, N> p = parameter, g = pack_at<N>(static_cast<const T*>(row.gradient), i);
-    const T momentum = static_cast<T>(row.momentum);
+    const functors::SgdUpdate<T> step(row);
     MP_UNROLL
-    for (int k = 0; k < N; ++k) g.at[k] += static_cast<T>(row.weight_decay) * p.at[k];
+    for (int k = 0; k < N; ++k) g.at[k] = step.decayed(g.at[k], p.at[k]);
     if (row.momentum_buffer != nullptr) {
       Pack<T, N>& kept = pack_at<N>(static_cast<T*>(row.momentum_buffer), i);
       Pack<T, N> buffer = kept;
       MP_UNROLL
-      for (int k = 0; k < N; ++k) {
-        buffer.at[k] = momentum * buffer.at[k] + static_cast<T>(row.gradient_scale) * g.at[k];
-        g.at[k] = row.nesterov ? g.at[k] + momentum * buffer.at[k] : buffer.at[k];
-      }
+      for (int k = 0; k < N; ++k) g.at[k] = step.with_momentum(g.at[k], buffer.at[k], row.nesterov);
       kept = buffer;
     }
     MP_UNROLL
-    for (int k = 0; k < N; ++k) p.at[k] -= static_cast<T>(row.lr) * g.at[k];
+    for (int k = 0; k < N; ++k) p.at[k] = step.stepped(p.at[k], g.at[k]);
     parameter = p;
   }
 };
@@ -94,37 +91,24 @@ struct Adam {
     Pack<T, N>& second = pack_at<N>(static_cast<T*>(row.exp_avg_sq), i);
     Pack<T, N> p = parameter, exp_avg = first, exp_avg_sq = second;
     const Pack<T, N> gradient = pack_at<N>(static_cast<const T*>(row.gradient), i);
+    const functors::AdamUpdate<T> step(row);
     MP_UNROLL
-    for (int k = 0; k < N; ++k) {
-      const T value = p.at[k] * static_cast<T>(row.decay);
-      const T g = gradient.at[k] + static_cast<T>(row.weight_decay) * value;
-      exp_avg.at[k] += static_cast<T>(1 - row.beta1) * (g - exp_avg.at[k]);
-      exp_avg_sq.at[k] = static_cast<T>(row.beta2) * exp_avg_sq.at[k] + static_cast<T>(1 - row.beta2) * g * g;
-      p.at[k] = value - static_cast<T>(row.step_size) * exp_avg.at[k] /
-                            (math::sqrt(exp_avg_sq.at[k]) * static_cast<T>(1 / row.correction) +
-                             static_cast<T>(row.eps));
-    }
+    for (int k = 0; k < N; ++k) step(p.at[k], gradient.at[k], exp_avg.at[k], exp_avg_sq.at[k]);
     parameter = p;
     first = exp_avg;
     second = exp_avg_sq;
   }
 };
 
-/// g = f.changed(g) for gradients.
+/// g = f(g) for gradients.
 template <int N, class T, class F>
 __device__ void change(const GradientRow& row, std::int64_t i, const F& f) {
   Pack<T, N>& gradient = pack_at<N>(static_cast<T*>(row.gradient), i);
   Pack<T, N> g = gradient;
   MP_UNROLL
-  for (int k = 0; k < N; ++k) g.at[k] = f.changed(g.at[k]);
+  for (int k = 0; k < N; ++k) g.at[k] = f(g.at[k]);
   gradient = g;
 }
-
-template <class T>
-struct Scaled {
-  T factor;
-  __device__ T changed(T g) const { return g * factor; }
-};
 
 template <class T>
 struct ScaleToNorm {
@@ -133,8 +117,8 @@ struct ScaleToNorm {
   double max_norm;
   template <int N>
   __device__ void update(const GradientRow& row, std::int64_t i) const {
-    const double factor = max_norm / (*norm + 1e-6);
-    if (!(factor >= 1)) change<N, T>(row, i, Scaled<T>{static_cast<T>(factor)});
+    const double factor = clip_factor(*norm, max_norm);
+    if (!(factor >= 1)) change<N, T>(row, i, functors::ScaleGradient<T>{static_cast<T>(factor)});
   }
 };
 
@@ -142,25 +126,10 @@ template <class T>
 struct ClampValue {
   using Element = T;
   T limit;
-  __device__ T changed(T g) const {
-    const T raised = g < -limit ? -limit : g;
-    return raised > limit ? limit : raised;
-  }
   template <int N>
   __device__ void update(const GradientRow& row, std::int64_t i) const {
-    change<N, T>(row, i, *this);
+    change<N, T>(row, i, functors::ClampGradient<T>{limit});
   }
-};
-
-/// What one element adds to a norm, and how two parts of one join.
-MP_INLINE double norm_of(double g, NormKind kind) { return kind == NormKind::two ? g * g : g < 0 ? -g : g; }
-struct SumParts {
-  using Accumulator = double;
-  MP_INLINE static double combine(double a, double b) { return a + b; }
-};
-struct MaxParts {
-  using Accumulator = double;
-  MP_INLINE static double combine(double a, double b) { return a > b || a != a ? a : b; }  // NaN stays
 };
 
 template <class T, class Parts>
@@ -171,7 +140,7 @@ __global__ void norm_chunks(Batch<GradientRow> batch, NormKind kind, double* par
   const std::int64_t end = begin + kNormChunk < row.n ? begin + kNormChunk : row.n;
   double mine = 0;
   for (std::int64_t i = begin + threadIdx.y; i < end; i += blockDim.y)
-    mine = Parts::combine(mine, norm_of(static_cast<double>(static_cast<const T*>(row.gradient)[i]), kind));
+    mine = Parts::combine(mine, norm_part(kind, static_cast<double>(static_cast<const T*>(row.gradient)[i])));
   const double total = combine_over_y<Parts>(mine);
   if (threadIdx.y == 0) partials[blockIdx.x] = total;
 }
@@ -181,7 +150,7 @@ __global__ void norm_result(const double* partials, std::int64_t count, NormKind
   double mine = 0;
   for (std::int64_t i = threadIdx.y; i < count; i += blockDim.y) mine = Parts::combine(mine, partials[i]);
   const double total = combine_over_y<Parts>(mine);
-  if (threadIdx.y == 0) *result = kind == NormKind::two ? math::sqrt(total) : total;
+  if (threadIdx.y == 0) *result = norm_of_total(kind, total);
 }
 
 /// Calls start(batch, blocks, blocks before it) for batches that together hold the rows.

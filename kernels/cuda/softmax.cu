@@ -18,19 +18,15 @@ __global__ void softmax_forward(SoftmaxArgs args, std::int64_t lines, const T* x
   });
 }
 
-/// softmax: dx = y (g - sum of g y); log_softmax: dx = g - exp(y) (sum of g).
 template <class T, int lanes>
 __global__ void softmax_backward(SoftmaxArgs args, std::int64_t lines, const T* g, const T* y, T* dx) {
   const auto line = Line<lanes>::mine(args.n, args.inner);
   if (line.index >= lines) return;
+  const functors::SoftmaxGradient gradient{args.log};
   double mine = 0;
-  line.for_each([&](std::int64_t at, std::int64_t) {
-    mine += static_cast<double>(g[at]) * (args.log ? 1 : static_cast<double>(y[at]));
-  });
+  line.for_each([&](std::int64_t at, std::int64_t) { mine += gradient.term(g[at], y[at]); });
   const T sum = static_cast<T>(line.sum(mine));
-  line.for_each([&](std::int64_t at, std::int64_t) {
-    dx[at] = args.log ? g[at] - math::exp(y[at]) * sum : y[at] * (g[at] - sum);
-  });
+  line.for_each([&](std::int64_t at, std::int64_t) { dx[at] = gradient(g[at], y[at], sum); });
 }
 
 template <class T>
