@@ -191,22 +191,22 @@ HWY_ATTR void gather_typed(const Pool2dGeometry& g, const T* x, const Index* ind
 
 // --- mean: a window's rows are added into one row, then the row's columns
 
-template <class T>
+template <class T, class Sum>
 HWY_ATTR void average_typed(const Pool2dGeometry& g, const T* x, T* y) {
   const std::int64_t width = g.columns.size, in = g.rows.size * width;
   for_each_plane(g, [&](std::int64_t plane) HWY_ATTR {
-    T* sums = scratch<WindowRow, T>(width);
+    Sum* sums = scratch<WindowRow, Sum>(width);
     T* out = y + plane * g.rows.outputs * g.columns.outputs;
     for (std::int64_t i = 0; i < g.rows.outputs; ++i) {
-      std::fill_n(sums, width, T(0));
+      std::fill_n(sums, width, Sum(0));
       for (std::int64_t row = g.rows.begin(i); row < g.rows.end(i); ++row) {
         const T* source = x + plane * in + row * width;
-        for (std::int64_t k = 0; k < width; ++k) sums[k] += source[k];
+        for (std::int64_t k = 0; k < width; ++k) sums[k] += static_cast<Sum>(source[k]);
       }
       for (std::int64_t j = 0; j < g.columns.outputs; ++j) {
-        T sum = 0;
+        Sum sum = 0;
         for (std::int64_t k = g.columns.begin(j); k < g.columns.end(j); ++k) sum += sums[k];
-        *out++ = sum / static_cast<T>(g.rows.counted(i) * g.columns.counted(j));
+        *out++ = static_cast<T>(sum / static_cast<Sum>(g.rows.counted(i) * g.columns.counted(j)));
       }
     }
   });
@@ -254,7 +254,12 @@ void max_gather(DType dtype, const Pool2dGeometry& g, const void* x, const PoolI
 }
 
 void average(DType dtype, const Pool2dGeometry& g, const void* x, void* y, Stream) {
-  with_type(dtype, [&]<class T>() { average_typed(g, in<T>(x), out<T>(y)); });
+  constexpr std::int64_t kLargeWindow = 1024;  // elements whose sum needs float64
+  if (g.rows.outputs * g.columns.outputs == 0) return;
+  const bool large = g.rows.counted(0) * g.columns.counted(0) > kLargeWindow;
+  with_type(dtype, [&]<class T>() {
+    large ? average_typed<T, double>(g, in<T>(x), out<T>(y)) : average_typed<T, T>(g, in<T>(x), out<T>(y));
+  });
 }
 
 void average_backward(DType dtype, const Pool2dGeometry& g, const void* dy, Destination dx, Stream) {

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <limits>
 #include <string>
+#include <type_traits>
 
 // One thread for each element that is written. In the backward directions it visits the windows that hold its
 // element, in order, so that nothing is added by two threads.
@@ -125,7 +126,7 @@ __global__ void max_pool2d_scatter_halve(Pooling pooling, const T* g, const std:
 
 // --- mean
 
-/// A warp for each mean of a large window, else a thread.
+/// A warp, which sums in float64, for each mean of a large window, else a thread.
 template <class T, int lanes>
 __global__ void average_pool2d(Pooling pooling, const T* x, T* y) {
   const std::uint32_t i = (blockIdx.x * blockDim.x + threadIdx.x) / lanes;
@@ -137,7 +138,7 @@ __global__ void average_pool2d(Pooling pooling, const T* x, T* y) {
   const int stride = pooling.columns.size, width = columns.count();
   x += e.plane * pooling.in_plane() + rows.begin * stride + columns.begin;
   const int count = rows.count() * width;
-  T sum = 0;
+  std::conditional_t<lanes == 1, T, double> sum = 0;
   if constexpr (lanes == 1) {
     for (int row = rows.begin; row < rows.end; ++row, x += stride)
       for (int column = 0; column < width; ++column) sum += x[column];
@@ -149,7 +150,8 @@ __global__ void average_pool2d(Pooling pooling, const T* x, T* y) {
     for (int k = lane; k < count; k += lanes) sum += x[k / width * stride + k % width];
     sum = Line<lanes>::sum(sum);
   }
-  if (lane == 0) y[i] = sum / static_cast<T>(std::int64_t{down.count()} * across.count());
+  if (lane == 0)
+    y[i] = static_cast<T>(sum / static_cast<decltype(sum)>(std::int64_t{down.count()} * across.count()));
 }
 
 template <class T, bool adaptive>
