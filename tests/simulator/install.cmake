@@ -8,7 +8,8 @@ install(EXPORT miniparallel_simulator NAMESPACE miniparallel:: FILE targets.cmak
 install(DIRECTORY include/miniparallel DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES ${PROJECT_SOURCE_DIR}/kernels/cuda/device/launch.h ${PROJECT_SOURCE_DIR}/kernels/cuda/device/check.h
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/miniparallel/cuda)
-install(FILES ${PROJECT_SOURCE_DIR}/include/miniparallel/error.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/miniparallel)
+install(FILES ${PROJECT_SOURCE_DIR}/include/miniparallel/error.h ${PROJECT_SOURCE_DIR}/include/miniparallel/require_cxx20.h
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/miniparallel)
 install(FILES kernels.cmake DESTINATION ${package_folder})
 install(FILES config.cmake RENAME miniparallel_simulator-config.cmake DESTINATION ${package_folder})
 write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/version.cmake COMPATIBILITY SameMinorVersion)
