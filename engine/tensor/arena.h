@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace miniparallel {
@@ -13,10 +14,13 @@ namespace miniparallel {
 class Arena {
  public:
   Arena() = default;
-  /// Places for tensors of these shapes and dtypes, in this order; elements not initialised, padding zero.
+  /// Places for tensors of these shapes and dtypes, in this order; elements and padding are zero.
   Arena(const std::vector<Tensor>& like, Device device);
+  /// The same places in other memory: not initialised on the same device, zero on `device`.
+  Arena empty_like() const;
+  Arena zeros_on(Device device) const;
 
-  std::size_t size() const { return places_.size(); }
+  std::size_t size() const { return layout_ ? layout_->size() : 0; }
   const std::vector<Tensor>& blocks() const { return blocks_; }
 
   /// A new tensor over place `i`, outside of every graph, with a separate version: writing to its neighbours
@@ -26,8 +30,14 @@ class Arena {
   bool holds(std::size_t i, const Tensor& tensor) const;
   /// Whether place i + 1 follows place i in the same block.
   bool is_followed(std::size_t i) const;
+  /// Whether the elements of `a` and `b` are places i and i + 1 of one arena with this layout.
+  bool follow_one_another(std::size_t i, const Tensor& a, const Tensor& b) const;
   /// The elements of places `first` to `last`, which follow one another, and the padding between them.
   Tensor run(std::size_t first, std::size_t last) const;
+  /// And the padding after them.
+  Tensor padded_run(std::size_t first, std::size_t last) const;
+  /// The same of the arena that `tensor` is place `first` of.
+  Tensor run_from(const Tensor& tensor, std::size_t first, std::size_t last) const;
 
  private:
   struct Place {
@@ -35,8 +45,11 @@ class Arena {
     std::int64_t begin;
     Shape shape;
   };
+  bool has_place(std::size_t i, const Tensor& tensor) const;
+  std::int64_t length(std::size_t first, std::size_t last) const;
+
   std::vector<Tensor> blocks_;
-  std::vector<Place> places_;
+  std::shared_ptr<const std::vector<Place>> layout_;
 };
 
 /// Moves the elements of `tensors`, which are on one device, into an arena, behind their handles: whatever

@@ -2,6 +2,7 @@
 
 #include <miniparallel/tensor.h>
 
+#include <cstddef>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -20,6 +21,7 @@ struct Meta {
   std::weak_ptr<Node> accumulator;  ///< of a leaf, while a graph refers to it
   Tensor grad;
   std::shared_ptr<GradientSink> sink;               ///< of a leaf: takes its gradients
+  std::size_t sink_end = 0;                         ///< the leaf's number there
   std::vector<std::pair<int, Tensor::Hook>> hooks;  ///< of leaves; a node keeps those of its outputs
 };
 
