@@ -11,6 +11,7 @@ namespace miniparallel {
 
 /// The locks that a fork() takes, in this order: one that is held while another is taken comes before it.
 enum class LockOrder {
+  reduction,
   gradient,
   accumulator,
   log,

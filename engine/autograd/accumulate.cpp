@@ -37,7 +37,10 @@ std::shared_ptr<Node> accumulator_of(const Tensor& leaf) {
   return node;
 }
 
-GradientSink* AccumulateGrad::sink() const { return leaf_.impl()->meta->sink.get(); }
+SinkEnd AccumulateGrad::sink() const {
+  const Meta& meta = *leaf_.impl()->meta;
+  return {meta.sink.get(), meta.sink_end};
+}
 
 void AccumulateGrad::run(Backward& backward) {
   accumulate_grad(leaf_, backward.take_grad(), backward.create_graph());

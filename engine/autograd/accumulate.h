@@ -13,7 +13,7 @@ class AccumulateGrad final : public Node {
     set_device(leaf.device());
   }
   void run(Backward& backward) override;
-  GradientSink* sink() const override;
+  SinkEnd sink() const override;
   const Tensor& leaf() const { return leaf_; }
 
  private:

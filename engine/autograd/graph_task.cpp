@@ -69,12 +69,23 @@ void GraphTask::discover() {
 }
 
 void GraphTask::begin_sinks() {
-  std::unordered_map<GradientSink*, std::vector<const Node*>> ends;
-  for (const Node* const node : order_)
-    if (ends_in_sink(*node)) ends[node->sink()].push_back(node);
+  if (capturing_) return;
+  std::unordered_map<GradientSink*, std::vector<Node*>> ends;
+  for (Node* const node : order_)
+    if (GradientSink* const sink = node->sink().sink) ends[sink].push_back(node);
   for (const auto& [sink, nodes] : ends) {
-    sinks_.push_back(sink->begin(nodes));
-    for (const Node* const node : nodes) state(const_cast<Node*>(node)).sink = sinks_.back().get();
+    if (create_graph_) {
+      sink->check_bypass();
+      continue;
+    }
+    std::vector<std::size_t> numbers;
+    for (const Node* const node : nodes) numbers.push_back(node->sink().number);
+    sinks_.push_back(sink->begin(numbers));
+    for (std::size_t i = 0; i < nodes.size(); ++i) {
+      State& found = state(nodes[i]);
+      found.sink = sinks_.back().get();
+      found.sink_end = numbers[i];
+    }
   }
 }
 

@@ -57,6 +57,7 @@ class GraphTask {
     int sender_rank = kNoRank;     // of the first sender's recorder
     bool several_ranks = false;
     GradientSink::Walk* sink = nullptr;  // takes the gradient of this end of the graph
+    std::size_t sink_end = 0;
     bool seen = false, queued = false, needed = true;
     std::vector<Capture> captures;
   };
@@ -77,7 +78,7 @@ class GraphTask {
   void prune();
   /// Whether a plain backward leaves the node to a sink.
   bool ends_in_sink(const Node& node) const {
-    return !capturing_ && !create_graph_ && node.sink() != nullptr;
+    return !capturing_ && !create_graph_ && node.sink().sink != nullptr;
   }
 
   // --- graph_task.cpp: one thread
@@ -96,6 +97,7 @@ class GraphTask {
 
   // --- contributions.cpp
   void add_contributions(State& found) const;
+  void hand_to_sink(State& found) const;
 
   // --- run_node.cpp
   void run_node(const std::shared_ptr<Node>& node);

@@ -119,15 +119,19 @@ bool Backward::can_write_over(int input, const Tensor& gradient) const {
   return target.sum != nullptr && target.sink == nullptr && !target.sum->defined() && is_exclusive(gradient);
 }
 
-std::pair<Tensor, int> Backward::destination_for(int input, const Shape& shape, DType dtype, Device device) {
+Tensor Backward::memory_for(int input, const Shape& shape, DType dtype, Device device) {
   const Target& target = targets_[input];
-  const Tensor& buffer = *target.sum;
-  if (!buffer.defined()) {
-    Tensor place = target.sink != nullptr ? target.sink->place(*target.end) : Tensor();
-    const bool fits =
-        place.defined() && place.shape() == shape && place.dtype() == dtype && place.device() == device;
-    return {fits ? std::move(place) : make_tensor(shape, dtype, device), 0};
-  }
+  Tensor place;
+  if (target.sum != nullptr && !target.sum->defined() && target.sink != nullptr)
+    place = target.sink->place(target.end, node_->rank());
+  const bool fits =
+      place.defined() && place.shape() == shape && place.dtype() == dtype && place.device() == device;
+  return fits ? place : make_tensor(shape, dtype, device);
+}
+
+std::pair<Tensor, int> Backward::destination_for(int input, const Shape& shape, DType dtype, Device device) {
+  const Tensor& buffer = *targets_[input].sum;
+  if (!buffer.defined()) return {memory_for(input, shape, dtype, device), 0};
   return {is_exclusive(buffer) ? buffer : buffer.clone(), 1};
 }
 

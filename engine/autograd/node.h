@@ -60,8 +60,8 @@ class Node {
 
   /// Reads the outputs' gradients from `backward`, hands it those of the inputs.
   virtual void run(Backward& backward) = 0;
-  /// Who takes the gradients of this end of the graph, so that a plain backward does not run it; null for most.
-  virtual GradientSink* sink() const { return nullptr; }
+  /// Who takes the gradients of this end of the graph, so that a plain backward does not run it.
+  virtual SinkEnd sink() const { return {}; }
   /// Drops saved tensors; a later `run` throws.
   virtual void release() {}
 
@@ -90,8 +90,8 @@ std::shared_ptr<Node> make_shared_node(Node* node);
 /// Where the gradient of an input is summed up.
 struct Target {
   Tensor* sum = nullptr;               ///< null when it is not needed
-  const Node* end = nullptr;           ///< where it goes to a sink: the end of the graph
-  GradientSink::Walk* sink = nullptr;  ///< that may have a place for it
+  GradientSink::Walk* sink = nullptr;  ///< may have a place for it
+  std::size_t end = 0;                 ///< the end of the graph at that sink
 };
 
 /// Called through a node's `run`: gradients in, gradients out.
@@ -127,6 +127,9 @@ class Backward {
     f(destination, beta);
     *targets_[input].sum = destination;
   }
+
+  /// Memory for the gradient of an input, not initialised, to be filled and handed to `set`.
+  Tensor memory_for(int input, const Shape& shape, DType dtype, Device device);
 
   /// As `write`, for a kernel that may write over `gradient`, a gradient taken out with `take_grad`: no new
   /// memory where no other handle holds it.

@@ -44,13 +44,10 @@ void run_leaf_hooks(const Tensor& leaf, Tensor& grad) {
 
 void GraphTask::run_node(const std::shared_ptr<Node>& node) {
   State found = take(node.get());
+  if (found.sink != nullptr) return hand_to_sink(found);
   if (!found.contributions.empty()) add_contributions(found);
   std::vector<Tensor>& grads = found.grads;
   const bool any = std::any_of(grads.begin(), grads.end(), [](const Tensor& grad) { return grad.defined(); });
-  if (found.sink != nullptr) {
-    if (any) found.sink->arrived(*node, std::move(grads[0]));
-    return;
-  }
   if (any && found.needed) run_hooks(*node, grads);
   for (const Capture& capture : found.captures)
     *capture.gradient = grads[static_cast<std::size_t>(capture.output)];
@@ -88,8 +85,8 @@ bool GraphTask::find_targets(const Node& node, std::vector<Tensor>& received, st
     if (!next[i].node) continue;
     State& receiver = state(next[i].node.get());
     if (!receiver.needed) continue;
-    targets[i].end = next[i].node.get();
     targets[i].sink = receiver.sink;
+    targets[i].end = receiver.sink_end;
     if (receiver.several_ranks || (parallel_ && receiver.senders > 1)) {
       received.resize(next.size());
       targets[i].sum = &received[i];

@@ -110,8 +110,9 @@ void batch_norm_fused(Backward& b, const Tensor& x, const Tensor& mean, const Te
     return kernels::BatchNormGradients{raw(g), raw_or_null(sum_g), raw_or_null(sum_gx), norm.count, dx};
   };
   if (x.defined()) {
-    sum_g = make_tensor({norm.geometry.channels}, g.dtype(), g.device());
-    sum_gx = result_like(sum_g);
+    const Shape channels{norm.geometry.channels};
+    sum_g = b.memory_for(2, channels, g.dtype(), g.device());
+    sum_gx = b.memory_for(1, channels, g.dtype(), g.device());
     kernel.batch_sums(g.dtype(), args, gradients({}), stream(g));
   } else if (b.needs(2)) {
     sum_g = sum(g, batch_dims(g));

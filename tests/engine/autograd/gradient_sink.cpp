@@ -13,32 +13,41 @@ namespace miniparallel {
 namespace {
 
 using autograd::GradientSink;
-using autograd::Node;
+using autograd::RecorderScope;
 
 /// Keeps what arrives; gives out `memory`, once, as the place of any end.
 struct Recorded final : GradientSink {
   struct Seen final : Walk {
     explicit Seen(Recorded& of) : to(of) {}
     ~Seen() override { to.abandoned += committed ? 0 : 1; }
-    Tensor place(const Node&) override { return std::exchange(to.memory, {}); }
-    void arrived(const Node&, Tensor gradient) override { to.gradients.push_back(gradient); }
+    Tensor place(std::size_t, int) override { return std::exchange(to.memory, {}); }
+    void arrived(std::size_t end, int rank, Tensor gradient) override {
+      to.gradients.push_back(gradient);
+      to.from.push_back({end, rank});
+    }
     void commit() override { committed = true, ++to.committed; }
     Recorded& to;
     bool committed = false;
   };
-  std::unique_ptr<Walk> begin(const std::vector<const Node*>& ends) override {
+  std::unique_ptr<Walk> begin(const std::vector<std::size_t>& ends) override {
     reached.push_back(ends.size());
     return std::make_unique<Seen>(*this);
   }
   std::vector<std::size_t> reached;
+  void check_bypass() const override {
+    if (refuses) throw std::runtime_error("must not be bypassed");
+  }
   std::vector<Tensor> gradients;
+  std::vector<std::pair<std::size_t, int>> from;  // (end, rank)
   Tensor memory;
+  bool refuses = false;
   int committed = 0, abandoned = 0;
 };
 
-Tensor leaf_with(const std::shared_ptr<Recorded>& sink) {
+Tensor leaf_with(const std::shared_ptr<Recorded>& sink, std::size_t end = 0) {
   const Tensor leaf = ones({2, 2}, {.requires_grad = true});
   autograd::meta_of(leaf).sink = sink;
+  autograd::meta_of(leaf).sink_end = end;
   return leaf;
 }
 
@@ -67,6 +76,33 @@ TEST_CASE("gradient sink: a kernel writes into the place that it gives") {
   sink->memory = empty({5});  // does not fit: not used
   sum(matmul(ones({3, 2}), w)).backward();
   CHECK(equal(sink->gradients[1], full({2, 2}, 3.0)));
+}
+
+TEST_CASE("gradient sink: gets what each recorder sends by itself, in the order of their ranks") {
+  const auto sink = std::make_shared<Recorded>();
+  const Tensor w = leaf_with(sink, 5);
+  const auto sent = [&](int rank, double factor) {
+    const RecorderScope scope(
+        std::make_shared<const autograd::Recorder>(autograd::Recorder{rank, "a recorder"}));
+    return sum(w * factor) + sum(w * 10);
+  };
+  const Tensor last = sent(3, 3), first = sent(0, 1);
+  const Tensor earlier = sum(w * 100), later = sum(w * 200);
+  (earlier + last + later + first).backward();
+  using From = std::vector<std::pair<std::size_t, int>>;
+  CHECK(sink->from == From{{5, 0}, {5, 3}, {5, autograd::kNoRank}, {5, autograd::kNoRank}});
+  std::vector<double> values;
+  for (const Tensor& gradient : sink->gradients) values.push_back(gradient.select(0, 0).select(0, 0).item());
+  CHECK(values == std::vector<double>{11, 13, 200, 100});
+}
+
+TEST_CASE("gradient sink: is asked before a backward that records adds to grad") {
+  const auto sink = std::make_shared<Recorded>();
+  const Tensor w = leaf_with(sink);
+  sink->refuses = true;
+  CHECK_THROWS_WITH_AS(sum(w * w).backward({}, false, true), "must not be bypassed", std::runtime_error);
+  CHECK_FALSE(w.grad().defined());
+  CHECK(equal(autograd::grad({sum(w * w)}, {w}, {.create_graph = true})[0], full({2, 2}, 2.0)));
 }
 
 TEST_CASE("gradient sink: a walk that fails is abandoned") {
