@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/attention.h"
+#include "kernels/collective.h"
 #include "kernels/conv2d.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/elementwise.h"
@@ -18,6 +19,7 @@
 /// made from this list.
 #define MP_FAMILIES(X)             \
   X(Attention, attention)          \
+  X(Collective, collective)        \
   X(Conv2d, conv2d)                \
   X(CrossEntropy, cross_entropy)   \
   X(Elementwise, elementwise)      \

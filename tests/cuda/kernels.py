@@ -123,14 +123,14 @@ def resources(arguments):
 
 
 def is_streaming(name):
-    return re.match(r"(map_arrays|map_rows|update_rows|generate)<|copy_words<Pack<|for_each_block<\d+, Dropout<", name)
+    return re.match(r"(map_arrays|map_rows|update_rows|generate|sum_arrays)<|copy_words<Pack<|for_each_block<\d+, Dropout<", name)
 
 
 def operands(name):
     """Which of reads and writes a streaming kernel does 16 bytes at a time: those of its widest elements."""
     if name.startswith("generate<"):
         return {"STG"}
-    found = re.match(r"map_arrays<\d+, (.*)>$", name)
+    found = re.match(r"(?:map_arrays<\d+, |sum_arrays<)(.*)>$", name)  # a function or type, output, inputs
     if not found:
         return {"LDG", "STG"}
     parts, depth = [""], 0
