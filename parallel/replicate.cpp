@@ -5,9 +5,11 @@
 #include "engine/error.h"
 #include "engine/tensor/arena.h"
 #include "engine/tensor/tensor_impl.h"
+#include "parallel/reducer.h"
 #include "parallel/replica_edge.h"
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <unordered_map>
 #include <utility>
@@ -99,6 +101,8 @@ struct ReplicaTensors::Impl {
   std::vector<Copy> copies;             // of replica i: i - 1
   Versions written;                     // versions of the parameters at the last refresh
   std::vector<const TensorImpl*> held;  // by the master's members at the last refresh
+  std::shared_ptr<std::atomic<int>> no_sync = std::make_shared<std::atomic<int>>(0);
+  std::shared_ptr<Reducer> reducer;
 
   Impl(Inventory inventory, std::vector<Device> on)
       : devices(std::move(on)),
@@ -108,10 +112,14 @@ struct ReplicaTensors::Impl {
         copies(devices.size() - 1) {
     pack_master();
   }
+  ~Impl() { reducer->detach(); }
 
   void pack_master() {
     parameter_arena = pack(parameters.tensors);
     buffer_arena = pack(buffers.tensors);
+    if (reducer) reducer->detach();
+    reducer = std::make_shared<Reducer>(parameters.tensors, parameter_arena, devices, no_sync);
+    reducer->attach();
     held.clear();
     for (const Inventory::Item& item : master.items) held.push_back(item.handle->impl().get());
     values.clear();
@@ -175,13 +183,15 @@ struct ReplicaTensors::Impl {
     return in_place;
   }
 
-  void link(Copy& copy, Device device) const {
+  void link(std::size_t replica) {
+    Copy& copy = copies[replica - 1];
     for (std::size_t i = 0; i < parameters.tensors.size(); ++i) {
       const bool trained = parameters.tensors[i].requires_grad();
       if (trained == (copy.edges[i] != nullptr)) continue;
       autograd::Meta& meta = autograd::meta_of(copy.parameters[i]);
       if (trained)
-        copy.edges[i] = autograd::make_shared_node(new ReplicaEdge(parameters.tensors[i], device));
+        copy.edges[i] = autograd::make_shared_node(
+            new ReplicaEdge(parameters.tensors[i], devices[replica], reducer, reducer->end(replica, i)));
       else
         copy.edges[i] = nullptr;
       meta.grad_fn = copy.edges[i];
@@ -250,12 +260,11 @@ std::int64_t ReplicaTensors::refresh(Inventory master, std::size_t replicas) {
   Impl& all = *impl_;
   all.follow_master(std::move(master));
   std::int64_t bytes = 0;
+  all.reducer->attach();
   for (std::size_t i = replicas; i-- > 1;) {  // the last replica's edges first
-    Copy& copy = all.copies[i - 1];
-    const Device device = all.devices[i];
-    const autograd::RecorderScope scope(
-        std::make_shared<const autograd::Recorder>(autograd::Recorder{static_cast<int>(i), ""}));
-    all.link(copy, device);
+    const autograd::RecorderScope scope(std::make_shared<const autograd::Recorder>(autograd::Recorder{
+        static_cast<int>(i), message("the parameters of replica ", i, " on ", all.devices[i])}));
+    all.link(i);
   }
   for (std::size_t i = 1; i < replicas; ++i) {
     const Device device = all.devices[i];
@@ -283,5 +292,9 @@ Tensor ReplicaTensors::master_buffer(std::size_t replica, const Tensor& buffer) 
 }
 
 const std::vector<Device>& ReplicaTensors::devices() const { return impl_->devices; }
+
+NoSync ReplicaTensors::no_sync() { return NoSync(impl_->no_sync); }
+
+std::int64_t ReplicaTensors::bytes_reduced() const { return impl_->reducer->bytes_reduced(); }
 
 }  // namespace miniparallel::parallel

@@ -8,7 +8,9 @@
 #include <miniparallel/parallel/cuda_multi_gpu.h>
 #include <miniparallel/parallel/data_parallel.h>
 #include <miniparallel/parallel/gather.h>
+#include <miniparallel/parallel/no_sync.h>
 #include <miniparallel/parallel/options.h>
+#include <miniparallel/parallel/reduce.h>
 #include <miniparallel/parallel/replicate.h>
 #include <miniparallel/parallel/replicated.h>
 #include <miniparallel/parallel/scatter.h>

@@ -4,6 +4,7 @@
 
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <sstream>
 #include <string>
 
@@ -74,6 +75,22 @@ TEST_CASE("docs: arguments and results of a model on several GPUs") {
   CHECK(parts.size() == 3);
 }
 
+TEST_CASE("docs: gradients of several batches on several GPUs") {
+  Net net, alone = clone(net);
+  DataParallel model{net, {.devices = devices}};
+  optim::SGD optimizer(model.parameters(), {.lr = 0.1}), serial(parameters(alone), {.lr = 0.1});
+  const int parts = 3;
+  std::vector<Tensor> x, y;
+  for (int part = 0; part < parts; ++part) {
+    x.push_back(randn({5, 4}));
+    y.push_back(randint(0, 3, {5}));
+    (cross_entropy(alone(x[part]), y[part]) / parts).backward();
+  }
+  serial.step();
+#include "snippets/data-parallel/no_sync.inc"
+  CHECK(allclose(net.fc.weight, alone.fc.weight, 1e-5, 1e-6));
+}
+
 TEST_CASE("docs: a fixed number of replicas") {
   Net net;
 #include "snippets/data-parallel/bits.inc"
@@ -87,7 +104,7 @@ TEST_CASE("docs: each test that the page on several GPUs names exists") {
   };
   std::string tests;
   for (const char* const file :
-       {"chunks", "data_parallel", "errors", "loss", "replicate", "same_bits", "statistics"})
+       {"chunks", "data_parallel", "errors", "loss", "reducer", "replicate", "same_bits", "statistics"})
     tests += text_of("tests/parallel/" + std::string(file) + ".cpp");
   std::istringstream page(text_of("docs/data-parallel.md"));
   int count = 0;
@@ -99,5 +116,5 @@ TEST_CASE("docs: each test that the page on several GPUs names exists") {
     ++count;
     CHECK_MESSAGE(tests.find("TEST_CASE(\"" + name + "\")") != std::string::npos, name);
   }
-  CHECK(count == 9);
+  CHECK(count == 11);
 }

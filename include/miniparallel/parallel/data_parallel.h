@@ -22,9 +22,10 @@
 
 namespace miniparallel {
 
-/// The counts of a DataParallel's last forward.
+/// The counts of a DataParallel's last forward and last backward.
 struct DataParallelCounters {
   std::int64_t bytes_refreshed = 0;  ///< copied to bring the replicas up to date
+  std::int64_t bytes_reduced = 0;    ///< of gradients, copied between devices
   std::int64_t replicas_used = 0;
 };
 
@@ -149,7 +150,22 @@ class DataParallel {
   Device device() const { return output_device_; }
   /// The device of each replica.
   const std::vector<Device>& devices() const { return placement_; }
-  const DataParallelCounters& counters() const { return counters_; }
+  DataParallelCounters counters() const {
+    DataParallelCounters counters = counters_;
+    counters.bytes_reduced = replicas_.tensors().bytes_reduced();
+    return counters;
+  }
+
+  /// Adds the gradients of several backwards up with one reduction: under the guard each device keeps its own,
+  /// and the next backward without a guard adds all of them to `grad`.
+  ///
+  ///   { auto guard = model.no_sync(); model.loss(cross_entropy, x1, y1).backward(); }
+  ///   model.loss(cross_entropy, x2, y2).backward();
+  ///
+  /// The part of the first device is added to `grad`, and goes through hooks, at once; the others belong to that
+  /// `grad`, and are dropped if it is (`zero_grad`) or if it is replaced. The sum is that of plain backwards up to
+  /// rounding. A backward with create_graph is an `Error` meanwhile.
+  parallel::NoSync no_sync() { return replicas_.tensors().no_sync(); }
 
   /// The functions on models - parameters(model), save(model, path), ... - take the wrapper for its model.
   template <class Visitor>

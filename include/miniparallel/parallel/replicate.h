@@ -2,6 +2,7 @@
 
 #include <miniparallel/model.h>
 #include <miniparallel/model/plain_members.h>
+#include <miniparallel/parallel/no_sync.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -36,6 +37,11 @@ class ReplicaTensors {
   Tensor master_buffer(std::size_t replica, const Tensor& buffer) const;
   const std::vector<Device>& devices() const;
 
+  /// While it lives, gradients stay on their devices: see `DataParallel::no_sync`.
+  NoSync no_sync();
+  /// Copied between devices by the last backward that brought gradients to the parameters.
+  std::int64_t bytes_reduced() const;
+
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
@@ -63,6 +69,7 @@ class Replicas {
     return tensors_.refresh(reflect::inventory(master_), replicas);
   }
   ReplicaTensors& tensors() { return tensors_; }
+  const ReplicaTensors& tensors() const { return tensors_; }
 
  private:
   Model& master_;

@@ -1,0 +1,92 @@
+#include "parallel/gradients.h"
+
+#include "engine/autograd/accumulate.h"
+#include "engine/tensor/tensor_impl.h"
+#include "parallel/reduce.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace miniparallel::parallel {
+namespace {
+
+/// Calls f(first, last) for the longest runs of neighbours that `takes(i)` names, in which `joins(i)` says of each
+/// but the last that i + 1 is like i.
+template <class Takes, class Joins, class F>
+void for_each_run(const Arena& arena, const Takes& takes, const Joins& joins, const F& f) {
+  for (std::size_t first = 0; first < arena.size(); ++first) {
+    if (!takes(first)) continue;
+    std::size_t last = first;
+    while (arena.is_followed(last) && takes(last + 1) && joins(last)) ++last;
+    f(first, last);
+    first = last;
+  }
+}
+
+bool has(const Gradients* part, std::size_t i) { return part != nullptr && part->has[i]; }
+
+/// Whether `gradient` can be added to `grad` where that is.
+bool adds_in_place(const Tensor& grad, const Tensor& gradient) {
+  return grad.defined() && grad.is_contiguous() && !grad.requires_grad() &&
+         grad.dtype() == gradient.dtype() && grad.device() == gradient.device() &&
+         grad.shape() == gradient.shape();
+}
+
+}  // namespace
+
+void add(const Gradients& from, Gradients& into) {
+  for_each_run(
+      from.arena, [&](std::size_t i) { return from.has[i]; },
+      [&](std::size_t i) { return into.has[i] == into.has[i + 1]; },
+      [&](std::size_t first, std::size_t last) {
+        const Tensor to = into.arena.run(first, last);
+        std::vector<Part> parts{{1, from.arena.run(first, last)}};
+        if (into.has[first]) parts.insert(parts.begin(), {0, to});
+        sum_parts(std::move(parts), to);
+        std::fill_n(into.has.begin() + static_cast<std::ptrdiff_t>(first), last + 1 - first, true);
+      });
+}
+
+std::int64_t sum_gradients(const std::vector<const Gradients*>& parts, const Arena& sums) {
+  std::int64_t bytes = 0;
+  for_each_run(
+      sums,
+      [&](std::size_t i) {
+        return std::ranges::any_of(parts, [&](const Gradients* part) { return has(part, i); });
+      },
+      [&](std::size_t i) {
+        return std::ranges::all_of(parts,
+                                   [&](const Gradients* part) { return has(part, i) == has(part, i + 1); });
+      },
+      [&](std::size_t first, std::size_t last) {
+        std::vector<Part> run;
+        for (std::size_t rank = 0; rank < parts.size(); ++rank)
+          if (has(parts[rank], first))  // with its padding, that none is left unwritten between two runs
+            run.push_back({static_cast<int>(rank), parts[rank]->arena.padded_run(first, last)});
+        bytes += sum_parts(std::move(run), sums.padded_run(first, last));
+      });
+  return bytes;
+}
+
+void accumulate_gradients(const std::vector<Tensor>& parameters, std::vector<Tensor> gradients,
+                          const Arena& sums) {
+  const auto grad = [&](std::size_t i) { return parameters[i].grad(); };
+  for_each_run(
+      sums,
+      [&](std::size_t i) {
+        return gradients[i].defined() && sums.holds(i, gradients[i]) && adds_in_place(grad(i), gradients[i]);
+      },
+      [&](std::size_t i) { return sums.follow_one_another(i, grad(i), grad(i + 1)); },
+      [&](std::size_t first, std::size_t last) {
+        const Tensor to = sums.run_from(grad(first), first, last);
+        sum_parts({{0, to}, {1, sums.run(first, last)}}, to);
+        for (std::size_t i = first; i <= last; ++i) {
+          bump_version(grad(i));
+          gradients[i] = {};
+        }
+      });
+  for (std::size_t i = 0; i < parameters.size(); ++i)
+    if (gradients[i].defined()) autograd::accumulate_grad(parameters[i], std::move(gradients[i]), false);
+}
+
+}  // namespace miniparallel::parallel

@@ -1,0 +1,32 @@
+#pragma once
+
+#include "engine/tensor/arena.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace miniparallel::parallel {
+
+/// Gradients of a model's parameters on one device, each in its place of an arena; not all of them need be there.
+struct Gradients {
+  Arena arena;
+  std::vector<bool> has;  ///< by parameter; no entries where there is no arena
+
+  bool empty() const { return has.empty(); }
+};
+
+/// Adds `from`, on the same device, to `into`.
+void add(const Gradients& from, Gradients& into);
+
+/// Writes the sum of each parameter's gradients to its place in `sums`, on the first replica's device; parts[i] are
+/// those of replica i, or null. Neighbours that the same replicas have take one copy per device and one kernel.
+/// Returns the bytes copied between devices.
+std::int64_t sum_gradients(const std::vector<const Gradients*>& parts, const Arena& sums);
+
+/// Adds gradients, of which some are places of `sums` and some undefined, to `grad` of the parameters; they become
+/// the `grad` of those that have none. Neighbours whose gradients are neighbours too take one kernel.
+void accumulate_gradients(const std::vector<Tensor>& parameters, std::vector<Tensor> gradients,
+                          const Arena& sums);
+
+}  // namespace miniparallel::parallel

@@ -1,0 +1,236 @@
+#include "parallel/reducer.h"
+
+#include <miniparallel/ops.h>
+
+#include "engine/autograd/accumulate.h"
+#include "engine/device/accelerator.h"
+#include "engine/error.h"
+#include "engine/tensor/tensor_impl.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace miniparallel::parallel {
+
+/// The gradients of one backward.
+class Reducer::Reduction final : public Walk {
+ public:
+  explicit Reduction(std::shared_ptr<Reducer> of) : of_(std::move(of)), staged_(of_->devices_.size()) {}
+  ~Reduction() override {
+    const std::scoped_lock lock(of_->mutex_);
+    if (of_->held_.parts.empty()) of_->held_ = std::move(held_);  // an error came between
+    for (std::size_t replica = 0; replica < staged_.size(); ++replica)
+      of_->return_arena(replica, staged_[replica].gradients);
+  }
+
+  Tensor place(std::size_t end, int rank) override {
+    const std::size_t replica = replica_of(end), i = parameter_of(end);
+    if (is_alone() || rank != static_cast<int>(replica)) return {};
+    Staged& staged = staged_in(replica);
+    if (staged.placed[i]) return {};
+    staged.placed[i] = true;
+    return staged.gradients.arena.tensor(i);
+  }
+
+  void arrived(std::size_t end, int rank, Tensor gradient) override {
+    const std::size_t replica = replica_of(end), i = parameter_of(end);
+    const Shape& shape = of_->parameters_[i].shape();
+    check(gradient.shape() == shape, "backward: a gradient of shape ", gradient.shape(),
+          " reached a leaf of shape ", shape);
+    if (is_alone() || (replica == 0 && rank != 0)) {
+      others_.emplace_back(i, std::move(gradient));
+      return;
+    }
+    Gradients& gradients = staged_in(replica).gradients;
+    if (gradients.has[i])
+      gradients.arena.tensor(i).add_(gradient);
+    else if (!gradients.arena.holds(i, gradient))
+      gradients.arena.tensor(i).copy_(gradient);
+    gradients.has[i] = true;
+  }
+
+  void commit() override {
+    const bool syncs = *of_->no_sync_ == 0;
+    Arena sums;
+    std::vector<Tensor> gradients = reduce(syncs, sums);
+    for (std::size_t i = 0; i < gradients.size(); ++i)
+      if (gradients[i].defined()) autograd::run_leaf_hooks(of_->parameters_[i], gradients[i]);
+    const std::scoped_lock lock(of_->mutex_);
+    accumulate_gradients(of_->parameters_, std::move(gradients), sums);
+    if (syncs) {
+      for (std::size_t replica = 0; replica < held_.parts.size(); ++replica)
+        of_->return_arena(replica, held_.parts[replica]);
+      held_ = {};
+    } else {
+      keep_other_devices();
+    }
+  }
+
+ private:
+  /// One replica's gradients.
+  struct Staged {
+    Gradients gradients;
+    std::vector<bool> placed;  // whose place has been given away
+  };
+
+  std::size_t replica_of(std::size_t end) const { return end / of_->parameters_.size(); }
+  std::size_t parameter_of(std::size_t end) const { return end % of_->parameters_.size(); }
+
+  /// Called by the thread of the replica's device alone.
+  Staged& staged_in(std::size_t replica) {
+    Staged& staged = staged_[replica];
+    if (staged.gradients.empty()) {
+      staged.gradients = of_->take_arena(replica);
+      staged.placed.assign(of_->parameters_.size(), false);
+    }
+    return staged;
+  }
+
+  /// With one replica there is nothing to sum, only to wait for the end.
+  bool is_alone() const { return staged_.size() == 1; }
+  bool is_elsewhere(std::size_t replica) const { return of_->devices_[replica] != of_->devices_[0]; }
+
+  /// The gradient of each parameter, undefined where there is none: places of `sums`, which is made here, except
+  /// where the graph outside of the replicas sent all of it.
+  std::vector<Tensor> reduce(bool syncs, Arena& sums) {
+    held_ = of_->take_held();
+    std::vector<const Gradients*> parts(staged_.size(), nullptr);
+    for (std::size_t replica = 0; replica < staged_.size(); ++replica) {
+      Gradients& staged = staged_[replica].gradients;
+      if (!syncs && is_elsewhere(replica)) continue;
+      const Gradients* const held =
+          syncs && !held_.parts.empty() && !held_.parts[replica].empty() ? &held_.parts[replica] : nullptr;
+      if (staged.empty()) {
+        parts[replica] = held;
+      } else {
+        if (held != nullptr) add(*held, staged);
+        parts[replica] = &staged;
+      }
+    }
+    const bool any = std::ranges::any_of(parts, [](const Gradients* part) { return part != nullptr; });
+    if (any) sums = of_->values_.empty_like();
+    of_->bytes_reduced_ = sum_gradients(parts, sums);
+    std::vector<Tensor> gradients(of_->parameters_.size());
+    for (std::size_t i = 0; i < gradients.size(); ++i)
+      if (std::ranges::any_of(parts, [&](const Gradients* part) { return part != nullptr && part->has[i]; }))
+        gradients[i] = sums.tensor(i);
+    for (auto& [i, gradient] : others_) {
+      const Tensor& leaf = of_->parameters_[i];
+      gradient = gradient.to(leaf.device(), leaf.dtype());
+      autograd::accumulate(gradients[i], std::move(gradient), false);
+    }
+    return gradients;
+  }
+
+  void keep_other_devices() {
+    if (held_.parts.empty()) held_.parts.resize(staged_.size());
+    for (std::size_t replica = 1; replica < staged_.size(); ++replica) {
+      Gradients &held = held_.parts[replica], &staged = staged_[replica].gradients;
+      if (!is_elsewhere(replica) || staged.empty()) continue;
+      if (held.empty())
+        held = std::exchange(staged, {});
+      else
+        add(staged, held);
+    }
+    of_->hold(std::exchange(held_, {}));
+  }
+
+  std::shared_ptr<Reducer> of_;
+  std::vector<Staged> staged_;                          // by replica
+  std::vector<std::pair<std::size_t, Tensor>> others_;  // (parameter, gradient) from outside of the replicas
+  Held held_;
+};
+
+Reducer::Reducer(std::vector<Tensor> parameters, const Arena& values, std::vector<Device> devices,
+                 std::shared_ptr<std::atomic<int>> no_sync)
+    : parameters_(std::move(parameters)),
+      values_(values),
+      devices_(std::move(devices)),
+      no_sync_(std::move(no_sync)),
+      arenas_(devices_.size()) {}
+
+void Reducer::attach() {
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    autograd::Meta& meta = autograd::meta_of(parameters_[i]);
+    if (meta.sink.get() == this) continue;
+    meta.sink = shared_from_this();
+    meta.sink_end = end(0, i);
+  }
+}
+
+void Reducer::detach() {
+  for (const Tensor& parameter : parameters_) {
+    autograd::Meta& meta = autograd::meta_of(parameter);
+    if (meta.sink.get() == this) meta.sink = nullptr;
+  }
+}
+
+std::unique_ptr<autograd::GradientSink::Walk> Reducer::begin(const std::vector<std::size_t>&) {
+  return std::make_unique<Reduction>(shared_from_this());
+}
+
+void Reducer::check_bypass() const {
+  check(*no_sync_ == 0,
+        "DataParallel: a backward with create_graph under no_sync; its gradients are part of a graph that "
+        "spans "
+        "the devices, so leave create_graph out, or call it when no_sync has ended");
+  const std::scoped_lock lock(mutex_);
+  for (std::size_t i = 0; i < held_.grads.size(); ++i)
+    check(
+        !is_current(held_, i),
+        "DataParallel: a backward with create_graph while gradients of no_sync wait on their devices; call a "
+        "backward without it first, which adds them, or zero_grad(), which drops them");
+}
+
+/// An arena for a replica's gradients, of which it has none yet. What the calling thread's stream did not use
+/// before is left to the allocator, which knows when it may be used again.
+Gradients Reducer::take_arena(std::size_t replica) {
+  const Device device = devices_[replica];
+  Gradients made{.arena = {}, .has = std::vector<bool>(parameters_.size())};
+  {
+    const std::scoped_lock lock(mutex_);
+    for (std::vector<Arena>& unused = arenas_[replica]; !unused.empty() && made.arena.size() == 0;
+         unused.pop_back())
+      if (unused.back().blocks()[0].impl()->storage->stream() == stream(device)) made.arena = unused.back();
+  }
+  if (made.arena.size() == 0) made.arena = values_.zeros_on(device);
+  return made;
+}
+
+void Reducer::return_arena(std::size_t replica, Gradients& gradients) {
+  if (!gradients.empty()) arenas_[replica].push_back(std::exchange(gradients, {}).arena);
+}
+
+/// Whether the parameter still has the `grad` that a part was held for.
+bool Reducer::is_current(const Held& held, std::size_t i) const {
+  const Tensor grad = parameters_[i].grad();
+  return grad.defined() && held.grads[i].lock() == grad.impl();
+}
+
+/// What is held, without what belongs to gradients that were dropped or replaced.
+Reducer::Held Reducer::take_held() {
+  Held held;
+  {
+    const std::scoped_lock lock(mutex_);
+    held = std::exchange(held_, {});
+  }
+  for (std::size_t i = 0; i < held.grads.size(); ++i)
+    if (!is_current(held, i))
+      for (Gradients& part : held.parts)
+        if (!part.empty()) part.has[i] = false;
+  return held;
+}
+
+/// A parameter that only other devices have a gradient of gets zeros, which can be dropped with it.
+void Reducer::hold(Held held) {
+  held.grads.resize(parameters_.size());
+  for (std::size_t i = 0; i < parameters_.size(); ++i) {
+    if (std::ranges::none_of(held.parts, [&](const Gradients& part) { return !part.empty() && part.has[i]; }))
+      continue;
+    if (!parameters_[i].grad().defined()) parameters_[i].set_grad(zeros_like(parameters_[i]));
+    held.grads[i] = parameters_[i].grad().impl();
+  }
+  held_ = std::move(held);
+}
+
+}  // namespace miniparallel::parallel

@@ -1,0 +1,84 @@
+#include <miniparallel/miniparallel.h>
+
+#include "nets.h"
+#include "simulated.h"
+
+#include <sstream>
+
+// What one steady training step of a DataParallel asks of the GPUs, exactly: the batch's way there, forward, loss,
+// backward, step. A change that makes a step cheaper or dearer shows here; the failing test prints the new row.
+
+namespace miniparallel {
+namespace {
+
+using testing::Simulated;
+
+struct Counts {
+  int gpus, replicas;
+  std::int64_t kernels, library_calls, copies, between;
+  friend bool operator==(const Counts&, const Counts&) = default;
+};
+
+// clang-format off
+// A step on one GPU has 11 launches, 5 calls of libraries and 2 copies. Each replica more adds the 6 launches and 5
+// calls of its forward and backward, and on another GPU 5 copies: rows, parameters, outputs, their gradients, and the
+// gradients of the parameters. Then there is a launch to sum gradients, on each GPU that has several replicas; and one
+// for the outputs of each replica that are on the first GPU.
+//                            GPUs, replicas  launches of   calls of   copies  bytes between
+//                                             kernels     libraries            GPUs
+constexpr Counts kSteps[] = {{   1,     1,          11,          5,       2,         0},
+                             {   2,     2,          19,         10,       7,      8404},
+                             {   4,     4,          31,         20,      17,     23772},
+                             {   8,     8,          55,         40,      37,     53788},
+                             {   1,     8,          62,         40,       9,         0},
+                             {   2,     8,          59,         40,      19,      8404}};
+// clang-format on
+
+std::string row(const Counts& c) {
+  std::ostringstream text;
+  for (const std::int64_t count : {c.kernels, c.library_calls, c.copies, c.between}) text << count << ", ";
+  return text.str();
+}
+
+TEST_CASE("parallel counts: a steady step of an MLP") {
+  for (const Counts& expected : kSteps)
+    for (const simulator::Streams streams : {simulator::Streams::lazy, simulator::Streams::threaded}) {
+      simulator::Machine settings = simulator::machine_with(expected.gpus);
+      settings.streams = streams;
+      const Simulated machine(settings);
+      CAPTURE(expected.gpus);
+      CAPTURE(expected.replicas);
+      using Net = testing::Mlp;
+      DataParallel model{Net{}, {.replicas = expected.replicas}};
+      Net::Optimizer optimizer(model.parameters(), {.lr = 1e-2});
+      const Tensor inputs = Net::inputs(), targets = Net::targets();
+      for (int step = 0; step < 8; ++step) {
+        const simulator::Counters before = simulator::counters();
+        {
+          const Tensor loss = cross_entropy(model(inputs), targets.to(model.device()));
+          loss.backward();
+          optimizer.step();
+          optimizer.zero_grad();
+        }
+        const simulator::Counters work = simulator::counters() - before;
+        for (const Device device : model.devices()) synchronize(device);  // as they would be by the next step
+        if (step < 3) continue;
+        const Counts counts{.gpus = expected.gpus,
+                            .replicas = expected.replicas,
+                            .kernels = work.kernels,
+                            .library_calls = work.library_calls,
+                            .copies = work.copies,
+                            .between = work.bytes_between_devices};
+        CHECK_MESSAGE(counts == expected, "a step counts ", row(counts));
+        CHECK(work.bytes_set == 0);
+        CHECK(work.host_synchronizations == 0);
+        CHECK(work.allocations == 0);
+        CHECK(work.frees == 0);
+        // Threads that run at the same time need more pinned blocks now and then.
+        CHECK((streams == simulator::Streams::threaded || work.pinned_allocations == 0));
+      }
+    }
+}
+
+}  // namespace
+}  // namespace miniparallel
