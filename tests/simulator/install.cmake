@@ -2,6 +2,7 @@
 include(CMakePackageConfigHelpers)
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/miniparallel_simulator)
 
+set(CMAKE_INSTALL_DEFAULT_COMPONENT_NAME miniparallel_simulated)  # with what is built on it
 set_target_properties(miniparallel_simulator PROPERTIES EXPORT_NAME simulator)
 install(TARGETS miniparallel_simulator EXPORT miniparallel_simulator ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT miniparallel_simulator NAMESPACE miniparallel:: FILE targets.cmake DESTINATION ${package_folder})

@@ -1,6 +1,7 @@
 # target_simulated_kernels(<target> [CHECKED] SOURCES <files>...)
 # Compiles CUDA kernel files as C++ into a target that links to the simulator. With CHECKED every load and store of the
-# kernels is looked up by the simulator: the sanitizer's instrumentation is used, its library is not.
+# kernels is looked up by the simulator, unless MINIPARALLEL_SIMULATED_CHECK=0: the sanitizer's instrumentation is used,
+# its library is not.
 function(target_simulated_kernels target)
   cmake_parse_arguments(kernels "CHECKED" "" "SOURCES" ${ARGN})
   set(objects ${target}_kernels)
@@ -11,6 +12,9 @@ function(target_simulated_kernels target)
     set(libraries)
   endif()
   target_link_libraries(${objects} PRIVATE miniparallel::simulator ${libraries})
-  target_compile_options(${objects} PRIVATE -x c++ $<$<BOOL:${kernels_CHECKED}>:-fsanitize=thread>)
+  target_compile_options(${objects} PRIVATE -x c++)
+  if(kernels_CHECKED)
+    target_compile_options(${objects} PRIVATE -fsanitize=thread "SHELL:-include miniparallel/simulator/check_by_default.h")
+  endif()
   target_sources(${target} PRIVATE $<TARGET_OBJECTS:${objects}>)
 endfunction()

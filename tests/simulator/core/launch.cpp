@@ -32,7 +32,8 @@ cudaError_t run(const KernelLaunch& launch) {
   if (check != nullptr && !launch.instrumented) {
     report(Finding::instrumentation,
            "kernel " + symbol_name(launch.function) +
-               " was compiled without -fsanitize=thread; a checking machine cannot watch it");
+               " was compiled without -fsanitize=thread, so that it cannot be watched; make it CHECKED in "
+               "target_simulated_kernels, or leave MINIPARALLEL_SIMULATED_CHECK out");
     return cudaErrorLaunchFailure;
   }
   Block block(launch, executing_operation(), check);

@@ -36,6 +36,8 @@ void check_by_default() { checking_by_default = true; }
 Machine machine_with(int count) {
   Machine machine;
   machine.checking = checking_by_default;
+  if (const char* const check = variable("MINIPARALLEL_SIMULATED_CHECK"))
+    machine.checking = std::string(check) != "0";
   machine.gpus.assign(static_cast<std::size_t>(count), Gpu{});
   if (const char* const streams = variable("MINIPARALLEL_SIMULATED_STREAMS")) {
     machine.streams = std::string(streams) == "threaded" ? Streams::threaded : Streams::lazy;

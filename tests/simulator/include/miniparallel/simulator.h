@@ -39,7 +39,7 @@ struct Machine {
   Streams streams = Streams::lazy;
   Order order = Order::shuffled;
   std::uint64_t seed = 0;  ///< picks the shuffled order and the lazy interleaving; 0 is the latest possible
-  bool checking = false;   ///< look every access up in shadow memory; true if kernels are instrumented
+  bool checking = false;   ///< look every access up in shadow memory
   std::chrono::milliseconds patience{2000};           ///< a wait that cannot end is reported after this long
   std::size_t pinned_memory = std::size_t{64} << 30;  ///< bytes of host memory that may be pinned at once
   int driver_version = 13000;                         ///< 0: no driver; below 13000: too old for the toolkit
@@ -47,8 +47,8 @@ struct Machine {
   int max_peers = 8;                                  ///< peers that one device may have enabled at once
 };
 
-/// The machine that the environment describes: MINIPARALLEL_SIMULATED_GPUS (a number, default 1),
-/// MINIPARALLEL_SIMULATED_STREAMS (lazy or threaded), MINIPARALLEL_SIMULATED_SEED, and CUDA_VISIBLE_DEVICES.
+/// The machine that the environment describes, by MINIPARALLEL_SIMULATED_GPUS (a number, default 1), _STREAMS
+/// (lazy or threaded), _SEED, _CHECK (0 or 1; default 1 where kernels are CHECKED), and CUDA_VISIBLE_DEVICES.
 Machine machine_from_environment();
 
 /// That machine with `count` equal GPUs.
