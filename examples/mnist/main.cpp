@@ -22,6 +22,10 @@
 #include <exception>
 #include <iostream>
 #include <memory>
+#include <numeric>
+#include <string>
+#include <utility>
+#include <vector>
 
 using namespace miniparallel;
 
@@ -64,7 +68,7 @@ void train_epoch(Model& model, data::DataLoader<data::Mnist>& batches, optim::Op
                  Resume& resume, EventLog& log) {
   train(model);  // dropout is on
   for (auto& [images, labels] : batches) {
-    const Tensor logits = model(images.to(device)), targets = labels.to(device);
+    const Tensor logits = model(images), targets = labels.to(device);  // each GPU gets its part of the images
     const Tensor loss = cross_entropy(logits, targets);
     loss.backward();
     optimizer.step();
@@ -84,19 +88,24 @@ Scores test(Model& model, data::DataLoader<data::Mnist>& batches, Device device)
   eval(model);  // dropout is off
   Scores scores;
   for (auto& [images, labels] : batches) {
-    const Tensor logits = model(images.to(device)), targets = labels.to(device);
+    const Tensor logits = model(images), targets = labels.to(device);
     scores.add(cross_entropy(logits, targets), logits, targets);
     scores.add_mistakes(logits, targets);
   }
   return scores;
 }
 
-// A GPU if there is one; otherwise the log says why not.
-Device choose_device(const std::string& name) {
-  if (name != "auto") return Device::parse(name);
-  if (cuda_device_count() > 0) return Device::cuda();
-  log(LogLevel::info, "training on the CPU: " + cuda_unavailable_reason());
-  return Device::cpu();
+// The first N GPUs of --gpus N, or the CPU for 0. An empty list means all GPUs, or the CPU if there is none.
+DeviceList choose_devices(const Options& options) {
+  if (!options.gpus) return {};
+  if (*options.gpus == 0) return {Device::cpu()};
+  const int count = cuda_device_count();
+  if (*options.gpus > count)
+    throw Error("--gpus " + std::to_string(*options.gpus) + ": this machine has " + std::to_string(count) +
+                (count == 0 ? " (" + cuda_unavailable_reason() + ")" : "") + "; ask for fewer");
+  std::vector<int> gpus(static_cast<std::size_t>(*options.gpus));
+  std::iota(gpus.begin(), gpus.end(), 0);
+  return gpus;
 }
 
 // The weights of --load; those of another model are an error.
@@ -110,11 +119,11 @@ void load_weights(Model& model, const Options& options) {
     throw Error("--load: " + options.load + " is not of --model " + options.model + ":" + differences);
 }
 
-template <class Model>
-void run(Model model, const Options& options) {
-  const Device device = choose_device(options.device);
+template <class Net>
+void run(Net net, const Options& options) {
+  CudaMultiGPU model{std::move(net), {.devices = choose_devices(options)}};
+  const Device device = model.device();  // where outputs arrive and where targets go
   if (!options.load.empty()) load_weights(model, options);
-  to(model, device);
 
   const DataSource source = find_data(options.data);
   data::DataLoader train_batches(data::Mnist(source.folder, data::Split::train),
@@ -129,7 +138,7 @@ void run(Model model, const Options& options) {
   optim::CosineAnnealingLR scheduler(
       *optimizer, {.t_max = std::max<std::int64_t>(options.epochs * train_batches.size(), 1)});
 
-  Report report(options, source, device, num_parameters(model));
+  Report report(options, source, model.devices(), num_parameters(model));
   Plot plot(options, source, test_batches.dataset());
   EventLog log(options, train_batches.size());
   Scores trained, tested;

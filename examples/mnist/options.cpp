@@ -59,7 +59,7 @@ Options parse_options(int argc, char** argv) {
   app.add_option("--resume", options.resume);
   app.add_option("--plot", options.plot);
   app.add_option("--log-dir", options.log_dir);
-  app.add_option("--device", options.device)->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  app.add_option("--gpus", options.gpus)->check(from_zero_on());
   app.add_flag("--json", options.json);
 
   try {

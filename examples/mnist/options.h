@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 /// The options of the command line.
@@ -14,7 +15,7 @@ struct Options {
   std::uint64_t seed = 1;
   std::string save, load, resume;
   std::string plot, log_dir;
-  std::string device = "auto";
+  std::optional<int> gpus;  ///< 0: the CPU; not given: all, or the CPU if there is none
   bool json = false;
 };
 

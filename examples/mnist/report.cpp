@@ -33,21 +33,24 @@ struct ClassResult {
 
 }  // namespace
 
-Report::Report(const Options& options, const DataSource& source, miniparallel::Device device,
-               std::int64_t parameters)
+Report::Report(const Options& options, const DataSource& source,
+               const std::vector<miniparallel::Device>& devices, std::int64_t parameters)
     : options_(options), source_(source) {
+  std::vector<std::string> names;
+  for (const miniparallel::Device device : devices) names.push_back(to_string(device));
   json_ = {{"data", {{"name", source.name}, {"folder", source.folder}}},
            {"model", options.model},
            {"parameters", parameters},
-           {"device", to_string(device)},
+           {"devices", names},
            {"optimizer", options.optimizer},
            {"lr", options.lr},
            {"batch_size", options.batch_size},
            {"seed", options.seed},
            {"epochs", nlohmann::ordered_json::array()}};
   text_stream(options) << source.name << " in " << source.folder << "\n"
-                       << options.model << " with " << parameters << " parameters on " << device << ", "
-                       << options.optimizer << " with learning rate " << options.lr << ", batches of "
+                       << options.model << " with " << parameters << " parameters on ";
+  for (const std::string& name : names) text_stream(options) << name << ", ";
+  text_stream(options) << options.optimizer << " with learning rate " << options.lr << ", batches of "
                        << options.batch_size << std::endl;
 }
 

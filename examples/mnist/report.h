@@ -10,12 +10,13 @@
 #include <nlohmann/json.hpp>
 
 #include <cstdint>
+#include <vector>
 
 /// Tells the user, and with --json a program, what was
 /// trained, how each epoch went and how good it is in the end.
 class Report {
  public:
-  Report(const Options& options, const DataSource& source, miniparallel::Device device,
+  Report(const Options& options, const DataSource& source, const std::vector<miniparallel::Device>& devices,
          std::int64_t parameters);
 
   void add_epoch(const Scores& trained, const Scores& tested);

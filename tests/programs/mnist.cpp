@@ -47,7 +47,7 @@ TEST_CASE("mnist: --help teaches every option") {
   CHECK(help.status == 0);
   for (const char* option :
        {"--data", "--epochs", "--batch-size", "--model", "--optimizer", "--lr", "--workers", "--seed",
-        "--save", "--load", "--resume", "--plot", "--log-dir", "--device", "--json", "Examples:"}) {
+        "--save", "--load", "--resume", "--plot", "--log-dir", "--gpus", "--json", "Examples:"}) {
     CHECK_MESSAGE(help.output.find(option) != std::string::npos, option);
   }
 }

@@ -1,10 +1,11 @@
-// Runs examples/mnist on a simulated GPU, on a tiny data set.
+// Runs examples/mnist on simulated GPUs, on a tiny data set.
 
 #include "tests/programs/run_mnist.h"
 
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <string>
 
 namespace miniparallel {
 namespace {
@@ -14,16 +15,22 @@ using testing::Json;
 using testing::run_mnist;
 using testing::TinyData;
 
-const Arguments kOneGpu = {"MINIPARALLEL_SIMULATED_GPUS=1"};
+const Arguments kFourGpus = {"MINIPARALLEL_SIMULATED_GPUS=4"};
 
-Json train(const TinyData& data, const char* program, const std::string& device, const Arguments& more) {
-  return testing::train_mnist(program, data, testing::joined({"--batch-size", "8", "--device", device}, more),
-                              kOneGpu);
+Json train(const TinyData& data, int gpus, const Arguments& more) {
+  const char* const program = gpus == 0 ? MINIPARALLEL_MNIST : MINIPARALLEL_MNIST_SIMULATED;
+  const Arguments arguments{"--batch-size", "8", "--gpus", std::to_string(gpus)};
+  return testing::train_mnist(program, data, testing::joined(arguments, more), kFourGpus);
+}
+
+Json devices(int gpus) {
+  Json names = Json::array();
+  for (int i = 0; i < gpus; ++i) names.push_back("cuda:" + std::to_string(i));
+  return names;
 }
 
 void check_same_curve(const Json& gpu, const Json& cpu) {
-  CHECK(gpu["device"] == "cuda:0");
-  CHECK(cpu["device"] == "cpu");
+  CHECK(cpu["devices"] == Json{"cpu"});
   REQUIRE(gpu["epochs"].size() == cpu["epochs"].size());
   for (std::size_t epoch = 0; epoch < gpu["epochs"].size(); ++epoch)
     for (const char* part : {"train", "test"}) {
@@ -33,30 +40,58 @@ void check_same_curve(const Json& gpu, const Json& cpu) {
   CHECK(cpu["epochs"].back()["train"]["loss"] < cpu["epochs"].front()["train"]["loss"]);
 }
 
-TEST_CASE("mnist: a GPU follows the CPU's losses, dropout included") {
+TEST_CASE("mnist: any number of GPUs follows the CPU's losses, dropout included") {
   const TinyData data;
   for (const char* model : {"cnn", "mlp"}) {
     const Arguments more{"--model", model, "--epochs", "2"};
-    check_same_curve(train(data, MINIPARALLEL_MNIST_SIMULATED, "cuda", more),
-                     train(data, MINIPARALLEL_MNIST, "cpu", more));
+    const Json cpu = train(data, 0, more);
+    for (const int gpus : {1, 3, 4}) {
+      const Json gpu = train(data, gpus, more);
+      CHECK(gpu["devices"] == devices(gpus));
+      check_same_curve(gpu, cpu);
+    }
   }
 }
 
-TEST_CASE("mnist: --device auto takes a GPU where there is one, else says why there is none") {
+TEST_CASE("mnist: without --gpus all GPUs train; where there is none the CPU does, and the log says why") {
   const TinyData data;
   const Arguments arguments{"--data", data.path(), "--model", "mlp", "--epochs", "0"};
-  CHECK(
-      run_mnist(MINIPARALLEL_MNIST_SIMULATED, arguments, true, kOneGpu).output.find("parameters on cuda:0") !=
-      std::string::npos);
-  const ChildResult hidden =
-      run_mnist(MINIPARALLEL_MNIST_SIMULATED, arguments, true, {"CUDA_VISIBLE_DEVICES="});
-  CHECK(hidden.status == 0);
-  CHECK(hidden.output.find("training on the CPU: no GPU is visible; CUDA_VISIBLE_DEVICES may hide it") !=
+  const auto output = [&](const char* program, const Arguments& environment) {
+    const ChildResult result = run_mnist(program, arguments, true, environment);
+    CHECK(result.status == 0);
+    return result.output;
+  };
+  CHECK(output(MINIPARALLEL_MNIST_SIMULATED, kFourGpus)
+            .find("parameters on cuda:0, cuda:1, cuda:2, cuda:3, adam") != std::string::npos);
+  const std::string hidden = output(MINIPARALLEL_MNIST_SIMULATED, {"CUDA_VISIBLE_DEVICES="});
+  CHECK(hidden.find("on the CPU: no GPU is visible; CUDA_VISIBLE_DEVICES may hide it") != std::string::npos);
+  CHECK(hidden.find("parameters on cpu") != std::string::npos);
+  CHECK(output(MINIPARALLEL_MNIST, {}).find("on the CPU: this build of miniparallel has no CUDA backend") !=
         std::string::npos);
-  CHECK(hidden.output.find("parameters on cpu") != std::string::npos);
-  const ChildResult none = run_mnist(MINIPARALLEL_MNIST, arguments, true);
-  CHECK(none.output.find("training on the CPU: this build of miniparallel has no CUDA backend") !=
-        std::string::npos);
+}
+
+TEST_CASE("mnist: more GPUs than there are is an error before anything else is done") {
+  const auto run = [](const char* program, const char* gpus) {
+    return run_mnist(program, {"--gpus", gpus, "--data", "/nowhere"}, true, kFourGpus);
+  };
+  const ChildResult five = run(MINIPARALLEL_MNIST_SIMULATED, "5");
+  CHECK(five.status == 1);
+  CHECK(five.output == "mnist: --gpus 5: this machine has 4; ask for fewer\n");
+  CHECK(run(MINIPARALLEL_MNIST, "1").output ==
+        "mnist: --gpus 1: this machine has 0 (this build of miniparallel has no CUDA backend); ask for "
+        "fewer\n");
+  CHECK(run(MINIPARALLEL_MNIST, "-1").status != 0);
+}
+
+TEST_CASE("mnist: a run that was begun on four GPUs is resumed on three") {
+  const TinyData data;
+  const std::string file = data.path() + "/run.safetensors";
+  const Arguments resumed{"--model", "mlp", "--epochs", "2", "--resume", file};
+  const Json whole = train(data, 4, resumed);
+  const Json loaded = train(data, 3, resumed);  // all epochs are done: it is tested once more
+  CHECK(loaded["epochs"] == whole["epochs"]);
+  const double expected = whole["test"]["loss"], got = loaded["test"]["loss"];
+  CHECK(std::abs(got - expected) <= 1e-5 * std::abs(expected));
 }
 
 }  // namespace
