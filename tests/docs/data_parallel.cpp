@@ -1,12 +1,11 @@
 #include <miniparallel/miniparallel.h>
 
+#include "captured.h"
+
 #include <doctest/doctest.h>
 
-#include <fstream>
-#include <iterator>
+#include <iostream>
 #include <optional>
-#include <sstream>
-#include <string>
 
 // The C++ of docs/data-parallel.md, on whatever devices there are.
 
@@ -17,18 +16,6 @@ namespace {
 struct Net {
   nn::Linear fc{4, 3};
   Tensor operator()(const Tensor& x) { return fc(x); }
-};
-
-struct Outputs {
-  Tensor logits, loss;
-};
-
-struct NetWithLoss {
-  nn::Linear fc{4, 3};
-  Outputs operator()(const Tensor& x, const Tensor& y) {
-    const Tensor logits = fc(x);
-    return {logits, cross_entropy(logits, y)};
-  }
 };
 
 struct NetWithMask {
@@ -46,33 +33,34 @@ TEST_CASE("docs: a model on all GPUs") {
   CHECK(loss.item() > 0);
 }
 
-TEST_CASE("docs: PyTorch's recipe, line by line") {
-  NetWithLoss net;
-  data::DataLoader batches(data::TensorDataset(randn({12, 4}), randint(0, 3, {12})), {.batch_size = 6});
-  const Tensor before = net.fc.weight.clone();
-#include "snippets/data-parallel/recipe.inc"
-  CHECK(device == Device::cpu());
-  CHECK_FALSE(equal(net.fc.weight, before));
-
-  // `outputs.loss.mean()` on even chunks is the loss of the whole batch.
-  const Tensor x = randn({6, 4}), y = randint(0, 3, {6});
-  const Outputs outputs = model(x, y);
-  CHECK(outputs.loss.shape() == Shape{3});
-  CHECK(allclose(mean(outputs.loss), cross_entropy(net.fc(x), y), 1e-5, 1e-6));
-  // On uneven ones (2, 2, 1) it is the mean of their means.
-  const Outputs uneven = model(x.narrow(0, 0, 5), y.narrow(0, 0, 5));
-  const auto part = [&](std::int64_t start, std::int64_t rows) {
-    return cross_entropy(net.fc(x.narrow(0, start, rows)), y.narrow(0, start, rows));
-  };
-  CHECK(allclose(mean(uneven.loss), (part(0, 2) + part(2, 2) + part(4, 1)) / 3, 1e-5, 1e-6));
-}
-
 TEST_CASE("docs: arguments and results of a model on several GPUs") {
   DataParallel model{NetWithMask{}, {.devices = devices}};
   const Tensor x = randn({6, 4}), mask = ones({3});
 #include "snippets/data-parallel/arguments.inc"
   CHECK(y.shape() == Shape{6, 3});
   CHECK(parts.size() == 3);
+}
+
+TEST_CASE("docs: the largest batch that fits") {
+  DataParallel model{Net{}, {.devices = devices}};
+  const Tensor x = randn({6, 4}), y = randint(0, 3, {6});
+  const testing::Captured out(std::cout);
+#include "snippets/data-parallel/batch.inc"
+  CHECK(out.text() == "1024 rows on each device, 1024 in all\n");
+}
+
+TEST_CASE("docs: what a wrapper tells") {
+  DataParallel model{Net{}, {.devices = devices}};
+  const testing::Captured out(std::cout);
+#include "snippets/data-parallel/describe.inc"
+  CHECK(out.text().starts_with("DataParallel: 3 replicas on 1 device, outputs on cpu\n"));
+}
+
+TEST_CASE("docs: the verbs by hand") {
+  NetWithMask net;
+  const Tensor x = randn({6, 4}), mask = ones({3});
+#include "snippets/data-parallel/verbs.inc"
+  CHECK(allclose(all, net(x, 0.5, mask), 1e-5, 1e-6));
 }
 
 TEST_CASE("docs: gradients of several batches on several GPUs") {
@@ -95,26 +83,4 @@ TEST_CASE("docs: a fixed number of replicas") {
   Net net;
 #include "snippets/data-parallel/bits.inc"
   CHECK(model.devices().size() == 8);
-}
-
-TEST_CASE("docs: each test that the page on several GPUs names exists") {
-  const auto text_of = [](const std::string& path) {
-    std::ifstream file(MINIPARALLEL_TEST_DATA "/../../" + path);
-    return std::string(std::istreambuf_iterator<char>(file), {});
-  };
-  std::string tests;
-  for (const char* const file :
-       {"chunks", "data_parallel", "errors", "loss", "reducer", "replicate", "same_bits", "statistics"})
-    tests += text_of("tests/parallel/" + std::string(file) + ".cpp");
-  std::istringstream page(text_of("docs/data-parallel.md"));
-  int count = 0;
-  for (std::string line; std::getline(page, line);) {
-    if (!line.starts_with("| ") || !line.ends_with("` |")) continue;  // a row whose last cell is a test
-    const std::size_t end = line.size() - 3, begin = line.rfind('`', end - 1) + 1;
-    const std::string name = line.substr(begin, end - begin);
-    if (name.find(": ") == std::string::npos) continue;
-    ++count;
-    CHECK_MESSAGE(tests.find("TEST_CASE(\"" + name + "\")") != std::string::npos, name);
-  }
-  CHECK(count == 11);
 }

@@ -3,8 +3,13 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+#include <string>
+#include <vector>
 
-// The op that README works through, as README has it.
+// The op that README works through, as README has it, and the lines from one device to all GPUs.
 
 namespace miniparallel::kernels::readme {  // not among the functors, where the op may have come by now
 using namespace functors;
@@ -23,4 +28,41 @@ TEST_CASE("README: the softplus that it adds is right, and so is its gradient") 
   CHECK(Softplus::forward(100.0f, 0, 0) == 100);
   CHECK(Softplus::forward(1000.0, 0, 0) == 1000);
   CHECK(Softplus::forward(-1000.0, 0, 0) == 0);
+}
+
+namespace {
+
+std::string text_of(const std::string& path) {
+  std::ifstream file(MINIPARALLEL_TEST_DATA "/../../" + path);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+std::vector<std::string> lines_of(const std::string& path) {
+  std::istringstream text(text_of(path));
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(text, line);) lines.push_back(line);
+  return lines;
+}
+
+}  // namespace
+
+TEST_CASE("README: from one device to all GPUs it is the three lines that it shows") {
+  std::vector<std::string> one = lines_of("examples/mnist_single/main.cpp"),
+                           all = lines_of("examples/mnist_multi_gpu/main.cpp");
+  CHECK(one.size() < 60);
+  CHECK(all.size() < 60);
+  while (one.back() == all.back()) {
+    one.pop_back();
+    all.pop_back();
+  }
+  std::size_t same = 0;
+  while (one[same] == all[same]) ++same;
+  CHECK(one.size() - same <= 3);
+  CHECK(all.size() - same <= 3);
+
+  std::string diff = "```diff\n";
+  for (std::size_t i = same; i < one.size(); ++i) diff += "-" + one[i] + "\n";
+  for (std::size_t i = same; i < all.size(); ++i) diff += "+" + all[i] + "\n";
+  INFO(diff);
+  CHECK(text_of("README.md").find(diff + "```\n") != std::string::npos);
 }
