@@ -41,6 +41,42 @@ TEST_CASE("chunks: sizes are taken as given, and must make up the batch") {
                        Error);
 }
 
+TEST_CASE("chunks: rows are divided in proportion to shares") {
+  CHECK(chunk_sizes(12, 3, Split::shares({2, 1, 1})) == Sizes{6, 3, 3});
+  CHECK(chunk_sizes(10, 3, Split::shares({1, 1, 1})) == Sizes{3, 4, 3});
+  CHECK(chunk_sizes(100, 4, Split::shares({0.5, 0, 0.25, 0.25})) == Sizes{50, 0, 25, 25});
+  CHECK(chunk_sizes(0, 2, Split::shares({1, 3})) == Sizes{0});
+  // What is too slow for min_rows does not run; the fastest always does.
+  CHECK(chunk_sizes(10, 3, Split::shares({8, 1, 8})) == Sizes{5, 0, 5});
+  CHECK(chunk_sizes(10, 3, Split::shares({8, 3, 5}), 2) == Sizes{5, 2, 3});
+  CHECK(chunk_sizes(10, 3, Split::shares({8, 3, 5}), 4) == Sizes{6, 0, 4});
+  CHECK(chunk_sizes(1, 3, Split::shares({1, 3, 2})) == Sizes{0, 1, 0});
+  for (std::int64_t rows = 1; rows < 50; ++rows) {
+    std::int64_t sum = 0;
+    for (const std::int64_t size : chunk_sizes(rows, 4, Split::shares({0.31, 0.17, 0.02, 0.5}))) sum += size;
+    CHECK(sum == rows);
+  }
+  CHECK_THROWS_WITH_AS(chunk_sizes(4, 3, Split::shares({1, 2})),
+                       "Split::shares: got 2 shares {1, 2} for 3 replicas; name one share per replica",
+                       Error);
+  CHECK_THROWS_WITH_AS(chunk_sizes(4, 2, Split::shares({1.5, -1})),
+                       "Split::shares: got {1.5, -1}; shares cannot be negative, and one must be positive",
+                       Error);
+  CHECK_THROWS_AS(chunk_sizes(4, 2, Split::shares({0, 0})), Error);
+}
+
+TEST_CASE("chunks: by speed, rows are divided evenly until speeds are known") {
+  CHECK(chunk_sizes(10, 4, Split::by_speed) == Sizes{3, 3, 2, 2});
+}
+
+TEST_CASE("chunks: a split says what it is") {
+  CHECK(Split::balanced.to_string() == "balanced");
+  CHECK(Split::torch_chunk.to_string() == "torch_chunk");
+  CHECK(Split::by_speed.to_string() == "by_speed");
+  CHECK(Split::shares({0.5, 2}).to_string() == "shares {0.5, 2}");
+  CHECK(Split::sizes({2, 0, 8}).to_string() == "sizes {2, 0, 8}");
+}
+
 TEST_CASE("chunks: no chunk is smaller than min_rows, fewer replicas share the batch") {
   CHECK(chunk_sizes(10, 8, Split::balanced, 2) == Sizes{2, 2, 2, 2, 2});
   CHECK(chunk_sizes(5, 4, Split::balanced, 2) == Sizes{3, 2});
