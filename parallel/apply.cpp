@@ -4,7 +4,7 @@
 
 #include "engine/error.h"
 #include "engine/random/generator.h"
-#include "engine/threads/recorder.h"
+#include "parallel/recorders.h"
 #include "parallel/run_on.h"
 #include "parallel/statistics.h"
 
@@ -13,39 +13,15 @@
 #include <optional>
 
 namespace miniparallel::parallel {
-namespace {
 
-using autograd::Recorder;
 using autograd::RecorderScope;
 
-/// Recorders of the replicas that run, which name their rows.
-std::vector<std::shared_ptr<const Recorder>> recorders_of(const Division& division,
-                                                          const std::vector<Device>& devices) {
-  std::vector<std::shared_ptr<const Recorder>> made;
-  std::int64_t begin = 0;
-  for (std::size_t i = 0; i < division.replicas.size(); ++i) {
-    const std::size_t replica = division.replicas[i];
-    std::string text = message("replica ", replica, " on ", devices[replica]);
-    if (!division.rows.empty()) {
-      text += message(", rows [", begin, ", ", begin + division.rows[i], ")");
-      begin += division.rows[i];
-    }
-    made.push_back(std::make_shared<const Recorder>(Recorder{static_cast<int>(replica), std::move(text)}));
-  }
-  return made;
-}
-
-}  // namespace
-
-void run_replicas(const ReplicaTensors& tensors, const Division& division, BatchNormPolicy policy,
+void run_replicas(const ReplicaTensors& tensors, const Division& division, const RunOptions& options,
                   const std::function<void(std::size_t)>& send,
                   const std::function<void(std::size_t)>& forward) {
   const std::size_t count = division.replicas.size();
   const auto recorders = recorders_of(division, tensors.devices());
-  for (std::size_t i = count; i-- > 0;) {
-    const RecorderScope scope(recorders[i]);
-    send(i);
-  }
+  send_each(recorders, send);
 
   std::vector<Device> devices;
   std::vector<std::int64_t> first_rows;
@@ -65,7 +41,10 @@ void run_replicas(const ReplicaTensors& tensors, const Division& division, Batch
                                 rows);
     const StatisticsScope sink(statistics[i]);
     try {
-      forward(i);
+      if (options.speeds != nullptr)
+        options.speeds->time(division.replicas[i], rows, [&] { forward(i); });
+      else
+        forward(i);
     } catch (Error& error) {
       error.add_note("in " + recorders[i]->description);
       throw;
@@ -75,10 +54,26 @@ void run_replicas(const ReplicaTensors& tensors, const Division& division, Batch
     }
     ordinals[i] = random.state().ordinal;
   });
+  if (options.speeds != nullptr) options.speeds->end_step();
   tensors.check_parameters_unwritten();
   set_random_state({.seed = start.seed, .ordinal = *std::ranges::max_element(ordinals)});
-  if (policy == BatchNormPolicy::device0) statistics.resize(1);
+  if (options.batch_norm == BatchNormPolicy::device0) statistics.resize(1);
   merge_statistics(tensors, division.replicas, statistics);
+}
+
+ChunkRows::ChunkRows(std::size_t chunks, std::size_t replicas, int dim) : dim_(dim) {
+  check(chunks > 0, "parallel_apply: there are no chunks; pass at least one");
+  check(chunks <= replicas, "parallel_apply: got ", chunks, " chunks for ", replicas,
+        " replicas; scatter to as many devices as the model is replicated on");
+}
+
+void ChunkRows::add(std::optional<std::int64_t> rows) {
+  const bool all_have_rows = rows && division_.rows.size() == division_.replicas.size();
+  division_.replicas.push_back(division_.replicas.size());
+  if (all_have_rows)
+    division_.rows.push_back(*rows);
+  else
+    division_.rows.clear();
 }
 
 }  // namespace miniparallel::parallel

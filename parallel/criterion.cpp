@@ -15,14 +15,14 @@ Tensor join_losses(const std::vector<PartialLoss>& parts, Device device, int dim
   if (first.is_mean && !first.is_summed)  // a lambda's: weighted by rows
     for (std::size_t i = 0; i < parts.size(); ++i)
       if (losses[i].dim() == 0) losses[i] = losses[i] * (parts[i].weight / weight);
-  const Tensor all = gather(losses, device, dim);
+  const Tensor all = gather_rows(losses, device, dim);
   if (first.loss.dim() > 0) return all;
   const Tensor total = sum(all);
   if (!first.is_summed) return total;
   if (!first.counted.defined()) return total / weight;
   std::vector<Tensor> counts;
   for (const PartialLoss& part : parts) counts.push_back(part.counted);
-  return total / sum(gather(counts, device)).to(total.dtype());
+  return total / sum(gather_rows(counts, device)).to(total.dtype());
 }
 
 }  // namespace miniparallel::parallel

@@ -23,7 +23,7 @@ void check_parts(const std::vector<Tensor>& parts, int axis, const std::string& 
 
 }  // namespace
 
-Tensor gather(const std::vector<Tensor>& tensors, Device device, int dim, const std::string& path) {
+Tensor gather_rows(const std::vector<Tensor>& tensors, Device device, int dim, const std::string& path) {
   check(!tensors.empty(), "gather: no tensors were given; pass the result of each replica");
   for (const Tensor& tensor : tensors) check_defined("gather", tensor);
   std::vector<Tensor> parts = tensors;

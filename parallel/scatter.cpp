@@ -2,6 +2,7 @@
 
 #include "engine/error.h"
 #include "engine/ops/common.h"
+#include "parallel/recorders.h"
 
 namespace miniparallel::parallel {
 
@@ -15,19 +16,22 @@ void RowCount::see(const Tensor& tensor, const std::string& name) {
   const std::int64_t rows = tensor.shape()[axis];
   if (!rows_) {
     rows_ = rows;
+    device_ = tensor.device();
     first_ = name;
   }
+  if (device_ != tensor.device() || tensor.requires_grad()) device_.reset();
   check(rows == *rows_, op_, ": ", name, " has ", rows, " rows in dim ", dim_, ", ", first_, " has ", *rows_,
         "; give all the same number, or wrap it in replicated(t) to send it whole");
 }
 
-Division divide(std::optional<std::int64_t> rows, int replicas, const Split& split, std::int64_t min_rows) {
+Division divide(std::optional<std::int64_t> rows, std::size_t replicas, const Split& split,
+                std::int64_t min_rows) {
   Division made;
   if (!rows) {  // nothing to divide
-    for (int i = 0; i < replicas; ++i) made.replicas.push_back(static_cast<std::size_t>(i));
+    for (std::size_t i = 0; i < replicas; ++i) made.replicas.push_back(i);
     return made;
   }
-  const std::vector<std::int64_t> sizes = chunk_sizes(*rows, replicas, split, min_rows);
+  const std::vector<std::int64_t> sizes = chunk_sizes(*rows, static_cast<int>(replicas), split, min_rows);
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     if (sizes[i] == 0 && *rows > 0) continue;
     made.replicas.push_back(i);
@@ -48,6 +52,11 @@ std::vector<Tensor> split_rows(const Tensor& tensor, const Division& division, i
   Shape sizes;
   for (const std::int64_t rows : division.rows) sizes.push_back(rows);
   return tensor.split(sizes, dim);
+}
+
+void send_each(const Division& division, const std::vector<Device>& devices,
+               const std::function<void(std::size_t)>& send) {
+  send_each(recorders_of(division, devices), send);
 }
 
 }  // namespace miniparallel::parallel

@@ -5,10 +5,12 @@
 #include <miniparallel/parallel/apply.h>
 #include <miniparallel/parallel/criterion.h>
 #include <miniparallel/parallel/gather.h>
+#include <miniparallel/parallel/hints.h>
 #include <miniparallel/parallel/options.h>
 #include <miniparallel/parallel/replicate.h>
 #include <miniparallel/parallel/replicated.h>
 #include <miniparallel/parallel/scatter.h>
+#include <miniparallel/parallel/speed_meter.h>
 
 #include <concepts>
 #include <memory>
@@ -35,6 +37,16 @@ namespace parallel {
 /// the list. Throws `Error` for options that make no sense.
 std::vector<Device> place_replicas(const DataParallelOptions& options);
 
+/// What `describe` tells of.
+struct Description {
+  const std::vector<Device>& placement;
+  Device output_device;
+  const DataParallelOptions& options;
+  const Split& split;  ///< as it is now
+  const Division& last;
+};
+std::string describe(const Description& of);
+
 template <class T>
 struct ArgumentOf {
   using type = T;
@@ -46,11 +58,6 @@ struct ArgumentOf<Replicated<T>> {
 /// A replica's part of an argument: its rows, or the whole of a value wrapped by `replicated`.
 template <class T>
 using Argument = typename ArgumentOf<std::remove_cvref_t<T>>::type;
-
-template <class T>
-inline constexpr bool is_replicated = false;
-template <class T>
-inline constexpr bool is_replicated<Replicated<T>> = true;
 
 template <class T>
 inline constexpr bool is_wrapper = false;
@@ -83,6 +90,9 @@ class DataParallel {
       : options_(options),
         placement_(parallel::place_replicas(options)),
         output_device_(options.output_device.value_or(placement_[0])),
+        split_(options.split),
+        speeds_(placement_),
+        hints_(placement_, options),
         model_(std::move(model)),
         replicas_(model_, placement_) {}
   DataParallel(const DataParallel&) = delete;
@@ -95,17 +105,17 @@ class DataParallel {
   auto operator()(Arguments&&... arguments) {
     const std::scoped_lock lock(mutex_);
     if (placement_.size() == 1)
-      return to_output(call_directly(call_model, std::forward<Arguments>(arguments)...));
-    return gather(run(call_model, std::forward<Arguments>(arguments)...));
+      return to_output(call_directly(parallel::CallModel(), std::forward<Arguments>(arguments)...));
+    return gather(run(parallel::CallModel(), std::forward<Arguments>(arguments)...));
   }
 
   /// The same without gathering: what each replica that ran returned, on its device.
   template <class... Arguments>
   auto shards(Arguments&&... arguments) {
     const std::scoped_lock lock(mutex_);
-    if (placement_.size() > 1) return run(call_model, std::forward<Arguments>(arguments)...);
-    std::vector<ResultOf<CallModel, Arguments...>> results;
-    results.push_back(call_directly(call_model, std::forward<Arguments>(arguments)...));
+    if (placement_.size() > 1) return run(parallel::CallModel(), std::forward<Arguments>(arguments)...);
+    std::vector<ResultOf<parallel::CallModel, Arguments...>> results;
+    results.push_back(call_directly(parallel::CallModel(), std::forward<Arguments>(arguments)...));
     return results;
   }
 
@@ -150,6 +160,13 @@ class DataParallel {
   Device device() const { return output_device_; }
   /// The device of each replica.
   const std::vector<Device>& devices() const { return placement_; }
+  const DataParallelOptions& options() const { return options_; }
+  /// The devices and what they are, their replicas, how copies between them go, and how rows are divided, those
+  /// of the last batch too: lines for a log. Tries links out that have not been used yet.
+  std::string describe() const {
+    const std::scoped_lock lock(mutex_);
+    return parallel::describe({placement_, output_device_, options_, split_, division_});
+  }
   DataParallelCounters counters() const {
     DataParallelCounters counters = counters_;
     counters.bytes_reduced = replicas_.tensors().bytes_reduced();
@@ -190,14 +207,6 @@ class DataParallel {
   }
 
  private:
-  struct CallModel {
-    template <class... Parts>
-    decltype(auto) operator()(Model& model, Parts&&... parts) const {
-      return model(std::forward<Parts>(parts)...);
-    }
-  };
-  static constexpr CallModel call_model{};
-
   template <class Call, class... Arguments>
   using ResultOf =
       std::remove_cvref_t<std::invoke_result_t<const Call&, Model&, parallel::Argument<Arguments>...>>;
@@ -211,19 +220,10 @@ class DataParallel {
     }(std::make_index_sequence<sizeof...(Arguments) - 1>{});
   }
 
-  /// The value wrapped by `replicated`, or the argument itself.
-  template <class Argument>
-  static auto& unwrapped(Argument& argument) {
-    if constexpr (parallel::is_replicated<std::remove_const_t<Argument>>)
-      return argument.value;
-    else
-      return argument;
-  }
-
   template <class Call, class... Arguments>
   auto call_directly(const Call& call, Arguments&&... arguments) {
     counters_ = {.replicas_used = 1};
-    return call(model_, miniparallel::to(placement_[0], unwrapped(arguments))...);
+    return call(model_, miniparallel::to(placement_[0], parallel::unwrapped(arguments))...);
   }
 
   template <class Result>
@@ -231,89 +231,48 @@ class DataParallel {
     return miniparallel::to(output_device_, std::move(result));
   }
 
-  /// The argument as each replica gets it, its rows still where they are.
-  template <class Argument>
-  auto divide(Argument& argument, const parallel::Division& division) const {
-    using Part = std::remove_cvref_t<decltype(unwrapped(argument))>;
-    const std::size_t count = division.replicas.size();
-    std::vector<Part> parts;
-    parts.reserve(count);
-    if constexpr (parallel::is_replicated<std::remove_const_t<Argument>>) {
-      for (std::size_t i = 0; i < count; ++i) parts.push_back(nested::map(unwrapped(argument), share));
-    } else {
-      std::vector<std::vector<Tensor>> chunks;
-      nested::for_each(std::as_const(argument), [&](const Tensor& tensor) {
-        chunks.push_back(parallel::split_rows(tensor, division, options_.dim));
-      });
-      for (std::size_t i = 0; i < count; ++i)
-        parts.push_back(
-            nested::map(std::as_const(argument),
-                        [&, next = std::size_t{0}](const Tensor&) mutable { return chunks[next++][i]; }));
-    }
-    return parts;
-  }
-  static Tensor share(const Tensor& tensor) { return tensor; }
-
-  /// call(replica, its arguments...) in each replica that gets rows.
+  /// call(replica, its parts of the arguments...) in each replica that gets rows.
   template <class Call, class... Arguments>
   auto run(const Call& call, Arguments&&... arguments) {
-    using Result = ResultOf<Call, Arguments...>;
     parallel::RowCount count("DataParallel", options_.dim);
     int number = 0;
     const auto see = [&](const auto& argument) {
       const std::string name = "argument " + std::to_string(number++);
-      if constexpr (!parallel::is_replicated<std::remove_cvref_t<decltype(argument)>>)
-        nested::for_each(argument, [&](const Tensor& tensor, const nested::Path& path) {
-          const std::string place = path.text();
-          count.see(tensor, place.empty() ? name : name + ", " + place + ",");
-        });
+      parallel::count_rows(count, argument, nested::Path(name));
     };
     (see(arguments), ...);
-    const parallel::Division division = parallel::divide(count.rows(), static_cast<int>(placement_.size()),
-                                                         options_.split, options_.min_rows);
-    auto parts = std::tuple(divide(arguments, division)...);
-    // Rows on a GPU are sent by this thread, before any replica runs; rows on the host by each replica's.
-    const auto send = [&](std::size_t i, bool from_host) {
-      const Device device = placement_[division.replicas[i]];
-      const auto send_part = [&](auto& part) {
-        nested::for_each(part, [&](Tensor& tensor) {
-          if (tensor.device().is_cpu() == from_host) tensor = tensor.to(device);
-        });
-      };
-      std::apply([&](auto&... part) { (send_part(part[i]), ...); }, parts);
-    };
-    counters_ = {.bytes_refreshed = replicas_.refresh(division.replicas.back() + 1),
-                 .replicas_used = static_cast<std::int64_t>(division.replicas.size())};
-    std::vector<std::optional<Result>> results(division.replicas.size());
-    parallel::run_replicas(
-        replicas_.tensors(), division, options_.batch_norm, [&](std::size_t i) { send(i, false); },
-        [&](std::size_t i) {
-          send(i, true);
-          Model& model = replicas_[division.replicas[i]];
-          std::apply([&](auto&... part) { results[i].emplace(call(model, std::move(part[i])...)); }, parts);
-        });
-    std::vector<Result> all;
-    all.reserve(results.size());
-    for (std::optional<Result>& result : results) all.push_back(std::move(*result));
-    return all;
+    division_ = parallel::divide(count.rows(), placement_.size(), split_, options_.min_rows);
+    hints_.see_batch(count, division_);
+    auto chunks = parallel::split_parts(std::tie(std::as_const(arguments)...), division_, options_.dim);
+    counters_ = {.bytes_refreshed = replicas_.refresh(division_.replicas.back() + 1),
+                 .replicas_used = static_cast<std::int64_t>(division_.replicas.size())};
+    const bool measures = split_.kind() == Split::Kind::by_speed;
+    auto results = parallel::apply(
+        replicas_, division_, {.batch_norm = options_.batch_norm, .speeds = measures ? &speeds_ : nullptr},
+        call, std::move(chunks));
+    if (measures) split_ = speeds_.split();
+    return results;
   }
 
   template <class Result>
-  Result gather(std::vector<Result> results) const {
-    return nested::join(std::move(results),
-                        [this](const std::vector<Tensor>& tensors, const nested::Path& path) {
-                          return parallel::gather(tensors, output_device_, options_.dim, path.text());
-                        },
-                        {.op = "gather", .values = "replicas"});
+  Result gather(std::vector<Result> results) {
+    nested::for_each(results[0], [this](const Tensor& tensor, const nested::Path& path) {
+      if (tensor.dim() == 0) hints_.see_scalars(division_, path);
+    });
+    return parallel::gather(std::move(results), output_device_, options_.dim);
   }
 
   DataParallelOptions options_;
   std::vector<Device> placement_;
   Device output_device_;
+  Split split_;                  // by speed until speeds are known, then by shares
+  parallel::SpeedMeter speeds_;  // for Split::by_speed
+  parallel::Hints hints_;
   Model model_;
   parallel::Replicas<Model> replicas_;
+  parallel::Division division_;  // of the last batch
   DataParallelCounters counters_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
 };
 
 }  // namespace miniparallel

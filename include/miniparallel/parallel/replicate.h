@@ -2,6 +2,7 @@
 
 #include <miniparallel/model.h>
 #include <miniparallel/model/plain_members.h>
+#include <miniparallel/parallel/device_list.h>
 #include <miniparallel/parallel/no_sync.h>
 
 #include <cstddef>
@@ -20,8 +21,8 @@ class ReplicaTensors {
   /// dtype each. `master` must stay valid. Throws `Error` for a plain tensor that requires grad.
   ReplicaTensors(reflect::Inventory master, std::vector<Device> devices);
   ~ReplicaTensors();
-  ReplicaTensors(const ReplicaTensors&) = delete;
-  ReplicaTensors& operator=(const ReplicaTensors&) = delete;
+  ReplicaTensors(ReplicaTensors&&) noexcept;
+  ReplicaTensors& operator=(ReplicaTensors&&) = delete;
 
   /// Gives the members of replica `replica`, a copy of the master, their own tensors.
   void bind(std::size_t replica, reflect::Inventory copy);
@@ -60,7 +61,8 @@ class Replicas {
     }
   }
 
-  std::size_t size() const { return tensors_.devices().size(); }
+  std::size_t size() const { return devices().size(); }
+  const std::vector<Device>& devices() const { return tensors_.devices(); }
   Model& operator[](std::size_t i) { return i == 0 ? master_ : *copies_[i - 1]; }
   /// Brings the first `replicas` replicas up to date, plain members too, and returns the number of bytes copied.
   /// Throws `Error`, naming the member, where the master has other layers or shapes than before.
@@ -76,5 +78,19 @@ class Replicas {
   std::vector<std::unique_ptr<Model>> copies_;
   ReplicaTensors tensors_;
 };
+
+/// Copies of a model, one for each of `devices`, whose parameters send their gradients to those of `net`. The
+/// first one is `net` itself, which is moved to the first device in place and must outlive them.
+///
+///   auto nets = parallel::replicate(net, {0, 1, 2});
+///   auto outs = parallel::parallel_apply(nets, parallel::scatter(x, {0, 1, 2}));
+///
+/// They are permanent: `parallel_apply` and `nets.refresh(nets.size())` copy what has been written to `net` since.
+template <class Model>
+Replicas<Model> replicate(Model& net, const DeviceList& devices = {}) {
+  Replicas<Model> nets(net, devices.resolve("replicate"));
+  nets.refresh(nets.size());
+  return nets;
+}
 
 }  // namespace miniparallel::parallel

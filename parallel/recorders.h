@@ -1,0 +1,23 @@
+#pragma once
+
+#include <miniparallel/parallel/scatter.h>
+
+#include "engine/threads/recorder.h"
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <vector>
+
+namespace miniparallel::parallel {
+
+/// Who records the work of each replica that runs: its place in the list as rank, and a description that names
+/// its rows. `devices` are those of all replicas.
+std::vector<std::shared_ptr<const autograd::Recorder>> recorders_of(const Division& division,
+                                                                    const std::vector<Device>& devices);
+
+/// Calls send(i) under recorder i, the last one first.
+void send_each(const std::vector<std::shared_ptr<const autograd::Recorder>>& recorders,
+               const std::function<void(std::size_t)>& send);
+
+}  // namespace miniparallel::parallel
