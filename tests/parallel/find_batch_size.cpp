@@ -60,8 +60,8 @@ TEST_CASE("find_batch_size: leaves model, gradients, statistics and random numbe
     std::map<std::string, Tensor> values;
     for (const auto& [name, tensor] : state) values.emplace(name, tensor.clone());
     const Tensor gradient = model->fc.weight.grad().clone();
-    const RandomState random = random_state();
     const auto sample = std::tuple(x, replicated(scale), randn({8, 4}));
+    const RandomState random = random_state();
     CHECK(find_batch_size(model, sample, mse_loss, {.max_batch_size = 64}).total >= 32);
     CHECK(random_state() == random);
     for (const auto& [name, tensor] : model.state_dict()) CHECK(equal(tensor, values.at(name)));

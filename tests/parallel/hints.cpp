@@ -60,7 +60,7 @@ TEST_CASE("describe: the CPU named several times") {
   DataParallel one{testing::Mlp{}, {.devices = {Device::cpu()}}};
   CHECK(one.describe() ==
         "DataParallel: 1 replica on 1 device, outputs on cpu\n  cpu: replica 0\n  rows: balanced\n");
-  DataParallel model{testing::Mlp{}, {.devices = {Device::cpu()}, .replicas = 3, .split = Split::by_speed}};
+  DataParallel model{testing::Mlp{}, {.devices = {Device::cpu()}, .split = Split::by_speed, .replicas = 3}};
   for (int step = 0; step < 6; ++step) {
     CHECK(model.describe().starts_with(
         "DataParallel: 3 replicas on 1 device, outputs on cpu\n  cpu: replicas 0, 1, 2\n  rows: by_speed"));

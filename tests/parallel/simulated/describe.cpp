@@ -102,7 +102,7 @@ TEST_CASE("hints: a batch that leaves GPUs idle, and one that comes through the 
   const Simulated simulated(4);
   const Messages messages;
   DataParallel model{Mlp{}};
-  const auto new_lines = [&, seen = std::size_t{0}]() mutable {
+  auto new_lines = [&, seen = std::size_t{0}]() mutable {
     const std::vector<std::string> lines(messages.list.begin() + static_cast<std::ptrdiff_t>(seen),
                                          messages.list.end());
     seen = messages.list.size();
