@@ -75,6 +75,17 @@ TEST_CASE("recipe: a scalar of each GPU becomes a vector, without a warning") {
     if (devices.size() > 1) CHECK(outputs.loss.shape() == Shape{static_cast<std::int64_t>(devices.size())});
     CHECK(allclose(outputs.loss.mean().cpu(), alone(x, y).loss, 1e-5, 1e-6));
     CHECK(lines.empty());
+
+    // Of chunks of different sizes it is the mean of their means.
+    const std::vector<std::int64_t> sizes = chunk_sizes(47, static_cast<int>(devices.size()));
+    Tensor means = zeros({});
+    std::int64_t start = 0;
+    for (const std::int64_t rows : sizes) {
+      means = means + alone(x.narrow(0, start, rows), y.narrow(0, start, rows)).loss;
+      start += rows;
+    }
+    CHECK(allclose(model(x.narrow(0, 0, 47), y.narrow(0, 0, 47)).loss.mean().cpu(),
+                   means / static_cast<double>(sizes.size()), 1e-5, 1e-6));
   });
   set_log_handler(before);
 }
@@ -87,7 +98,7 @@ TEST_CASE("recipe: the model may be anywhere when it is wrapped") {
       to(net, where);
       DataParallel model{net, {.devices = devices}};
       CHECK(net.fc.weight.device() == devices[0]);  // the user's struct follows
-      const Tensor x = randn({16, 4}), y = randint(0, 3, {16});
+      const Tensor x = randn({24, 4}), y = randint(0, 3, {24});
       CHECK(allclose(model(x, y).logits.cpu(), alone(x, y).logits, 1e-5, 1e-6));
     }
   });
