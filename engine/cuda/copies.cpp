@@ -47,6 +47,11 @@ void Copies::to_device(void* to, const void* from, std::size_t bytes, kernels::S
   }
 }
 
+void Copies::pinned_to_device(void* to, const void* from, std::size_t bytes, kernels::Stream stream) {
+  const DeviceGuard guard(stream.device);
+  CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, native(stream)));
+}
+
 void Copies::to_host(void* to, const void* from, std::size_t bytes, kernels::Stream stream) {
   const DeviceGuard guard(stream.device);
   // To pageable memory: returns when the copy is done.

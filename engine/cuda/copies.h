@@ -12,8 +12,12 @@ class Copies {
  public:
   Copies(Gpus& gpus, Memory& memory) : gpus_(gpus), staging_(memory) {}
 
+  Staging& staging() { return staging_; }
+
   /// `from` may be written again on return.
   void to_device(void* to, const void* from, std::size_t bytes, kernels::Stream stream);
+  /// `from` is pinned and must not be written before the stream has got so far.
+  void pinned_to_device(void* to, const void* from, std::size_t bytes, kernels::Stream stream);
   /// Waits.
   void to_host(void* to, const void* from, std::size_t bytes, kernels::Stream stream);
 

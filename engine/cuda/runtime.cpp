@@ -35,6 +35,10 @@ void Runtime::synchronize(int device) {
   throw_reported();
 }
 
+void Runtime::synchronize_stream(kernels::Stream stream) {
+  CUDA_CHECK(cudaStreamSynchronize(native(stream)));
+}
+
 void Runtime::throw_reported() {
   for (int device = 0; device < found_.count; ++device)
     if (const auto report = kernels::cuda::take_bad_index(device))

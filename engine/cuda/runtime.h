@@ -20,7 +20,9 @@ class Runtime final : public Accelerator {
   void make_current(int device) noexcept override { quietly(cudaSetDevice(device)); }
   kernels::Stream stream(int device, StreamKind kind) override { return gpus_[device].streams[kind]; }
   CachingAllocator& allocator(int device) override { return memory_[device]; }
+  Allocation allocate_pinned(std::size_t bytes) override { return copies_.staging().allocate(bytes); }
   void synchronize(int device) override;
+  void synchronize_stream(kernels::Stream stream) override;
   void throw_reported() override;
 
   void* take_event(int device) override { return gpus_[device].events.take(); }
@@ -34,6 +36,9 @@ class Runtime final : public Accelerator {
 
   void copy_to_device(void* to, const void* from, std::size_t bytes, kernels::Stream stream) override {
     copies_.to_device(to, from, bytes, stream);
+  }
+  void copy_pinned_to_device(void* to, const void* from, std::size_t bytes, kernels::Stream stream) override {
+    copies_.pinned_to_device(to, from, bytes, stream);
   }
   void copy_to_host(void* to, const void* from, std::size_t bytes, kernels::Stream stream) override;
   void copy_between(void* to, kernels::Stream to_stream, const void* from, kernels::Stream from_stream,

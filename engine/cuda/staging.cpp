@@ -6,21 +6,23 @@
 
 namespace miniparallel::cuda {
 
-StagingBlock::StagingBlock(Staging& staging, std::size_t bytes, kernels::Stream stream)
-    : allocator_(&staging.pinned_), bytes_(bytes), users_{stream} {
+Allocation Staging::allocate(std::size_t bytes) {
   try {
-    data_ = staging.pinned_.allocate(bytes, {});
+    return {&pinned_, pinned_.allocate(bytes, {})};
   } catch (const OutOfMemoryError&) {
-    if (!staging.warned_.exchange(true))
+    if (!warned_.exchange(true))
       log(LogLevel::warning,
           message("the system pins no more host memory: ", bytes, " bytes were asked for, ",
-                  staging.pinned_.stats().used,
+                  pinned_.stats().used,
                   " are in use. Copies to GPUs, and between GPUs without peer access, go through pageable "
                   "memory, which is slower; leave more of the machine's memory free"));
-    allocator_ = &host_allocator();
-    users_.clear();
-    data_ = allocator_->allocate(bytes, {});
+    return {&host_allocator(), host_allocator().allocate(bytes, {})};
   }
+}
+
+StagingBlock::StagingBlock(Staging& staging, std::size_t bytes, kernels::Stream stream)
+    : block_(staging.allocate(bytes)), bytes_(bytes) {
+  if (block_.allocator != &host_allocator()) users_.push_back(stream);
 }
 
 }  // namespace miniparallel::cuda

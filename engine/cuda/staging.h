@@ -13,8 +13,9 @@ class Staging {
  public:
   explicit Staging(Memory& memory) : pinned_(memory.pinned()) {}
 
+  Allocation allocate(std::size_t bytes);
+
  private:
-  friend class StagingBlock;
   CachingAllocator& pinned_;
   std::atomic<bool> warned_ = false;
 };
@@ -23,17 +24,16 @@ class Staging {
 class StagingBlock {
  public:
   StagingBlock(Staging& staging, std::size_t bytes, kernels::Stream stream);
-  ~StagingBlock() { allocator_->deallocate(data_, bytes_, {}, users_); }
+  ~StagingBlock() { block_.allocator->deallocate(block_.data, bytes_, {}, users_); }
   StagingBlock(const StagingBlock&) = delete;
   StagingBlock& operator=(const StagingBlock&) = delete;
 
-  void* data() const { return data_; }
+  void* data() const { return block_.data; }
 
  private:
-  CachingAllocator* allocator_;
+  Allocation block_;
   std::size_t bytes_;
   std::vector<kernels::Stream> users_;
-  void* data_;
 };
 
 }  // namespace miniparallel::cuda

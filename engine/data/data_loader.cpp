@@ -1,9 +1,13 @@
 #include <miniparallel/data/data_loader.h>
 
+#include "engine/device/accelerator.h"
 #include "engine/error.h"
 #include "engine/random/generator.h"
 
 namespace miniparallel::data::detail {
+
+PinMemory::PinMemory(bool on) : previous_(set_pins_memory(on)) {}
+PinMemory::~PinMemory() { set_pins_memory(previous_); }
 
 void check_options(const DataLoaderOptions& options, std::int64_t size) {
   check(size >= 0, "DataLoader: the dataset's size is ", size, "; it must be at least 0");

@@ -13,6 +13,12 @@ namespace miniparallel {
 
 class CachingAllocator;
 
+/// A block of memory, and whom to give it back to.
+struct Allocation {
+  CachingAllocator* allocator;
+  void* data;
+};
+
 /// The streams that each GPU has.
 enum class StreamKind {
   compute,
@@ -38,8 +44,13 @@ class Accelerator {
   virtual void make_current(int device) noexcept = 0;
   virtual kernels::Stream stream(int device, StreamKind kind) = 0;
   virtual CachingAllocator& allocator(int device) = 0;
+  /// Pinned host memory, from which GPUs copy without the host; pageable where the system pins no more, which is
+  /// logged once.
+  virtual Allocation allocate_pinned(std::size_t bytes) = 0;
   /// Waits for everything enqueued on the device, then throws what went wrong there.
   virtual void synchronize(int device) = 0;
+  /// Waits for what has been enqueued on the stream.
+  virtual void synchronize_stream(kernels::Stream stream) = 0;
   /// Throws the bad index that a kernel of any device has reported since the last call, if one has arrived.
   /// Does not wait.
   virtual void throw_reported() = 0;
@@ -54,6 +65,9 @@ class Accelerator {
 
   /// `from` is host memory and may be written again on return.
   virtual void copy_to_device(void* to, const void* from, std::size_t bytes, kernels::Stream stream) = 0;
+  /// `from` is pinned and must stay as it is until the stream has got so far.
+  virtual void copy_pinned_to_device(void* to, const void* from, std::size_t bytes,
+                                     kernels::Stream stream) = 0;
   /// Waits.
   virtual void copy_to_host(void* to, const void* from, std::size_t bytes, kernels::Stream stream) = 0;
   /// Between GPUs: after the work of both streams, before what both do next.
@@ -71,6 +85,12 @@ Accelerator& accelerator(Device device);
 
 /// The allocator of a device's memory; lives as long as the device is in use.
 CachingAllocator& allocator(Device device);
+
+/// A block of the device's memory for use on `stream`.
+Allocation allocate(std::size_t bytes, Device device, kernels::Stream stream);
+/// Whether host memory that the calling thread allocates is pinned, where there are GPUs. Returns what was
+/// set before.
+bool set_pins_memory(bool on);
 
 /// The calling thread's stream for the device: its compute stream, unless a StreamScope is alive.
 kernels::Stream stream(Device device);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 namespace miniparallel {
 
@@ -85,6 +86,11 @@ void CachingAllocator::deallocate(void* block, std::size_t bytes, Stream stream,
 void CachingAllocator::add_user(std::vector<Stream>& users, Stream stream) {
   const std::scoped_lock lock(mutex_);
   if (std::find(users.begin(), users.end(), stream) == users.end()) users.push_back(stream);
+}
+
+std::vector<CachingAllocator::Stream> CachingAllocator::take_users(std::vector<Stream>& users) {
+  const std::scoped_lock lock(mutex_);
+  return std::exchange(users, {});
 }
 
 MemoryStats CachingAllocator::stats() const {

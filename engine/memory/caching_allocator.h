@@ -71,6 +71,8 @@ class CachingAllocator {
   void deallocate(void* block, std::size_t bytes, Stream stream, const std::vector<Stream>& users) noexcept;
   /// Adds `stream` to a block's users, which the allocator's lock guards.
   void add_user(std::vector<Stream>& users, Stream stream);
+  /// Empties a block's users and returns them.
+  std::vector<Stream> take_users(std::vector<Stream>& users);
 
   MemoryStats stats() const;
   void reset_peak();

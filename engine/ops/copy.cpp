@@ -40,11 +40,18 @@ void copy_across(const Tensor& target, const Tensor& source) {
   if (span.active()) span.set_sizes("bytes", std::array{static_cast<std::int64_t>(bytes)});
   if (from.is_cpu()) {
     target.impl()->storage->record_use(stream(target));
-    accelerator(to).copy_to_device(raw(target), raw(source), bytes, stream(target));
-    return;
+    if (!source.impl()->storage->is_pinned())
+      return accelerator(to).copy_to_device(raw(target), raw(source), bytes, stream(target));
+    source.impl()->storage->record_use(stream(target));
+    return accelerator(to).copy_pinned_to_device(raw(target), raw(source), bytes, stream(target));
   }
   source.impl()->storage->record_use(stream(source));
-  if (to.is_cpu()) return accelerator(from).copy_to_host(raw(target), raw(source), bytes, stream(source));
+  if (to.is_cpu()) {
+    accelerator(from).copy_to_host(raw(target), raw(source), bytes, stream(source));
+    if (!target.impl()->storage->is_pinned()) return;
+    target.impl()->storage->record_use(stream(source));  // such a copy has only been enqueued
+    return target.impl()->storage->wait_for_copies();
+  }
   target.impl()->storage->record_use(stream(target));
   accelerator(to).copy_between(raw(target), stream(target), raw(source), stream(source), bytes);
 }

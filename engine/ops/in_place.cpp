@@ -8,6 +8,7 @@ namespace miniparallel {
 InPlace::InPlace(const char* op, const Tensor& target, std::initializer_list<Tensor> sources)
     : op_(op), target_(target) {
   check_defined(op, target);
+  target.impl()->storage->wait_for_copies();
   for (int d = 0; d < target.dim(); ++d)
     check(target.strides()[d] != 0 || target.size(d) <= 1, op, ": the tensor of shape ", target.shape(),
           " repeats its elements along dimension ", d, "; write to a clone() of it");

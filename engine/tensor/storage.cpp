@@ -6,9 +6,13 @@
 namespace miniparallel {
 
 Storage::Storage(std::size_t bytes, Device device)
-    : allocator_(allocator(device)),
-      stream_(miniparallel::stream(device)),
-      data_(static_cast<std::byte*>(allocator_.allocate(bytes, stream_))),
+    : Storage(allocate(bytes, device, miniparallel::stream(device)), miniparallel::stream(device), bytes,
+              device) {}
+
+Storage::Storage(Allocation block, kernels::Stream stream, std::size_t bytes, Device device)
+    : allocator_(*block.allocator),
+      stream_(stream),
+      data_(static_cast<std::byte*>(block.data)),
       bytes_(bytes),
       device_(device) {}
 
@@ -16,6 +20,14 @@ Storage::~Storage() { allocator_.deallocate(data_, bytes_, stream_, users_); }
 
 void Storage::record_use(kernels::Stream stream) {
   if (stream != stream_) allocator_.add_user(users_, stream);
+}
+
+bool Storage::is_pinned() const { return device_.is_cpu() && &allocator_ != &host_allocator(); }
+
+void Storage::wait_for_copies() {
+  if (!is_pinned()) return;
+  for (const kernels::Stream user : allocator_.take_users(users_))
+    accelerator(Device::cuda(user.device)).synchronize_stream(user);
 }
 
 }  // namespace miniparallel

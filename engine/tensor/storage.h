@@ -12,6 +12,7 @@
 namespace miniparallel {
 
 class CachingAllocator;
+struct Allocation;
 
 /// Counts the writes to an alias group: a base and its views.
 struct Version {
@@ -20,8 +21,8 @@ struct Version {
   std::atomic<std::uint32_t> last_recorded = 0;
 };
 
-/// Owns one block of memory of a device, taken from and given back to that device's caching allocator. It
-/// belongs to the stream that the calling thread used when it was made.
+/// Owns one block of memory of a device, taken from and given back to a caching allocator. It belongs to the
+/// stream that the calling thread used when it was made.
 class Storage {
  public:
   Storage(std::size_t bytes, Device device);
@@ -40,7 +41,15 @@ class Storage {
   /// before that work is done.
   void record_use(kernels::Stream stream);
 
+  /// Whether this is host memory from which GPUs copy by themselves, later than `to` returns.
+  bool is_pinned() const;
+  /// Before the host writes here: waits until GPUs have copied what they were told to. Of other memory than
+  /// pinned no copy is left behind.
+  void wait_for_copies();
+
  private:
+  Storage(Allocation block, kernels::Stream stream, std::size_t bytes, Device device);
+
   CachingAllocator& allocator_;
   kernels::Stream stream_;
   std::vector<kernels::Stream> users_;

@@ -107,6 +107,7 @@ void* Tensor::checked_data(DType wanted) const {
   check(device().is_cpu(), "data: the tensor is on ", device(), "; bring it here with cpu()");
   check(dtype() == wanted, "data: the tensor is ", dtype(), ", not ", wanted, "; convert it with to(", wanted,
         ")");
+  impl()->storage->wait_for_copies();
   return raw(*this);
 }
 

@@ -130,9 +130,10 @@ void run(Net net, const Options& options) {
                                  {.batch_size = options.batch_size,
                                   .shuffle = true,
                                   .num_workers = options.workers,
-                                  .seed = options.seed});
+                                  .seed = options.seed,
+                                  .pin_memory = true});
   data::DataLoader test_batches(data::Mnist(source.folder, data::Split::test),
-                                {.batch_size = 500, .num_workers = options.workers});
+                                {.batch_size = 500, .num_workers = options.workers, .pin_memory = true});
   const auto optimizer = make_optimizer(model, options);
   // Long steps to get near, ever shorter ones to settle: the learning rate falls to 0 with the last batch.
   optim::CosineAnnealingLR scheduler(

@@ -31,6 +31,12 @@ TEST_CASE("docs/data: tensors") {
   CHECK(captured.text().find("[10, 4]\n") == 0);
 }
 
+TEST_CASE("docs/data: pinned") {
+  const Device device = Device::cpu();
+#include "snippets/data/pinned.inc"
+  CHECK(batches.size() == 10);
+}
+
 namespace docs_data {
 #include "snippets/data/nested.inc"
 }  // namespace docs_data

@@ -28,6 +28,10 @@ struct DataLoaderOptions {
   std::optional<std::uint64_t> seed =
       {};                ///< of the order and of augmentation; else drawn after `manual_seed`
   Sampler sampler = {};  ///< instead of `shuffle`: which examples, in which order
+  /// Makes batches in page-locked memory, from which GPUs copy by themselves: `to` a GPU, and DataParallel, then
+  /// copy nothing on the host and do not wait. Does nothing where there is no GPU. Writing a batch in place, and
+  /// `data<T>()` of it, waits until copies from it are done.
+  bool pin_memory = false;
 };
 
 /// Where a loader stands: enough to continue in the middle of an epoch with the same batches.
@@ -55,11 +59,24 @@ std::uint64_t draw_seed();
 /// The stream of random numbers for the example at `place` of an epoch's order.
 RandomStream example_stream(const LoaderPosition& epoch, std::int64_t place);
 
+/// While it lives, and `on`, CPU tensors that the thread makes are in pinned memory, where there are GPUs.
+class PinMemory {
+ public:
+  explicit PinMemory(bool on);
+  ~PinMemory();
+  PinMemory(const PinMemory&) = delete;
+  PinMemory& operator=(const PinMemory&) = delete;
+
+ private:
+  bool previous_;
+};
+
 /// One batch, by the best of the ways that the dataset offers.
 template <class D>
 auto make_batch(const D& dataset, std::span<const std::int64_t> indices, const LoaderPosition& epoch,
-                std::int64_t first_place) {
+                std::int64_t first_place, bool pin_memory = false) {
   if constexpr (HasGetBatch<D>) {
+    const PinMemory scope(pin_memory);
     return dataset.get_batch(indices);
   } else if constexpr (Dataset<D>) {
     const auto get = [&](std::size_t i) {
@@ -73,6 +90,7 @@ auto make_batch(const D& dataset, std::span<const std::int64_t> indices, const L
     std::vector<decltype(get(0))> examples;
     examples.reserve(indices.size());
     for (std::size_t i = 0; i < indices.size(); ++i) examples.push_back(get(i));
+    const PinMemory scope(pin_memory);
     return collate(std::move(examples));
   } else {
     return 0;
@@ -204,7 +222,7 @@ class DataLoader {
           std::min(options_.batch_size, static_cast<std::int64_t>(indices.size()) - first);
       const auto chosen =
           std::span(indices).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
-      return std::make_shared<Batch>(detail::make_batch(dataset_, chosen, epoch, first));
+      return std::make_shared<Batch>(detail::make_batch(dataset_, chosen, epoch, first, options_.pin_memory));
     };
     return std::make_unique<Prefetcher>(position_.batch, batches, options_.num_workers,
                                         options_.num_workers * options_.prefetch, std::move(make));

@@ -56,6 +56,17 @@ TEST_CASE("data loader: batches in order, the last one smaller or dropped") {
   CHECK(epoch(nothing).empty());
 }
 
+TEST_CASE("data loader: pin_memory changes no batch") {
+  DataLoader plain(Numbers{7}, {.batch_size = 3, .shuffle = true, .seed = 5});
+  for (const int workers : {0, 2}) {
+    DataLoader pinned(
+        Numbers{7},
+        {.batch_size = 3, .shuffle = true, .num_workers = workers, .seed = 5, .pin_memory = true});
+    plain.resume({.seed = 5});
+    CHECK(epoch(pinned) == epoch(plain));
+  }
+}
+
 TEST_CASE("data loader: order and augmentation depend on seed and epoch, not on the workers") {
   std::vector<std::vector<Integers>> orders;
   std::vector<double> first;
