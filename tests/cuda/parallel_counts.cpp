@@ -3,6 +3,7 @@
 #include "nets.h"
 #include "simulated.h"
 
+#include <span>
 #include <sstream>
 
 // What one steady training step of a DataParallel asks of the GPUs, exactly: the batch's way there, forward, loss,
@@ -20,18 +21,28 @@ struct Counts {
 };
 
 // clang-format off
-// A step on one GPU has 11 launches, 5 calls of libraries and 2 copies. Each replica more adds the 6 launches and 5
-// calls of its forward and backward, and on another GPU 5 copies: rows, parameters, outputs, their gradients, and the
-// gradients of the parameters. Then there is a launch to sum gradients, on each GPU that has several replicas; and one
-// for the outputs of each replica that are on the first GPU.
-//                            GPUs, replicas  launches of   calls of   copies  bytes between
-//                                             kernels     libraries            GPUs
-constexpr Counts kSteps[] = {{   1,     1,          11,          5,       2,         0},
-                             {   2,     2,          19,         10,       7,      8404},
-                             {   4,     4,          31,         20,      17,     23772},
-                             {   8,     8,          55,         40,      37,     53788},
-                             {   1,     8,          62,         40,       9,         0},
-                             {   2,     8,          59,         40,      19,      8404}};
+// A step on one GPU has the launches, calls of libraries and copies of the first row. Each replica more adds those of
+// its forward and backward, and on another GPU 5 copies: rows, parameters, outputs, their gradients, and the gradients
+// of the parameters. Then there is a launch to sum gradients, on each GPU that has several replicas; and one for the
+// outputs of each replica that are on the first GPU.
+//                          GPUs, replicas  launches of   calls of   copies  bytes between
+//                                           kernels     libraries            GPUs
+constexpr Counts kMlp[] = {{   1,     1,          11,          5,       2,         0},
+                           {   2,     2,          19,         10,       7,      8404},
+                           {   4,     4,          31,         20,      17,     23772},
+                           {   8,     8,          55,         40,      37,     53788},
+                           {   1,     8,          62,         40,       9,         0},
+                           {   2,     8,          59,         40,      19,      8404}};
+constexpr Counts kCnn[] = {{   1,     1,          26,          6,       2,         0},
+                           {   2,     2,          49,         12,       7,    191572},
+                           {   4,     4,          83,         24,      17,    574236},
+                           {   8,     8,         159,         48,      37,   1339324},
+                           {   2,     8,         163,         48,      19,    191572}};
+constexpr Counts kBlock[] = {{   1,     1,          38,         17,       2,         0},
+                             {   2,     2,          77,         34,       7,     50748},
+                             {   4,     4,         147,         68,      17,    115812},
+                             {   8,     8,         287,        136,      37,    227724},
+                             {   2,     8,         291,        136,      19,     50748}};
 // clang-format on
 
 std::string row(const Counts& c) {
@@ -40,18 +51,24 @@ std::string row(const Counts& c) {
   return text.str();
 }
 
-TEST_CASE("parallel counts: a steady step of an MLP") {
-  for (const Counts& expected : kSteps)
+/// At least a row for each replica.
+Tensor enough(const Tensor& batch, std::int64_t rows) {
+  return rows >= 8 ? batch : cat(std::vector<Tensor>(8, batch));
+}
+
+template <class Net>
+void check_counts(std::span<const Counts> steps) {
+  for (const Counts& expected : steps)
     for (const simulator::Streams streams : {simulator::Streams::lazy, simulator::Streams::threaded}) {
       simulator::Machine settings = simulator::machine_with(expected.gpus);
       settings.streams = streams;
       const Simulated machine(settings);
       CAPTURE(expected.gpus);
       CAPTURE(expected.replicas);
-      using Net = testing::Mlp;
       DataParallel model{Net{}, {.replicas = expected.replicas}};
-      Net::Optimizer optimizer(model.parameters(), {.lr = 1e-2});
-      const Tensor inputs = Net::inputs(), targets = Net::targets();
+      typename Net::Optimizer optimizer(model.parameters(), {.lr = 1e-2});
+      const std::int64_t rows = Net::inputs().size(0);
+      const Tensor inputs = enough(Net::inputs(), rows), targets = enough(Net::targets(), rows);
       for (int step = 0; step < 8; ++step) {
         const simulator::Counters before = simulator::counters();
         {
@@ -78,6 +95,12 @@ TEST_CASE("parallel counts: a steady step of an MLP") {
         CHECK((streams == simulator::Streams::threaded || work.pinned_allocations == 0));
       }
     }
+}
+
+TEST_CASE("parallel counts: a steady step of an MLP") { check_counts<testing::Mlp>(kMlp); }
+TEST_CASE("parallel counts: a steady step of a CNN") { check_counts<testing::Cnn>(kCnn); }
+TEST_CASE("parallel counts: a steady step of a transformer block") {
+  check_counts<testing::Transformer>(kBlock);
 }
 
 }  // namespace
