@@ -3,6 +3,7 @@
 #include <miniparallel/autograd.h>
 #include <miniparallel/ops.h>
 
+#include <algorithm>
 #include <map>
 #include <utility>
 
@@ -15,24 +16,57 @@ struct Merged {
   std::vector<BatchStatistics> parts;
 };
 
-BatchStatistics merge(const std::vector<BatchStatistics>& parts, Device device) {
-  if (parts.size() == 1) return {parts[0].mean.to(device), parts[0].variance.to(device), parts[0].count};
-  BatchStatistics all;
-  for (const BatchStatistics& part : parts) all.count += part.count;
-  const auto share = [&all](const BatchStatistics& part) {
-    return static_cast<double>(part.count) / static_cast<double>(all.count);
-  };
-  std::vector<Tensor> means;
-  for (const BatchStatistics& part : parts) {
-    means.push_back(part.mean.to(device));
-    const Tensor weighted = means.back() * share(part);
-    all.mean = all.mean.defined() ? all.mean + weighted : weighted;
+/// Calls of layers that each replica had the same share of, and in one dtype: their statistics go together.
+struct Group {
+  std::vector<double> shares;
+  DType dtype;
+  std::vector<const Merged*> calls;
+};
+
+std::int64_t count_of(const Merged& call) {
+  std::int64_t count = 0;
+  for (const BatchStatistics& part : call.parts) count += part.count;
+  return count;
+}
+
+std::vector<Group> group(const std::vector<Merged>& calls) {
+  std::vector<Group> groups;
+  for (const Merged& call : calls) {
+    const auto count = static_cast<double>(count_of(call));
+    std::vector<double> shares;
+    for (const BatchStatistics& part : call.parts) shares.push_back(static_cast<double>(part.count) / count);
+    const DType dtype = call.parts[0].mean.dtype();
+    const auto same = [&](const Group& of) { return of.shares == shares && of.dtype == dtype; };
+    auto found = std::ranges::find_if(groups, same);
+    if (found == groups.end()) found = groups.insert(found, {std::move(shares), dtype, {}});
+    found->calls.push_back(&call);
   }
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    const Tensor spread = (parts[i].variance.to(device) + square(means[i] - all.mean)) * share(parts[i]);
-    all.variance = all.variance.defined() ? all.variance + spread : spread;
+  return groups;
+}
+
+/// Means and variances of a part of all calls, (2, channels of all calls), by one copy.
+Tensor pack(const Group& group, std::size_t part, Device device) {
+  std::vector<Tensor> all;
+  for (const Merged* const call : group.calls) all.push_back(call->parts[part].mean);
+  for (const Merged* const call : group.calls) all.push_back(call->parts[part].variance);
+  return cat(all).view({2, -1}).to(device);
+}
+
+/// Mean and variance of what all parts saw, (channels of all calls) each.
+std::pair<Tensor, Tensor> merge(const Group& group, Device device) {
+  std::vector<Tensor> parts;
+  for (std::size_t part = 0; part < group.shares.size(); ++part) parts.push_back(pack(group, part, device));
+  if (parts.size() == 1) return {parts[0][0], parts[0][1]};
+  Tensor mean, variance;
+  for (std::size_t part = 0; part < parts.size(); ++part) {
+    const Tensor weighted = parts[part][0] * group.shares[part];
+    mean = mean.defined() ? mean + weighted : weighted;
   }
-  return all;
+  for (std::size_t part = 0; part < parts.size(); ++part) {
+    const Tensor spread = (parts[part][1] + square(parts[part][0] - mean)) * group.shares[part];
+    variance = variance.defined() ? variance + spread : spread;
+  }
+  return {mean, variance};
 }
 
 }  // namespace
@@ -57,7 +91,16 @@ void merge_statistics(const ReplicaTensors& tensors, const std::vector<std::size
       calls[entry->second].parts.push_back(call.batch);
     }
   }
-  for (const Merged& call : calls) update(call.running, merge(call.parts, call.running.mean.device()));
+  for (const Group& of : group(calls)) {
+    const auto [mean, variance] = merge(of, of.calls[0]->running.mean.device());
+    std::int64_t first = 0;
+    for (const Merged* const call : of.calls) {
+      const std::int64_t channels = call->running.mean.numel();
+      update(call->running,
+             {mean.narrow(0, first, channels), variance.narrow(0, first, channels), count_of(*call)});
+      first += channels;
+    }
+  }
 }
 
 }  // namespace miniparallel::parallel
