@@ -21,21 +21,30 @@ using Kind = Inventory::Kind;
 
 namespace {
 
-/// The members of one kind that hold a tensor, those that share one counted once.
+/// The members of one kind that hold a tensor, those that share one counted once; by dtype, so that neighbours in an
+/// arena's block are neighbours here.
 class Members {
  public:
   Members(const Inventory& inventory, Kind kind) {
-    std::unordered_map<const TensorImpl*, std::size_t> seen;
+    std::vector<std::pair<DType, std::size_t>> order;  // dtype and item of each tensor
+    std::unordered_map<const TensorImpl*, std::size_t> numbers;
+    const auto is_one = [&](const Inventory::Item& item) {
+      return item.kind == kind && item.handle->defined();
+    };
     for (std::size_t i = 0; i < inventory.items.size(); ++i) {
       const Inventory::Item& item = inventory.items[i];
-      if (item.kind != kind || !item.handle->defined()) continue;
-      const auto [entry, fresh] = seen.try_emplace(item.handle->impl().get(), tensors.size());
-      if (fresh) {
-        tensors.push_back(*item.handle);
-        names.push_back(item.name);
-      }
-      items.emplace_back(i, entry->second);
+      if (is_one(item) && numbers.try_emplace(item.handle->impl().get(), 0).second)
+        order.emplace_back(item.handle->dtype(), i);
     }
+    std::ranges::stable_sort(order, {}, &std::pair<DType, std::size_t>::first);
+    for (const auto& [dtype, i] : order) {
+      numbers[inventory.items[i].handle->impl().get()] = tensors.size();
+      tensors.push_back(*inventory.items[i].handle);
+      names.push_back(inventory.items[i].name);
+    }
+    for (std::size_t i = 0; i < inventory.items.size(); ++i)
+      if (is_one(inventory.items[i]))
+        items.emplace_back(i, numbers.at(inventory.items[i].handle->impl().get()));
   }
 
   /// Assigns `made` to the same members of another model of the type.
