@@ -43,7 +43,27 @@ constexpr Counts kBlock[] = {{   1,     1,          38,         17,       2,    
                              {   4,     4,         147,         68,      17,    115812},
                              {   8,     8,         287,        136,      37,    227724},
                              {   2,     8,         291,        136,      19,     50748}};
+// Three copies more: buffers of each of two dtypes, and the statistics of all layers of batch normalisation.
+constexpr Counts kNorm[] = {{   1,     1,          47,          3,       2,         0},
+                            {   2,     2,          97,          6,      10,     15612},
+                            {   4,     4,         167,         12,      26,     46356},
+                            {   8,     8,         315,         24,      58,    107604},
+                            {   2,     8,         325,         24,      31,     19188}};
 // clang-format on
+
+struct NormCnn {
+  nn::Conv2d conv1{1, 8, 3}, conv2{8, 8, 3};
+  nn::BatchNorm2d norm1{8}, norm2{8};
+  nn::Linear fc{8 * 16, 5};
+
+  Tensor operator()(Tensor x) {
+    x = max_pool2d(relu(norm2(conv2(relu(norm1(conv1(x)))))), 2);
+    return fc(x.flatten(1));
+  }
+  static Tensor inputs() { return randn({16, 1, 12, 12}); }
+  static Tensor targets() { return randint(0, 5, {16}); }
+  using Optimizer = optim::SGD;
+};
 
 std::string row(const Counts& c) {
   std::ostringstream text;
@@ -101,6 +121,9 @@ TEST_CASE("parallel counts: a steady step of an MLP") { check_counts<testing::Ml
 TEST_CASE("parallel counts: a steady step of a CNN") { check_counts<testing::Cnn>(kCnn); }
 TEST_CASE("parallel counts: a steady step of a transformer block") {
   check_counts<testing::Transformer>(kBlock);
+}
+TEST_CASE("parallel counts: a steady step of a CNN with batch normalisation") {
+  check_counts<NormCnn>(kNorm);
 }
 
 }  // namespace
