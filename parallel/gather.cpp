@@ -33,7 +33,8 @@ Tensor gather_rows(const std::vector<Tensor>& tensors, Device device, int dim, c
   check_parts(parts, axis, path);
   if (parts.size() == 1) return parts[0].to(device);
 
-  Shape shape = parts[0].shape(), sizes;
+  Shape shape = parts[0].shape();
+  std::vector<std::int64_t> sizes;
   shape[axis] = 0;
   for (const Tensor& part : parts) {
     sizes.push_back(part.size(axis));
@@ -55,9 +56,9 @@ Tensor gather_rows(const std::vector<Tensor>& tensors, Device device, int dim, c
     for (const Tensor& part : parts) devices.push_back(part.device());
     record("gather", y, parts, [sizes, devices, axis](Backward& b) {
       std::int64_t start = 0;
-      for (int i = 0; i < sizes.rank(); start += sizes[i++])
-        if (b.needs(i))
-          b.set(i, b.grad().narrow(axis, start, sizes[i]).to(devices[static_cast<std::size_t>(i)]));
+      for (std::size_t i = 0; i < sizes.size(); start += sizes[i++])
+        if (const int input = static_cast<int>(i); b.needs(input))
+          b.set(input, b.grad().narrow(axis, start, sizes[i]).to(devices[i]));
     });
   }
   return y;

@@ -2,6 +2,7 @@
 
 #include "engine/error.h"
 #include "engine/ops/common.h"
+#include "engine/ops/split.h"
 #include "parallel/recorders.h"
 
 namespace miniparallel::parallel {
@@ -49,9 +50,7 @@ std::int64_t rows_of(const Tensor& tensor, int dim) {
 std::vector<Tensor> split_rows(const Tensor& tensor, const Division& division, int dim) {
   const std::size_t parts = division.replicas.size();
   if (!tensor.defined() || parts == 1) return std::vector<Tensor>(parts, tensor);
-  Shape sizes;
-  for (const std::int64_t rows : division.rows) sizes.push_back(rows);
-  return tensor.split(sizes, dim);
+  return split_whole(tensor, division.rows, dim < 0 ? dim + tensor.dim() : dim);
 }
 
 void send_each(const Division& division, const std::vector<Device>& devices,

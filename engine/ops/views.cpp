@@ -1,5 +1,6 @@
 #include "engine/autograd/view_history.h"
 #include "engine/ops/common.h"
+#include "engine/ops/split.h"
 
 #include <algorithm>
 
@@ -245,8 +246,8 @@ Tensor split_backward(Backward& b, const std::vector<Shape>& shapes, int dim, co
   return gradients.size() == 1 ? gradients[0] : cat(gradients, dim);
 }
 
-/// Views of parts along `dim` that follow one another and cover it, as outputs of one node: the gradient
-/// of the whole is written once, however many there are.
+}  // namespace
+
 std::vector<Tensor> split_whole(const Tensor& whole, const std::vector<std::int64_t>& sizes, int dim) {
   std::vector<Tensor> parts;
   std::vector<Shape> shapes;
@@ -265,8 +266,6 @@ std::vector<Tensor> split_whole(const Tensor& whole, const std::vector<std::int6
            });
   return parts;
 }
-
-}  // namespace
 
 std::vector<Tensor> Tensor::split(const Shape& sizes, int dim) const {
   const int d = sliced_dim("split", *this, dim);

@@ -80,7 +80,7 @@ TEST_CASE("reducer: the bits of a sum are those of gradients that are added one 
 TEST_CASE("reducer: the same with several replicas on each device") {
   for (const int gpus : {1, 2, 3})
     on_machine(gpus, [](const std::vector<Device>& devices) {
-      for (const int replicas : {2, 5, 8}) {
+      for (const int replicas : {2, 5, 8, 12}) {
         check_bits<Mlp>(devices, 27, {.replicas = replicas});
         check_bits<testing::Odd>(devices, 2 * replicas + 3, {.replicas = replicas});
       }
