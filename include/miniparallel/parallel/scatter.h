@@ -51,20 +51,22 @@ std::vector<Tensor> split_rows(const Tensor& tensor, const Division& division, i
 
 namespace detail {
 
-/// nested::for_each and nested::map that leave alone what is wrapped by `replicated`.
+// nested::for_each and nested::map that leave alone what is wrapped by `replicated`. Their `leaf` takes the path by
+// value: Clang 14 hides a base's function that differs in its constraints alone.
+
 template <class F>
 struct ForEachDividedRule : nested::detail::ForEachRule<F> {
   using nested::detail::ForEachRule<F>::leaf;
   template <class T>
     requires(is_replicated<T>)
-  void leaf(const reflect::Places<T>&, const nested::Path&) {}
+  void leaf(const reflect::Places<T>&, nested::Path) {}
 };
 template <class Make>
 struct DividedRule : nested::detail::TensorRule<Make> {
   using nested::detail::TensorRule<Make>::leaf;
   template <class T>
     requires(is_replicated<T>)
-  std::remove_const_t<T> leaf(const reflect::Places<T>& places, const nested::Path&) {
+  std::remove_const_t<T> leaf(const reflect::Places<T>& places, nested::Path) {
     return {nested::map(std::as_const(places[0].value), [](const Tensor& tensor) { return tensor; })};
   }
 };
