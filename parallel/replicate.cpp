@@ -61,6 +61,9 @@ class Members {
 using Versions = std::vector<std::int64_t>;
 constexpr std::int64_t kNever = -1;
 
+constexpr const char* kReplicaIsFixed =
+    "the tensor is a replica's copy of a parameter; freeze and hook the master's, which is in model.model()";
+
 /// Copies the tensors that `is_stale` names from arena to arena, neighbours together. Returns the bytes.
 template <class IsStale>
 std::int64_t copy_stale(const Arena& from, const Arena& to, IsStale&& is_stale) {
@@ -145,6 +148,7 @@ struct ReplicaTensors::Impl {
     for (std::size_t i = 0; i < parameters.tensors.size(); ++i) {
       Tensor shown = (device == devices[0] ? parameter_arena : values.at(device).arena).tensor(i);
       shown.impl()->version = parameters.tensors[i].impl()->version;
+      autograd::meta_of(shown).fixed = kReplicaIsFixed;
       copy.parameters.push_back(std::move(shown));
     }
     parameters.assign(copy.inventory, copy.parameters);

@@ -10,6 +10,14 @@
 // The methods of Tensor that ask for its gradient and its place in the graph.
 
 namespace miniparallel {
+namespace {
+
+/// Throws where somebody else decides what the tensor is in the graph.
+void check_not_fixed(const char* op, const TensorImpl& impl) {
+  if (impl.meta && impl.meta->fixed != nullptr) fail(op, ": ", impl.meta->fixed);
+}
+
+}  // namespace
 
 bool Tensor::requires_grad() const {
   impl_of(*this);
@@ -27,6 +35,7 @@ std::string Tensor::grad_fn_name() const {
 }
 
 Tensor& Tensor::requires_grad_(bool requires_grad) {
+  check_not_fixed("requires_grad_", impl_of(*this));
   check(!requires_grad || is_floating(), "requires_grad_: a tensor of ", dtype(),
         " has no gradient; convert it with to(float32)");
   check(is_leaf(), "requires_grad_: the tensor was made by ", grad_fn_name(),
@@ -52,6 +61,7 @@ void Tensor::set_grad(const Tensor& grad) const {
 }
 
 void Tensor::retain_grad() const {
+  check_not_fixed("retain_grad", impl_of(*this));
   check(requires_grad(),
         "retain_grad: the tensor does not require grad; call requires_grad_() before it is used");
   autograd::follow_base(*this);
@@ -79,6 +89,7 @@ void Tensor::backward(const Tensor& gradient, bool retain_graph, bool create_gra
 }
 
 int Tensor::register_hook(Hook hook) const {
+  check_not_fixed("register_hook", impl_of(*this));
   check(requires_grad(),
         "register_hook: the tensor does not require grad, so its hook would never be called; call "
         "requires_grad_() first");

@@ -23,6 +23,8 @@ struct Meta {
   std::shared_ptr<GradientSink> sink;               ///< of a leaf: takes its gradients
   std::size_t sink_end = 0;                         ///< the leaf's number there
   std::vector<std::pair<int, Tensor::Hook>> hooks;  ///< of leaves; a node keeps those of its outputs
+  /// Why hooks and changes of requires_grad are refused, and what to do instead; null where they are not.
+  const char* fixed = nullptr;
 };
 
 }  // namespace miniparallel::autograd

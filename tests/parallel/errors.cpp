@@ -172,6 +172,49 @@ TEST_CASE("errors: of several replicas that fail in backward the lowest one's ex
     });
 }
 
+struct Touches {
+  nn::Linear fc{2, 2};
+  int action = 0;
+  Tensor operator()(const Tensor& x) {
+    const Tensor y = fc(x);
+    if (x.size(0) > 2) return y;  // replica 0 is the master
+    if (action == 1) fc.weight.register_hook([](const Tensor&) { return Tensor(); });
+    if (action == 2) fc.weight.retain_grad();
+    if (action == 3) requires_grad_(fc, false);
+    if (action == 4) fc.weight.requires_grad_();
+    return y;
+  }
+};
+
+TEST_CASE("errors: hooks and freezing on a replica's parameters are refused, the master is the place") {
+  on_machine(2, [](const std::vector<Device>& devices) {
+    const std::string why =
+        ": the tensor is a replica's copy of a parameter; freeze and hook the master's, which is in "
+        "model.model()\n  in replica 1 on " +
+        to_string(devices[1]) + ", rows [3, 5)";
+    DataParallel model{Touches{}, {.devices = devices}};
+    const auto check_refused = [&](int action, const std::string& op) {
+      model->action = action;
+      CHECK_THROWS_WITH_AS(model(zeros({5, 2})), (op + why).c_str(), Error);
+    };
+    check_refused(1, "register_hook");
+    check_refused(2, "retain_grad");
+    check_refused(3, "requires_grad_");
+    requires_grad_(model.model(), false);
+    check_refused(4, "requires_grad_");  // also where the master is frozen
+    requires_grad_(model.model());
+    model->action = 0;
+    int calls = 0;
+    model->fc.weight.register_hook([&](const Tensor&) {
+      ++calls;
+      return Tensor();
+    });
+    model(ones({5, 2})).sum().backward();
+    CHECK(calls == 1);
+    CHECK(model->fc.bias.grad()[0].item() == 5);
+  });
+}
+
 TEST_CASE("errors: without a GPU the wrapper runs on the CPU and says why once; require_gpu throws") {
   if (cuda_device_count() > 0) return;
   std::vector<std::string> lines;
