@@ -51,23 +51,27 @@ std::vector<Tensor> split_rows(const Tensor& tensor, const Division& division, i
 
 namespace detail {
 
-// nested::for_each and nested::map that leave alone what is wrapped by `replicated`. Their `leaf` takes the path by
-// value: Clang 14 hides a base's function that differs in its constraints alone.
+// nested::for_each and nested::map that leave alone what is wrapped by `replicated`.
 
 template <class F>
 struct ForEachDividedRule : nested::detail::ForEachRule<F> {
-  using nested::detail::ForEachRule<F>::leaf;
+  using Base = nested::detail::ForEachRule<F>;
   template <class T>
-    requires(is_replicated<T>)
-  void leaf(const reflect::Places<T>&, nested::Path) {}
+    requires(is_replicated<T> || reflect::IsLeafOf<T, Base>)
+  void leaf(const reflect::Places<T>& places, const nested::Path& path) {
+    if constexpr (!is_replicated<T>) Base::leaf(places, path);
+  }
 };
 template <class Make>
 struct DividedRule : nested::detail::TensorRule<Make> {
-  using nested::detail::TensorRule<Make>::leaf;
+  using Base = nested::detail::TensorRule<Make>;
   template <class T>
-    requires(is_replicated<T>)
-  std::remove_const_t<T> leaf(const reflect::Places<T>& places, nested::Path) {
-    return {nested::map(std::as_const(places[0].value), [](const Tensor& tensor) { return tensor; })};
+    requires(is_replicated<T> || reflect::IsLeafOf<T, Base>)
+  std::remove_const_t<T> leaf(const reflect::Places<T>& places, const nested::Path& path) {
+    if constexpr (is_replicated<T>)
+      return {nested::map(std::as_const(places[0].value), [](const Tensor& tensor) { return tensor; })};
+    else
+      return Base::leaf(places, path);
   }
 };
 
