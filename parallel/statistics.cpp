@@ -20,7 +20,7 @@ struct Merged {
 struct Group {
   std::vector<double> shares;
   DType dtype;
-  std::vector<const Merged*> calls;
+  std::vector<std::size_t> calls;
 };
 
 std::int64_t count_of(const Merged& call) {
@@ -31,7 +31,8 @@ std::int64_t count_of(const Merged& call) {
 
 std::vector<Group> group(const std::vector<Merged>& calls) {
   std::vector<Group> groups;
-  for (const Merged& call : calls) {
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    const Merged& call = calls[i];
     const auto count = static_cast<double>(count_of(call));
     std::vector<double> shares;
     for (const BatchStatistics& part : call.parts) shares.push_back(static_cast<double>(part.count) / count);
@@ -39,23 +40,24 @@ std::vector<Group> group(const std::vector<Merged>& calls) {
     const auto same = [&](const Group& of) { return of.shares == shares && of.dtype == dtype; };
     auto found = std::ranges::find_if(groups, same);
     if (found == groups.end()) found = groups.insert(found, {std::move(shares), dtype, {}});
-    found->calls.push_back(&call);
+    found->calls.push_back(i);
   }
   return groups;
 }
 
 /// Means and variances of a part of all calls, (2, channels of all calls), by one copy.
-Tensor pack(const Group& group, std::size_t part, Device device) {
+Tensor pack(const std::vector<Merged>& calls, const Group& group, std::size_t part, Device device) {
   std::vector<Tensor> all;
-  for (const Merged* const call : group.calls) all.push_back(call->parts[part].mean);
-  for (const Merged* const call : group.calls) all.push_back(call->parts[part].variance);
+  for (const std::size_t i : group.calls) all.push_back(calls[i].parts[part].mean);
+  for (const std::size_t i : group.calls) all.push_back(calls[i].parts[part].variance);
   return cat(all).view({2, -1}).to(device);
 }
 
 /// Mean and variance of what all parts saw, (channels of all calls) each.
-std::pair<Tensor, Tensor> merge(const Group& group, Device device) {
+std::pair<Tensor, Tensor> merge(const std::vector<Merged>& calls, const Group& group, Device device) {
   std::vector<Tensor> parts;
-  for (std::size_t part = 0; part < group.shares.size(); ++part) parts.push_back(pack(group, part, device));
+  for (std::size_t part = 0; part < group.shares.size(); ++part)
+    parts.push_back(pack(calls, group, part, device));
   if (parts.size() == 1) return {parts[0][0], parts[0][1]};
   Tensor mean, variance;
   for (std::size_t part = 0; part < parts.size(); ++part) {
@@ -91,16 +93,18 @@ void merge_statistics(const ReplicaTensors& tensors, const std::vector<std::size
       calls[entry->second].parts.push_back(call.batch);
     }
   }
+  std::vector<BatchStatistics> merged(calls.size());
   for (const Group& of : group(calls)) {
-    const auto [mean, variance] = merge(of, of.calls[0]->running.mean.device());
+    const auto [mean, variance] = merge(calls, of, calls[of.calls[0]].running.mean.device());
     std::int64_t first = 0;
-    for (const Merged* const call : of.calls) {
-      const std::int64_t channels = call->running.mean.numel();
-      update(call->running,
-             {mean.narrow(0, first, channels), variance.narrow(0, first, channels), count_of(*call)});
+    for (const std::size_t i : of.calls) {
+      const std::int64_t channels = calls[i].running.mean.numel();
+      merged[i] = {mean.narrow(0, first, channels), variance.narrow(0, first, channels), count_of(calls[i])};
       first += channels;
     }
   }
+  // In the order of the calls, of which several may be one layer's.
+  for (std::size_t i = 0; i < calls.size(); ++i) update(calls[i].running, merged[i]);
 }
 
 }  // namespace miniparallel::parallel

@@ -122,6 +122,27 @@ TEST_CASE("statistics: one layer called twice, and one that only some replicas c
   });
 }
 
+struct LateCalls {
+  nn::BatchNorm1d rare{2}, shared{2};
+  Tensor operator()(Tensor x) {
+    const NoGradGuard no_grad;
+    const bool first = x.size(0) > 3;
+    if (first) x = rare(x);
+    const Tensor y = shared(x + 5);
+    return first ? shared(y + 1) : y;
+  }
+};
+
+TEST_CASE("statistics: the calls of one layer count in their order, whichever replicas made them") {
+  on_machine(3, [](const std::vector<Device>& devices) {
+    LateCalls net;
+    to(net, float64);
+    DataParallel model{net, {.devices = devices}};
+    model(zeros({10, 2}, {.dtype = float64}));  // 4, 3, 3 rows; means 5, then 1
+    CHECK(allclose(model->shared.running_mean.cpu(), full({2}, 0.9 * 0.5 + 0.1, {.dtype = float64})));
+  });
+}
+
 TEST_CASE("statistics: of other buffers written in forward the first replica's value stays") {
   on_machines([](const std::vector<Device>& devices) {
     Calls net;
