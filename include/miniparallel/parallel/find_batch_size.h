@@ -16,8 +16,8 @@ namespace miniparallel {
 struct FindBatchSizeOptions {
   /// The largest whole batch that is tried; on the CPU, whose memory seldom ends first, usually the answer.
   std::int64_t max_batch_size = 8192;
-  int steps =
-      2;  ///< of training for each size; the second one holds what the first has left, such as averages
+  /// Of training, for each size. The second one holds what the first has left, such as averages.
+  int steps = 2;
 };
 
 struct BatchSize {
