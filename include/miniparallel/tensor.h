@@ -135,9 +135,8 @@ class Tensor {
 
   // --- in place: change the elements and the version. The other operand broadcasts to this tensor;
   // a result is converted to this dtype, but a floating one does not go into integers, nor an integer one into
-  // bool. A tensor that autograd needs unchanged
-  // reports it in `backward`. `Error` for a leaf that requires grad, or a view of one, except under
-  // `NoGradGuard`, and for elements that `expand` repeats.
+  // bool. A tensor that autograd needs unchanged reports it in `backward`. `Error` for a leaf that requires
+  // grad, or a view of one, except under `NoGradGuard`, and for elements that `expand` repeats.
   Tensor& copy_(const Tensor& source);  ///< broadcasts and converts
   Tensor& fill_(Scalar value);
   Tensor& zero_() { return fill_(0); }
@@ -171,8 +170,7 @@ class Tensor {
   std::string grad_fn_name() const;
   /// The gradient; undefined before the first `backward` and after `zero_grad`.
   Tensor grad() const;
-  /// Replaces the gradient, which must have this tensor's
-  /// shape, dtype and device; an undefined tensor drops it.
+  /// Replaces the gradient, which must have this tensor's shape, dtype and device; an undefined tensor drops it.
   void set_grad(const Tensor& grad) const;
   /// Also keep the gradient of this tensor, which is not a leaf; those of several backwards add up. `Error`
   /// unless it requires grad.
