@@ -11,9 +11,8 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 
 find_program(CCACHE ccache)
 if(CCACHE AND PROJECT_IS_TOP_LEVEL)
-  # Precompiled headers and ccache need these two relaxations (ccache manual, "Precompiled headers").
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros
-                                  CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${CCACHE})
+  # Every build folder, also of another copy of the tree, finds what one has compiled.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${CCACHE})
 endif()
 
 add_library(miniparallel_options INTERFACE)
@@ -21,7 +20,7 @@ target_compile_features(miniparallel_options INTERFACE cxx_std_20)
 target_compile_options(miniparallel_options INTERFACE $<$<COMPILE_LANGUAGE:CXX>:
   -Wall -Wextra -Wpedantic -Wshadow $<$<BOOL:${MINIPARALLEL_WERROR}>:-Werror>
   # GCC 12 reports sums of std::string that are correct (GCC bugs 105651 and 105329).
-  $<$<CXX_COMPILER_ID:GNU>:-fpch-preprocess> $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict -Wno-stringop-overflow -Wno-array-bounds>
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict -Wno-stringop-overflow -Wno-array-bounds>
   -fno-math-errno -fno-trapping-math>)
 if(MINIPARALLEL_SANITIZE)
   target_compile_options(miniparallel_options INTERFACE -fsanitize=${MINIPARALLEL_SANITIZE} -fno-omit-frame-pointer -g1 -O1
