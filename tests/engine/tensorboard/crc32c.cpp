@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <string>
+
 namespace miniparallel::tensorboard {
 namespace {
 
