@@ -1,8 +1,7 @@
 #include "parallel/recorders.h"
 
-#include "engine/error.h"
-
 #include <cstdint>
+#include <string>
 #include <utility>
 
 namespace miniparallel::parallel {
@@ -15,10 +14,11 @@ std::vector<std::shared_ptr<const Recorder>> recorders_of(const Division& divisi
   std::int64_t begin = 0;
   for (std::size_t i = 0; i < division.replicas.size(); ++i) {
     const std::size_t replica = division.replicas[i];
-    std::string text = message("replica ", replica, " on ", devices[replica]);
+    std::string text = "replica " + std::to_string(replica) + " on " + to_string(devices[replica]);
     if (!division.rows.empty()) {
-      text += message(", rows [", begin, ", ", begin + division.rows[i], ")");
-      begin += division.rows[i];
+      const std::int64_t end = begin + division.rows[i];
+      text += ", rows [" + std::to_string(begin) + ", " + std::to_string(end) + ")";
+      begin = end;
     }
     made.push_back(std::make_shared<const Recorder>(Recorder{static_cast<int>(replica), std::move(text)}));
   }

@@ -11,6 +11,44 @@
 #include <utility>
 
 namespace miniparallel::parallel {
+namespace {
+
+void check_shape(const Tensor& gradient, const Tensor& parameter) {
+  check(gradient.shape() == parameter.shape(), "backward: a gradient of shape ", gradient.shape(),
+        " reached a leaf of shape ", parameter.shape(),
+        "; an op's backward must give each input its own shape");
+}
+
+}  // namespace
+
+/// The gradients of one backward of a model without other replicas: nothing to sum, only to wait for the end.
+class Reducer::Publication final : public Walk {
+ public:
+  Publication(std::shared_ptr<Reducer> of, std::size_t ends) : of_(std::move(of)) {
+    gradients_.reserve(ends);
+  }
+
+  Tensor place(std::size_t, int) override { return {}; }
+
+  /// Several gradients of one end follow one another.
+  void arrived(std::size_t end, int, Tensor gradient) override {
+    check_shape(gradient, of_->parameters_[end]);
+    if (gradients_.empty() || gradients_.back().first != end)
+      gradients_.emplace_back(end, std::move(gradient));
+    else
+      autograd::accumulate(gradients_.back().second, std::move(gradient), false);
+  }
+
+  void commit() override {
+    for (auto& [i, gradient] : gradients_) autograd::run_leaf_hooks(of_->parameters_[i], gradient);
+    for (auto& [i, gradient] : gradients_)
+      autograd::accumulate_grad(of_->parameters_[i], std::move(gradient), false);
+  }
+
+ private:
+  std::shared_ptr<Reducer> of_;
+  std::vector<std::pair<std::size_t, Tensor>> gradients_;  // by end, which is the parameter
+};
 
 /// The gradients of one backward.
 class Reducer::Reduction final : public Walk {
@@ -25,7 +63,7 @@ class Reducer::Reduction final : public Walk {
 
   Tensor place(std::size_t end, int rank) override {
     const std::size_t replica = replica_of(end), i = parameter_of(end);
-    if (is_alone() || rank != static_cast<int>(replica)) return {};
+    if (rank != static_cast<int>(replica)) return {};
     Staged& staged = staged_in(replica);
     if (staged.placed[i]) return {};
     staged.placed[i] = true;
@@ -34,10 +72,8 @@ class Reducer::Reduction final : public Walk {
 
   void arrived(std::size_t end, int rank, Tensor gradient) override {
     const std::size_t replica = replica_of(end), i = parameter_of(end);
-    const Shape& shape = of_->parameters_[i].shape();
-    check(gradient.shape() == shape, "backward: a gradient of shape ", gradient.shape(),
-          " reached a leaf of shape ", shape);
-    if (is_alone() || (replica == 0 && rank != 0)) {
+    check_shape(gradient, of_->parameters_[i]);
+    if (replica == 0 && rank != 0) {
       others_.emplace_back(i, std::move(gradient));
       return;
     }
@@ -86,8 +122,6 @@ class Reducer::Reduction final : public Walk {
     return staged;
   }
 
-  /// With one replica there is nothing to sum, only to wait for the end.
-  bool is_alone() const { return staged_.size() == 1; }
   bool is_elsewhere(std::size_t replica) const { return of_->devices_[replica] != of_->devices_[0]; }
 
   /// The gradient of each parameter, undefined where there is none: places of `sums`, which is made here, except
@@ -165,7 +199,8 @@ void Reducer::detach() {
   }
 }
 
-std::unique_ptr<autograd::GradientSink::Walk> Reducer::begin(const std::vector<std::size_t>&) {
+std::unique_ptr<autograd::GradientSink::Walk> Reducer::begin(const std::vector<std::size_t>& ends) {
+  if (devices_.size() == 1) return std::make_unique<Publication>(shared_from_this(), ends.size());
   return std::make_unique<Reduction>(shared_from_this());
 }
 

@@ -38,6 +38,7 @@ class Reducer final : public autograd::GradientSink, public std::enable_shared_f
   void check_bypass() const override;
 
  private:
+  class Publication;
   class Reduction;
   /// What backwards under NoSync have left on other devices.
   struct Held {

@@ -70,21 +70,33 @@ void GraphTask::discover() {
 
 void GraphTask::begin_sinks() {
   if (capturing_) return;
-  std::unordered_map<GradientSink*, std::vector<Node*>> ends;
-  for (Node* const node : order_)
-    if (GradientSink* const sink = node->sink().sink) ends[sink].push_back(node);
-  for (const auto& [sink, nodes] : ends) {
+  struct Ends {
+    GradientSink* sink;
+    std::vector<std::size_t> numbers;
+    std::vector<State*> states;
+  };
+  std::vector<Ends> ends;  // a handful of sinks
+  for (Node* const node : order_) {
+    const SinkEnd end = node->sink();
+    if (end.sink == nullptr) continue;
+    auto found = std::ranges::find(ends, end.sink, &Ends::sink);
+    if (found == ends.end()) {
+      found = ends.insert(found, {end.sink, {}, {}});
+      found->numbers.reserve(order_.size());
+      found->states.reserve(order_.size());
+    }
+    found->numbers.push_back(end.number);
+    found->states.push_back(&state(node));
+  }
+  for (const auto& [sink, numbers, states] : ends) {
     if (create_graph_) {
       sink->check_bypass();
       continue;
     }
-    std::vector<std::size_t> numbers;
-    for (const Node* const node : nodes) numbers.push_back(node->sink().number);
     sinks_.push_back(sink->begin(numbers));
-    for (std::size_t i = 0; i < nodes.size(); ++i) {
-      State& found = state(nodes[i]);
-      found.sink = sinks_.back().get();
-      found.sink_end = numbers[i];
+    for (std::size_t i = 0; i < states.size(); ++i) {
+      states[i]->sink = sinks_.back().get();
+      states[i]->sink_end = numbers[i];
     }
   }
 }
