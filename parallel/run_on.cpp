@@ -1,9 +1,11 @@
 #include "parallel/run_on.h"
 
+#include "engine/threads/spin.h"
 #include "engine/threads/thread_state.h"
 #include "engine/threads/workers.h"
 
 #include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -37,6 +39,7 @@ class Latch {
     if (--count_ == 0) done_.notify_all();  // while the lock is held: the latch may be gone once it is not
   }
   void wait() {
+    spin_until([this] { return count_ == 0; });
     std::unique_lock lock(mutex_);
     done_.wait(lock, [this] { return count_ == 0; });
   }
@@ -44,7 +47,7 @@ class Latch {
  private:
   std::mutex mutex_;
   std::condition_variable done_;
-  std::size_t count_;
+  std::atomic<std::size_t> count_;
 };
 
 }  // namespace

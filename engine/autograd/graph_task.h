@@ -3,6 +3,7 @@
 #include "engine/autograd/node.h"
 #include "engine/threads/thread_state.h"
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
@@ -19,9 +20,9 @@ namespace miniparallel::autograd {
 /// in falling order of their numbers as they become complete.
 ///
 /// Nodes of several GPUs run in several threads, so that these GPUs are fed in parallel: each GPU's on its
-/// worker, the CPU's in the thread that called `run`. Otherwise every node runs in the calling thread. The
-/// same holds on a worker, so that no worker ever waits for another, and when the walk is itself recorded, so
-/// that the numbers of its nodes do not depend on timing.
+/// worker, the CPU's in the thread that called `run`, and so those of the first root's GPU. Otherwise every node
+/// runs in the calling thread. The same holds on a worker, so that no worker ever waits for another, and when the
+/// walk is itself recorded, so that the numbers of its nodes do not depend on timing.
 ///
 /// Of several errors the lowest recorder's is thrown: an error cancels all nodes but those of lower ranks.
 class GraphTask {
@@ -91,6 +92,7 @@ class GraphTask {
   // --- graph_task_parallel.cpp: several
   void use_workers();
   ReadyQueue& queue_of(const Node& node);
+  void wake_caller();
   void activate(ReadyQueue& queue, Device device);
   void walk_in_parallel();
   void walk_on_worker(ReadyQueue& queue);
@@ -111,6 +113,7 @@ class GraphTask {
 
   bool retain_graph_, create_graph_, capturing_ = false;
   bool parallel_ = false;  // several threads walk
+  Device led_;             // whose nodes the calling thread runs then
   std::vector<std::shared_ptr<Node>> roots_;
   std::vector<Node*> order_;
   std::vector<std::unique_ptr<GradientSink::Walk>> sinks_;
@@ -120,6 +123,7 @@ class GraphTask {
   std::unordered_map<Node*, State> states_;
   std::vector<ReadyQueue> queues_ = std::vector<ReadyQueue>(1);  // 0: the calling thread; of GPU i: i + 1
   int active_ = 0;                                               // workers that have been told
+  std::atomic<bool> has_news_ = false;                           // for the calling thread, which waits
   std::exception_ptr error_;
   std::int64_t cancelled_from_ = std::numeric_limits<std::int64_t>::max();  // ranks that run no more
   std::unique_ptr<const ThreadState> caller_;

@@ -1,4 +1,5 @@
 #include "engine/autograd/graph_task.h"
+#include "engine/threads/spin.h"
 #include "engine/threads/workers.h"
 
 #include <algorithm>
@@ -19,6 +20,7 @@ void GraphTask::use_workers() {
   }
   if (first == last) return;
   parallel_ = true;
+  led_ = roots_[0]->device();
   queues_.resize(static_cast<std::size_t>(last) + 2);
   ThreadState state_here;
   state_here.grad_mode = create_graph_;
@@ -26,12 +28,18 @@ void GraphTask::use_workers() {
 }
 
 GraphTask::ReadyQueue& GraphTask::queue_of(const Node& node) {
-  return queues_[!parallel_ || node.device().is_cpu() ? 0
-                                                      : static_cast<std::size_t>(node.device().index) + 1];
+  const Device device = node.device();
+  const bool here = !parallel_ || device.is_cpu() || device == led_;
+  return queues_[here ? 0 : static_cast<std::size_t>(device.index) + 1];
+}
+
+void GraphTask::wake_caller() {
+  has_news_ = true;
+  changed_.notify_one();
 }
 
 void GraphTask::activate(ReadyQueue& queue, Device device) {
-  if (device.is_cpu()) return changed_.notify_all();
+  if (&queue == &queues_[0]) return wake_caller();
   if (queue.active) return;
   queue.active = true;
   ++active_;
@@ -43,7 +51,13 @@ void GraphTask::walk_in_parallel() {
   std::unique_lock lock(mutex_);
   for (const std::shared_ptr<Node>& root : roots_) enqueue_if_ready(root);
   while (true) {
-    changed_.wait(lock, [&] { return active_ == 0 || !own.nodes.empty(); });
+    if (active_ > 0 && own.nodes.empty()) {
+      has_news_ = false;
+      lock.unlock();
+      spin_until([this] { return has_news_.load(); });
+      lock.lock();
+      changed_.wait(lock, [&] { return active_ == 0 || !own.nodes.empty(); });
+    }
     if (own.nodes.empty()) break;
     const std::shared_ptr<Node> node = take_ready(own);
     lock.unlock();
@@ -64,8 +78,7 @@ void GraphTask::walk_on_worker(ReadyQueue& queue) {
     lock.lock();
   }
   queue.active = false;
-  --active_;
-  changed_.notify_all();  // while the lock is held: the task may be gone once it is not
+  if (--active_ == 0) wake_caller();  // while the lock is held: the task may be gone once it is not
 }
 
 }  // namespace miniparallel::autograd

@@ -2,8 +2,10 @@
 
 #include "engine/fork.h"
 #include "engine/profiler/span.h"
+#include "engine/threads/spin.h"
 #include "kernels/cpu/parallel.h"
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <map>
@@ -19,11 +21,15 @@ thread_local bool is_worker = false;
 
 class Worker {
  public:
-  Worker(Accelerator& owner, int device) : thread_([this, &owner, device] { run(owner, device); }) {}
+  Worker(Accelerator& owner, int device) : thread_([this, &owner, device] { run(owner, device); }) {
+    count_workers(1);
+  }
   ~Worker() {
+    count_workers(-1);
     {
       const std::scoped_lock lock(mutex_);
       stopping_ = true;
+      has_news_ = true;
     }
     changed_.notify_one();
     thread_.join();
@@ -38,6 +44,7 @@ class Worker {
     {
       const std::scoped_lock lock(mutex_);
       jobs_.push_back(std::move(job));
+      has_news_ = true;
     }
     changed_.notify_one();
   }
@@ -48,16 +55,16 @@ class Worker {
     profiler::set_thread_role("GPU worker");
     const kernels::cpu::SerialScope serial;
     owner.make_current(device);
-    std::unique_lock lock(mutex_);
     while (true) {
+      spin_until([this] { return has_news_.load(); });
+      std::unique_lock lock(mutex_);
       changed_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
       if (jobs_.empty()) return;
-      std::function<void()> job = std::move(jobs_.front());
+      const std::function<void()> job = std::move(jobs_.front());
       jobs_.pop_front();
+      has_news_ = stopping_ || !jobs_.empty();
       lock.unlock();
       job();
-      job = nullptr;  // its captures are freed before the lock is taken
-      lock.lock();
     }
   }
 
@@ -66,6 +73,7 @@ class Worker {
   std::condition_variable changed_;
   std::deque<std::function<void()>> jobs_;
   bool stopping_ = false;
+  std::atomic<bool> has_news_ = false;  // stopping_ || !jobs_.empty()
   std::thread thread_;
 };
 

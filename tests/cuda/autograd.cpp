@@ -5,6 +5,7 @@
 #include "simulated.h"
 
 #include <chrono>
+#include <ctime>
 #include <filesystem>
 #include <mutex>
 #include <set>
@@ -84,6 +85,36 @@ TEST_CASE("autograd: each GPU's nodes run in its one permanent thread, the CPU's
     // With a single GPU there is nothing to overlap: no worker starts.
     CHECK(all.size() == (gpus == 1 ? 1 : static_cast<std::size_t>(gpus) + 1));
   });
+}
+
+TEST_CASE("autograd: nodes of the GPU that has the loss run in the caller's thread") {
+  on_machines([](int gpus) {
+    Threads threads;
+    std::mutex mutex;
+    const Tensor w = randn({50}).requires_grad_();
+    const Tensor parts = shared_weight_loss(w, all_devices(gpus), [&](const Tensor& grad) {
+      const std::scoped_lock lock(mutex);
+      threads[to_string(grad.device())].insert(std::this_thread::get_id());
+      return Tensor();
+    });
+    const Device last = Device::cuda(gpus - 1);
+    parts.to(last).backward();
+    std::set<std::thread::id> all;
+    for (const auto& [device, ids] : threads) all.insert(ids.begin(), ids.end());
+    CHECK(all.size() == static_cast<std::size_t>(gpus));
+    const std::set<std::thread::id> here{std::this_thread::get_id()};
+    CHECK(threads["cpu"] == here);
+    CHECK(threads[to_string(last)] == here);
+  });
+}
+
+TEST_CASE("autograd: workers without work sleep") {
+  const Simulated machine(2);
+  const Tensor w = randn({50}).requires_grad_();
+  shared_weight_loss(w, all_devices(2)).backward();
+  const std::clock_t start = std::clock();  // of all threads
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  CHECK(std::clock() - start < CLOCKS_PER_SEC / 20);
 }
 
 TEST_CASE("autograd: gradients over several GPUs are those of the CPU") {

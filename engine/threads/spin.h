@@ -1,0 +1,36 @@
+#pragma once
+
+#include <chrono>
+
+namespace miniparallel {
+
+/// For how long a thread looks for what it waits for before it sleeps. To wake one takes 5 to 50 us.
+inline constexpr std::chrono::microseconds kSpinTime{50};
+
+/// The GPUs' threads say that they begin and end.
+void count_workers(int change);
+/// Whether the process may use more cores than it has of them.
+bool leave_cores();
+
+inline void pause_core() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+/// Asks ready() again and again until it is true or kSpinTime has passed, so that what comes soon finds a thread
+/// awake. Returns at once where the workers leave no core for other threads. The caller must look again, and
+/// sleep.
+template <class Ready>
+void spin_until(const Ready& ready) {
+  if (ready() || !leave_cores()) return;
+  for (const auto end = std::chrono::steady_clock::now() + kSpinTime; std::chrono::steady_clock::now() < end;)
+    for (int i = 0; i < 16; ++i) {
+      if (ready()) return;
+      pause_core();
+    }
+}
+
+}  // namespace miniparallel
