@@ -25,6 +25,7 @@ struct Operation {
   int device = 0;
   std::uint32_t stream_index = 0, sequence = 0;  ///< its place in vector clocks
   Clock clock;                                   ///< what has finished before this starts, itself included
+  std::int64_t depth = 0;                        ///< of the chain of work that ends here
   Work work;
   const void* kernel = nullptr;  ///< the function, if it is a kernel
   State state = State::queued;
@@ -44,6 +45,7 @@ struct Stream {
   std::uint32_t index = 0;
   std::uint32_t sequence = 0;
   Clock clock;
+  std::int64_t depth = 0;  ///< of the newest operation
   std::deque<OperationRef> queue;
   OperationRef last;  ///< the newest operation, finished or not
   std::thread worker;

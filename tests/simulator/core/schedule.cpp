@@ -154,9 +154,19 @@ void stop_workers(Simulation& s, Lock& lock) {
   }
 }
 
+namespace {
+
+/// The host has seen that the operation is done.
+void join_host(Simulation& s, const Operation& operation) {
+  s.host.join(operation.clock);
+  s.host_depth = std::max(s.host_depth, operation.depth);
+}
+
+}  // namespace
+
 bool poll(Simulation& s, Lock& lock, const OperationRef& operation) {
   if (operation->state == State::done) {
-    s.host.join(operation->clock);
+    join_host(s, *operation);
     return true;
   }
   if (s.settings.streams == Streams::threaded) return false;
@@ -189,7 +199,7 @@ cudaError_t wait_until_done(Simulation& s, Lock& lock, const OperationRef& opera
     s.changed.wait_until(
         lock, std::min(deadline, std::chrono::steady_clock::now() + std::chrono::milliseconds(50)));
   }
-  s.host.join(operation->clock);
+  join_host(s, *operation);
   return state_error(s, operation->device);
 }
 

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -71,7 +72,10 @@ struct Simulation {
   std::uint64_t operation_count = 0;
   std::uint64_t finished_count = 0;
   int running = 0;
-  Clock host;  ///< what the host knows to have finished
+  Clock host;                                        ///< what the host knows to have finished
+  std::int64_t host_depth = 0;                       ///< the deepest of it
+  std::optional<std::vector<OperationRef>> history;  ///< what was enqueued since it was asked for
+  std::int64_t history_start = 0;
   Random random;
   Faults faults;
   cudaError_t sticky = cudaSuccess;
@@ -108,6 +112,11 @@ cudaError_t execute(Simulation&, Operation&);
 const Operation& executing_operation();
 /// "kernel scale" or the name of other work.
 std::string describe(const Operation&);
+
+// ---- history (history.cpp)
+
+/// Finds out how deep a new operation stands, whose `work.after` is whole.
+void note_depth(Simulation&, Operation&);
 
 // ---- memory (memory.cpp)
 

@@ -73,9 +73,11 @@ OperationRef append(Simulation& s, const std::shared_ptr<Stream>& stream, Work w
   }
   stream->clock.set(stream->index, stream->sequence);
   operation->clock = stream->clock;
-  std::erase_if(work.after,
-                [](const OperationRef& before) { return before->state == Operation::State::done; });
   operation->work = std::move(work);
+  note_depth(s, *operation);
+  std::erase_if(operation->work.after,
+                [](const OperationRef& before) { return before->state == Operation::State::done; });
+  if (s.history && operation->work.kind != WorkKind::marker) s.history->push_back(operation);
   stream->queue.push_back(operation);
   stream->last = operation;
   s.changed.notify_all();

@@ -1,6 +1,8 @@
 // Streams are asynchronous, events order them, host functions
 // run in order, errors appear where CUDA shows them.
 
+#include <miniparallel/simulator_history.h>
+
 #include "kernels/correct.h"
 #include "modes.h"
 
@@ -208,4 +210,34 @@ TEST_CASE("streams: a machine is replaced while its streams work") {
     REQUIRE(cudaMalloc(reinterpret_cast<void**>(&memory), 4000) == cudaSuccess);
     for (int k = 0; k < 20; ++k) fill(memory, 1, 1000);
   }
+}
+
+TEST_CASE("streams: the history tells what was enqueued and the longest chain before it") {
+  in_every_mode(1, [] {
+    const DeviceBuffer<float> x(std::vector<float>(100, 0.0f)), y(std::vector<float>(100, 1.0f));
+    const StreamHandle first, second;
+    const EventHandle ready;
+    fill(x.data(), 2, 100, first.stream);
+    REQUIRE(cudaDeviceSynchronize() == cudaSuccess);
+    sim::start_history();
+    fill(x.data(), 2, 100, first.stream);
+    REQUIRE(cudaEventRecord(ready.event, first.stream) == cudaSuccess);
+    fill(x.data(), 3, 100, first.stream);
+    fill(y.data(), 1, 100, second.stream);  // waits for nothing
+    REQUIRE(cudaStreamWaitEvent(second.stream, ready.event, 0) == cudaSuccess);
+    fill(y.data(), 2, 100, second.stream);
+    const std::vector<sim::Step> steps = sim::take_history();
+    REQUIRE(steps.size() == 4);
+    std::vector<std::int64_t> depths;
+    for (const sim::Step& step : steps) depths.push_back(step.depth);
+    CHECK(depths == std::vector<std::int64_t>{1, 2, 1, 2});
+    CHECK(steps[0].kind == sim::StepKind::kernel);
+    CHECK(steps[0].name.find("fill") != std::string::npos);
+    CHECK(steps[0].stream == steps[1].stream);
+    CHECK(steps[0].stream != steps[2].stream);
+    REQUIRE(cudaStreamSynchronize(second.stream) == cudaSuccess);  // the host has waited
+    fill(x.data(), 4, 100, first.stream);
+    CHECK(sim::take_history()[0].depth == 3);
+    REQUIRE(cudaDeviceSynchronize() == cudaSuccess);
+  });
 }

@@ -1,0 +1,28 @@
+#pragma once
+// What a program enqueued, and what had to wait for what: for drawings of a schedule and for tests of it.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace miniparallel::simulator {
+
+enum class StepKind { kernel, copy, library_call, host_function };
+
+/// A kernel, a copy or a call of a library.
+struct Step {
+  StepKind kind;
+  std::string name;
+  int device;
+  int stream;  ///< of the machine, in the order in which streams were made
+  /// The length of the longest chain that ends here: operations of which each had to wait for the one before, as
+  /// the next one of its stream, or through an event, or because the host had waited.
+  std::int64_t depth;
+};
+
+/// Begins to note what is enqueued. Chains begin here; all devices must have finished their work.
+void start_history();
+/// What was enqueued since the start, or since the last call, in order.
+std::vector<Step> take_history();
+
+}  // namespace miniparallel::simulator
