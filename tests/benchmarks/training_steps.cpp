@@ -11,12 +11,12 @@
 
 // Whole training steps (zero_grad, forward, loss, backward, step), one JSON object per workload:
 //
-//   training_steps [--device cuda] [--seconds 1.5] [PREFIX]
+//   training_steps [--device cuda] [--replicas 8] [--seconds 1.5] [PREFIX]
 //
 // W1 is an MLP 784-512-256-10 with Adam, W2 the CNN of examples/mnist with SGD and momentum, W3 a language
 // model like examples/char_gpt (4 blocks, 256 wide, 4 heads, 128 places) with AdamW. Inputs are random and
 // stay in memory; a figure is the median of a warmed-up loop. Compare only with a program timed in the same
-// run: training_steps_torch.py does the same by PyTorch.
+// run: training_steps_torch.py does the same by PyTorch. With replicas, a DataParallel has so many on the device.
 
 using namespace miniparallel;
 using Clock = std::chrono::steady_clock;
@@ -67,43 +67,58 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+struct Run {
+  Device device;
+  int replicas = 0;  // 0: the bare model
+  double seconds = 1.5;
+};
+
 template <class Model, class Optimizer>
-void measure(const char* workload, Model& model, Optimizer& optimizer, const Tensor& x, const Tensor& y,
-             double seconds) {
-  const Device device = x.device();
+void measure_steps(const char* workload, Model& model, Optimizer& optimizer, const Tensor& x, const Tensor& y,
+                   const Run& run) {
   const auto step = [&] {
     optimizer.zero_grad();
     cross_entropy(model(x), y).backward();
     optimizer.step();
-    synchronize(device);
+    synchronize(run.device);
   };
   for (int i = 0; i < 3; ++i) step();
   std::vector<double> times;
-  for (const auto start = Clock::now(); seconds_since(start) < seconds || times.size() < 5;) {
+  for (const auto start = Clock::now(); seconds_since(start) < run.seconds || times.size() < 5;) {
     const auto before = Clock::now();
     step();
     times.push_back(seconds_since(before));
   }
   std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());
   std::printf(
-      "{\"workload\": \"%s\", \"batch\": %lld, \"device\": \"%s\", \"threads\": %d, \"median_ms\": %.3f, "
-      "\"steps\": %zu}\n",
-      workload, static_cast<long long>(x.size(0)), to_string(device).c_str(), num_threads(),
+      "{\"workload\": \"%s\", \"batch\": %lld, \"device\": \"%s\", \"threads\": %d, \"replicas\": %d, "
+      "\"median_ms\": %.3f, \"steps\": %zu}\n",
+      workload, static_cast<long long>(x.size(0)), to_string(run.device).c_str(), num_threads(), run.replicas,
       times[times.size() / 2] * 1e3, times.size());
   std::fflush(stdout);
+}
+
+template <class Model, class Optimizer>
+void measure(const char* workload, Model& model, Optimizer& optimizer, const Tensor& x, const Tensor& y,
+             const Run& run) {
+  if (run.replicas == 0) return measure_steps(workload, model, optimizer, x, y, run);
+  DataParallel wrapped{model, {.devices = {run.device}, .replicas = run.replicas}};
+  measure_steps(workload, wrapped, optimizer, x, y, run);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) try {
   std::string only;
-  Device device;
-  double seconds = 1.5;
+  Run run;
   CLI::App app("Whole training steps, one JSON object per workload");
   app.add_option("prefix", only, "which workloads");
-  app.add_option("--seconds", seconds, "how long each is measured")->capture_default_str();
-  benchmarks::add_device_option(app, device);
+  app.add_option("--seconds", run.seconds, "how long each is measured")->capture_default_str();
+  app.add_option("--replicas", run.replicas, "of a DataParallel on the device; 0: the bare model")
+      ->capture_default_str();
+  benchmarks::add_device_option(app, run.device);
   CLI11_PARSE(app, argc, argv);
+  const Device device = run.device;
   const auto wanted = [&](const char* name) { return std::string(name).starts_with(only); };
   const auto labels = [&](std::int64_t n) { return randint(0, 10, {n}, {.device = device}); };
   manual_seed(1);
@@ -112,14 +127,14 @@ int main(int argc, char** argv) try {
       Mlp model;
       to(model, device);
       optim::Adam optimizer(parameters(model), {.lr = 1e-3});
-      measure("W1 mlp", model, optimizer, randn({n, 784}, {.device = device}), labels(n), seconds);
+      measure("W1 mlp", model, optimizer, randn({n, 784}, {.device = device}), labels(n), run);
     }
   if (wanted("W2"))
     for (const std::int64_t n : {32, 64, 256, 1024}) {
       Cnn model;
       to(model, device);
       optim::SGD optimizer(parameters(model), {.lr = 0.01, .momentum = 0.9});
-      measure("W2 cnn", model, optimizer, randn({n, 1, 28, 28}, {.device = device}), labels(n), seconds);
+      measure("W2 cnn", model, optimizer, randn({n, 1, 28, 28}, {.device = device}), labels(n), run);
     }
   if (wanted("W3"))
     for (const std::int64_t n : {8, 32, 128}) {
@@ -129,7 +144,7 @@ int main(int argc, char** argv) try {
       const auto tokens = [&](Shape shape) {
         return randint(0, Gpt::kVocabulary, std::move(shape), {.device = device});
       };
-      measure("W3 gpt", model, optimizer, tokens({n, Gpt::kPlaces}), tokens({n * Gpt::kPlaces}), seconds);
+      measure("W3 gpt", model, optimizer, tokens({n, Gpt::kPlaces}), tokens({n * Gpt::kPlaces}), run);
     }
 } catch (const std::exception& error) {
   std::fprintf(stderr, "training_steps: %s\n", error.what());
