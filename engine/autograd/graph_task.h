@@ -21,8 +21,8 @@ namespace miniparallel::autograd {
 ///
 /// Nodes of several GPUs run in several threads, so that these GPUs are fed in parallel: each GPU's on its
 /// worker, the CPU's in the thread that called `run`, and so those of the first root's GPU. Otherwise every node
-/// runs in the calling thread. The same holds on a worker, so that no worker ever waits for another, and when the
-/// walk is itself recorded, so that the numbers of its nodes do not depend on timing.
+/// runs in the calling thread. The same holds on a worker and under a recorder, so that no worker ever waits for
+/// another, and when the walk is itself recorded, so that the numbers of its nodes do not depend on timing.
 ///
 /// Of several errors the lowest recorder's is thrown: an error cancels all nodes but those of lower ranks.
 class GraphTask {

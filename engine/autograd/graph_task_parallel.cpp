@@ -10,7 +10,7 @@
 namespace miniparallel::autograd {
 
 void GraphTask::use_workers() {
-  if (on_worker() || create_graph_) return;
+  if (on_worker() || current_recorder() || create_graph_) return;
   int first = -1, last = -1;  // GPUs in the graph
   for (const Node* node : order_) {
     if (node->device().is_cpu()) continue;

@@ -1,5 +1,5 @@
-#include "engine/ops/norm.h"
-#include "engine/ops/running_statistics.h"
+#include "engine/ops/batch_norm_gradient.h"
+#include "engine/ops/batch_norm_parts.h"
 
 namespace miniparallel {
 namespace {
@@ -7,7 +7,7 @@ namespace {
 using kernels::Destination;
 
 void check_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
-                      const Tensor& running_var, bool training) {
+                      const Tensor& running_var, bool training, bool is_part) {
   const char* op = "batch_norm";
   check_defined(op, x);
   check_same_device(op, {x, weight, bias, running_mean, running_var});
@@ -24,52 +24,18 @@ void check_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
   check(training || running_mean.defined(), op,
         ": got no running statistics; without training it needs running_mean and running_var");
   check(
-      !training || x.numel() > x.size(1), op, ": input of shape ", x.shape(),
+      !training || x.numel() > (is_part ? 0 : x.size(1)), op, ": input of shape ", x.shape(),
       " has not more than one value per channel, so no variance to train with; use a larger batch or eval()");
 }
 
-/// Every dimension but that of the channels.
-Shape batch_dims(const Tensor& x) {
-  Shape dims{0};
-  for (int i = 2; i < x.dim(); ++i) dims.push_back(i);
-  return dims;
-}
-
-/// A number per channel, in a shape that broadcasts over x.
-Tensor per_channel(const Tensor& numbers, const Tensor& x) {
-  Shape shape = Shape::filled(x.dim(), 1);
-  shape[1] = x.size(1);
-  return numbers.view(shape);
-}
-
-/// The values that the backward of batch_norm reads. `count` is 0 when the statistics were the running ones.
-struct BatchNorm {
-  kernels::BatchNormGeometry geometry;
-  std::int64_t count;
-  double eps;
-  Tensor inv_std;
-
-  kernels::BatchNormArgs args(const Tensor& x, const Tensor& mean, const Tensor& weight,
-                              const Tensor& bias = {}) const {
-    return {geometry, raw_or_null(x), raw(mean), raw(inv_std), raw_or_null(weight), raw_or_null(bias)};
-  }
-};
-
-void batch_norm_composed(Backward& b, const Tensor& x, const Tensor& mean, const Tensor& weight,
-                         const BatchNorm& norm) {
+void fixed_composed(Backward& b, const Tensor& x, const Tensor& mean, const Tensor& weight,
+                    const BatchNorm& norm) {
   const Tensor& g = b.grad();
   const Shape dims = batch_dims(g);
-  const Tensor scaled = weight.defined() ? g * per_channel(weight, g) : g;
+  const Tensor inv_std = per_channel(norm.inv_std, g);
+  if (b.needs(0)) b.set(0, (weight.defined() ? g * per_channel(weight, g) : g) * inv_std);
+  if (b.needs(1)) b.set(1, sum(g * (x - per_channel(mean, g)) * inv_std, dims));
   if (b.needs(2)) b.set(2, sum(g, dims));
-  if (norm.count == 0) {
-    const Tensor inv_std = per_channel(norm.inv_std, g);
-    if (b.needs(0)) b.set(0, scaled * inv_std);
-    if (b.needs(1)) b.set(1, sum(g * (x - per_channel(mean, g)) * inv_std, dims));
-    return;
-  }
-  const Normalized normalized(x, dims, norm.eps);
-  if (b.needs(0)) b.set(0, normalized.backward(scaled));
-  if (b.needs(1)) b.set(1, sum(g * normalized.y, dims));
 }
 
 void batch_norm_fused(Backward& b, const Tensor& x, const Tensor& mean, const Tensor& weight,
@@ -106,14 +72,15 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
 
 Tensor batch_norm(const Tensor& input, const Tensor& scale, const Tensor& offset,
                   const RunningStatistics& running, bool training, double eps) {
-  check_batch_norm(input, scale, offset, running.mean, running.var, training);
+  BatchNormMeeting* const meeting = training ? batch_norm_meeting() : nullptr;
+  check_batch_norm(input, scale, offset, running.mean, running.var, training, meeting != nullptr);
   check(training ? eps > 0 : eps >= 0, "batch_norm: eps is ", eps, "; it must be ",
         training ? "above 0 in training" : "at least 0");
   check_momentum("batch_norm", running.momentum);
   const Tensor x = input.contiguous(), weight = contiguous_or_none(scale), bias = contiguous_or_none(offset);
+  if (meeting != nullptr) return batch_norm_part(x, weight, bias, running, eps, *meeting);
   const Shape channels{x.size(1)};
-  const std::int64_t outer = x.size(0) * x.size(1);
-  BatchNorm norm{{x.size(0), x.size(1), outer == 0 ? 0 : x.numel() / outer}, 0, eps, {}};
+  BatchNorm norm{geometry_of(x), 0, eps, {}};
   Tensor mean;
   {
     const NoGradGuard guard;
@@ -136,8 +103,12 @@ Tensor batch_norm(const Tensor& input, const Tensor& scale, const Tensor& offset
     const bool reads_x = training || (weight.defined() && weight.requires_grad());
     record("batch_norm", y, {x, weight, bias},
            [x = save(reads_x ? x : Tensor{}), mean = save(mean), weight = save(weight), norm](Backward& b) {
-             const auto backward = b.create_graph() ? batch_norm_composed : batch_norm_fused;
-             backward(b, x.get(b), mean.get(b), weight.get(b), norm);
+             if (!b.create_graph())
+               batch_norm_fused(b, x.get(b), mean.get(b), weight.get(b), norm);
+             else if (norm.count == 0)
+               fixed_composed(b, x.get(b), mean.get(b), weight.get(b), norm);
+             else
+               batch_norm_composed(b, {{x.get(b), weight.get(b), b.grad()}}, norm.count, norm.eps);
            });
   }
   return y;

@@ -7,6 +7,21 @@ namespace {
 
 using kernels::Destination;
 
+/// Differentiable: x normalised over `dims`, and the gradient of x for the gradient of that.
+struct Normalized {
+  Tensor inv_std, y;
+  Shape dims;
+
+  Normalized(const Tensor& x, const Shape& over, double eps) : dims(over) {
+    const Tensor centered = x - mean(x, dims, true);
+    inv_std = inverse_std(mean(centered * centered, dims, true), eps);
+    y = centered * inv_std;
+  }
+  Tensor backward(const Tensor& g) const {
+    return inv_std * (g - mean(g, dims, true) - y * mean(g * y, dims, true));
+  }
+};
+
 struct LayerNorm {
   std::int64_t rows, width;
   int normalized_dims;

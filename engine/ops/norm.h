@@ -10,21 +10,6 @@ inline std::byte* raw_or_null(const Tensor& tensor) { return tensor.defined() ? 
 
 inline Tensor inverse_std(const Tensor& variance, double eps) { return 1.0 / sqrt(variance + eps); }
 
-/// Differentiable: x normalised over `dims`, and the gradient of x for the gradient of that.
-struct Normalized {
-  Tensor inv_std, y;
-  Shape dims;
-
-  Normalized(const Tensor& x, const Shape& over, double eps) : dims(over) {
-    const Tensor centered = x - mean(x, dims, true);
-    inv_std = inverse_std(mean(centered * centered, dims, true), eps);
-    y = centered * inv_std;
-  }
-  Tensor backward(const Tensor& g) const {
-    return inv_std * (g - mean(g, dims, true) - y * mean(g * y, dims, true));
-  }
-};
-
 inline void check_parameter(const char* op, const char* what, const Tensor& parameter, const Shape& shape) {
   check(!parameter.defined() || parameter.shape() == shape, op, ": ", what, " has shape ",
         parameter.defined() ? parameter.shape() : Shape{}, "; it must be ", shape);

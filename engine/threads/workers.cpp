@@ -3,7 +3,6 @@
 #include "engine/fork.h"
 #include "engine/profiler/span.h"
 #include "engine/threads/spin.h"
-#include "kernels/cpu/parallel.h"
 
 #include <atomic>
 #include <condition_variable>
@@ -51,10 +50,7 @@ class Worker {
 
  private:
   void run(Accelerator& owner, int device) {
-    is_worker = true;
-    profiler::set_thread_role("GPU worker");
-    const kernels::cpu::SerialScope serial;
-    owner.make_current(device);
+    const WorkerScope scope(&owner, device);
     while (true) {
       spin_until([this] { return has_news_.load(); });
       std::unique_lock lock(mutex_);
@@ -106,6 +102,13 @@ void post(Accelerator& owner, int device, std::function<void()> job) {
 }
 
 bool on_worker() { return is_worker; }
+
+WorkerScope::WorkerScope(Accelerator* owner, int device) {
+  is_worker = true;
+  profiler::set_thread_role(owner == nullptr ? "CPU worker" : "GPU worker");
+  if (owner != nullptr) owner->make_current(device);
+}
+WorkerScope::~WorkerScope() { is_worker = false; }
 
 void stop_workers() {
   std::map<int, std::unique_ptr<Worker>> ended;

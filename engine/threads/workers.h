@@ -1,6 +1,7 @@
 #pragma once
 
 #include "engine/device/accelerator.h"
+#include "kernels/cpu/parallel.h"
 
 #include <functional>
 
@@ -14,6 +15,19 @@ void post(Accelerator& owner, int device, std::function<void()> job);
 
 /// Whether the calling thread is one of these.
 bool on_worker();
+
+/// While it lives, the calling thread counts as one of these: of a GPU of `owner`, or of the CPU with null. For
+/// threads of one job, whose starter waits for them.
+class WorkerScope {
+ public:
+  WorkerScope(Accelerator* owner, int device);
+  ~WorkerScope();
+  WorkerScope(const WorkerScope&) = delete;
+  WorkerScope& operator=(const WorkerScope&) = delete;
+
+ private:
+  kernels::cpu::SerialScope serial_;
+};
 
 /// Ends the threads once their jobs are done; a later `post`
 /// starts new ones. Happens by itself when the process ends.
