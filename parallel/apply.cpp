@@ -4,8 +4,10 @@
 
 #include "engine/error.h"
 #include "engine/random/generator.h"
+#include "parallel/meeting.h"
 #include "parallel/recorders.h"
 #include "parallel/run_on.h"
+#include "parallel/run_together.h"
 #include "parallel/statistics.h"
 
 #include <algorithm>
@@ -34,7 +36,12 @@ void run_replicas(const ReplicaTensors& tensors, const Division& division, const
   const RandomState start = random_state();
   std::vector<std::uint64_t> ordinals(count, start.ordinal);
   std::vector<CollectedStatistics> statistics(count);
-  run_on(devices, [&](std::size_t i) {
+  std::optional<Meeting> meeting;
+  if (options.batch_norm == BatchNormPolicy::sync && count > 1) meeting.emplace(tensors, division, recorders);
+  const auto run = [&](std::size_t i) {
+    const BatchNormMeetingScope none(nullptr);
+    std::optional<Meeting::Seat> seat;
+    if (meeting) seat.emplace(*meeting, i);
     const RecorderScope recorder(recorders[i]);
     const std::int64_t rows = division.rows.empty() ? 0 : division.rows[i];
     const RowRandomScope random(start, division.rows.empty() ? static_cast<std::int64_t>(i) : first_rows[i],
@@ -53,7 +60,8 @@ void run_replicas(const ReplicaTensors& tensors, const Division& division, const
       throw;
     }
     ordinals[i] = random.state().ordinal;
-  });
+  };
+  meeting ? run_together(devices, run) : run_on(devices, run);
   if (options.speeds != nullptr) options.speeds->end_step();
   tensors.check_parameters_unwritten();
   set_random_state({.seed = start.seed, .ordinal = *std::ranges::max_element(ordinals)});

@@ -9,6 +9,10 @@ std::vector<Device> place_replicas(const DataParallelOptions& options) {
         " replicas; name at least one, or 0 for one per device");
   check(options.min_rows >= 1, "DataParallel: min_rows is ", options.min_rows,
         "; a replica needs at least one row");
+  check(
+      options.batch_norm != BatchNormPolicy::sync || options.split.kind() != Split::Kind::by_speed,
+      "DataParallel: Split::by_speed with BatchNormPolicy::sync; replicas that wait for each other cannot be "
+      "timed, so name their Split::shares");
   const std::vector<Device> devices = options.devices.resolve("DataParallel", options.require_gpu);
   if (options.replicas == 0) return devices;
   const std::vector<std::int64_t> runs = chunk_sizes(options.replicas, static_cast<int>(devices.size()));

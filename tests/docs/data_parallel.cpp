@@ -79,6 +79,13 @@ TEST_CASE("docs: gradients of several batches on several GPUs") {
   CHECK(allclose(net.fc.weight, alone.fc.weight, 1e-5, 1e-6));
 }
 
+TEST_CASE("docs: batch normalisation over the whole batch") {
+  nn::BatchNorm1d net(3), alone = clone(net);
+  const Tensor x = randn({7, 3});
+#include "snippets/data-parallel/sync.inc"
+  CHECK(allclose(model(x), alone(x), 1e-5, 1e-6));
+}
+
 TEST_CASE("docs: a fixed number of replicas") {
   Net net;
 #include "snippets/data-parallel/bits.inc"

@@ -27,7 +27,7 @@ struct RunOptions {
 /// device in the calling thread - and in the state that a replica needs: the caller's grad mode, dtype,
 /// streams; the random numbers of its rows; its place in sums of gradients. Before that send(i) is called for
 /// each in the calling thread, the last one first. When all have ended running statistics are merged and the
-/// random state moves on.
+/// random state moves on. Of policy `sync` each replica but the first has a thread of its own.
 ///
 /// Of several exceptions the lowest replica's is rethrown, an `Error` with a note of replica, device and rows;
 /// then statistics are as before the call.

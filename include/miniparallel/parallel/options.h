@@ -9,10 +9,19 @@
 
 namespace miniparallel {
 
-/// The fate of the running statistics of batch normalisation, of which each replica sees a part.
+/// What batch normalisation in training, of which each replica sees a part, does with its statistics. With
+/// `merge` and `device0` each replica normalises its rows by their own.
 enum class BatchNormPolicy {
-  merge,    ///< as one device would have seen them: counts, means and squared deviations are merged
-  device0,  ///< those of replica 0, as PyTorch's DataParallel keeps them
+  /// The running statistics are those that one device would have kept: counts, means and squared deviations of
+  /// the replicas are merged.
+  merge,
+  /// The running statistics are those of replica 0, as PyTorch's DataParallel keeps them.
+  device0,
+  /// Every replica normalises by the statistics of the whole batch, so outputs, gradients and running statistics
+  /// are those of one device, up to rounding. Replicas, each in a thread of its own, wait for each other at every
+  /// layer, and must call the same ones in the same order. The layers of a replica cannot be differentiated
+  /// inside its forward, and `Split::by_speed` cannot be used.
+  sync,
 };
 
 struct DataParallelOptions {
