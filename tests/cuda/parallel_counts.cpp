@@ -49,6 +49,12 @@ constexpr Counts kNorm[] = {{   1,     1,          47,          3,       2,     
                             {   4,     4,         167,         12,      26,     46356},
                             {   8,     8,         315,         24,      58,    107604},
                             {   2,     8,         325,         24,      31,     19188}};
+// The sums of each of the two layers go to the first GPU and back, in forward and in backward: 8 copies for each
+// further GPU, in place of the one of the statistics.
+constexpr Counts kSync[] = {{   1,     1,          47,          3,       2,         0},
+                            {   2,     2,         119,          6,      17,     16060},
+                            {   4,     4,         175,         12,      47,     47700},
+                            {   8,     8,         295,         24,     107,    110740}};
 // clang-format on
 
 struct NormCnn {
@@ -77,7 +83,7 @@ Tensor enough(const Tensor& batch, std::int64_t rows) {
 }
 
 template <class Net>
-void check_counts(std::span<const Counts> steps) {
+void check_counts(std::span<const Counts> steps, BatchNormPolicy batch_norm = BatchNormPolicy::merge) {
   for (const Counts& expected : steps)
     for (const simulator::Streams streams : {simulator::Streams::lazy, simulator::Streams::threaded}) {
       simulator::Machine settings = simulator::machine_with(expected.gpus);
@@ -85,7 +91,7 @@ void check_counts(std::span<const Counts> steps) {
       const Simulated machine(settings);
       CAPTURE(expected.gpus);
       CAPTURE(expected.replicas);
-      DataParallel model{Net{}, {.replicas = expected.replicas}};
+      DataParallel model{Net{}, {.replicas = expected.replicas, .batch_norm = batch_norm}};
       typename Net::Optimizer optimizer(model.parameters(), {.lr = 1e-2});
       const std::int64_t rows = Net::inputs().size(0);
       const Tensor inputs = enough(Net::inputs(), rows), targets = enough(Net::targets(), rows);
@@ -124,6 +130,9 @@ TEST_CASE("parallel counts: a steady step of a transformer block") {
 }
 TEST_CASE("parallel counts: a steady step of a CNN with batch normalisation") {
   check_counts<NormCnn>(kNorm);
+}
+TEST_CASE("parallel counts: a steady step with batch normalisation over the whole batch") {
+  check_counts<NormCnn>(kSync, BatchNormPolicy::sync);
 }
 
 }  // namespace
