@@ -20,23 +20,43 @@ std::int64_t padded(std::int64_t elements, DType dtype) {
 
 }  // namespace
 
-Arena::Arena(const std::vector<Tensor>& like, Device device) {
-  std::vector<DType> dtypes;
-  std::vector<std::int64_t> sizes;
+/// Gives each tensor a place; the blocks are still to be made.
+std::vector<Arena::Block> Arena::lay_out(const std::vector<Tensor>& like) {
+  std::vector<Block> blocks;
   std::vector<Place> places;
   for (const Tensor& tensor : like) {
     const DType dtype = tensor.dtype();
-    const auto block = static_cast<std::size_t>(std::ranges::find(dtypes, dtype) - dtypes.begin());
-    if (block == dtypes.size()) {
-      dtypes.push_back(dtype);
-      sizes.push_back(0);
-    }
-    places.push_back({block, sizes[block], tensor.shape()});
-    sizes[block] += padded(tensor.numel(), dtype);
+    const auto found = std::ranges::find(blocks, dtype, &Block::dtype);
+    const auto number = static_cast<std::size_t>(found - blocks.begin());
+    if (number == blocks.size()) blocks.push_back({dtype, 0});
+    Block& block = blocks[number];
+    places.push_back({number, block.size, tensor.shape()});
+    block.size += padded(tensor.numel(), dtype);
   }
-  for (std::size_t i = 0; i < sizes.size(); ++i)
-    blocks_.push_back(zeros({sizes[i]}, {.dtype = dtypes[i], .device = device}));
   layout_ = std::make_shared<const std::vector<Place>>(std::move(places));
+  return blocks;
+}
+
+Arena::Arena(const std::vector<Tensor>& like, Device device) {
+  for (const Block& block : lay_out(like))
+    blocks_.push_back(zeros({block.size}, {.dtype = block.dtype, .device = device}));
+}
+
+Arena Arena::of(const std::vector<Tensor>& tensors) {
+  Arena arena;
+  const std::vector<Block> blocks = arena.lay_out(tensors);
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const std::size_t number = (*arena.layout_)[i].block;
+    const TensorImpl& impl = *tensors[i].impl();
+    if (number == arena.blocks_.size()) {  // the first tensor of a block
+      const Block& block = blocks[number];
+      if (impl.storage->bytes() != static_cast<std::size_t>(block.size) * size_of(block.dtype)) return {};
+      arena.blocks_.push_back(make_alias(tensors[i], {block.size}, {1}, 0));
+    }
+    const bool shares_version = impl.version.get() == &impl.storage->version();  // with views of the whole
+    if (shares_version || !arena.holds(i, tensors[i])) return {};
+  }
+  return arena;
 }
 
 Arena Arena::empty_like() const {
@@ -105,6 +125,7 @@ Arena pack(const std::vector<Tensor>& tensors) {
   for (const Tensor& tensor : tensors)
     check(tensor.device() == tensors[0].device(), "pack: tensors on ", tensors[0].device(), " and ",
           tensor.device(), "; bring them to one device with to()");
+  if (Arena packed = Arena::of(tensors); packed.size() > 0) return packed;
   const NoGradGuard no_grad;
   Arena arena(tensors, tensors[0].device());
   for (std::size_t i = 0; i < tensors.size(); ++i) {

@@ -16,6 +16,8 @@ class Arena {
   Arena() = default;
   /// Places for tensors of these shapes and dtypes, in this order; elements and padding are zero.
   Arena(const std::vector<Tensor>& like, Device device);
+  /// The arena that `pack` has moved `tensors`, and no others, into; an empty one where they are elsewhere.
+  static Arena of(const std::vector<Tensor>& tensors);
   /// The same places in other memory: not initialised on the same device, zero on `device`.
   Arena empty_like() const;
   Arena zeros_on(Device device) const;
@@ -45,6 +47,11 @@ class Arena {
     std::int64_t begin;
     Shape shape;
   };
+  struct Block {
+    DType dtype;
+    std::int64_t size;
+  };
+  std::vector<Block> lay_out(const std::vector<Tensor>& like);
   bool has_place(std::size_t i, const Tensor& tensor) const;
   std::int64_t length(std::size_t first, std::size_t last) const;
 
@@ -53,7 +60,8 @@ class Arena {
 };
 
 /// Moves the elements of `tensors`, which are on one device, into an arena, behind their handles: whatever
-/// shares a handle follows. Tensors of one storage (views of one another) become independent.
+/// shares a handle follows. Tensors of one storage (views of one another) become independent. Those that were packed
+/// before and have stayed where they were stay.
 Arena pack(const std::vector<Tensor>& tensors);
 
 }  // namespace miniparallel

@@ -25,9 +25,9 @@ Net double_net(std::uint64_t seed) {
   return net;
 }
 
-template <class Net>
-void check_same_parameters(const DataParallel<Net>& model, const Net& alone) {
-  const NamedTensors ours = model.named_parameters(), theirs = named_parameters(alone);
+template <class Model, class Net>
+void check_same_parameters(const Model& model, const Net& alone) {
+  const NamedTensors ours = named_parameters(model), theirs = named_parameters(alone);
   for (std::size_t i = 0; i < ours.size(); ++i) {
     CAPTURE(ours[i].first);
     CHECK(allclose(ours[i].second.cpu(), theirs[i].second, 1e-11, 1e-11));
@@ -127,6 +127,46 @@ TEST_CASE("uses: a GAN, whose two models are wrapped each") {
     train(generator_model, discriminator_model);
     check_same_parameters(generator_model, generator_alone);
     check_same_parameters(discriminator_model, discriminator_alone);
+  });
+}
+
+TEST_CASE("uses: two wrappers of one model share its block of memory, and end in either order") {
+  on_machines([](const std::vector<Device>& devices) {
+    for (const std::size_t first_to_end : {0u, 1u}) {
+      const Mlp net = double_net<Mlp>(4);
+      Mlp alone = clone(net);
+      std::vector<std::unique_ptr<DataParallel<Mlp>>> models(2);
+      const auto wrap = [&](std::size_t i) {
+        models[i] = std::make_unique<DataParallel<Mlp>>(net, DataParallelOptions{.devices = devices});
+      };
+      for (std::size_t i : {0u, 1u}) wrap(i);
+      const auto check_in_place = [&](DType dtype) {
+        for (const auto& model : models) (*model)(zeros({8, 6}, {.dtype = dtype}));
+        for (const auto& model : models) {
+          (*model)(zeros({8, 6}, {.dtype = dtype}));
+          CHECK(model->counters().bytes_refreshed == 0);  // the other has not moved it
+        }
+      };
+      optim::SGD optimizer(parameters(net), {.lr = 0.1}), serial(parameters(alone), {.lr = 0.1});
+      for (int step = 0; step < 3; ++step) {
+        const Tensor x = Mlp::batch(10), y = Mlp::batch(9);
+        const Tensor loss = mean(square((*models[0])(x)));
+        mean(square((*models[1])(y))).backward();
+        check_in_place(float64);
+        if (step == 1) models[first_to_end].reset();
+        loss.backward();
+        if (step == 1) wrap(first_to_end);
+        mean(square(alone(y))).backward();
+        mean(square(alone(x))).backward();
+        check_same_parameters(net, alone);
+        optimizer.step();
+        serial.step();
+        optimizer.zero_grad();
+        serial.zero_grad();
+      }
+      models[1]->to(float32);
+      check_in_place(float32);
+    }
   });
 }
 
