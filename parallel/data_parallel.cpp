@@ -1,6 +1,9 @@
 #include <miniparallel/parallel/data_parallel.h>
 
 #include "engine/error.h"
+#include "engine/profiler/launch_count.h"
+
+#include <algorithm>
 
 namespace miniparallel::parallel {
 
@@ -20,6 +23,13 @@ std::vector<Device> place_replicas(const DataParallelOptions& options) {
   for (std::size_t i = 0; i < runs.size(); ++i)
     placed.insert(placed.end(), static_cast<std::size_t>(runs[i]), devices[i]);
   return placed;
+}
+
+std::int64_t launches_on(const std::vector<Device>& placement) {
+  std::int64_t launches = 0;
+  for (auto device = placement.begin(); device != placement.end(); ++device)
+    if (std::find(placement.begin(), device, *device) == device) launches += profiler::launch_count(*device);
+  return launches;
 }
 
 }  // namespace miniparallel::parallel

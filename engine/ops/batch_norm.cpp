@@ -41,7 +41,6 @@ void fixed_composed(Backward& b, const Tensor& x, const Tensor& mean, const Tens
 void batch_norm_fused(Backward& b, const Tensor& x, const Tensor& mean, const Tensor& weight,
                       const BatchNorm& norm) {
   const Tensor g = b.take_grad().contiguous();
-  const kernels::Norm& kernel = backend(g).norm;
   const kernels::BatchNormArgs args = norm.args(x, mean, weight);
   Tensor sum_g, sum_gx;
   const auto gradients = [&](const Destination& dx) {
@@ -51,12 +50,12 @@ void batch_norm_fused(Backward& b, const Tensor& x, const Tensor& mean, const Te
     const Shape channels{norm.geometry.channels};
     sum_g = b.memory_for(2, channels, g.dtype(), g.device());
     sum_gx = b.memory_for(1, channels, g.dtype(), g.device());
-    kernel.batch_sums(g.dtype(), args, gradients({}), stream(g));
+    backend(g).norm.batch_sums(g.dtype(), args, gradients({}), stream(g));
   } else if (b.needs(2)) {
     sum_g = sum(g, batch_dims(g));
   }
   b.write_over(0, g, [&](const Tensor& dx, int beta) {
-    kernel.batch_data_gradient(g.dtype(), args, gradients({raw(dx), beta}), stream(g));
+    backend(g).norm.batch_data_gradient(g.dtype(), args, gradients({raw(dx), beta}), stream(g));
   });
   if (b.needs(1)) b.set(1, std::move(sum_gx));
   if (b.needs(2)) b.set(2, std::move(sum_g));

@@ -154,17 +154,16 @@ void join_parts(std::span<BatchNormPart* const> parts) {
 
 Tensor batch_norm_part(const Tensor& x, const Tensor& weight, const Tensor& bias,
                        const RunningStatistics& running, double eps, BatchNormMeeting& meeting) {
-  const kernels::Norm& kernel = backend(x).norm;
   BatchNormPart part{
       x, weight, bias, eps, running, make_tensor({3, x.size(1)}, x.dtype(), x.device()), result_like(x)};
   Tensor count = part.statistics[0];
   const Tensor mean = part.statistics[1], variance = part.statistics[2];
   count.fill_(x.numel() / x.size(1));
-  kernel.batch_statistics(x.dtype(), geometry_of(x), raw(x), raw(mean), raw(variance), stream(x));
+  backend(x).norm.batch_statistics(x.dtype(), geometry_of(x), raw(x), raw(mean), raw(variance), stream(x));
   meeting.meet(part);
   if (running.mean.defined() && part.whole.mean.defined()) update_or_hand_over(running, part.whole);
   const BatchNorm norm{geometry_of(x), part.whole.count, eps, part.inv_std};
-  kernel.batch_normalize(x.dtype(), norm.args(x, part.mean, weight, bias), raw(part.y), stream(x));
+  backend(x).norm.batch_normalize(x.dtype(), norm.args(x, part.mean, weight, bias), raw(part.y), stream(x));
   return part.y;
 }
 

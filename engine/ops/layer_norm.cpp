@@ -47,10 +47,9 @@ void layer_norm_composed(Backward& b, const Tensor& x, const Tensor& weight, con
 void layer_norm_fused(Backward& b, const Tensor& x, const Tensor& weight, const LayerNorm& norm,
                       const Shape& parameter_shape) {
   const Tensor g = b.take_grad().contiguous();
-  const kernels::Norm& kernel = backend(g).norm;
   const kernels::LayerNormArgs args = norm.args(x, weight);
   const auto parameters = [&](const Destination& dweight, const Destination& dbias) {
-    kernel.layer_parameter_gradient(g.dtype(), args, raw(g), dweight, dbias, stream(g));
+    backend(g).norm.layer_parameter_gradient(g.dtype(), args, raw(g), dweight, dbias, stream(g));
   };
   const auto with_bias = [&](const Destination& dweight) {
     if (!b.needs(2)) return parameters(dweight, {});
@@ -63,7 +62,7 @@ void layer_norm_fused(Backward& b, const Tensor& x, const Tensor& weight, const 
   else if (b.needs(2))
     with_bias({});
   b.write_over(0, g, [&](const Tensor& dx, int beta) {
-    kernel.layer_data_gradient(g.dtype(), args, raw(g), {raw(dx), beta}, stream(g));
+    backend(g).norm.layer_data_gradient(g.dtype(), args, raw(g), {raw(dx), beta}, stream(g));
   });
 }
 

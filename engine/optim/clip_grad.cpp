@@ -50,10 +50,10 @@ Tensor clip_grad_norm_(const std::vector<Tensor>& parameters, double max_norm, d
   const Device device = gradients.front().device();
   const auto partials = make_tensor({kernels::norm_partials(rows)}, float64, device);
   const auto norm = make_tensor({}, float64, device);
-  const kernels::Optimizer& launchers = backend(device).optimizer;
   auto* total = reinterpret_cast<double*>(raw(norm));
-  launchers.norm(dtype, kind, rows, reinterpret_cast<double*>(raw(partials)), total, stream(device));
-  launchers.clip_norm(dtype, rows, total, max_norm, stream(device));
+  backend(device).optimizer.norm(dtype, kind, rows, reinterpret_cast<double*>(raw(partials)), total,
+                                 stream(device));
+  backend(device).optimizer.clip_norm(dtype, rows, total, max_norm, stream(device));
   for (const Tensor& gradient : gradients) bump_version(gradient);
   return norm.to(dtype);
 }

@@ -64,6 +64,26 @@ TEST_CASE("replicate: replicas on one device share its values") {
   });
 }
 
+TEST_CASE("counters: launches since the last forward began, on all devices") {
+  on_machines([](const std::vector<Device>& devices) {
+    DataParallel one{Mlp{}, {.devices = {devices[0]}}}, model{Mlp{}, {.devices = devices}};
+    CHECK(model.counters().launches == 0);
+    const Tensor x = randn({16, 6});
+    const auto launches_of = [&](DataParallel<Mlp>& of) {
+      of(x);
+      return of.counters().launches;
+    };
+    const std::int64_t alone = launches_of(one), together = launches_of(model);
+    CHECK(alone > 0);
+    CHECK(together >= static_cast<std::int64_t>(devices.size()) * alone);
+    CHECK(launches_of(model) == together);
+    const Tensor loss = model(x).sum();
+    const std::int64_t forward = model.counters().launches;
+    loss.backward();
+    CHECK(model.counters().launches > forward);
+  });
+}
+
 TEST_CASE("replicate: a checkpoint, a conversion and writes in place are seen by the next forward") {
   on_machines([](const std::vector<Device>& devices) {
     Mlp net, other;

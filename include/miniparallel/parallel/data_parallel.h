@@ -28,6 +28,7 @@ namespace miniparallel {
 struct DataParallelCounters {
   std::int64_t bytes_refreshed = 0;  ///< copied to bring the replicas up to date
   std::int64_t bytes_reduced = 0;    ///< of gradients, copied between devices
+  std::int64_t launches = 0;  ///< of kernels and library routines, on all devices, since that forward began
   std::int64_t replicas_used = 0;
 };
 
@@ -36,6 +37,9 @@ namespace parallel {
 /// The replica's device for each of `replicas` (0: as many as devices), placed in equal runs on the devices of
 /// the list. Throws `Error` for options that make no sense.
 std::vector<Device> place_replicas(const DataParallelOptions& options);
+
+/// Kernels and library routines launched so far on the devices of `placement`, by all threads.
+std::int64_t launches_on(const std::vector<Device>& placement);
 
 /// What `describe` tells of.
 struct Description {
@@ -170,6 +174,7 @@ class DataParallel {
   DataParallelCounters counters() const {
     DataParallelCounters counters = counters_;
     counters.bytes_reduced = replicas_.tensors().bytes_reduced();
+    counters.launches = parallel::launches_on(placement_) - launches_before_;
     return counters;
   }
 
@@ -222,6 +227,7 @@ class DataParallel {
 
   template <class Call, class... Arguments>
   auto call_directly(const Call& call, Arguments&&... arguments) {
+    begin_step();
     counters_ = {.replicas_used = 1};
     return call(model_, miniparallel::to(placement_[0], parallel::unwrapped(arguments))...);
   }
@@ -231,9 +237,14 @@ class DataParallel {
     return miniparallel::to(output_device_, std::move(result));
   }
 
+  void begin_step() {
+    launches_before_ = parallel::launches_on(placement_);
+  }
+
   /// call(replica, its parts of the arguments...) in each replica that gets rows.
   template <class Call, class... Arguments>
   auto run(const Call& call, Arguments&&... arguments) {
+    begin_step();
     parallel::RowCount count("DataParallel", options_.dim);
     int number = 0;
     const auto see = [&](const auto& argument) {
@@ -272,6 +283,7 @@ class DataParallel {
   parallel::Replicas<Model> replicas_;
   parallel::Division division_;  // of the last batch
   DataParallelCounters counters_;
+  std::int64_t launches_before_ = parallel::launches_on(placement_);  // the last forward
   mutable std::mutex mutex_;
 };
 
