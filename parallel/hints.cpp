@@ -3,6 +3,7 @@
 #include <miniparallel/cuda.h>
 #include <miniparallel/log.h>
 
+#include "engine/data/waiting.h"
 #include "engine/error.h"
 #include "parallel/devices.h"
 
@@ -44,13 +45,46 @@ void compare(const std::vector<Device>& gpus) {
 }  // namespace
 
 Hints::Hints(std::vector<Device> placement, const DataParallelOptions& options)
-    : placement_(std::move(placement)), devices_(each_once(placement_)) {
+    : placement_(std::move(placement)), devices_(each_once(placement_)), idle_(placement_[0]) {
   const Split::Kind split = options.split.kind();
   const bool several = options.hints && devices_.size() > 1;
   tells_idle_ = several && split != Split::Kind::sizes;
   tells_detour_ = several;
   tells_uneven_ = options.hints;
+  tells_loader_ = options.hints;
   if (several && (split == Split::Kind::balanced || split == Split::Kind::torch_chunk)) compare(devices_);
+}
+
+void Hints::see_step() {
+  if (!tells_loader_) return;
+  constexpr int kSteps = 32;
+  if (is_starved()) ++pace_.starved;
+  if (++pace_.steps < kSteps) return;
+  if (2 * pace_.starved > kSteps) {
+    tells_loader_ = false;
+    log(LogLevel::info,
+        message("DataParallel: ", pace_.starved, " of the last ", kSteps,
+                " steps spent most of their time waiting for the data loader; more .num_workers make batches "
+                "faster, up to recommended_num_workers()"));
+  }
+  pace_.steps = pace_.starved = 0;
+}
+
+/// Whether most of the time since the last forward went by waiting for a batch, and the master's GPU, on which a
+/// step ends, has finished that step. A thread that is ahead of its GPU waits for batches at no cost.
+bool Hints::is_starved() {
+  using Clock = std::chrono::steady_clock;
+  const Pace before = pace_;
+  pace_.thread = std::this_thread::get_id();
+  pace_.last = Clock::now();
+  pace_.waited = data::time_waited();
+  if (pace_.thread != before.thread || 2 * (pace_.waited - before.waited) < pace_.last - before.last)
+    return false;
+  idle_.record();
+  // A GPU that is idle needs some microseconds to say so.
+  while (!idle_.is_done())
+    if (Clock::now() - pace_.last > std::chrono::microseconds(50)) return false;
+  return true;
 }
 
 void Hints::see_batch(const RowCount& count, const Division& division) {

@@ -1,10 +1,12 @@
 #include <miniparallel/data/prefetcher.h>
 
+#include "engine/data/waiting.h"
 #include "engine/fork.h"
 #include "engine/profiler/span.h"
 #include "engine/threads/thread_state.h"
 #include "kernels/cpu/parallel.h"
 
+#include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
@@ -13,6 +15,26 @@
 #include <vector>
 
 namespace miniparallel::data {
+namespace {
+
+thread_local std::chrono::nanoseconds waited{0};
+
+/// Adds its life to what the thread has waited.
+class Wait {
+ public:
+  Wait() = default;
+  ~Wait() { waited += Clock::now() - start_; }
+  Wait(const Wait&) = delete;
+  Wait& operator=(const Wait&) = delete;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point start_ = Clock::now();
+};
+
+}  // namespace
+
+std::chrono::nanoseconds time_waited() { return waited; }
 
 /// A ring of `slots.size()` items in front of the reader. A worker claims the next number, makes the item
 /// without the lock, and stores it in the slot of its number.
@@ -107,6 +129,7 @@ Prefetcher::Item Prefetcher::next() {
   if (next_ >= end_) return nullptr;
   const std::int64_t number = next_++;
   forget_lost_workers();
+  const Wait wait;
   const profiler::Span span(profiler::Kind::data, workers_ ? "data.wait" : "data.make_batch");
   return workers_ ? workers_->take() : make_(number);
 }

@@ -6,6 +6,9 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
+#include <thread>
+
 // Of numbers that may not be what they seem. (simulated/describe.cpp has hints about the hardware.)
 
 namespace miniparallel {
@@ -52,6 +55,47 @@ TEST_CASE("hints: numbers gathered from chunks of different sizes, once") {
     DataParallel quiet{Bare{}, {.devices = devices, .hints = false}};
     quiet(zeros({5, 6}));
     CHECK(messages.list.size() == 2);
+  });
+}
+
+/// An example takes its time.
+struct Slow {
+  std::int64_t count;
+  int milliseconds;
+  std::int64_t size() const { return count; }
+  Tensor get(std::int64_t) const {
+    std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+    return ones({6});
+  }
+};
+
+/// So does the forward.
+struct Steady {
+  nn::Linear fc{6, 4};
+  Tensor operator()(const Tensor& x) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    return fc(x);
+  }
+};
+
+TEST_CASE("hints: a data loader that is slower than the step, once") {
+  on_machine(2, [](const std::vector<Device>& devices) {
+    const auto told = [&](const Slow& data, const DataParallelOptions& options, int workers = 0) {
+      const Messages messages;
+      DataParallel model{Steady{}, options};
+      data::DataLoader loader(data, {.batch_size = 2, .num_workers = workers});
+      for (auto& batch : loader) CHECK(sum(model(batch)).item() != 0.5);  // waits for the GPU
+      return messages.list;
+    };
+    const std::vector<std::string> lines = told({2 * 66, 10}, {.devices = devices});
+    REQUIRE(lines.size() == 1);
+    CHECK(lines[0].starts_with("DataParallel: "));
+    CHECK(lines[0].ends_with(
+        " of the last 32 steps spent most of their time waiting for the data loader; more .num_workers make "
+        "batches faster, up to recommended_num_workers()"));
+    CHECK(told({2 * 33, 10}, {.devices = devices, .hints = false}).empty());
+    CHECK(told({2 * 33, 0}, {.devices = devices}).empty());
+    CHECK(told({2 * 33, 0}, {.devices = devices}, 1).empty());
   });
 }
 

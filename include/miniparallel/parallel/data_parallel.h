@@ -239,6 +239,7 @@ class DataParallel {
 
   void begin_step() {
     launches_before_ = parallel::launches_on(placement_);
+    hints_.see_step();
   }
 
   /// call(replica, its parts of the arguments...) in each replica that gets rows.

@@ -1,10 +1,12 @@
 #pragma once
 
-#include <miniparallel/device.h>
+#include <miniparallel/cuda.h>
 #include <miniparallel/nested.h>
 #include <miniparallel/parallel/options.h>
 #include <miniparallel/parallel/scatter.h>
 
+#include <chrono>
+#include <thread>
 #include <vector>
 
 namespace miniparallel::parallel {
@@ -15,15 +17,28 @@ class Hints {
   /// `placement`: the device of each replica. At once: of GPUs that differ much while rows are divided evenly.
   Hints(std::vector<Device> placement, const DataParallelOptions& options);
 
+  /// Of a data loader for which the GPUs wait: at the beginning of each forward.
+  void see_step();
   /// Of devices that get no rows, and of a batch that takes the way through the first GPU.
   void see_batch(const RowCount& count, const Division& division);
   /// Of a tensor without dimensions, at `path` of the results, one from each chunk.
   void see_scalars(const Division& division, const nested::Path& path);
 
  private:
+  /// The forwards of late.
+  struct Pace {
+    std::thread::id thread;
+    std::chrono::steady_clock::time_point last{};  // forward
+    std::chrono::nanoseconds waited{0};            // for batches, by the thread until then
+    int steps = 0, starved = 0;
+  };
+  bool is_starved();
+
   std::vector<Device> placement_;
-  std::vector<Device> devices_;                    // each once
-  bool tells_idle_, tells_detour_, tells_uneven_;  // still
+  std::vector<Device> devices_;                                   // each once
+  bool tells_idle_, tells_detour_, tells_uneven_, tells_loader_;  // still
+  Pace pace_;
+  Event idle_;
 };
 
 }  // namespace miniparallel::parallel
