@@ -4,6 +4,7 @@
 #include "engine/device/accelerator.h"
 #include "engine/error.h"
 #include "parallel/devices.h"
+#include "parallel/reduce.h"
 
 #include <algorithm>
 
@@ -57,7 +58,11 @@ std::string describe(const Description& of) {
       "DataParallel: ", of.placement.size(), of.placement.size() == 1 ? " replica on " : " replicas on ",
       devices.size(), devices.size() == 1 ? " device" : " devices", ", outputs on ", of.output_device, "\n");
   for (const Device device : devices) text += line_of(device, of.placement);
-  text += links_of(devices) + "  rows: ";
+  text += links_of(devices);
+  if (devices.size() > 1)
+    text += "  sums of gradients: " +
+            describe_reduction(devices, choose_reduction(devices, of.options.reduction)) + "\n";
+  text += "  rows: ";
   if (of.options.split.kind() == Split::Kind::by_speed && of.split.kind() != Split::Kind::by_speed)
     text += "by_speed, ";
   text += of.split.to_string();

@@ -3,6 +3,10 @@
 #include <miniparallel/autograd.h>
 
 #include "engine/ops/common.h"
+#include "kernels/elementwise.h"
+#include "parallel/devices.h"
+#include "parallel/reduce_paths.h"
+#include "parallel/stream_order.h"
 
 namespace miniparallel::parallel {
 namespace {
@@ -19,6 +23,27 @@ void check_parts(const std::vector<Tensor>& parts, int axis, const std::string& 
           part.shape(), "; only the size of dim ", axis,
           " may differ. Does the model squeeze away a batch of one? Name the dimension, squeeze(dim)");
   }
+}
+
+/// The devices other than `device` whose parts it reads where they are.
+std::vector<Device> peers_of(const std::vector<Tensor>& parts, Device device) {
+  std::vector<Device> peers;
+  for (const Tensor& part : parts)
+    if (part.device() != device && reach_each_other(part.device(), device)) peers.push_back(part.device());
+  return each_once(peers);
+}
+
+/// Copies a part to its rows of the result, whose device reads it over a link where there is one.
+void write(Tensor rows, const Tensor& part) {
+  if (!reach_each_other(part.device(), rows.device())) {
+    rows.copy_(part);
+    return;
+  }
+  kernels::ElementwiseArgs args;
+  args.layout = kernels::make_layout(rows.shape(), {rows.strides(), part.strides()});
+  args.operands[0] = raw(rows);
+  args.operands[1] = raw(part);
+  backend(rows).elementwise.convert(part.dtype(), rows.dtype(), args, stream(rows));
 }
 
 }  // namespace
@@ -43,10 +68,11 @@ Tensor gather_rows(const std::vector<Tensor>& tensors, Device device, int dim, c
   Tensor y = make_tensor(shape, parts[0].dtype(), device);
   {
     const NoGradGuard no_grad;
+    const PeerWork ordered(device, peers_of(parts, device));
     std::int64_t start = 0;
     for (const Tensor& part : parts) {
       const std::int64_t size = part.size(axis);
-      if (part.numel() > 0) y.narrow(axis, start, size).copy_(part);
+      if (part.numel() > 0) write(y.narrow(axis, start, size), part);
       start += size;
     }
   }

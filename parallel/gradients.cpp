@@ -47,7 +47,8 @@ void add(const Gradients& from, Gradients& into) {
       });
 }
 
-std::int64_t sum_gradients(const std::vector<const Gradients*>& parts, const Arena& sums) {
+std::int64_t sum_gradients(const std::vector<const Gradients*>& parts, const Arena& sums,
+                           GradientReduction reduction) {
   std::int64_t bytes = 0;
   for_each_run(
       sums,
@@ -63,7 +64,7 @@ std::int64_t sum_gradients(const std::vector<const Gradients*>& parts, const Are
         for (std::size_t rank = 0; rank < parts.size(); ++rank)
           if (has(parts[rank], first))  // with its padding, that none is left unwritten between two runs
             run.push_back({static_cast<int>(rank), parts[rank]->arena.padded_run(first, last)});
-        bytes += sum_parts(std::move(run), sums.padded_run(first, last));
+        bytes += sum_parts(std::move(run), sums.padded_run(first, last), reduction);
       });
   return bytes;
 }

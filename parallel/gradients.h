@@ -1,5 +1,7 @@
 #pragma once
 
+#include <miniparallel/parallel/options.h>
+
 #include "engine/tensor/arena.h"
 
 #include <cstddef>
@@ -20,9 +22,10 @@ struct Gradients {
 void add(const Gradients& from, Gradients& into);
 
 /// Writes the sum of each parameter's gradients to its place in `sums`, on the first replica's device; parts[i] are
-/// those of replica i, or null. Neighbours that the same replicas have take one copy per device and one kernel.
-/// Returns the bytes copied between devices.
-std::int64_t sum_gradients(const std::vector<const Gradients*>& parts, const Arena& sums);
+/// those of replica i, or null. Neighbours that the same replicas have are summed together. Returns the bytes that
+/// devices read and write of one another.
+std::int64_t sum_gradients(const std::vector<const Gradients*>& parts, const Arena& sums,
+                           GradientReduction reduction);
 
 /// Adds gradients, of which some are places of `sums` and some undefined, to `grad` of the parameters; they become
 /// the `grad` of those that have none. Neighbours whose gradients are neighbours too take one kernel.

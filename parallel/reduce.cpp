@@ -5,6 +5,7 @@
 
 #include "engine/ops/common.h"
 #include "kernels/collective.h"
+#include "parallel/reduce_paths.h"
 
 #include <algorithm>
 #include <bit>
@@ -18,33 +19,11 @@ constexpr int kWidth = kernels::kMaxSummands;
 /// What values of the dtype are summed in.
 DType accumulator_of(DType dtype) { return size_of(dtype) == 2 ? float32 : dtype; }
 
-/// y = the sum of the parts, which are on its device; their ranks differ in the lowest bits alone.
-void launch(std::span<const Part> parts, const Tensor& y) {
+/// y = the sum of the parts, whose ranks differ in the lowest bits alone, by a kernel of `device`.
+void launch(Device device, std::span<const Part> parts, const Tensor& y) {
   kernels::TreeSumArgs args{.n = y.numel()};
   for (const Part& part : parts) args.x[part.rank % kWidth] = raw(part.values);
-  backend(y).collective.sum(parts.front().values.dtype(), y.dtype(), args, raw(y), stream(y));
-}
-
-/// The same for any ranks: kWidth neighbours at a time, then their sums.
-void sum_here(std::vector<Part> parts, const Tensor& y) {
-  while (parts.front().rank / kWidth != parts.back().rank / kWidth) {
-    std::vector<Part> sums;
-    for (auto first = parts.begin(); first != parts.end();) {
-      const int group = first->rank / kWidth;
-      const auto last =
-          std::find_if(first, parts.end(), [&](const Part& part) { return part.rank / kWidth != group; });
-      const DType dtype = accumulator_of(first->values.dtype());
-      if (last - first == 1) {
-        sums.push_back({group, first->values.to(dtype)});
-      } else {
-        sums.push_back({group, make_tensor(y.shape(), dtype, y.device())});
-        launch({first, last}, sums.back().values);
-      }
-      first = last;
-    }
-    parts = std::move(sums);
-  }
-  launch(parts, y);
+  backend(device).collective.sum(parts.front().values.dtype(), y.dtype(), args, raw(y), stream(device));
 }
 
 /// Sums the whole subtrees that one device other than `here` has, all of whose ranks agree above `bits` bits.
@@ -55,7 +34,7 @@ std::vector<Part> sum_on_devices(std::span<const Part> parts, int bits, Device h
   if (together && (parts.size() == 1 || first.device() == here)) return {parts.begin(), parts.end()};
   if (together) {
     const Tensor sum = make_tensor(first.shape(), accumulator_of(first.dtype()), first.device());
-    sum_here({parts.begin(), parts.end()}, sum);
+    sum_on(first.device(), {parts.begin(), parts.end()}, sum);
     return {{parts.front().rank, sum}};
   }
   const auto middle =
@@ -67,6 +46,15 @@ std::vector<Part> sum_on_devices(std::span<const Part> parts, int bits, Device h
     sums.insert(sums.end(), of_half.begin(), of_half.end());
   }
   return sums;
+}
+
+/// Shards pay where the sum's device would read more than one other.
+SumPath path_of(GradientReduction reduction, const std::vector<Device>& devices, std::int64_t bytes) {
+  using enum GradientReduction;
+  if (reduction == host) return sum_host;
+  const bool in_shards =
+      reduction == sharded || (reduction == automatic && devices.size() > 2 && bytes >= kShardedBytes);
+  return in_shards && all_reach_each_other(devices) ? sum_sharded : sum_direct;
 }
 
 /// `sum_parts` of contiguous parts as a new tensor, differentiable.
@@ -92,19 +80,61 @@ Tensor sum_recorded(const std::vector<Part>& parts, Device device) {
 
 }  // namespace
 
-std::int64_t sum_parts(std::vector<Part> parts, const Tensor& sum) {
+bool reach_each_other(Device a, Device b) {
+  if (a == b) return true;
+  if (a.is_cpu() || b.is_cpu()) return false;
+  Accelerator& owner = accelerator(a);
+  return owner.reaches(a.index, b.index) && owner.reaches(b.index, a.index);
+}
+
+bool all_reach_each_other(const std::vector<Device>& devices) {
+  for (std::size_t i = 0; i < devices.size(); ++i)
+    for (std::size_t j = 0; j < i; ++j)
+      if (!reach_each_other(devices[i], devices[j])) return false;
+  return true;
+}
+
+std::vector<Device> devices_of(const std::vector<Part>& parts, const Tensor& sum) {
+  std::vector<Device> devices{sum.device()};
+  for (const Part& part : parts)
+    if (std::ranges::find(devices, part.values.device()) == devices.end())
+      devices.push_back(part.values.device());
+  return devices;
+}
+
+void sum_on(Device device, std::vector<Part> parts, const Tensor& y) {
+  while (parts.front().rank / kWidth != parts.back().rank / kWidth) {  // kWidth neighbours, then their sums
+    std::vector<Part> sums;
+    for (auto first = parts.begin(); first != parts.end();) {
+      const int group = first->rank / kWidth;
+      const auto last =
+          std::find_if(first, parts.end(), [&](const Part& part) { return part.rank / kWidth != group; });
+      const DType dtype = accumulator_of(first->values.dtype());
+      if (last - first == 1 && first->values.dtype() == dtype) {
+        sums.push_back({group, first->values});
+      } else {
+        sums.push_back({group, make_tensor(y.shape(), dtype, device)});
+        launch(device, {first, last}, sums.back().values);
+      }
+      first = last;
+    }
+    parts = std::move(sums);
+  }
+  launch(device, parts, y);
+}
+
+std::int64_t sum_parts(std::vector<Part> parts, const Tensor& sum, GradientReduction reduction) {
   const int bits = std::bit_width(static_cast<unsigned>(parts.back().rank));
   parts = sum_on_devices(parts, bits, sum.device());
-  const DType own = parts.front().values.dtype();
-  const bool mixed = std::ranges::any_of(parts, [&](const Part& p) { return p.values.dtype() != own; });
-  std::int64_t bytes = 0;
-  for (Part& part : parts) {
-    if (part.values.device() != sum.device())
-      bytes += part.values.numel() * static_cast<std::int64_t>(size_of(part.values.dtype()));
-    part.values = part.values.to(sum.device(), mixed ? accumulator_of(own) : part.values.dtype());
+  const std::vector<Device> devices = devices_of(parts, sum);
+  if (devices.size() == 1) {
+    sum_on(sum.device(), std::move(parts), sum);
+    return 0;
   }
-  sum_here(std::move(parts), sum);
-  return bytes;
+  const DType own = parts.front().values.dtype();
+  if (std::ranges::any_of(parts, [&](const Part& p) { return p.values.dtype() != own; }))
+    for (Part& part : parts) part.values = part.values.to(accumulator_of(own));
+  return path_of(reduction, devices, bytes_of(sum))(std::move(parts), sum);
 }
 
 Tensor reduce_add(const std::vector<Tensor>& tensors, Device device) {

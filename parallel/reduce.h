@@ -1,8 +1,10 @@
 #pragma once
 
+#include <miniparallel/parallel/options.h>
 #include <miniparallel/tensor.h>
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace miniparallel::parallel {
@@ -15,9 +17,17 @@ struct Part {
 
 /// sum = the parts, contiguous tensors of one number of elements and one dtype, in rising order of their ranks,
 /// added in a balanced binary tree over the ranks: the order of `autograd::Recorder`, whatever devices the parts
-/// are on. Ranks without a part are left out; what is of 16 bits is summed in float32. Parts of one device that
-/// make a whole subtree are summed there, so that their sum alone is copied. `sum` may be a part. Returns the
-/// bytes copied between devices. Not recorded.
-std::int64_t sum_parts(std::vector<Part> parts, const Tensor& sum);
+/// are on and whatever way they take. Ranks without a part are left out; what is of 16 bits is summed in float32.
+/// Parts of one device that make a whole subtree are summed there, so that their sum alone crosses a link. `sum`
+/// may be a part. Returns the bytes that devices read and write of one another. Not recorded.
+std::int64_t sum_parts(std::vector<Part> parts, const Tensor& sum,
+                       GradientReduction reduction = GradientReduction::automatic);
+
+/// How gradients of the devices are summed: what the options say, else the environment variable
+/// MINIPARALLEL_REDUCTION, else `automatic`. Throws `Error` for another value there, and where the links do not
+/// allow it.
+GradientReduction choose_reduction(const std::vector<Device>& devices, GradientReduction wanted);
+/// The same in words.
+std::string describe_reduction(const std::vector<Device>& devices, GradientReduction chosen);
 
 }  // namespace miniparallel::parallel

@@ -143,7 +143,7 @@ class Reducer::Reduction final : public Walk {
     }
     const bool any = std::ranges::any_of(parts, [](const Gradients* part) { return part != nullptr; });
     if (any) sums = of_->values_.empty_like();
-    of_->bytes_reduced_ = sum_gradients(parts, sums);
+    of_->bytes_reduced_ = sum_gradients(parts, sums, of_->reduction_);
     std::vector<Tensor> gradients(of_->parameters_.size());
     for (std::size_t i = 0; i < gradients.size(); ++i)
       if (std::ranges::any_of(parts, [&](const Gradients* part) { return part != nullptr && part->has[i]; }))
@@ -176,10 +176,11 @@ class Reducer::Reduction final : public Walk {
 };
 
 Reducer::Reducer(std::vector<Tensor> parameters, const Arena& values, std::vector<Device> devices,
-                 std::shared_ptr<std::atomic<int>> no_sync)
+                 GradientReduction reduction, std::shared_ptr<std::atomic<int>> no_sync)
     : parameters_(std::move(parameters)),
       values_(values),
       devices_(std::move(devices)),
+      reduction_(reduction),
       no_sync_(std::move(no_sync)),
       arenas_(devices_.size()) {}
 

@@ -24,14 +24,14 @@ class Reducer final : public autograd::GradientSink, public std::enable_shared_f
   /// `values`: the arena that holds `parameters`, the model's. Replica 0, on devices[0], is the model itself.
   /// `no_sync`: how many NoSyncs live.
   Reducer(std::vector<Tensor> parameters, const Arena& values, std::vector<Device> devices,
-          std::shared_ptr<std::atomic<int>> no_sync);
+          GradientReduction reduction, std::shared_ptr<std::atomic<int>> no_sync);
 
   /// The end of the graph that is parameter `i` of a replica.
   std::size_t end(std::size_t replica, std::size_t i) const { return replica * parameters_.size() + i; }
   /// Becomes the sink of the model's parameters, and ceases to be it.
   void attach();
   void detach();
-  /// Copied between devices by the last backward.
+  /// What devices read and wrote of one another for the last backward's sums.
   std::int64_t bytes_reduced() const { return bytes_reduced_; }
 
   std::unique_ptr<Walk> begin(const std::vector<std::size_t>& ends) override;
@@ -55,6 +55,7 @@ class Reducer final : public autograd::GradientSink, public std::enable_shared_f
   const std::vector<Tensor> parameters_;
   const Arena values_;
   const std::vector<Device> devices_;
+  const GradientReduction reduction_;
   const std::shared_ptr<std::atomic<int>> no_sync_;
   std::atomic<std::int64_t> bytes_reduced_ = 0;
 

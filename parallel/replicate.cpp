@@ -5,6 +5,7 @@
 #include "engine/error.h"
 #include "engine/tensor/arena.h"
 #include "engine/tensor/tensor_impl.h"
+#include "parallel/reduce.h"
 #include "parallel/reducer.h"
 #include "parallel/replica_edge.h"
 
@@ -106,6 +107,7 @@ struct Copy {
 
 struct ReplicaTensors::Impl {
   std::vector<Device> devices;
+  GradientReduction reduction;
   Inventory master;
   Members parameters, buffers;
   Arena parameter_arena, buffer_arena;
@@ -116,8 +118,9 @@ struct ReplicaTensors::Impl {
   std::shared_ptr<std::atomic<int>> no_sync = std::make_shared<std::atomic<int>>(0);
   std::shared_ptr<Reducer> reducer;
 
-  Impl(Inventory inventory, std::vector<Device> on)
+  Impl(Inventory inventory, std::vector<Device> on, GradientReduction by)
       : devices(std::move(on)),
+        reduction(by),
         master(std::move(inventory)),
         parameters(master, Kind::parameter),
         buffers(master, Kind::buffer),
@@ -130,7 +133,7 @@ struct ReplicaTensors::Impl {
     parameter_arena = pack(parameters.tensors);
     buffer_arena = pack(buffers.tensors);
     if (reducer) reducer->detach();
-    reducer = std::make_shared<Reducer>(parameters.tensors, parameter_arena, devices, no_sync);
+    reducer = std::make_shared<Reducer>(parameters.tensors, parameter_arena, devices, reduction, no_sync);
     reducer->attach();
     held.clear();
     for (const Inventory::Item& item : master.items) held.push_back(item.handle->impl().get());
@@ -253,13 +256,14 @@ struct ReplicaTensors::Impl {
   }
 };
 
-ReplicaTensors::ReplicaTensors(Inventory master, std::vector<Device> devices) {
+ReplicaTensors::ReplicaTensors(Inventory master, std::vector<Device> devices, GradientReduction reduction) {
+  reduction = choose_reduction(devices, reduction);
   for (const Inventory::Item& item : master.items)
     check(item.kind != Kind::tensor || !item.handle->defined() || !item.handle->requires_grad(),
           "DataParallel: ", item.name,
           " is a Tensor that requires grad; make it an nn::Parameter, so that it is trained and saved");
   reflect::move(master, devices[0], {});
-  impl_ = std::make_unique<Impl>(std::move(master), std::move(devices));
+  impl_ = std::make_unique<Impl>(std::move(master), std::move(devices), reduction);
 }
 ReplicaTensors::~ReplicaTensors() = default;
 ReplicaTensors::ReplicaTensors(ReplicaTensors&&) noexcept = default;

@@ -22,39 +22,39 @@ struct Counts {
 
 // clang-format off
 // A step on one GPU has the launches, calls of libraries and copies of the first row. Each replica more adds those of
-// its forward and backward, and on another GPU 5 copies: rows, parameters, outputs, their gradients, and the gradients
-// of the parameters. Then there is a launch to sum gradients, on each GPU that has several replicas; and one for the
-// outputs of each replica that are on the first GPU.
-//                          GPUs, replicas  launches of   calls of   copies  bytes between
-//                                           kernels     libraries            GPUs
+// its forward and backward, and on another GPU 3 copies: rows, parameters, and the gradients of its outputs. Then there
+// is a launch to sum gradients, also on each other GPU that has several replicas; and one for the outputs of each
+// replica.
+//                          GPUs, replicas  launches of   calls of   copies  bytes copied
+//                                           kernels     libraries        between GPUs
 constexpr Counts kMlp[] = {{   1,     1,          11,          5,       2,         0},
-                           {   2,     2,          19,         10,       7,      8404},
-                           {   4,     4,          31,         20,      17,     23772},
-                           {   8,     8,          55,         40,      37,     53788},
+                           {   2,     2,          20,         10,       5,      4084},
+                           {   4,     4,          34,         20,      11,     11532},
+                           {   8,     8,          62,         40,      23,     26068},
                            {   1,     8,          62,         40,       9,         0},
-                           {   2,     8,          59,         40,      19,      8404}};
+                           {   2,     8,          63,         40,      14,      4084}};
 constexpr Counts kCnn[] = {{   1,     1,          26,          6,       2,         0},
-                           {   2,     2,          49,         12,       7,    191572},
-                           {   4,     4,          83,         24,      17,    574236},
-                           {   8,     8,         159,         48,      37,   1339324},
-                           {   2,     8,         163,         48,      19,    191572}};
+                           {   2,     2,          50,         12,       5,     95668},
+                           {   4,     4,          86,         24,      11,    286764},
+                           {   8,     8,         166,         48,      23,    668836},
+                           {   2,     8,         167,         48,      14,     95668}};
 constexpr Counts kBlock[] = {{   1,     1,          38,         17,       2,         0},
-                             {   2,     2,          77,         34,       7,     50748},
-                             {   4,     4,         147,         68,      17,    115812},
-                             {   8,     8,         287,        136,      37,    227724},
-                             {   2,     8,         291,        136,      19,     50748}};
+                             {   2,     2,          78,         34,       5,     25292},
+                             {   4,     4,         150,         68,      11,     57660},
+                             {   8,     8,         294,        136,      23,    113288},
+                             {   2,     8,         295,        136,      14,     25292}};
 // Three copies more: buffers of each of two dtypes, and the statistics of all layers of batch normalisation.
 constexpr Counts kNorm[] = {{   1,     1,          47,          3,       2,         0},
-                            {   2,     2,          97,          6,      10,     15612},
-                            {   4,     4,         167,         12,      26,     46356},
-                            {   8,     8,         315,         24,      58,    107604},
-                            {   2,     8,         325,         24,      31,     19188}};
+                            {   2,     2,          98,          6,       8,      8284},
+                            {   4,     4,         170,         12,      20,     24612},
+                            {   8,     8,         322,         24,      44,     57148},
+                            {   2,     8,         329,         24,      26,     11860}};
 // The sums of each of the two layers go to the first GPU and back, in forward and in backward: 8 copies for each
 // further GPU, in place of the one of the statistics.
 constexpr Counts kSync[] = {{   1,     1,          47,          3,       2,         0},
-                            {   2,     2,         119,          6,      17,     16060},
-                            {   4,     4,         175,         12,      47,     47700},
-                            {   8,     8,         295,         24,     107,    110740}};
+                            {   2,     2,         120,          6,      15,      8732},
+                            {   4,     4,         178,         12,      41,     25956},
+                            {   8,     8,         302,         24,      93,     60284}};
 // clang-format on
 
 struct NormCnn {

@@ -27,7 +27,7 @@ namespace miniparallel {
 /// The counts of a DataParallel's last forward and last backward.
 struct DataParallelCounters {
   std::int64_t bytes_refreshed = 0;  ///< copied to bring the replicas up to date
-  std::int64_t bytes_reduced = 0;    ///< of gradients, copied between devices
+  std::int64_t bytes_reduced = 0;    ///< of gradients, that devices read and wrote of one another
   std::int64_t launches = 0;  ///< of kernels and library routines, on all devices, since that forward began
   std::int64_t replicas_used = 0;
 };
@@ -98,7 +98,7 @@ class DataParallel {
         speeds_(placement_),
         hints_(placement_, options),
         model_(std::move(model)),
-        replicas_(model_, placement_) {}
+        replicas_(model_, placement_, options.reduction) {}
   DataParallel(const DataParallel&) = delete;
   DataParallel& operator=(const DataParallel&) = delete;
 
@@ -165,8 +165,8 @@ class DataParallel {
   /// The device of each replica.
   const std::vector<Device>& devices() const { return placement_; }
   const DataParallelOptions& options() const { return options_; }
-  /// The devices and what they are, their replicas, how copies between them go, and how rows are divided, those
-  /// of the last batch too: lines for a log. Tries links out that have not been used yet.
+  /// The devices and what they are, their replicas, how copies between them go and gradients are summed, and how
+  /// rows are divided, those of the last batch too: lines for a log. Tries links out that have not been used yet.
   std::string describe() const {
     const std::scoped_lock lock(mutex_);
     return parallel::describe({placement_, output_device_, options_, split_, division_});

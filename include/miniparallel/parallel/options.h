@@ -24,6 +24,15 @@ enum class BatchNormPolicy {
   sync,
 };
 
+/// How gradients of several GPUs come together in the first one's memory. It decides about time, not about a
+/// single bit: all ways add in one order.
+enum class GradientReduction {
+  automatic,  ///< by size and links; or as the environment variable MINIPARALLEL_REDUCTION says
+  direct,     ///< the first GPU reads the memory of the others
+  sharded,    ///< each GPU sums its share of the elements and writes them to the first one's memory
+  host,       ///< the other GPUs copy theirs to host memory, where the first one reads them
+};
+
 struct DataParallelOptions {
   DeviceList devices = {};                   ///< the first one holds the master
   std::optional<Device> output_device = {};  ///< where outputs arrive; the first of `devices` when not given
@@ -32,6 +41,7 @@ struct DataParallelOptions {
   int replicas = 0;           ///< placed on the devices in equal runs; 0: one for each device
   std::int64_t min_rows = 1;  ///< of a chunk; fewer replicas run where the batch is too small
   BatchNormPolicy batch_norm = BatchNormPolicy::merge;
+  GradientReduction reduction = GradientReduction::automatic;
   bool require_gpu = false;  ///< an `Error`, which says why, where there is no GPU
   bool hints = true;         ///< a line in the log, once each, where hardware is wasted or a number misleads
 };

@@ -4,6 +4,7 @@
 #include <miniparallel/model/plain_members.h>
 #include <miniparallel/parallel/device_list.h>
 #include <miniparallel/parallel/no_sync.h>
+#include <miniparallel/parallel/options.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -18,8 +19,9 @@ namespace miniparallel::parallel {
 class ReplicaTensors {
  public:
   /// Moves the master to devices[0], in place, its parameters and its buffers into one block of memory per
-  /// dtype each. `master` must stay valid. Throws `Error` for a plain tensor that requires grad.
-  ReplicaTensors(reflect::Inventory master, std::vector<Device> devices);
+  /// dtype each. `master` must stay valid. Throws `Error` for a plain tensor that requires grad, and where the
+  /// devices have no links for this reduction.
+  ReplicaTensors(reflect::Inventory master, std::vector<Device> devices, GradientReduction reduction);
   ~ReplicaTensors();
   ReplicaTensors(ReplicaTensors&&) noexcept;
   ReplicaTensors& operator=(ReplicaTensors&&) = delete;
@@ -40,7 +42,7 @@ class ReplicaTensors {
 
   /// While it lives, gradients stay on their devices: see `DataParallel::no_sync`.
   NoSync no_sync();
-  /// Copied between devices by the last backward that brought gradients to the parameters.
+  /// What devices read and wrote of one another in the last backward that brought gradients to the parameters.
   std::int64_t bytes_reduced() const;
 
  private:
@@ -53,8 +55,9 @@ class ReplicaTensors {
 template <class Model>
 class Replicas {
  public:
-  Replicas(Model& master, std::vector<Device> devices)
-      : master_(master), tensors_(reflect::inventory(master), std::move(devices)) {
+  Replicas(Model& master, std::vector<Device> devices,
+           GradientReduction reduction = GradientReduction::automatic)
+      : master_(master), tensors_(reflect::inventory(master), std::move(devices), reduction) {
     for (std::size_t i = 1; i < size(); ++i) {
       copies_.push_back(std::make_unique<Model>(reflect::copy(master)));
       tensors_.bind(i, reflect::inventory(*copies_.back()));

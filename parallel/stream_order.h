@@ -1,0 +1,37 @@
+#pragma once
+
+#include <miniparallel/device.h>
+
+#include <vector>
+
+namespace miniparallel::parallel {
+
+/// Work of several devices on the same memory: what `reader` is given while this lives starts after what the
+/// owners of the memory have been given before, and what they are given later starts after it. Of each device that
+/// is the calling thread's stream.
+class PeerWork {
+ public:
+  PeerWork(Device reader, std::vector<Device> owners);
+  ~PeerWork();
+  PeerWork(const PeerWork&) = delete;
+  PeerWork& operator=(const PeerWork&) = delete;
+
+ protected:
+  Device reader_;
+  std::vector<Device> owners_;
+};
+
+/// What all of these devices are given while this lives starts after what each has been given before, and what they
+/// are given later starts after all of it. The first one's stream is where they meet.
+class JointWork : private PeerWork {
+ public:
+  explicit JointWork(const std::vector<Device>& devices);
+  ~JointWork();
+};
+
+/// What `later` are given from now on starts after what `device` has been given.
+void let_wait(const std::vector<Device>& later, Device device);
+/// What `device` is given from now on starts after what `earlier` have been given.
+void wait_for(Device device, const std::vector<Device>& earlier);
+
+}  // namespace miniparallel::parallel
