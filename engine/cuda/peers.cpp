@@ -3,6 +3,8 @@
 #include <miniparallel/log.h>
 
 #include "engine/error.h"
+#include "kernels/cuda/backend.h"
+#include "kernels/elementwise.h"
 
 #include <cstdint>
 #include <cstdlib>
@@ -41,35 +43,34 @@ Peers::Peers(Gpus& gpus, Memory& memory, Copies& copies)
       links_(static_cast<std::size_t>(gpus.count()) * static_cast<std::size_t>(gpus.count())) {
   const char* const text = std::getenv(kVariable);
   const std::string_view value = text == nullptr ? "" : text;
-  if (value == "direct") forced_ = Link::direct;
-  if (value == "staged") forced_ = Link::staged;
-  if (forced_ == Link::unknown && !value.empty() && value != "auto")
+  trusts_ = value == "direct";
+  stages_ = value == "staged";
+  if (!trusts_ && !stages_ && !value.empty() && value != "auto")
     log(LogLevel::warning, message(kVariable, " is '", value, "'; it may be direct, staged or auto"));
 }
 
-bool Peers::reach(int device, int peer) {
-  if (device == peer) return true;
+Peers::Link Peers::link_of(int device, int peer) {
+  if (device == peer) return Link::access;
   std::atomic<Link>& link = links_[static_cast<std::size_t>(device * gpus_.count() + peer)];
-  if (const Link known = link.load(std::memory_order_acquire); known != Link::unknown)
-    return known == Link::direct;
+  if (const Link known = link.load(std::memory_order_acquire); known != Link::unknown) return known;
   std::string reason;
   {
     const std::scoped_lock lock(mutex_);
     if (link.load(std::memory_order_relaxed) ==
         Link::unknown) {  // nor has another thread set it up meanwhile
-      if (forced_ != Link::staged) reason = set_up(device, peer);
-      const bool direct = forced_ == Link::direct || (forced_ == Link::unknown && reason.empty());
-      link.store(direct ? Link::direct : Link::staged, std::memory_order_release);
+      if (!stages_) reason = set_up(device, peer);
+      const bool access = !stages_ && reason.empty();
+      link.store(access ? Link::access : trusts_ ? Link::copies : Link::staged, std::memory_order_release);
     }
   }
-  if (!reason.empty() && forced_ == Link::unknown && !warned_.exchange(true))
+  if (!reason.empty() && !trusts_ && !warned_.exchange(true))
     log(LogLevel::warning,
         message("copies from ", Device::cuda(device), " to ", Device::cuda(peer),
                 " and others like them go through host memory, which is slower: ", reason,
                 ". If these GPUs should reach each other, look at the IOMMU (kernel option iommu=pt) and at "
                 "PCIe ACS (off in the firmware); ",
                 kVariable, "=direct trusts the link, =staged silences this"));
-  return link.load(std::memory_order_relaxed) == Link::direct;
+  return link.load(std::memory_order_relaxed);
 }
 
 std::string Peers::set_up(int device, int peer) {
@@ -82,7 +83,7 @@ std::string Peers::set_up(int device, int peer) {
   if (error == cudaErrorTooManyPeers || error == cudaErrorPeerAccessUnsupported)
     return message("CUDA refuses peer access: ", cudaGetErrorString(error));
   if (error != cudaErrorPeerAccessAlreadyEnabled) check(error, "cudaDeviceEnablePeerAccess");
-  return forced_ == Link::direct ? "" : try_out(device, peer);
+  return trusts_ ? "" : try_out(device, peer);
 }
 
 std::string Peers::try_out(int device, int peer) {
@@ -94,7 +95,14 @@ std::string Peers::try_out(int device, int peer) {
   copies_.to_device(from.data(), sent.data(), ProbeBlock::kBytes, source);
   copies_.direct(to.data(), target, from.data(), source, ProbeBlock::kBytes);
   copies_.to_host(received.data(), to.data(), ProbeBlock::kBytes, target);
-  return sent == received ? "" : "bytes arrive changed";
+  if (received != sent) return "bytes arrive changed";
+  kernels::ElementwiseArgs args;
+  args.layout = kernels::make_layout({kProbeWords}, {Shape{1}, Shape{1}});
+  args.operands[0] = from.data();
+  args.operands[1] = to.data();
+  kernels::cuda_backend().elementwise.convert(int32, int32, args, source);
+  copies_.to_host(received.data(), from.data(), ProbeBlock::kBytes, source);
+  return received == sent ? "" : "a kernel reads changed bytes";
 }
 
 }  // namespace miniparallel::cuda

@@ -65,7 +65,7 @@ void Runtime::copy_to_host(void* to, const void* from, std::size_t bytes, kernel
 
 void Runtime::copy_between(void* to, kernels::Stream to_stream, const void* from, kernels::Stream from_stream,
                            std::size_t bytes) {
-  if (peers_.reach(from_stream.device, to_stream.device))
+  if (peers_.copy_directly(from_stream.device, to_stream.device))
     copies_.direct(to, to_stream, from, from_stream, bytes);
   else
     copies_.staged(to, to_stream, from, from_stream, bytes);

@@ -1,6 +1,7 @@
 #include <miniparallel/cuda.h>
 #include <miniparallel/miniparallel.h>
 
+#include "engine/device/accelerator.h"
 #include "messages.h"
 #include "simulated.h"
 
@@ -119,6 +120,16 @@ TEST_CASE("peers: a link that changes bytes is found by trying and not used") {
   }
 }
 
+TEST_CASE("peers: a link is tried with a kernel that reads, once") {
+  const Simulated simulated(machine(2));
+  const Tensor used = ones({1}, {.device = Device::cuda(0)});
+  const auto before = simulator::counters(0);
+  CHECK(built_accelerator()->reaches(0, 1));
+  CHECK((simulator::counters(0) - before).kernels == 1);
+  CHECK(built_accelerator()->reaches(0, 1));
+  CHECK((simulator::counters(0) - before).kernels == 1);
+}
+
 TEST_CASE("peers: the environment forces each way") {
   {
     const Environment staged("staged");
@@ -136,6 +147,16 @@ TEST_CASE("peers: the environment forces each way") {
     simulator::corrupt_link(0, 1);
     const Tensor x = zeros({100}, {.device = Device::cuda(0)});
     CHECK(x.to(Device::cuda(1)).to_vector<float>() != std::vector<float>(100, 0));  // trusted all the same
+    CHECK(messages.list.empty());
+  }
+  {
+    const Environment direct("direct");
+    simulator::Machine apart = machine(2);
+    apart.peers = simulator::Peers::none;
+    const Simulated simulated(apart);
+    const Messages messages;
+    CHECK(ring_is_right(2));  // copied by CUDA, but no kernel may read there
+    CHECK_FALSE(built_accelerator()->reaches(0, 1));
     CHECK(messages.list.empty());
   }
   {
