@@ -10,20 +10,20 @@
 namespace miniparallel::parallel {
 namespace {
 
-/// Calls f(first, last) for the longest runs of neighbours that `takes(i)` names, in which `joins(i)` says of each
+/// Calls f(first, last) for the longest runs of neighbours in the bucket that `takes(i)` names, in which `joins(i)` says of each
 /// but the last that i + 1 is like i.
 template <class Takes, class Joins, class F>
-void for_each_run(const Arena& arena, const Takes& takes, const Joins& joins, const F& f) {
-  for (std::size_t first = 0; first < arena.size(); ++first) {
+void for_each_run(const Arena& arena, Bucket bucket, const Takes& takes, const Joins& joins, const F& f) {
+  for (std::size_t first = bucket.begin; first < bucket.end; ++first) {
     if (!takes(first)) continue;
     std::size_t last = first;
-    while (arena.is_followed(last) && takes(last + 1) && joins(last)) ++last;
+    while (last + 1 < bucket.end && arena.is_followed(last) && takes(last + 1) && joins(last)) ++last;
     f(first, last);
     first = last;
   }
 }
 
-bool has(const Gradients* part, std::size_t i) { return part != nullptr && part->has[i]; }
+bool has(const Gradients* part, std::size_t i) { return part != nullptr && part->has[i] != 0; }
 
 /// Whether `gradient` can be added to `grad` where that is.
 bool adds_in_place(const Tensor& grad, const Tensor& gradient) {
@@ -34,24 +34,24 @@ bool adds_in_place(const Tensor& grad, const Tensor& gradient) {
 
 }  // namespace
 
-void add(const Gradients& from, Gradients& into) {
+void add(const Gradients& from, Gradients& into, Bucket bucket) {
   for_each_run(
-      from.arena, [&](std::size_t i) { return from.has[i]; },
+      from.arena, bucket, [&](std::size_t i) { return has(&from, i); },
       [&](std::size_t i) { return into.has[i] == into.has[i + 1]; },
       [&](std::size_t first, std::size_t last) {
         const Tensor to = into.arena.run(first, last);
         std::vector<Part> parts{{1, from.arena.run(first, last)}};
-        if (into.has[first]) parts.insert(parts.begin(), {0, to});
+        if (has(&into, first)) parts.insert(parts.begin(), {0, to});
         sum_parts(std::move(parts), to);
-        std::fill_n(into.has.begin() + static_cast<std::ptrdiff_t>(first), last + 1 - first, true);
+        std::fill_n(into.has.begin() + static_cast<std::ptrdiff_t>(first), last + 1 - first, 1);
       });
 }
 
-std::int64_t sum_gradients(const std::vector<const Gradients*>& parts, const Arena& sums,
+std::int64_t sum_gradients(const std::vector<const Gradients*>& parts, const Arena& sums, Bucket bucket,
                            GradientReduction reduction) {
   std::int64_t bytes = 0;
   for_each_run(
-      sums,
+      sums, bucket,
       [&](std::size_t i) {
         return std::ranges::any_of(parts, [&](const Gradients* part) { return has(part, i); });
       },
@@ -73,7 +73,7 @@ void accumulate_gradients(const std::vector<Tensor>& parameters, std::vector<Ten
                           const Arena& sums) {
   const auto grad = [&](std::size_t i) { return parameters[i].grad(); };
   for_each_run(
-      sums,
+      sums, {0, sums.size()},
       [&](std::size_t i) {
         return gradients[i].defined() && sums.holds(i, gradients[i]) && adds_in_place(grad(i), gradients[i]);
       },

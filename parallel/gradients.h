@@ -3,6 +3,7 @@
 #include <miniparallel/parallel/options.h>
 
 #include "engine/tensor/arena.h"
+#include "parallel/buckets.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -13,18 +14,19 @@ namespace miniparallel::parallel {
 /// Gradients of a model's parameters on one device, each in its place of an arena; not all of them need be there.
 struct Gradients {
   Arena arena;
-  std::vector<bool> has;  ///< by parameter; no entries where there is no arena
+  std::vector<char>
+      has;  ///< by parameter: threads write theirs at the same time; no entries without an arena
 
   bool empty() const { return has.empty(); }
 };
 
-/// Adds `from`, on the same device, to `into`.
-void add(const Gradients& from, Gradients& into);
+/// Adds the bucket's gradients of `from`, on the same device, to `into`.
+void add(const Gradients& from, Gradients& into, Bucket bucket);
 
-/// Writes the sum of each parameter's gradients to its place in `sums`, on the first replica's device; parts[i] are
+/// Writes the sum of the gradients of each of the bucket's parameters to its place in `sums`, on the first replica's device; parts[i] are
 /// those of replica i, or null. Neighbours that the same replicas have are summed together. Returns the bytes that
 /// devices read and write of one another.
-std::int64_t sum_gradients(const std::vector<const Gradients*>& parts, const Arena& sums,
+std::int64_t sum_gradients(const std::vector<const Gradients*>& parts, const Arena& sums, Bucket bucket,
                            GradientReduction reduction);
 
 /// Adds gradients, of which some are places of `sums` and some undefined, to `grad` of the parameters; they become

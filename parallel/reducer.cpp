@@ -6,12 +6,17 @@
 #include "engine/device/accelerator.h"
 #include "engine/error.h"
 #include "engine/tensor/tensor_impl.h"
+#include "parallel/devices.h"
+#include "parallel/stream_order.h"
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 namespace miniparallel::parallel {
 namespace {
+
+constexpr std::int64_t kFirstBucketBytes = std::int64_t{1} << 20;  // small, so that the links soon have work
 
 void check_shape(const Tensor& gradient, const Tensor& parameter) {
   check(gradient.shape() == parameter.shape(), "backward: a gradient of shape ", gradient.shape(),
@@ -32,6 +37,7 @@ class Reducer::Publication final : public Walk {
 
   /// Several gradients of one end follow one another.
   void arrived(std::size_t end, int, Tensor gradient) override {
+    if (!gradient.defined()) return;  // the end is complete
     check_shape(gradient, of_->parameters_[end]);
     if (gradients_.empty() || gradients_.back().first != end)
       gradients_.emplace_back(end, std::move(gradient));
@@ -50,11 +56,30 @@ class Reducer::Publication final : public Walk {
   std::vector<std::pair<std::size_t, Tensor>> gradients_;  // by end, which is the parameter
 };
 
-/// The gradients of one backward.
+/// The gradients of one backward. A bucket is summed, on the communication streams, as soon as all its gradients
+/// are there, while the rest of the backward goes on.
 class Reducer::Reduction final : public Walk {
  public:
-  explicit Reduction(std::shared_ptr<Reducer> of) : of_(std::move(of)), staged_(of_->devices_.size()) {}
+  explicit Reduction(std::shared_ptr<Reducer> of)
+      : of_(std::move(of)),
+        syncs_(*of_->no_sync_ == 0),
+        staged_(of_->devices_.size()),
+        progress_(of_->buckets_.size()) {}
+  void start(const std::vector<std::size_t>& ends) {
+    if (syncs_) held_ = of_->take_held();
+    for (const std::size_t end : ends) expect(end);
+    for (std::size_t replica = 0; replica < staged_.size(); ++replica) parts_.push_back(part_of(replica));
+    if (std::ranges::all_of(parts_, [](const Gradients* part) { return part == nullptr; })) return;
+    sums_ = of_->values_.empty_like();
+    communicating_ = each_once(of_->devices_);
+    enter_communication(communicating_);
+  }
   ~Reduction() override {
+    try {
+      leave_communication(communicating_);
+    } catch (const std::exception&) {
+      // The device has failed, as the next call on it will say.
+    }
     const std::scoped_lock lock(of_->mutex_);
     if (of_->held_.parts.empty()) of_->held_ = std::move(held_);  // an error came between
     for (std::size_t replica = 0; replica < staged_.size(); ++replica)
@@ -64,7 +89,7 @@ class Reducer::Reduction final : public Walk {
   Tensor place(std::size_t end, int rank) override {
     const std::size_t replica = replica_of(end), i = parameter_of(end);
     if (rank != static_cast<int>(replica)) return {};
-    Staged& staged = staged_in(replica);
+    Staged& staged = staged_[replica];
     if (staged.placed[i]) return {};
     staged.placed[i] = true;
     return staged.gradients.arena.tensor(i);
@@ -72,28 +97,33 @@ class Reducer::Reduction final : public Walk {
 
   void arrived(std::size_t end, int rank, Tensor gradient) override {
     const std::size_t replica = replica_of(end), i = parameter_of(end);
+    if (!gradient.defined()) return complete(end);
     check_shape(gradient, of_->parameters_[i]);
     if (replica == 0 && rank != 0) {
       others_.emplace_back(i, std::move(gradient));
       return;
     }
-    Gradients& gradients = staged_in(replica).gradients;
-    if (gradients.has[i])
+    Gradients& gradients = staged_[replica].gradients;
+    if (gradients.has[i] != 0)
       gradients.arena.tensor(i).add_(gradient);
     else if (!gradients.arena.holds(i, gradient))
       gradients.arena.tensor(i).copy_(gradient);
-    gradients.has[i] = true;
+    gradients.has[i] = 1;
   }
 
   void commit() override {
-    const bool syncs = *of_->no_sync_ == 0;
-    Arena sums;
-    std::vector<Tensor> gradients = reduce(syncs, sums);
+    if (!held_.parts.empty() && syncs_)  // of parameters that this walk has not reached
+      for (std::size_t bucket = 0; bucket < progress_.size(); ++bucket)
+        if (!progress_[bucket].is_expected()) sum(bucket);
+    leave_communication(std::exchange(communicating_, {}));
+    of_->bytes_reduced_ = bytes_.load();
+    std::vector<Tensor> gradients = all_gradients();
     for (std::size_t i = 0; i < gradients.size(); ++i)
       if (gradients[i].defined()) autograd::run_leaf_hooks(of_->parameters_[i], gradients[i]);
+    if (!syncs_) held_ = of_->take_held();
     const std::scoped_lock lock(of_->mutex_);
-    accumulate_gradients(of_->parameters_, std::move(gradients), sums);
-    if (syncs) {
+    accumulate_gradients(of_->parameters_, std::move(gradients), sums_);
+    if (syncs_) {
       for (std::size_t replica = 0; replica < held_.parts.size(); ++replica)
         of_->return_arena(replica, held_.parts[replica]);
       held_ = {};
@@ -111,43 +141,53 @@ class Reducer::Reduction final : public Walk {
 
   std::size_t replica_of(std::size_t end) const { return end / of_->parameters_.size(); }
   std::size_t parameter_of(std::size_t end) const { return end % of_->parameters_.size(); }
+  bool is_elsewhere(std::size_t replica) const { return of_->devices_[replica] != of_->devices_[0]; }
 
-  /// Called by the thread of the replica's device alone.
-  Staged& staged_in(std::size_t replica) {
+  void expect(std::size_t end) {
+    const std::size_t replica = replica_of(end);
     Staged& staged = staged_[replica];
     if (staged.gradients.empty()) {
       staged.gradients = of_->take_arena(replica);
       staged.placed.assign(of_->parameters_.size(), false);
     }
-    return staged;
+    progress_[of_->bucket_of_[parameter_of(end)]].expect(of_->devices_[replica]);
   }
 
-  bool is_elsewhere(std::size_t replica) const { return of_->devices_[replica] != of_->devices_[0]; }
+  /// Called, as all that arrives is, by the thread of the end's device.
+  void complete(std::size_t end) {
+    const std::size_t bucket = of_->bucket_of_[parameter_of(end)];
+    if (progress_[bucket].complete(of_->devices_[replica_of(end)])) sum(bucket);
+  }
 
-  /// The gradient of each parameter, undefined where there is none: places of `sums`, which is made here, except
-  /// where the graph outside of the replicas sent all of it.
-  std::vector<Tensor> reduce(bool syncs, Arena& sums) {
-    held_ = of_->take_held();
-    std::vector<const Gradients*> parts(staged_.size(), nullptr);
-    for (std::size_t replica = 0; replica < staged_.size(); ++replica) {
-      Gradients& staged = staged_[replica].gradients;
-      if (!syncs && is_elsewhere(replica)) continue;
-      const Gradients* const held =
-          syncs && !held_.parts.empty() && !held_.parts[replica].empty() ? &held_.parts[replica] : nullptr;
-      if (staged.empty()) {
-        parts[replica] = held;
-      } else {
-        if (held != nullptr) add(*held, staged);
-        parts[replica] = &staged;
-      }
-    }
-    const bool any = std::ranges::any_of(parts, [](const Gradients* part) { return part != nullptr; });
-    if (any) sums = of_->values_.empty_like();
-    of_->bytes_reduced_ = sum_gradients(parts, sums, of_->reduction_);
+  /// What a replica adds to the sums; null where it stays on its device.
+  const Gradients* part_of(std::size_t replica) const {
+    if (!syncs_ && is_elsewhere(replica)) return nullptr;
+    if (!staged_[replica].gradients.empty()) return &staged_[replica].gradients;
+    return held_of(replica);
+  }
+  /// What waits on the replica's device to be added now.
+  const Gradients* held_of(std::size_t replica) const {
+    return held_.parts.empty() || held_.parts[replica].empty() ? nullptr : &held_.parts[replica];
+  }
+
+  void sum(std::size_t number) {
+    const Bucket bucket = of_->buckets_[number];
+    const CommunicationScope scope(communicating_);
+    progress_[number].wait();
+    for (std::size_t replica = 0; replica < staged_.size(); ++replica)
+      if (const Gradients* const held = held_of(replica); held != nullptr && held != parts_[replica])
+        add(*held, staged_[replica].gradients, bucket);
+    bytes_ += sum_gradients(parts_, sums_, bucket, of_->reduction_);
+  }
+
+  /// The gradient of each parameter, undefined where there is none: places of `sums_`, except where the graph outside
+  /// of the replicas sent all of it.
+  std::vector<Tensor> all_gradients() {
     std::vector<Tensor> gradients(of_->parameters_.size());
     for (std::size_t i = 0; i < gradients.size(); ++i)
-      if (std::ranges::any_of(parts, [&](const Gradients* part) { return part != nullptr && part->has[i]; }))
-        gradients[i] = sums.tensor(i);
+      if (std::ranges::any_of(parts_,
+                              [&](const Gradients* part) { return part != nullptr && part->has[i] != 0; }))
+        gradients[i] = sums_.tensor(i);
     for (auto& [i, gradient] : others_) {
       const Tensor& leaf = of_->parameters_[i];
       gradient = gradient.to(leaf.device(), leaf.dtype());
@@ -164,25 +204,37 @@ class Reducer::Reduction final : public Walk {
       if (held.empty())
         held = std::exchange(staged, {});
       else
-        add(staged, held);
+        add(staged, held, {0, of_->parameters_.size()});
     }
     of_->hold(std::exchange(held_, {}));
   }
 
   std::shared_ptr<Reducer> of_;
-  std::vector<Staged> staged_;                          // by replica
-  std::vector<std::pair<std::size_t, Tensor>> others_;  // (parameter, gradient) from outside of the replicas
+  const bool syncs_;
+  std::vector<Staged> staged_;  // by replica
   Held held_;
+  std::vector<const Gradients*> parts_;  // by replica
+  Arena sums_;
+  std::vector<BucketProgress> progress_;
+  std::vector<Device> communicating_;  // their communication streams may be at work
+  std::atomic<std::int64_t> bytes_ = 0;
+  std::vector<std::pair<std::size_t, Tensor>> others_;  // (parameter, gradient) from outside of the replicas
 };
 
 Reducer::Reducer(std::vector<Tensor> parameters, const Arena& values, std::vector<Device> devices,
-                 GradientReduction reduction, std::shared_ptr<std::atomic<int>> no_sync)
+                 const ReductionOptions& options, std::shared_ptr<std::atomic<int>> no_sync)
     : parameters_(std::move(parameters)),
       values_(values),
       devices_(std::move(devices)),
-      reduction_(reduction),
+      reduction_(options.path),
       no_sync_(std::move(no_sync)),
-      arenas_(devices_.size()) {}
+      buckets_(divide_into_buckets(values, std::min(options.bucket_bytes, kFirstBucketBytes),
+                                   options.bucket_bytes)),
+      bucket_of_(parameters_.size()),
+      arenas_(devices_.size()) {
+  for (std::size_t bucket = 0; bucket < buckets_.size(); ++bucket)
+    for (std::size_t i = buckets_[bucket].begin; i < buckets_[bucket].end; ++i) bucket_of_[i] = bucket;
+}
 
 void Reducer::attach() {
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
@@ -202,7 +254,9 @@ void Reducer::detach() {
 
 std::unique_ptr<autograd::GradientSink::Walk> Reducer::begin(const std::vector<std::size_t>& ends) {
   if (devices_.size() == 1) return std::make_unique<Publication>(shared_from_this(), ends.size());
-  return std::make_unique<Reduction>(shared_from_this());
+  auto walk = std::make_unique<Reduction>(shared_from_this());
+  walk->start(ends);
+  return walk;
 }
 
 void Reducer::check_bypass() const {
@@ -222,7 +276,7 @@ void Reducer::check_bypass() const {
 /// before is left to the allocator, which knows when it may be used again.
 Gradients Reducer::take_arena(std::size_t replica) {
   const Device device = devices_[replica];
-  Gradients made{.arena = {}, .has = std::vector<bool>(parameters_.size())};
+  Gradients made{.arena = {}, .has = std::vector<char>(parameters_.size())};
   {
     const std::scoped_lock lock(mutex_);
     for (std::vector<Arena>& unused = arenas_[replica]; !unused.empty() && made.arena.size() == 0;
@@ -253,7 +307,7 @@ Reducer::Held Reducer::take_held() {
   for (std::size_t i = 0; i < held.grads.size(); ++i)
     if (!is_current(held, i))
       for (Gradients& part : held.parts)
-        if (!part.empty()) part.has[i] = false;
+        if (!part.empty()) part.has[i] = 0;
   return held;
 }
 
@@ -261,7 +315,8 @@ Reducer::Held Reducer::take_held() {
 void Reducer::hold(Held held) {
   held.grads.resize(parameters_.size());
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    if (std::ranges::none_of(held.parts, [&](const Gradients& part) { return !part.empty() && part.has[i]; }))
+    if (std::ranges::none_of(held.parts,
+                             [&](const Gradients& part) { return !part.empty() && part.has[i] != 0; }))
       continue;
     if (!parameters_[i].grad().defined()) parameters_[i].set_grad(zeros_like(parameters_[i]));
     held.grads[i] = parameters_[i].grad().impl();

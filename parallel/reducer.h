@@ -14,8 +14,8 @@
 namespace miniparallel::parallel {
 
 /// Takes the gradients that plain backwards bring to the parameters of a model and of its replicas. Each replica's
-/// are written into an arena on its device; when the whole backward has succeeded one copy per device and one
-/// kernel add them up, and the sums become the `grad` of the model's parameters.
+/// are written into an arena on its device. Buckets of neighbours are summed as soon as they are complete, next to
+/// the rest of the backward; when all of it has succeeded, the sums become the `grad` of the model's parameters.
 ///
 /// While a NoSync lives the sums of the first device alone are added to `grad`; the others are kept on their
 /// devices until the next backward without one, or until `grad` is dropped or replaced.
@@ -24,7 +24,7 @@ class Reducer final : public autograd::GradientSink, public std::enable_shared_f
   /// `values`: the arena that holds `parameters`, the model's. Replica 0, on devices[0], is the model itself.
   /// `no_sync`: how many NoSyncs live.
   Reducer(std::vector<Tensor> parameters, const Arena& values, std::vector<Device> devices,
-          GradientReduction reduction, std::shared_ptr<std::atomic<int>> no_sync);
+          const ReductionOptions& options, std::shared_ptr<std::atomic<int>> no_sync);
 
   /// The end of the graph that is parameter `i` of a replica.
   std::size_t end(std::size_t replica, std::size_t i) const { return replica * parameters_.size() + i; }
@@ -57,6 +57,8 @@ class Reducer final : public autograd::GradientSink, public std::enable_shared_f
   const std::vector<Device> devices_;
   const GradientReduction reduction_;
   const std::shared_ptr<std::atomic<int>> no_sync_;
+  const std::vector<Bucket> buckets_;
+  std::vector<std::size_t> bucket_of_;  // by parameter
   std::atomic<std::int64_t> bytes_reduced_ = 0;
 
   mutable std::mutex mutex_;  // guards what follows, and one publication of gradients from another

@@ -107,7 +107,7 @@ struct Copy {
 
 struct ReplicaTensors::Impl {
   std::vector<Device> devices;
-  GradientReduction reduction;
+  ReductionOptions reduction;
   Inventory master;
   Members parameters, buffers;
   Arena parameter_arena, buffer_arena;
@@ -118,7 +118,7 @@ struct ReplicaTensors::Impl {
   std::shared_ptr<std::atomic<int>> no_sync = std::make_shared<std::atomic<int>>(0);
   std::shared_ptr<Reducer> reducer;
 
-  Impl(Inventory inventory, std::vector<Device> on, GradientReduction by)
+  Impl(Inventory inventory, std::vector<Device> on, const ReductionOptions& by)
       : devices(std::move(on)),
         reduction(by),
         master(std::move(inventory)),
@@ -256,8 +256,9 @@ struct ReplicaTensors::Impl {
   }
 };
 
-ReplicaTensors::ReplicaTensors(Inventory master, std::vector<Device> devices, GradientReduction reduction) {
-  reduction = choose_reduction(devices, reduction);
+ReplicaTensors::ReplicaTensors(Inventory master, std::vector<Device> devices,
+                               const ReductionOptions& options) {
+  const ReductionOptions reduction{choose_reduction(devices, options.path), options.bucket_bytes};
   for (const Inventory::Item& item : master.items)
     check(item.kind != Kind::tensor || !item.handle->defined() || !item.handle->requires_grad(),
           "DataParallel: ", item.name,

@@ -31,6 +31,30 @@ void wait_for(Device device, const std::vector<Device>& earlier) {
   for (const Device other : earlier) let_wait({device}, other);
 }
 
+CommunicationScope::CommunicationScope(const std::vector<Device>& devices) {
+  for (const Device device : devices) scopes_.emplace_back(device, StreamKind::communication);
+}
+
+void enter_communication(const std::vector<Device>& devices) {
+  for (const Device device : devices) {
+    Event event(device);
+    event.record();
+    const StreamScope scope(device, StreamKind::communication);
+    event.wait(device);
+  }
+}
+
+void leave_communication(const std::vector<Device>& devices) {
+  for (const Device device : devices) {
+    Event event(device);
+    {
+      const StreamScope scope(device, StreamKind::communication);
+      event.record();
+    }
+    event.wait(device);
+  }
+}
+
 PeerWork::PeerWork(Device reader, std::vector<Device> owners) : reader_(reader), owners_(std::move(owners)) {
   wait_for(reader_, owners_);
 }

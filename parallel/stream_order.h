@@ -1,7 +1,8 @@
 #pragma once
 
-#include <miniparallel/device.h>
+#include "engine/device/accelerator.h"
 
+#include <deque>
 #include <vector>
 
 namespace miniparallel::parallel {
@@ -28,6 +29,21 @@ class JointWork : private PeerWork {
   explicit JointWork(const std::vector<Device>& devices);
   ~JointWork();
 };
+
+/// While it lives, the calling thread's work for these devices goes to their communication streams, of high
+/// priority.
+class CommunicationScope {
+ public:
+  explicit CommunicationScope(const std::vector<Device>& devices);
+
+ private:
+  std::deque<StreamScope> scopes_;
+};
+
+/// The communication streams of the devices start what comes next after what the calling thread's streams have been
+/// given, or the other way round.
+void enter_communication(const std::vector<Device>& devices);
+void leave_communication(const std::vector<Device>& devices);
 
 /// What `later` are given from now on starts after what `device` has been given.
 void let_wait(const std::vector<Device>& later, Device device);

@@ -65,18 +65,20 @@ void GraphTask::add_contributions(State& found) const {
   found.contributions.clear();
 }
 
-/// The one output of an end of the graph, a gradient for each recorder.
+/// The one output of an end of the graph, a gradient for each recorder; then nothing more, which is said, too.
 void GraphTask::hand_to_sink(State& found) const {
   if (Tensor& sum = found.grads[0]; sum.defined())
     found.sink->arrived(found.sink_end, found.contributions.empty() ? found.sender_rank : kNoRank,
                         std::move(sum));
-  if (found.contributions.empty()) return;
-  std::ranges::sort(found.contributions, {}, place_of<Contribution>);
-  auto next = found.contributions.begin();
-  for (Part& part : sums_of_recorders(next, found.contributions.end(), create_graph_))
-    found.sink->arrived(found.sink_end, part.rank, std::move(part.gradient));
-  for (; next != found.contributions.end(); ++next)
-    found.sink->arrived(found.sink_end, kNoRank, std::move(next->gradient));
+  if (!found.contributions.empty()) {
+    std::ranges::sort(found.contributions, {}, place_of<Contribution>);
+    auto next = found.contributions.begin();
+    for (Part& part : sums_of_recorders(next, found.contributions.end(), create_graph_))
+      found.sink->arrived(found.sink_end, part.rank, std::move(part.gradient));
+    for (; next != found.contributions.end(); ++next)
+      found.sink->arrived(found.sink_end, kNoRank, std::move(next->gradient));
+  }
+  found.sink->arrived(found.sink_end, kNoRank, {});
 }
 
 }  // namespace miniparallel::autograd

@@ -23,8 +23,8 @@ class GradientSink {
     /// gradient's device.
     virtual Tensor place(std::size_t end, int rank) = 0;
     /// A gradient of `end`, in its place or not: the sum of what the nodes of recorder `rank` sent, in rising
-    /// order of the ranks; outside of every recorder possibly several. Called in the thread that runs the end's
-    /// device's nodes.
+    /// order of the ranks; outside of every recorder possibly several. At last an undefined one, also where no other
+    /// came: the end is complete. Called in the thread that runs the end's device's nodes.
     virtual void arrived(std::size_t end, int rank, Tensor gradient) = 0;
     /// The walk has ended without an error. Called in the thread that called backward.
     virtual void commit() = 0;

@@ -152,10 +152,10 @@ void GraphTask::enqueue_if_ready(const std::shared_ptr<Node>& node) {
   State& found = state(node.get());
   if (found.waiting > 0 || found.queued) return;
   found.queued = true;
-  // No node waits for a leaf: run it at once, while its gradient is in the cache.
-  const bool leaf = node->next().empty();
+  // No node waits for an end of the walk: run it at once, while its gradient is in the cache.
+  const bool end = node->next().empty() || found.sink != nullptr;
   ReadyQueue& queue = queue_of(*node);
-  queue.nodes.push({leaf ? std::numeric_limits<std::uint64_t>::max() : node->sequence(), node});
+  queue.nodes.push({end ? std::numeric_limits<std::uint64_t>::max() : node->sequence(), node});
   if (parallel_) activate(queue, node->device());
 }
 

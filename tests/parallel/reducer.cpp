@@ -87,6 +87,19 @@ TEST_CASE("reducer: the same with several replicas on each device") {
     });
 }
 
+TEST_CASE("reducer: the same with buckets of any size") {
+  for (const int gpus : {1, 3})
+    on_machine(gpus, [](const std::vector<Device>& devices) {
+      for (const std::int64_t bytes : {0, 300}) {
+        check_bits<Mlp>(devices, 27, {.replicas = 4, .bucket_bytes = bytes});
+        check_bits<testing::Odd>(devices, 13, {.replicas = 5, .bucket_bytes = bytes});
+      }
+    });
+  on_machine(4, [](const std::vector<Device>& devices) {
+    check_bits<testing::Transformer>(devices, 9, {.bucket_bytes = 512});
+  });
+}
+
 struct Scale {
   nn::Parameter w{ones({1})};
   Tensor operator()(const Tensor& x) { return x * w; }
@@ -167,7 +180,8 @@ TEST_CASE("reducer: a backward that fails leaves every gradient as it was") {
         return second(relu(h));
       }
     };
-    DataParallel model{Fails{}, {.devices = devices}};
+    DataParallel model{Fails{},
+                       {.devices = devices, .bucket_bytes = 0}};  // the last layer's are summed before
     const Tensor x = randn({8, 6});
     model->on = true;
     CHECK_THROWS_WITH_AS(model(x).sum().backward(), "no gradient", std::runtime_error);

@@ -98,7 +98,7 @@ class DataParallel {
         speeds_(placement_),
         hints_(placement_, options),
         model_(std::move(model)),
-        replicas_(model_, placement_, options.reduction) {}
+        replicas_(model_, placement_, {options.reduction, options.bucket_bytes}) {}
   DataParallel(const DataParallel&) = delete;
   DataParallel& operator=(const DataParallel&) = delete;
 

@@ -33,6 +33,12 @@ enum class GradientReduction {
   host,       ///< the other GPUs copy theirs to host memory, where the first one reads them
 };
 
+/// How replicas send gradients to their master.
+struct ReductionOptions {
+  GradientReduction path = GradientReduction::automatic;
+  std::int64_t bucket_bytes = std::int64_t{25} << 20;  ///< see `DataParallelOptions`
+};
+
 struct DataParallelOptions {
   DeviceList devices = {};                   ///< the first one holds the master
   std::optional<Device> output_device = {};  ///< where outputs arrive; the first of `devices` when not given
@@ -42,6 +48,9 @@ struct DataParallelOptions {
   std::int64_t min_rows = 1;  ///< of a chunk; fewer replicas run where the batch is too small
   BatchNormPolicy batch_norm = BatchNormPolicy::merge;
   GradientReduction reduction = GradientReduction::automatic;
+  /// Of gradients that are summed together, as soon as the backward has computed them. The first ones, of the model's
+  /// last parameters, are a MiB at most.
+  std::int64_t bucket_bytes = ReductionOptions().bucket_bytes;
   bool require_gpu = false;  ///< an `Error`, which says why, where there is no GPU
   bool hints = true;         ///< a line in the log, once each, where hardware is wasted or a number misleads
 };

@@ -21,7 +21,7 @@ class ReplicaTensors {
   /// Moves the master to devices[0], in place, its parameters and its buffers into one block of memory per
   /// dtype each. `master` must stay valid. Throws `Error` for a plain tensor that requires grad, and where the
   /// devices have no links for this reduction.
-  ReplicaTensors(reflect::Inventory master, std::vector<Device> devices, GradientReduction reduction);
+  ReplicaTensors(reflect::Inventory master, std::vector<Device> devices, const ReductionOptions& options);
   ~ReplicaTensors();
   ReplicaTensors(ReplicaTensors&&) noexcept;
   ReplicaTensors& operator=(ReplicaTensors&&) = delete;
@@ -55,9 +55,8 @@ class ReplicaTensors {
 template <class Model>
 class Replicas {
  public:
-  Replicas(Model& master, std::vector<Device> devices,
-           GradientReduction reduction = GradientReduction::automatic)
-      : master_(master), tensors_(reflect::inventory(master), std::move(devices), reduction) {
+  Replicas(Model& master, std::vector<Device> devices, const ReductionOptions& options = {})
+      : master_(master), tensors_(reflect::inventory(master), std::move(devices), options) {
     for (std::size_t i = 1; i < size(); ++i) {
       copies_.push_back(std::make_unique<Model>(reflect::copy(master)));
       tensors_.bind(i, reflect::inventory(*copies_.back()));

@@ -22,6 +22,7 @@ struct Recorded final : GradientSink {
     ~Seen() override { to.abandoned += committed ? 0 : 1; }
     Tensor place(std::size_t, int) override { return std::exchange(to.memory, {}); }
     void arrived(std::size_t end, int rank, Tensor gradient) override {
+      if (!gradient.defined()) return to.complete.push_back(end);
       to.gradients.push_back(gradient);
       to.from.push_back({end, rank});
     }
@@ -39,6 +40,7 @@ struct Recorded final : GradientSink {
   }
   std::vector<Tensor> gradients;
   std::vector<std::pair<std::size_t, int>> from;  // (end, rank)
+  std::vector<std::size_t> complete;
   Tensor memory;
   bool refuses = false;
   int committed = 0, abandoned = 0;
@@ -58,6 +60,7 @@ TEST_CASE(
   sum(a * 2 + a * other + b).backward();
   CHECK(sink->reached == std::vector<std::size_t>{2});
   CHECK(sink->gradients.size() == 2);
+  CHECK(sink->complete.size() == 2);
   CHECK(sink->committed == 1);
   CHECK_FALSE(a.grad().defined());
   CHECK(other.grad().defined());
@@ -94,6 +97,23 @@ TEST_CASE("gradient sink: gets what each recorder sends by itself, in the order 
   std::vector<double> values;
   for (const Tensor& gradient : sink->gradients) values.push_back(gradient.select(0, 0).select(0, 0).item());
   CHECK(values == std::vector<double>{11, 13, 200, 100});
+  CHECK(sink->complete == std::vector<std::size_t>{5});
+}
+
+TEST_CASE("gradient sink: learns of ends that get nothing, and of each as soon as it is complete") {
+  const auto sink = std::make_shared<Recorded>();
+  const Tensor first = leaf_with(sink, 1), last = leaf_with(sink, 2), none = leaf_with(sink, 3);
+  const Tensor y = ones({2, 2}), h = first * 3;
+  autograd::record("nothing", y, {none}, [](autograd::Backward&) {});
+  std::vector<std::size_t> before;
+  h.register_hook([&](const Tensor&) {
+    before = sink->complete;
+    return Tensor();
+  });
+  sum(h * last + y).backward();
+  CHECK(before == std::vector<std::size_t>{2, 3});
+  CHECK(sink->complete == std::vector<std::size_t>{2, 3, 1});
+  CHECK(sink->gradients.size() == 2);
 }
 
 TEST_CASE("gradient sink: is asked before a backward that records adds to grad") {

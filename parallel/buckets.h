@@ -1,0 +1,47 @@
+#pragma once
+
+#include <miniparallel/cuda.h>
+
+#include "engine/tensor/arena.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+namespace miniparallel::parallel {
+
+/// Places `begin` to `end` - 1 of an arena.
+struct Bucket {
+  std::size_t begin, end;
+};
+
+/// All places of the arena, the last ones first, since a backward begins at the end of a model. A bucket has at most
+/// `bytes`, the first one `first_bytes`; a larger place is one by itself.
+std::vector<Bucket> divide_into_buckets(const Arena& arena, std::int64_t first_bytes, std::int64_t bytes);
+
+/// What a bucket waits for in one walk: the ends of the graph that bring its gradients, on several devices.
+class BucketProgress {
+ public:
+  /// Before the walk: one end more, on this device.
+  void expect(Device device);
+  bool is_expected() const { return !devices_.empty(); }
+  /// An end is complete; called in the thread of its device. True for the bucket's last one.
+  bool complete(Device device);
+  /// When the last one is: what the calling thread enqueues from now on for a device of the bucket starts after its
+  /// gradients there.
+  void wait() const;
+
+ private:
+  struct OnDevice {
+    int left = 0;
+    std::optional<Event> done;  // recorded when none is left
+  };
+  std::mutex mutex_;  // guards what follows, during the walk
+  int left_ = 0;
+  std::map<Device, OnDevice> devices_;
+};
+
+}  // namespace miniparallel::parallel
