@@ -42,17 +42,17 @@ std::span<const char* const> Adam::state_names(int) const {
   return names;
 }
 
-void Adam::update(DType dtype, Device device, const std::vector<Slot*>& slots) {
+void Adam::update(DType dtype, Device device, std::span<const Run> runs) {
   rows_->list.clear();
-  for (const Slot* slot : slots) {
-    const AdamOptions& options = options_[slot->group];
+  for (const Run& run : runs) {
+    const AdamOptions& options = options_[run.group];
     const auto [beta1, beta2] = options.betas;
-    const double step = static_cast<double>(slot->step);
-    rows_->list.push_back({.parameter = raw(slot->parameter),
-                           .gradient = raw(slot->parameter.grad()),
-                           .exp_avg = raw(slot->state[0]),
-                           .exp_avg_sq = raw(slot->state[1]),
-                           .n = slot->parameter.numel(),
+    const double step = static_cast<double>(run.step);
+    rows_->list.push_back({.parameter = run.parameter,
+                           .gradient = run.gradient,
+                           .exp_avg = run.state[0],
+                           .exp_avg_sq = run.state[1],
+                           .n = run.n,
                            .beta1 = beta1,
                            .beta2 = beta2,
                            .eps = options.eps,

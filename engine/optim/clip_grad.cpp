@@ -2,6 +2,7 @@
 
 #include "engine/ops/common.h"
 #include "engine/optim/gradient.h"
+#include "engine/tensor/arena.h"
 
 #include <limits>
 
@@ -31,6 +32,18 @@ Gradients collect(const char* op, const std::vector<Tensor>& parameters) {
   return gradients;
 }
 
+/// A row for each run of neighbours, for what treats elements one by one. The order of a norm's sums is that of a row
+/// for each gradient.
+std::vector<kernels::GradientRow> joined_rows(const std::vector<Tensor>& gradients) {
+  std::vector<kernels::GradientRow> rows;
+  for_each_run(
+      gradients.size(), [&](std::size_t i) { return are_neighbours(gradients[i], gradients[i + 1]); },
+      [&](std::size_t first, std::size_t last) {
+        rows.push_back({raw(gradients[first], gradients[last]), elements(gradients[first], gradients[last])});
+      });
+  return rows;
+}
+
 kernels::NormKind norm_kind(double norm_type) {
   if (norm_type == 1) return kernels::NormKind::one;
   if (norm_type == 2) return kernels::NormKind::two;
@@ -53,17 +66,18 @@ Tensor clip_grad_norm_(const std::vector<Tensor>& parameters, double max_norm, d
   auto* total = reinterpret_cast<double*>(raw(norm));
   backend(device).optimizer.norm(dtype, kind, rows, reinterpret_cast<double*>(raw(partials)), total,
                                  stream(device));
-  backend(device).optimizer.clip_norm(dtype, rows, total, max_norm, stream(device));
+  backend(device).optimizer.clip_norm(dtype, joined_rows(gradients), total, max_norm, stream(device));
   for (const Tensor& gradient : gradients) bump_version(gradient);
   return norm.to(dtype);
 }
 
 void clip_grad_value_(const std::vector<Tensor>& parameters, double clip_value) {
   check(clip_value >= 0, "clip_grad_value_: clip_value is ", clip_value, "; it must be at least 0");
-  const auto [gradients, rows] = collect("clip_grad_value_", parameters);
+  const std::vector<Tensor> gradients = collect("clip_grad_value_", parameters).tensors;
   if (gradients.empty()) return;
   const Device device = gradients.front().device();
-  backend(device).optimizer.clip_value(gradients.front().dtype(), rows, clip_value, stream(device));
+  backend(device).optimizer.clip_value(gradients.front().dtype(), joined_rows(gradients), clip_value,
+                                       stream(device));
   for (const Tensor& gradient : gradients) bump_version(gradient);
 }
 

@@ -7,15 +7,15 @@ namespace miniparallel::optim {
 Tensor dense_gradient(const char* op, const Tensor& parameter) {
   Tensor gradient = parameter.grad();
   if (!gradient.defined()) return gradient;
-  check(gradient.shape() == parameter.shape(), op, ": a parameter of shape ", parameter.shape(),
+  const TensorImpl &have = *gradient.impl(), &want = *parameter.impl();
+  check(have.shape == want.shape, op, ": a parameter of shape ", parameter.shape(),
         " has a gradient of shape ", gradient.shape(), "; give set_grad one of the parameter's shape");
-  check(gradient.dtype() == parameter.dtype() && gradient.device() == parameter.device(), op,
-        ": a parameter of ", parameter.dtype(), " on ", parameter.device(), " has a gradient of ",
-        gradient.dtype(), " on ", gradient.device(),
-        "; convert it with to(device, dtype), or drop it with zero_grad");
-  check(gradient.dtype() == float32 || gradient.dtype() == float64, op, ": a gradient is ", gradient.dtype(),
+  check(have.dtype == want.dtype && have.storage->device() == want.storage->device(), op, ": a parameter of ",
+        parameter.dtype(), " on ", parameter.device(), " has a gradient of ", gradient.dtype(), " on ",
+        gradient.device(), "; convert it with to(device, dtype), or drop it with zero_grad");
+  check(have.dtype == float32 || have.dtype == float64, op, ": a gradient is ", gradient.dtype(),
         "; float32 and float64 are supported");
-  if (!gradient.is_contiguous()) {
+  if (!have.contiguous) {
     const NoGradGuard no_grad;
     gradient = gradient.contiguous();
     parameter.set_grad(gradient);

@@ -1,12 +1,17 @@
 #include <miniparallel/optim/optimizer.h>
 
-#include "engine/ops/common.h"
-#include "engine/optim/gradient.h"
-#include "engine/profiler/span.h"
+#include <miniparallel/grad_mode.h>
+#include <miniparallel/ops.h>
 
-#include <algorithm>
+#include "engine/error.h"
+#include "engine/optim/slot.h"
+
+#include <string_view>
 
 namespace miniparallel::optim {
+
+Optimizer::Optimizer(const char* name) : name_(name) {}
+Optimizer::~Optimizer() = default;
 
 void Optimizer::add_group(const std::vector<Tensor>& parameters) {
   for (const Tensor& parameter : parameters) {
@@ -37,51 +42,6 @@ void Optimizer::check_groups() {
 void Optimizer::check_option(const char* option, double value, double limit) const {
   check(value >= 0 && (limit == 0 || value < limit), name_, ": ", option, " is ", value,
         limit == 0 ? "; it must be at least 0" : message("; it must be at least 0 and below ", limit));
-}
-
-void Optimizer::step() {
-  const profiler::Span span(profiler::Kind::optimizer, name_);
-  const NoGradGuard no_grad;
-  for (Batch& batch : batches_) batch.slots.clear();
-  for (Slot& slot : slots_)
-    if (dense_gradient(name_, slot.parameter).defined()) enlist(slot);
-  // A gradient of bad labels or indices is reported before it changes a parameter, if it is known by now.
-  for (const Batch& batch : batches_)
-    if (!batch.slots.empty() && batch.device.is_cuda()) accelerator(batch.device).throw_reported();
-  for (const Batch& batch : batches_) {
-    if (batch.slots.empty()) continue;
-    for (Slot* slot : batch.slots) prepare(*slot);
-    update(batch.dtype, batch.device, batch.slots);
-    for (const Slot* slot : batch.slots) bump_version(slot->parameter);
-  }
-}
-
-/// Makes the state that is not there yet, and lets it follow its parameter.
-void Optimizer::prepare(Slot& slot) {
-  const Tensor& parameter = slot.parameter;
-  ++slot.step;
-  slot.fresh = false;
-  for (std::size_t i = 0, count = state_names(slot.group).size(); i < count; ++i) {
-    Tensor& state = slot.state[i];
-    if (!state.defined()) {
-      state = zeros_like(parameter);
-      slot.fresh = true;
-    } else if (state.dtype() != parameter.dtype() || state.device() != parameter.device()) {
-      state = state.to(parameter.device(), parameter.dtype());
-    }
-  }
-}
-
-void Optimizer::enlist(Slot& slot) {
-  check(slot.parameter.is_contiguous(), name_, ": a parameter has shape ", slot.parameter.shape(),
-        " and strides ", slot.parameter.strides(),
-        "; it must be contiguous, so optimise parameter.contiguous()");
-  const DType dtype = slot.parameter.dtype();
-  const Device device = slot.parameter.device();
-  auto batch =
-      std::ranges::find_if(batches_, [&](const Batch& b) { return b.dtype == dtype && b.device == device; });
-  if (batch == batches_.end()) batch = batches_.insert(batch, {dtype, device, {}});
-  batch->slots.push_back(&slot);
 }
 
 void Optimizer::zero_grad(bool set_to_none) {

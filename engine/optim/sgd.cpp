@@ -41,17 +41,17 @@ std::span<const char* const> SGD::state_names(int group) const {
   return names;
 }
 
-void SGD::update(DType dtype, Device device, const std::vector<Slot*>& slots) {
+void SGD::update(DType dtype, Device device, std::span<const Run> runs) {
   rows_->list.clear();
-  for (const Slot* slot : slots) {
-    const SGDOptions& options = options_[slot->group];
-    rows_->list.push_back({.parameter = raw(slot->parameter),
-                           .gradient = raw(slot->parameter.grad()),
-                           .momentum_buffer = options.momentum == 0 ? nullptr : raw(slot->state[0]),
-                           .n = slot->parameter.numel(),
+  for (const Run& run : runs) {
+    const SGDOptions& options = options_[run.group];
+    rows_->list.push_back({.parameter = run.parameter,
+                           .gradient = run.gradient,
+                           .momentum_buffer = run.state[0],
+                           .n = run.n,
                            .lr = options.lr,
                            .momentum = options.momentum,
-                           .gradient_scale = slot->fresh ? 1 : 1 - options.dampening,
+                           .gradient_scale = run.step == 1 ? 1 : 1 - options.dampening,
                            .weight_decay = options.weight_decay,
                            .nesterov = options.nesterov});
   }

@@ -3,6 +3,7 @@
 
 #include "engine/error.h"
 #include "engine/optim/checked_count.h"
+#include "engine/optim/slot.h"
 
 #include <set>
 

@@ -18,6 +18,28 @@ std::int64_t padded(std::int64_t elements, DType dtype) {
   return (elements + unit - 1) / unit * unit;
 }
 
+/// The version of a tensor in an arena, which tells its place there.
+struct PlaceVersion : Version {
+  PlaceVersion(std::int64_t offset, std::int64_t count, std::int64_t next)
+      : begin(offset), elements(count), end(next) {}
+  const std::int64_t begin, elements;
+  const std::int64_t end;  // with the padding
+};
+
+std::int64_t numel(const TensorImpl& impl) {
+  std::int64_t count = 1;
+  for (const std::int64_t size : impl.shape) count *= size;
+  return count;
+}
+
+/// The place that the tensor's elements are; null for another tensor, such as a view of some of them.
+const PlaceVersion* place_of(const TensorImpl& impl) {
+  if (impl.version.get() == &impl.storage->version()) return nullptr;
+  const auto* const place = static_cast<const PlaceVersion*>(impl.version.get());
+  const bool is_whole = impl.offset == place->begin && impl.contiguous && numel(impl) == place->elements;
+  return is_whole ? place : nullptr;
+}
+
 }  // namespace
 
 /// Gives each tensor a place; the blocks are still to be made.
@@ -74,7 +96,9 @@ Arena Arena::zeros_on(Device device) const {
 Tensor Arena::tensor(std::size_t i) const {
   const Place& place = (*layout_)[i];
   Tensor made = make_alias(blocks_[place.block], place.shape, place.shape.row_major_strides(), place.begin);
-  made.impl()->version = std::make_shared<Version>();
+  const std::int64_t elements = place.shape.numel();
+  made.impl()->version =
+      std::make_shared<PlaceVersion>(place.begin, elements, place.begin + padded(elements, made.dtype()));
   return made;
 }
 
@@ -118,6 +142,21 @@ Tensor Arena::padded_run(std::size_t first, std::size_t last) const {
 
 Tensor Arena::run_from(const Tensor& tensor, std::size_t first, std::size_t last) const {
   return make_alias(tensor, {length(first, last)}, {1}, tensor.impl()->offset);
+}
+
+bool are_neighbours(const Tensor& a, const Tensor& b) {
+  if (a.impl()->storage != b.impl()->storage) return false;
+  const PlaceVersion *const left = place_of(*a.impl()), *const right = place_of(*b.impl());
+  return left != nullptr && right != nullptr && left->end == right->begin;
+}
+
+std::int64_t elements(const Tensor& first, const Tensor& last) {
+  return last.impl()->offset + numel(*last.impl()) - first.impl()->offset;
+}
+
+std::byte* raw(const Tensor& first, const Tensor& last) {
+  if (first.is_same(last)) return raw(first);
+  return raw(make_alias(first, {elements(first, last)}, {1}, first.impl()->offset));
 }
 
 Arena pack(const std::vector<Tensor>& tensors) {

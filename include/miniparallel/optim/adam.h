@@ -33,7 +33,7 @@ class Adam : public Optimizer {
  private:
   void visit_options(int group, const OptionVisitor& f) override;
   std::span<const char* const> state_names(int group) const override;
-  void update(DType dtype, Device device, const std::vector<Slot*>& slots) override;
+  void update(DType dtype, Device device, std::span<const Run> runs) override;
 
   std::vector<AdamOptions> options_;
   bool decoupled_;  // weight decay acts on the parameter, not through the gradient

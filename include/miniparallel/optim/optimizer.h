@@ -46,7 +46,7 @@ std::vector<Tensor> reject_no_parameters() {
 /// one is undefined, not a leaf, given twice or neither float32 nor float64, and for options out of range.
 class Optimizer {
  public:
-  virtual ~Optimizer() = default;
+  virtual ~Optimizer();
   Optimizer(const Optimizer&) = delete;
   Optimizer& operator=(const Optimizer&) = delete;
 
@@ -81,17 +81,19 @@ class Optimizer {
  protected:
   static constexpr int kMaxStates = 2;
 
-  /// A parameter and the values that the optimizer keeps for it.
-  struct Slot {
-    Tensor parameter;
-    int group = 0;
-    std::int64_t step = 0;  ///< updates so far, the one under way included
-    std::array<Tensor, kMaxStates> state;
-    bool fresh = false;  ///< the state was made for this update; zeros
+  /// Elements side by side in memory that are updated with the same numbers: those of a parameter or, in a block
+  /// such as a wrapped model's, of several.
+  struct Run {
+    int group;          ///< whose options apply
+    std::int64_t step;  ///< updates so far, this one included; at 1 the state is zero
+    std::int64_t n;     ///< elements, with those that pad parameters and belong to none
+    void* parameter;
+    const void* gradient;
+    std::array<void*, kMaxStates> state;  ///< null past those of `state_names`
   };
 
   /// `name`: the optimizer's, for messages.
-  explicit Optimizer(const char* name) : name_(name) {}
+  explicit Optimizer(const char* name);
 
   /// Takes a group's parameters; called once per group, in order. Throws for one that cannot be optimised.
   void add_group(const std::vector<Tensor>& parameters);
@@ -107,24 +109,19 @@ class Optimizer {
   /// The names of the state that parameters of this group need.
   virtual std::span<const char* const> state_names(int group) const = 0;
 
-  /// Updates parameters of one dtype on one device, whose gradients and states are contiguous and fit.
-  virtual void update(DType dtype, Device device, const std::vector<Slot*>& slots) = 0;
+  /// Updates what is of one dtype on one device.
+  virtual void update(DType dtype, Device device, std::span<const Run> runs) = 0;
 
  private:
   friend class LRScheduler;
 
-  struct Batch {
-    DType dtype;
-    Device device;
-    std::vector<Slot*> slots;
-  };
+  struct Slot;  // a parameter and its state
+  class Step;
 
   /// Notes a scheduler; the first one fixes the initial rates.
   void begin_schedule(const char* scheduler, const std::vector<double>& initial_lr);
   void check_group(int group) const;
 
-  void prepare(Slot& slot);
-  void enlist(Slot& slot);
   void load_slot(Slot& slot, std::size_t number, const StateDict& state) const;
 
   const char* name_;
@@ -132,7 +129,6 @@ class Optimizer {
   std::vector<double> initial_lr_;       // of each group; empty until there is a scheduler
   std::vector<const char*> schedulers_;  // their names, for messages
   std::vector<Slot> slots_;
-  std::vector<Batch> batches_;  // kept from step to step for their memory
 };
 
 }  // namespace miniparallel::optim

@@ -31,7 +31,7 @@ class SGD : public Optimizer {
  private:
   void visit_options(int group, const OptionVisitor& f) override;
   std::span<const char* const> state_names(int group) const override;
-  void update(DType dtype, Device device, const std::vector<Slot*>& slots) override;
+  void update(DType dtype, Device device, std::span<const Run> runs) override;
 
   std::vector<SGDOptions> options_;
   struct Rows;
