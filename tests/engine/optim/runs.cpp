@@ -197,9 +197,8 @@ void check_same(optim::Optimizer& one, optim::Optimizer& other) {
   const StateDict a = one.state_dict(), b = other.state_dict();
   REQUIRE(a.size() == b.size());
   for (const auto& [key, value] : a) {
-    CAPTURE(key);
     REQUIRE(b.contains(key));
-    CHECK(identical(value, b.at(key)));
+    CHECK_MESSAGE(identical(value, b.at(key)), key);
   }
 }
 
