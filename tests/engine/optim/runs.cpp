@@ -196,9 +196,10 @@ constexpr Make kVariants[] = {
 void check_same(optim::Optimizer& one, optim::Optimizer& other) {
   const StateDict a = one.state_dict(), b = other.state_dict();
   REQUIRE(a.size() == b.size());
-  for (const auto& [key, value] : a) {
-    REQUIRE(b.contains(key));
-    CHECK_MESSAGE(identical(value, b.at(key)), key);
+  for (const auto& entry : a) {
+    CAPTURE(entry.first);
+    REQUIRE(b.contains(entry.first));
+    CHECK(identical(entry.second, b.at(entry.first)));
   }
 }
 
