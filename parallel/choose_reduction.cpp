@@ -1,5 +1,6 @@
 #include "engine/error.h"
 #include "parallel/devices.h"
+#include "parallel/reduce.h"
 #include "parallel/reduce_paths.h"
 
 #include <algorithm>

@@ -1,19 +1,14 @@
 #pragma once
 
 #include <miniparallel/parallel/options.h>
-#include <miniparallel/tensor.h>
+
+#include "parallel/part.h"
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
 namespace miniparallel::parallel {
-
-/// What one replica adds to a sum.
-struct Part {
-  int rank;  ///< the replica's place in the list
-  Tensor values;
-};
 
 /// sum = the parts, contiguous tensors of one number of elements and one dtype, in rising order of their ranks,
 /// added in a balanced binary tree over the ranks: the order of `autograd::Recorder`, whatever devices the parts

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "parallel/reduce.h"
+#include "parallel/part.h"
 
 #include <cstdint>
 #include <span>
