@@ -126,7 +126,12 @@ void GraphTask::walk() {
 }
 
 void GraphTask::run_guarded(const std::shared_ptr<Node>& node) {
-  if (const auto lock = lock_states(); node->rank() >= cancelled_from_) return;
+  {
+    const auto lock = lock_states();
+    // A node of no recorder goes on: it may lead to one of a lower rank, whose error counts.
+    const std::int64_t rank = node->recorder() ? node->rank() : 0;
+    if (rank >= cancelled_from_) return;
+  }
   try {
     try {
       run_node(node);
