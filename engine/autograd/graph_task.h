@@ -24,7 +24,8 @@ namespace miniparallel::autograd {
 /// runs in the calling thread. The same holds on a worker and under a recorder, so that no worker ever waits for
 /// another, and when the walk is itself recorded, so that the numbers of its nodes do not depend on timing.
 ///
-/// Of several errors the lowest recorder's is thrown: an error cancels all nodes but those of lower ranks.
+/// Of several errors the lowest recorder's is thrown: an error cancels all nodes but those of lower ranks and those
+/// of no recorder, which may lead there. One outside of the recorders cancels all.
 class GraphTask {
  public:
   GraphTask(bool retain_graph, bool create_graph)

@@ -9,7 +9,7 @@ inline constexpr std::chrono::microseconds kSpinTime{50};
 
 /// The GPUs' threads say that they begin and end.
 void count_workers(int change);
-/// Whether the process may use more cores than it has of them.
+/// Whether the process may use more cores than there are such threads.
 bool leave_cores();
 
 inline void pause_core() {
