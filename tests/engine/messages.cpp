@@ -1,5 +1,7 @@
 #include <miniparallel/miniparallel.h>
 
+#include "tests/support/temporary_folder.h"
+
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -331,7 +333,11 @@ const std::vector<Mistake> mistakes{
     {"parameters", [] { (void)parameters(Forgetful()); },
      "parameters: member 'scale' of shape [3] is a Tensor that requires grad, which is neither trained nor "
      "saved; make it an nn::Parameter, or call requires_grad_(false)"},
-    {"save", [] { save(Forgetful(), "forgetful.safetensors"); },
+    {"save",
+     [] {
+       const testing::TemporaryFolder folder;
+       save(Forgetful(), folder / "forgetful.safetensors");
+     },
      "save: member 'scale' of shape [3] is a Tensor that requires grad, which is neither trained nor "
      "saved; make it an nn::Parameter, or call requires_grad_(false)"},
     {"SGD", [] { optim::SGD(std::vector<Tensor>{}); },
