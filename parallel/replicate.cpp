@@ -258,6 +258,8 @@ struct ReplicaTensors::Impl {
 
 ReplicaTensors::ReplicaTensors(Inventory master, std::vector<Device> devices,
                                const ReductionOptions& options) {
+  check(options.bucket_bytes >= 1, "DataParallel: bucket_bytes is ", options.bucket_bytes,
+        "; a bucket needs at least one byte");
   const ReductionOptions reduction{choose_reduction(devices, options.path), options.bucket_bytes};
   for (const Inventory::Item& item : master.items)
     check(item.kind != Kind::tensor || !item.handle->defined() || !item.handle->requires_grad(),

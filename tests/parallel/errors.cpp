@@ -48,6 +48,11 @@ TEST_CASE("errors: options that make no sense") {
                          "DataParallel: got -1 replicas; name at least one, or 0 for one per device", Error);
     CHECK_THROWS_WITH_AS(DataParallel(Mlp{}, {.devices = devices, .min_rows = 0}),
                          "DataParallel: min_rows is 0; a replica needs at least one row", Error);
+    CHECK_THROWS_WITH_AS(DataParallel(Mlp{}, {.devices = devices, .bucket_bytes = 0}),
+                         "DataParallel: bucket_bytes is 0; a bucket needs at least one byte", Error);
+    CHECK_THROWS_WITH_AS(DataParallel(Mlp{}, {.devices = {devices[0]}, .bucket_bytes = -1}),
+                         "DataParallel: bucket_bytes is -1; a bucket needs at least one byte", Error);
+    CHECK(DataParallel(Mlp{}, {.devices = devices, .bucket_bytes = 1})(zeros({6, 6})).shape() == Shape{6, 4});
     if (devices[1].is_cpu()) return;
     CHECK_THROWS_WITH_AS(DataParallel(Mlp{}, {.devices = {0, Device::cpu()}}),
                          "DataParallel: got cuda:0 and cpu; replicas run either on GPUs or on the CPU",
