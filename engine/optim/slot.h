@@ -8,7 +8,7 @@ namespace miniparallel::optim {
 struct Optimizer::Slot {
   Tensor parameter;
   int group = 0;
-  std::int64_t step = 0;  ///< updates so far
+  std::int64_t step = 0;  ///< updates so far; with state, of that
   std::array<Tensor, kMaxStates> state;
 };
 

@@ -134,7 +134,8 @@ class Optimizer::Step {
     return true;
   }
 
-  /// Moves it to a block where it does, zero where there was none.
+  /// Moves it to a block where it does. A state that was not there is zero and has seen no updates, whatever its
+  /// parameter has: SGD's momentum, if it is switched on in the middle of a training.
   static void place_state(Items items, std::size_t k) {
     std::vector<Tensor> parameters;
     parameters.reserve(items.size());
@@ -148,6 +149,7 @@ class Optimizer::Step {
         set_data(state, place);
       } else {
         state = place;
+        items[i].slot->step = 0;
       }
     }
   }

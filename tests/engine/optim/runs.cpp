@@ -261,6 +261,38 @@ TEST_CASE("optim: runs give the bits of single parameters, clipped too; states k
     }
 }
 
+TEST_CASE("optim: the first gradient of an SGD momentum is not dampened, whenever it comes; as in PyTorch") {
+  const optim::SGDOptions plain{.lr = 1}, with_momentum{.lr = 1, .momentum = 0.5, .dampening = 0.25};
+  for (const bool packed : {false, true}) {
+    CAPTURE(packed);
+    std::vector<Tensor> p;
+    for (int i = 0; i < 3; ++i) p.push_back(zeros({2}).requires_grad_());
+    optim::SGD optimizer({{{p[0]}, with_momentum}, {{p[1]}, plain}, {{p[2]}, with_momentum}});
+    if (packed) pack(p);
+    const Gradients gradients(p);
+    const auto step = [&](const std::vector<double>& expected) {
+      for (std::size_t i = 0; i < p.size(); ++i)
+        if (packed)
+          gradients.give(i, ones({2}));
+        else
+          p[i].set_grad(ones({2}));
+      if (expected[2] == 0) p[2].set_grad({});
+      optimizer.step();
+      for (std::size_t i = 0; i < p.size(); ++i) CHECK(identical(p[i].detach(), full({2}, expected[i])));
+    };
+    // b = g at first, then b / 2 + 3 g / 4.
+    step({-1, -1, 0});
+    step({-1 - 1.25, -2, -1});
+    StateDict state = copy(optimizer.state_dict());
+    for (const char* option : {"momentum", "dampening"})
+      state["groups.1." + std::string(option)] = state.at("groups.0." + std::string(option));
+    optimizer.load_state_dict(state);  // momentum switched on, as PyTorch's param_groups allow it
+    step({-2.25 - 1.375, -2 - 1, -1 - 1.25});
+    step({-3.625 - 1.4375, -3 - 1.25, -2.25 - 1.375});
+    CHECK(optimizer.state_dict().at("state.1.momentum_buffer").amax().item() == 1.25);
+  }
+}
+
 TEST_CASE(
     "optim: a state that is moved to its neighbours stays behind its handles; versions count one by one") {
   const std::vector<Tensor> p = make_parameters();
