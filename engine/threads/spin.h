@@ -9,6 +9,8 @@ inline constexpr std::chrono::microseconds kSpinTime{50};
 
 /// The GPUs' threads say that they begin and end.
 void count_workers(int change);
+/// A forked child has none of its parent's.
+void forget_workers();
 /// Whether the process may use more cores than there are such threads.
 bool leave_cores();
 

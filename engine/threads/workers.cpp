@@ -74,7 +74,7 @@ class Worker {
 };
 
 struct Workers {
-  std::mutex& mutex = fork_safe_mutex(LockOrder::gpu_workers);
+  std::mutex& mutex = fork_safe_mutex(LockOrder::gpu_workers, forget_workers);
   std::map<int, std::unique_ptr<Worker>> by_device;
 };
 

@@ -1,6 +1,8 @@
 #include <miniparallel/cuda.h>
 #include <miniparallel/miniparallel.h>
 
+#include "engine/threads/spin.h"
+#include "engine/threads/workers.h"
 #include "gpus.h"
 #include "tests/support/forked.h"
 
@@ -31,6 +33,17 @@ TEST_CASE("fork: in a child CUDA is not there, and what says so; the CPU is" *
     return w.grad().sum().item() == 2e9;
   });
   CHECK((x * 3).sum().item() == 9);
+}
+
+TEST_CASE("fork: a child has none of its parent's GPU threads, which leaves it its cores" *
+          doctest::skip(!testing::kForksWithThreads)) {
+  const testing::Gpus gpus;
+  post(accelerator(Device::cuda()), 0, [] {});
+  count_workers(1000);  // as on a machine with as many GPUs
+  CHECK_FALSE(leave_cores());
+  testing::run_forked([] { return leave_cores(); });
+  CHECK_FALSE(leave_cores());
+  count_workers(-1000);
 }
 
 }  // namespace
