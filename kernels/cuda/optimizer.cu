@@ -8,20 +8,28 @@
 #include <algorithm>
 
 // All tensors of a call in one launch: a block takes a chunk of kNormChunk elements of one row. The rows
-// travel as the kernel's argument; what does not fit in one goes to another launch.
+// travel as the kernel's argument, hundreds at a time; what does not fit in one goes to another launch.
 
 namespace miniparallel::kernels::cuda {
 namespace {
 
-constexpr std::size_t kArgumentBytes = 3584;  // of the 4096 that every GPU takes
+// Of the 32764 bytes that arguments may have. An argument is copied whole, however few its rows are, so there are
+// two sizes; a second launch would cost the host more than the larger copy.
+constexpr std::size_t kSmallArgument = 3584, kLargeArgument = 32256;
 
-/// As many rows as fit; blocks [first[i], first[i + 1]) of the launch belong to row i.
 template <class Row>
+constexpr int rows_in(std::size_t bytes) {
+  return static_cast<int>(bytes / (sizeof(Row) + sizeof(std::int64_t)));
+}
+
+/// Blocks [first[i], first[i + 1]) of the launch belong to row i.
+template <class RowType, int Capacity>
 struct Batch {
-  static constexpr int capacity = static_cast<int>(kArgumentBytes / (sizeof(Row) + sizeof(std::int64_t)));
+  using Row = RowType;
+  static constexpr int capacity = Capacity;
   int count = 0;
-  std::int64_t first[capacity + 1] = {};
-  Row rows[capacity];
+  std::int64_t first[Capacity + 1] = {};
+  Row rows[Capacity];
 
   __device__ int row_of(std::int64_t block) const {
     int low = 0, high = count - 1;
@@ -45,11 +53,11 @@ __device__ bool is_aligned(const AdamRow& row) {
 __device__ bool is_aligned(const GradientRow& row) { return are_aligned(16, row.gradient); }
 
 /// f.update<N>(row, i) for elements i to i + N, until every element of every row was in one.
-template <class F, class Row>
-__global__ void update_rows(Batch<Row> batch, F f) {
+template <class F, class Rows>
+__global__ void update_rows(Rows batch, F f) {
   constexpr int pack = kPack<typename F::Element>;
   const int r = batch.row_of(blockIdx.x);
-  const Row& row = batch.rows[r];
+  const typename Rows::Row& row = batch.rows[r];
   const std::int64_t begin = (blockIdx.x - batch.first[r]) * kNormChunk;
   const std::int64_t end = begin + kNormChunk < row.n ? begin + kNormChunk : row.n;
   const std::int64_t packed = is_aligned(row) ? begin + (end - begin) / pack * pack : begin;
@@ -132,8 +140,8 @@ struct ClampValue {
   }
 };
 
-template <class T, class Parts>
-__global__ void norm_chunks(Batch<GradientRow> batch, NormKind kind, double* partials) {
+template <class T, class Parts, class Rows>
+__global__ void norm_chunks(Rows batch, NormKind kind, double* partials) {
   const int r = batch.row_of(blockIdx.x);
   const GradientRow& row = batch.rows[r];
   const std::int64_t begin = (blockIdx.x - batch.first[r]) * kNormChunk;
@@ -153,20 +161,19 @@ __global__ void norm_result(const double* partials, std::int64_t count, NormKind
   if (threadIdx.y == 0) *result = norm_of_total(kind, total);
 }
 
-/// Calls start(batch, blocks, blocks before it) for batches that together hold the rows.
-template <class Row, class Start>
-void for_each_batch(std::span<const Row> rows, const Start& start) {
+template <class Rows, class Start>
+void fill_batches(std::span<const typename Rows::Row> rows, const Start& start) {
   std::int64_t before = 0;
-  Batch<Row> batch;
+  Rows batch;
   const auto flush = [&] {
     const std::int64_t blocks = batch.first[batch.count];
     if (blocks > 0) start(batch, static_cast<unsigned>(blocks), before);
     before += blocks;
     batch.count = 0;
   };
-  for (const Row& row : rows) {
+  for (const auto& row : rows) {
     if (row.n == 0) continue;
-    if (batch.count == Batch<Row>::capacity) flush();
+    if (batch.count == Rows::capacity) flush();
     batch.rows[batch.count] = row;
     batch.first[batch.count + 1] = batch.first[batch.count] + (row.n + kNormChunk - 1) / kNormChunk;
     ++batch.count;
@@ -174,10 +181,20 @@ void for_each_batch(std::span<const Row> rows, const Start& start) {
   flush();
 }
 
+/// Calls start(batch, blocks, blocks before it) for batches that together hold the rows.
+template <class Row, class Start>
+void for_each_batch(std::span<const Row> rows, const Start& start) {
+  constexpr int few = rows_in<Row>(kSmallArgument);
+  if (rows.size() <= few)
+    fill_batches<Batch<Row, few>>(rows, start);
+  else
+    fill_batches<Batch<Row, rows_in<Row>(kLargeArgument)>>(rows, start);
+}
+
 template <class F, class Row>
 void update(const F& f, std::span<const Row> rows, Stream stream) {
-  for_each_batch(rows, [&](const Batch<Row>& batch, unsigned blocks, std::int64_t) {
-    launch_on(stream, update_rows<F, Row>, blocks, kBlock, batch, f);
+  for_each_batch(rows, [&]<class Rows>(const Rows& batch, unsigned blocks, std::int64_t) {
+    launch_on(stream, update_rows<F, Rows>, blocks, kBlock, batch, f);
   });
 }
 
@@ -198,8 +215,8 @@ void clip_value(DType dtype, std::span<const GradientRow> rows, double limit, St
 template <class T, class Parts>
 void norm_as(NormKind kind, std::span<const GradientRow> rows, double* partials, double* result,
              Stream stream) {
-  for_each_batch(rows, [&](const Batch<GradientRow>& batch, unsigned blocks, std::int64_t before) {
-    launch_blocks(stream, norm_chunks<T, Parts>, dim3(blocks), dim3(1, kBlock), batch, kind,
+  for_each_batch(rows, [&]<class Rows>(const Rows& batch, unsigned blocks, std::int64_t before) {
+    launch_blocks(stream, norm_chunks<T, Parts, Rows>, dim3(blocks), dim3(1, kBlock), batch, kind,
                   partials + before);
   });
   launch_blocks(stream, norm_result<Parts>, dim3(1), dim3(1, kBlock), partials, norm_partials(rows), kind,

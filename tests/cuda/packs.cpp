@@ -92,6 +92,48 @@ TEST_CASE("gradients of any size and alignment are clipped") {
   });
 }
 
+/// make(first element, size) for rows of one to three elements.
+template <class Row, class Make>
+std::vector<Row> rows_of(int count, const Make& make) {
+  std::vector<Row> rows;
+  for (std::int64_t i = 0; i < count; ++i) rows.push_back(make(4 * i, 1 + i % 3));
+  return rows;
+}
+
+TEST_CASE("optimizers and clipping take hundreds of rows in one launch, and more in several") {
+  const Gpus machine;
+  manual_seed(4);
+  for (const DType dtype : {float32, float64})
+    for (const int count : {150, 410}) {
+      INFO("dtype ", dtype, ", rows ", count);
+      compare(dtype, 4, 4 * count, [&](auto& backend, const Tensors& x, auto s) {
+        const auto rows = rows_of<kernels::AdamRow>(count, [&](std::int64_t i, std::int64_t n) {
+          return kernels::AdamRow{at(x[0], i), at(x[1], i), at(x[2], i), at(x[3], i), n,   0.9,
+                                  0.99,        1e-3,        0.01,        0.98,        0.1, 0.7};
+        });
+        backend.optimizer.adam(dtype, rows, s);
+      });
+      compare(dtype, 3, 4 * count, [&](auto& backend, const Tensors& x, auto s) {
+        const auto rows = rows_of<kernels::SgdRow>(count, [&](std::int64_t i, std::int64_t n) {
+          return kernels::SgdRow{at(x[0], i), at(x[1], i), at(x[2], i), n, 0.1, 0.9, 0.5, 0.01, false};
+        });
+        backend.optimizer.sgd(dtype, rows, s);
+      });
+      compare(dtype, 1, 4 * count, [&](auto& backend, const Tensors& x, auto s) {
+        const auto rows = rows_of<kernels::GradientRow>(
+            count, [&](std::int64_t i, std::int64_t n) { return kernels::GradientRow{at(x[0], i), n}; });
+        const Tensor partials =
+            zeros({kernels::norm_partials(rows) + 1}, {.dtype = float64, .device = x[0].device()});
+        for (const auto kind : {kernels::NormKind::two, kernels::NormKind::infinity}) {
+          auto* const norm = reinterpret_cast<double*>(at(partials, kernels::norm_partials(rows)));
+          backend.optimizer.norm(dtype, kind, rows, reinterpret_cast<double*>(raw(partials)), norm, s);
+          backend.optimizer.clip_norm(dtype, rows, norm, 0.5, s);
+        }
+        backend.optimizer.clip_value(dtype, rows, 0.01, s);
+      });
+    }
+}
+
 TEST_CASE("random numbers and dropout of any size, alignment and place in the stream") {
   const Gpus machine;
   manual_seed(3);

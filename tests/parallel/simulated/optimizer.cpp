@@ -4,8 +4,8 @@
 
 #include <doctest/doctest.h>
 
-// How many launches the optimizer's part of a step takes for a wrapped model, whose parameters and gradients are views
-// of one block each.
+// How many launches the optimizer's part of a step takes. Parameters and gradients of a model with several replicas are
+// views of one block each; those of one replica, or without a wrapper, are a row each of one launch.
 
 namespace miniparallel {
 namespace {
@@ -49,24 +49,39 @@ std::int64_t launches(const F& f) {
 void backward(DataParallel<ResNet>& model) {
   model.loss(cross_entropy, randn({4, 2, 2, 2}), randint(0, 3, {4})).backward();
 }
+void backward(ResNet& model) {
+  const Device gpu = Device::cuda();
+  cross_entropy(model(randn({4, 2, 2, 2}).to(gpu)), randint(0, 3, {4}).to(gpu)).backward();
+}
 
-TEST_CASE("optimizer: the 161 parameters of a wrapped ResNet-50 take one launch a step") {
-  const Simulated machine(2);
-  DataParallel model{ResNet{}};
-  const std::vector<Tensor> parameters = model.parameters();
-  REQUIRE(parameters.size() == 161);
-  optim::SGD sgd(parameters, {.lr = 1e-3});
-  optim::AdamW adam(parameters, {.lr = 1e-3});
+/// `blocks`: of memory for each of the optimizer's states.
+template <class Model>
+void check_steps(Model& model, int blocks) {
+  const std::vector<Tensor> all = parameters(model);
+  REQUIRE(all.size() == 161);
+  optim::SGD sgd(all, {.lr = 1e-3});
+  optim::AdamW adam(all, {.lr = 1e-3});
   for (int step = 0; step < 2; ++step) {
     backward(model);
     if (step == 1) backward(model);  // adds to the gradients
-    // Sums of squares are a row for each gradient, in two launches, and one for their sum; scaling is one.
-    CHECK(launches([&] { nn::utils::clip_grad_norm_(parameters, 0.1); }) == 2 + 1 + 1 + 1);
-    CHECK(launches([&] { nn::utils::clip_grad_value_(parameters, 0.1); }) == 1);
+    // Sums of squares, the sum of these, the scaling, and the norm in the gradients' dtype.
+    CHECK(launches([&] { nn::utils::clip_grad_norm_(all, 0.1); }) == 4);
+    CHECK(launches([&] { nn::utils::clip_grad_value_(all, 0.1); }) == 1);
     CHECK(launches([&] { sgd.step(); }) == 1);
-    CHECK(launches([&] { adam.step(); }) == (step == 0 ? 1 + 2 : 1));  // it makes two blocks of zeros
+    CHECK(launches([&] { adam.step(); }) == 1 + (step == 0 ? 2 * blocks : 0));  // filled with zeros
     adam.zero_grad();
   }
+}
+
+TEST_CASE("optimizer: the 161 parameters of ResNet-50 take one launch a step, whatever wraps it") {
+  const Simulated machine(2);
+  DataParallel two{ResNet{}};
+  check_steps(two, 1);
+  DataParallel one{ResNet{}, {.devices = {0}}};
+  check_steps(one, 1);
+  ResNet bare;
+  to(bare, Device::cuda());
+  check_steps(bare, 161);
 }
 
 TEST_CASE("optimizer: frozen parameters of a wrapped model stay; a loaded state is packed again") {
