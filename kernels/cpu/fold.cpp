@@ -21,7 +21,7 @@ class Pieces {
         args_(args),
         outputs_(args.kept.numel()),
         reduced_(args.reduced.numel()),
-        by_columns_(loops.columns && inner_stride(args.kept) == 1 && inner_stride(args.reduced) != 1) {
+        by_columns_(inner_stride(args.kept) == 1 && inner_stride(args.reduced) != 1) {
     row_ = by_columns_ ? inner_size(args.kept) : outputs_;
     chunk_ = by_columns_ ? kChunkColumns : kChunk;
     block_ = by_columns_

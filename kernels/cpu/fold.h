@@ -12,7 +12,7 @@ struct FoldLoops {
   void (*rows)(const ReduceArgs& args, std::int64_t first, std::int64_t last, std::int64_t begin,
                std::int64_t end, void* accumulators) = nullptr;
   /// The same for outputs that are neighbours in the input, at most kColumns and within the innermost kept
-  /// dimension. Null where there is no such loop.
+  /// dimension.
   void (*columns)(const ReduceArgs& args, std::int64_t first, std::int64_t last, std::int64_t begin,
                   std::int64_t end, void* accumulators) = nullptr;
   /// into[i] = combine(into[i], from[i]).

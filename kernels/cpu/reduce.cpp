@@ -3,6 +3,7 @@
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/fold.h"
 #include "kernels/cpu/lanes.h"
+#include "kernels/cpu/short_length.h"
 
 #include <algorithm>
 #include <array>
@@ -32,6 +33,18 @@ typename F::Input center_of(const ReduceArgs& args, std::int64_t output) {
   return args.center ? static_cast<const T*>(args.center)[output] : T{};
 }
 
+/// Elements of a row, and columns, that are worth code of their own; for floating ones, as compiling takes its
+/// time.
+template <class T>
+constexpr int kFew = std::is_floating_point_v<T> ? 4 : 0;
+
+/// fold_row, compiled once.
+template <class F>
+HWY_NOINLINE typename F::Accumulator run(const typename F::Input* x, std::int64_t stride, std::int64_t n,
+                                         typename F::Input center) {
+  return fold_row<F>(x, stride, n, center);
+}
+
 /// One output over elements [begin, end) of the reduced dimensions, run by run of its innermost dimension.
 template <class F>
 typename F::Accumulator row(const ReduceArgs& args, std::int64_t output, std::int64_t begin,
@@ -43,27 +56,62 @@ typename F::Accumulator row(const ReduceArgs& args, std::int64_t output, std::in
   typename F::Accumulator total = F::initial;
   while (begin < end) {
     const std::int64_t n = std::min(end - begin, length - begin % length);
-    total = F::combine(total, fold_row<F>(x + offset_of(args.reduced, begin), stride, n, center));
+    total = F::combine(total, run<F>(x + offset_of(args.reduced, begin), stride, n, center));
     begin += n;
   }
   return total;
+}
+
+/// Rows of n elements, one after another, each in the order of fold_lanes: a loop that the compiler vectorises.
+template <class F, int n>
+void few_each(const typename F::Input* x, const typename F::Input* center, std::int64_t count,
+              typename F::Accumulator* out) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    typename F::Accumulator lanes[n];
+    for (int l = 0; l < n; ++l)
+      lanes[l] = F::combine(F::initial, F::load(x[i * n + l], center ? center[i] : typename F::Input{}));
+    for (int width = kLanes / 2; width > 0; width /= 2)
+      for (int l = 0; l < width && l + width < n; ++l) lanes[l] = F::combine(lanes[l], lanes[l + width]);
+    out[i] = lanes[0];
+  }
+}
+
+/// What `rows` does where each row is one run: the offsets are computed once for many of them.
+template <class F>
+void even_rows(const ReduceArgs& args, std::int64_t first, std::int64_t last, std::int64_t begin,
+               std::int64_t end, typename F::Accumulator* out) {
+  using T = typename F::Input;
+  const T* const in = static_cast<const T*>(args.in) + offset_of(args.reduced, begin);
+  const std::int64_t stride = inner_stride(args.reduced), step = inner_stride(args.kept);
+  const std::int64_t length = inner_size(args.kept), n = end - begin;
+  for (std::int64_t count; first < last; first += count, out += count) {
+    count = std::min(last - first, length - first % length);
+    const T* const x = in + offset_of(args.kept, first);
+    const T* const center = args.center ? static_cast<const T*>(args.center) + first : nullptr;
+    if (stride == 1 && step == n &&
+        with_short_length<kFew<T>>(n, [&]<int few>() HWY_ATTR { few_each<F, few>(x, center, count, out); }))
+      continue;
+    for (std::int64_t i = 0; i < count; ++i)
+      out[i] = run<F>(x + i * step, stride, n, center ? center[i] : T{});
+  }
 }
 
 template <class F>
 void rows(const ReduceArgs& args, std::int64_t first, std::int64_t last, std::int64_t begin, std::int64_t end,
           void* accumulators) {
   auto* out = static_cast<typename F::Accumulator*>(accumulators);
+  if (args.reduced.rank <= 1) return even_rows<F>(args, first, last, begin, end, out);
   for (std::int64_t o = first; o < last; ++o) out[o - first] = row<F>(args, o, begin, end);
 }
 
-/// Adds four rows to the accumulators; the rows' own order is fixed.
+/// Adds four rows of `width` columns to the accumulators; the rows' own order is fixed.
 template <class F>
-void add_rows(typename F::Accumulator* total, const typename F::Input* const* x, std::int64_t n,
-              const typename F::Input* center) {
+MP_INLINE void add_rows(typename F::Accumulator* total, const typename F::Input* const* x, std::int64_t width,
+                        const typename F::Input* center) {
   using T = typename F::Input;
   const T *x0 = x[0], *x1 = x[1], *x2 = x[2], *x3 = x[3];
   MP_IVDEP
-  for (std::int64_t c = 0; c < n; ++c) {
+  for (std::int64_t c = 0; c < width; ++c) {
     const T m = center ? center[c] : T{};
     const auto low = F::combine(F::load(x0[c], m), F::load(x1[c], m));
     const auto high = F::combine(F::load(x2[c], m), F::load(x3[c], m));
@@ -71,26 +119,41 @@ void add_rows(typename F::Accumulator* total, const typename F::Input* const* x,
   }
 }
 
+/// What `columns` does; inlined where the width is a constant.
+template <class F>
+MP_INLINE void columns_of(const ReduceArgs& args, std::int64_t first, std::int64_t width, std::int64_t begin,
+                          std::int64_t end, typename F::Accumulator* total) {
+  using T = typename F::Input;
+  for (std::int64_t c = 0; c < width; ++c) total[c] = F::initial;
+  const T* x = static_cast<const T*>(args.in) + offset_of(args.kept, first);
+  const T* center = args.center ? static_cast<const T*>(args.center) + first : nullptr;
+  const bool even = args.reduced.rank <= 1;
+  const std::int64_t stride = inner_stride(args.reduced);
+  const auto row = [&](std::int64_t r)
+                       HWY_ATTR { return x + (even ? r * stride : offset_of(args.reduced, r)); };
+  std::int64_t r = begin;
+  for (; r + 4 <= end; r += 4) {
+    const T* const four[4] = {row(r), row(r + 1), row(r + 2), row(r + 3)};
+    add_rows<F>(total, four, width, center);
+  }
+  for (; r < end; ++r) {
+    const T* one = row(r);
+    for (std::int64_t c = 0; c < width; ++c)
+      total[c] = F::combine(total[c], F::load(one[c], center ? center[c] : T{}));
+  }
+}
+
 template <class F>
 void columns(const ReduceArgs& args, std::int64_t first, std::int64_t last, std::int64_t begin,
              std::int64_t end, void* accumulators) {
-  using T = typename F::Input;
-  auto* total = static_cast<typename F::Accumulator*>(accumulators);
-  const std::int64_t n = last - first;
-  for (std::int64_t c = 0; c < n; ++c) total[c] = F::initial;
-  const T* x = static_cast<const T*>(args.in) + offset_of(args.kept, first);
-  const T* center = args.center ? static_cast<const T*>(args.center) + first : nullptr;
-  std::int64_t r = begin;
-  for (; r + 4 <= end; r += 4) {
-    const T* four[4];
-    for (int i = 0; i < 4; ++i) four[i] = x + offset_of(args.reduced, r + i);
-    add_rows<F>(total, four, n, center);
-  }
-  for (; r < end; ++r) {
-    const T* one = x + offset_of(args.reduced, r);
-    for (std::int64_t c = 0; c < n; ++c)
-      total[c] = F::combine(total[c], F::load(one[c], center ? center[c] : T{}));
-  }
+  using A = typename F::Accumulator;
+  auto* total = static_cast<A*>(accumulators);
+  const bool few = with_short_length<kFew<typename F::Input>>(last - first, [&]<int width>() HWY_ATTR {
+    A sums[width];
+    columns_of<F>(args, first, width, begin, end, sums);
+    std::copy_n(sums, width, total);
+  });
+  if (!few) columns_of<F>(args, first, last - first, begin, end, total);
 }
 
 template <class F>
@@ -129,8 +192,16 @@ struct Best {
 };
 
 template <class T>
-bool better(T candidate, T best) {
+MP_INLINE bool better(T candidate, T best) {
   return candidate > best || (candidate != candidate && best == best);
+}
+
+/// The best of n elements `stride` apart, which are elements `begin` and on of a row.
+template <class T>
+MP_INLINE Best<T> best_of(const T* x, std::int64_t stride, std::int64_t n, std::int64_t begin, Best<T> best) {
+  for (std::int64_t i = 0; i < n; ++i)
+    if (better(x[i * stride], best.value)) best = {x[i * stride], begin + i};
+  return best;
 }
 
 template <class T>
@@ -138,17 +209,41 @@ void argmax_rows(const ReduceArgs& args, std::int64_t first, std::int64_t last, 
                  std::int64_t end, void* accumulators) {
   auto* out = static_cast<Best<T>*>(accumulators);
   const std::int64_t length = inner_size(args.reduced), stride = inner_stride(args.reduced);
+  const T* const in = static_cast<const T*>(args.in);
+  const T* const start = in + offset_of(args.reduced, begin);
+  if (args.reduced.rank <= 1) {
+    const bool is_short = with_short_length<kFew<T>>(end - begin, [&]<int n>() HWY_ATTR {
+      for (std::int64_t o = first; o < last; ++o) {
+        const T* x = start + offset_of(args.kept, o);
+        out[o - first] = best_of<T>(x, stride, n, begin, {*x, begin});
+      }
+    });
+    if (is_short) return;
+  }
   for (std::int64_t o = first; o < last; ++o) {
-    const T* x = static_cast<const T*>(args.in) + offset_of(args.kept, o);
-    Best<T> best{x[offset_of(args.reduced, begin)], begin};
+    const std::int64_t kept = offset_of(args.kept, o);
+    Best<T> best{start[kept], begin};
     for (std::int64_t r = begin; r < end;) {
-      const T* run = x + offset_of(args.reduced, r);
       const std::int64_t n = std::min(end - r, length - r % length);
-      for (std::int64_t i = 0; i < n; ++i)
-        if (better(run[i * stride], best.value)) best = {run[i * stride], r + i};
+      best = best_of<T>(in + kept + offset_of(args.reduced, r), stride, n, r, best);
       r += n;
     }
     out[o - first] = best;
+  }
+}
+
+template <class T>
+void argmax_columns(const ReduceArgs& args, std::int64_t first, std::int64_t last, std::int64_t begin,
+                    std::int64_t end, void* accumulators) {
+  auto* out = static_cast<Best<T>*>(accumulators);
+  const T* const in = static_cast<const T*>(args.in) + offset_of(args.kept, first);
+  const std::int64_t width = last - first;
+  const T* const top = in + offset_of(args.reduced, begin);
+  for (std::int64_t c = 0; c < width; ++c) out[c] = {top[c], begin};
+  for (std::int64_t r = begin + 1; r < end; ++r) {
+    const T* const x = in + offset_of(args.reduced, r);
+    for (std::int64_t c = 0; c < width; ++c)
+      if (better(x[c], out[c].value)) out[c] = {x[c], r};
   }
 }
 
@@ -169,7 +264,8 @@ void argmax_store(const ReduceArgs& args, std::int64_t first, std::int64_t last,
 template <class F>
 constexpr FoldLoops fold_loops{sizeof(typename F::Accumulator), rows<F>, columns<F>, merge<F>, store<F>};
 template <class T>
-constexpr FoldLoops argmax_loops{sizeof(Best<T>), argmax_rows<T>, nullptr, argmax_merge<T>, argmax_store<T>};
+constexpr FoldLoops argmax_loops{sizeof(Best<T>), argmax_rows<T>, argmax_columns<T>, argmax_merge<T>,
+                                 argmax_store<T>};
 
 template <template <class> class F>
 constexpr FoldRow every_dtype{fold_loops<F<float>>,        fold_loops<F<double>>,
