@@ -2,6 +2,7 @@
 
 #include "kernels/copy_plan.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/short_rows.h"
 
 #include <algorithm>
 #include <cstring>
@@ -11,6 +12,7 @@ namespace {
 
 constexpr std::int64_t kGrain = 65536;       // bytes per thread at least: some 10 us of memory traffic
 constexpr std::int64_t kSmallestMatrix = 8;  // rows and columns from which tiles pay
+constexpr std::int64_t kBlock = 1024;        // words that the L1 cache keeps while a few are taken at a time
 
 struct alignas(16) Word16 {
   std::uint64_t halves[2];
@@ -58,6 +60,27 @@ void copy_rows(const CopyPlan& plan) {
       begin += n;
     }
   });
+}
+
+/// Short rows, as many at once as a block holds.
+void copy_short_rows(const CopyPlan& plan) {
+  const Layout& layout = plan.args.layout;
+  const int last = layout.rank - 1;
+  const std::int64_t row = layout.sizes[last], block = kBlock / row;
+  const CopyRow copy = copy_row_for(static_cast<std::size_t>(plan.word));
+  const auto matrix = [&](int k, std::int64_t offset) {
+    return Matrix{static_cast<std::byte*>(plan.args.operands[k]) + offset * plan.word,
+                  layout.strides[k][last - 1], layout.strides[k][last]};
+  };
+  parallel_for(layout.numel() / row, std::max<std::int64_t>(kGrain / (plan.word * row), 1),
+               [&](std::int64_t begin, std::int64_t end) {
+                 for (; begin < end; begin += block)
+                   for_each_run_of_rows(layout, begin, std::min(end, begin + block),
+                                        [&](const std::int64_t* offsets, std::int64_t, std::int64_t count) {
+                                          copy_matrix(copy, plan.word, matrix(0, offsets[0]),
+                                                      matrix(1, offsets[1]), count, row);
+                                        });
+               });
 }
 
 /// y, contiguous along its columns, of x, contiguous along its rows, tile by tile: each line of the cache is
@@ -113,7 +136,7 @@ void copy(std::size_t bytes, const ElementwiseArgs& args) {
   const Layout& layout = plan.args.layout;
   if (plan.across < 0 || layout.sizes[plan.across] < kSmallestMatrix ||
       layout.sizes[layout.rank - 1] < kSmallestMatrix)
-    return copy_rows(plan);
+    return has_short_rows(layout) ? copy_short_rows(plan) : copy_rows(plan);
   switch (plan.word) {
     case 1:
       return transpose<std::uint8_t>(plan);

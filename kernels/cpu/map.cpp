@@ -2,6 +2,7 @@
 
 #include "kernels/cpu/copy.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/short_rows.h"
 
 #include <algorithm>
 
@@ -12,10 +13,23 @@ constexpr std::int64_t kBlock = 1024;   // elements; four operands of 8 bytes st
 constexpr std::int64_t kGrain = 16384;  // elements per thread at least: some 10 us of memory traffic
 
 template <class T>
-void add_strided(void* to, std::int64_t stride, const void* from, std::int64_t n) {
+void add_row(void* to, std::int64_t to_stride, const void* from, std::int64_t from_stride, std::int64_t n) {
   T* target = static_cast<T*>(to);
   const T* source = static_cast<const T*>(from);
-  for (std::int64_t i = 0; i < n; ++i) target[i * stride] += source[i];
+  for (std::int64_t i = 0; i < n; ++i) target[i * to_stride] += source[i * from_stride];
+}
+
+/// What writes a result that was computed in a block: a copy, or a sum of floating numbers.
+CopyRow put_for(DType dtype, bool accumulate) {
+  if (!accumulate) return copy_row_for(size_of(dtype));
+  return dtype == float32 ? add_row<float> : add_row<double>;
+}
+
+void run_loop(Loop loop, const ElementwiseArgs& args, int operands, std::byte* const* pointers,
+              std::int64_t n) {
+  LoopArgs loop_args{pointers[0], {}, n, args.p, args.q};
+  for (int k = 1; k < operands; ++k) loop_args.in[k - 1] = pointers[k];
+  loop(loop_args);
 }
 
 /// One call of `map`: walks a range of elements, row by row of the innermost dimension.
@@ -64,11 +78,7 @@ class Walk {
       pointers[k] = static_cast<std::byte*>(args_.operands[k]) + offsets[k] * bytes_[k];
   }
 
-  void run(std::byte* const* pointers, std::int64_t n) const {
-    LoopArgs loop_args{pointers[0], {}, n, args_.p, args_.q};
-    for (int k = 1; k < count_; ++k) loop_args.in[k - 1] = pointers[k];
-    loop_(loop_args);
-  }
+  void run(std::byte* const* pointers, std::int64_t n) const { run_loop(loop_, args_, count_, pointers, n); }
 
   /// Copies operands that are not plain into blocks, runs the loop, copies (or adds) the result out.
   void run_blocks(std::byte** pointers, std::int64_t n) const {
@@ -87,13 +97,7 @@ class Walk {
       std::byte* const output = operands[0];
       if (!direct_output) operands[0] = blocks[0];
       run(operands, length);
-      if (direct_output) continue;
-      if (!args_.accumulate)
-        copy_row_for(static_cast<std::size_t>(bytes_[0]))(output, stride_[0], blocks[0], 1, length);
-      else if (dtype_[0] == float32)
-        add_strided<float>(output, stride_[0], blocks[0], length);
-      else
-        add_strided<double>(output, stride_[0], blocks[0], length);
+      if (!direct_output) put_for(dtype_[0], args_.accumulate)(output, stride_[0], blocks[0], 1, length);
     }
   }
 
@@ -108,6 +112,70 @@ class Walk {
   std::int64_t stride_[kMaxOperands] = {};
 };
 
+/// One call of `map` for a layout of short rows, which it joins to blocks.
+class ShortRows {
+ public:
+  ShortRows(Loop loop, const ElementwiseArgs& args, std::initializer_list<DType> dtypes)
+      : loop_(loop), args_(args), row_(args.layout.sizes[args.layout.rank - 1]), output_(*dtypes.begin()) {
+    for (const DType dtype : dtypes) {
+      bytes_[count_] = static_cast<std::int64_t>(size_of(dtype));
+      std::int64_t elements = 1;
+      array_[count_] = repeats_[count_] = true;
+      for (int d = args.layout.rank - 1; d >= 0; --d) {
+        const std::int64_t stride = args.layout.strides[count_][d];
+        array_[count_] &= stride == elements;
+        repeats_[count_] &= stride == 0 || elements == 1;
+        elements *= args.layout.sizes[d];
+      }
+      ++count_;
+    }
+    array_[0] = array_[0] && !args.accumulate;
+  }
+
+  void operator()(std::int64_t begin, std::int64_t end) const {
+    alignas(64) std::byte blocks[kMaxOperands][kBlock * 8];
+    const std::int64_t rows = kBlock / row_;
+    for (std::int64_t first = begin; first < end; first += rows) {
+      const std::int64_t last = std::min(end, first + rows);
+      std::byte* operands[kMaxOperands] = {};
+      for (int k = 0; k < count_; ++k) {
+        operands[k] = blocks[k];
+        if (array_[k])
+          operands[k] = static_cast<std::byte*>(args_.operands[k]) + first * row_ * bytes_[k];
+        else if (k > 0 && (first == begin || !repeats_[k]))
+          copy(k, blocks[k], first, last, true);
+      }
+      run_loop(loop_, args_, count_, operands, (last - first) * row_);
+      if (!array_[0]) copy(0, blocks[0], first, last, false);
+    }
+  }
+
+ private:
+  /// Copies rows [first, last) of an operand to the block, or the block to them.
+  void copy(int k, std::byte* block, std::int64_t first, std::int64_t last, bool to_block) const {
+    const Layout& layout = args_.layout;
+    const CopyRow move =
+        to_block ? copy_row_for(static_cast<std::size_t>(bytes_[k])) : put_for(output_, args_.accumulate);
+    for_each_run_of_rows(
+        layout, first, last, [&](const std::int64_t* offsets, std::int64_t done, std::int64_t count) {
+          const Matrix of_block{block + done * row_ * bytes_[k], row_, 1};
+          const Matrix of_operand{static_cast<std::byte*>(args_.operands[k]) + offsets[k] * bytes_[k],
+                                  layout.strides[k][layout.rank - 2], layout.strides[k][layout.rank - 1]};
+          copy_matrix(move, bytes_[k], to_block ? of_block : of_operand, to_block ? of_operand : of_block,
+                      count, row_);
+        });
+  }
+
+  Loop loop_;
+  const ElementwiseArgs& args_;
+  std::int64_t row_;
+  DType output_;
+  int count_ = 0;
+  std::int64_t bytes_[kMaxOperands] = {};
+  bool array_[kMaxOperands] = {};    // in row-major order, without gaps
+  bool repeats_[kMaxOperands] = {};  // every row is the same
+};
+
 template <class T>
 void generate(const Sequence<T>& values, T* y, std::int64_t n) {
   parallel_for(n, kGrain, [&](std::int64_t begin, std::int64_t end) {
@@ -118,27 +186,18 @@ void generate(const Sequence<T>& values, T* y, std::int64_t n) {
 }  // namespace
 
 void map(Loop loop, const ElementwiseArgs& args, std::initializer_list<DType> dtypes) {
-  parallel_for(args.layout.numel(), kGrain, Walk(loop, args, dtypes));
+  const Layout& layout = args.layout;
+  if (!has_short_rows(layout)) return parallel_for(layout.numel(), kGrain, Walk(loop, args, dtypes));
+  const std::int64_t row = layout.sizes[layout.rank - 1];
+  if (row > 0) parallel_for(layout.numel() / row, kGrain / row, ShortRows(loop, args, dtypes));
 }
 
 void fill(DType dtype, const ElementwiseArgs& args, const void* value, Stream) {
-  const Layout& layout = args.layout;
-  const std::int64_t bytes = static_cast<std::int64_t>(size_of(dtype));
-  const CopyRow copy = copy_row_for(size_of(dtype));
-  const std::int64_t row = layout.rank == 0 ? 1 : layout.sizes[layout.rank - 1];
-  const std::int64_t stride = layout.rank == 0 ? 1 : layout.strides[0][layout.rank - 1];
-  parallel_for(layout.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-    while (begin < end) {
-      const std::int64_t column = begin % row, n = std::min(end - begin, row - column);
-      std::int64_t offset = column * stride, rest = begin / row;
-      for (int d = layout.rank - 2; d >= 0; --d) {
-        offset += rest % layout.sizes[d] * layout.strides[0][d];
-        rest /= layout.sizes[d];
-      }
-      copy(static_cast<std::byte*>(args.operands[0]) + offset * bytes, stride, value, 0, n);
-      begin += n;
-    }
-  });
+  // A copy of one element that is everywhere.
+  ElementwiseArgs copied = args;
+  copied.layout.operands = 2;
+  copied.operands[1] = const_cast<void*>(value);
+  copy(size_of(dtype), copied);
 }
 
 void sequence(const Sequence<std::int64_t>& values, std::int64_t* y, std::int64_t n, Stream) {
