@@ -35,14 +35,21 @@ MP_INLINE double sum_of_exponentials(const T* x, std::int64_t n, T maximum) {
   return sum;
 }
 
-/// Per column c < width: the maximum of n elements and the log of the sum of exp(x - maximum).
+/// Per column c < width: the maximum of n elements.
+template <class T>
+MP_INLINE void column_maxima(const T* x, std::int64_t n, std::int64_t stride, std::int64_t width,
+                             T* maximum) {
+  for (std::int64_t c = 0; c < width; ++c) maximum[c] = MaxOf<T>::initial;
+  for (std::int64_t i = 0; i < n; ++i)
+    for (std::int64_t c = 0; c < width; ++c) maximum[c] = MaxOf<T>::combine(maximum[c], x[i * stride + c]);
+}
+
+/// The same, and the log of the sum of exp(x - maximum).
 template <class T>
 MP_INLINE void column_statistics(const T* x, std::int64_t n, std::int64_t stride, std::int64_t width,
                                  T* maximum, T* log_sum) {
   double sum[kColumnBlock] = {};
-  for (std::int64_t c = 0; c < width; ++c) maximum[c] = MaxOf<T>::initial;
-  for (std::int64_t i = 0; i < n; ++i)
-    for (std::int64_t c = 0; c < width; ++c) maximum[c] = MaxOf<T>::combine(maximum[c], x[i * stride + c]);
+  column_maxima(x, n, stride, width, maximum);
   for (std::int64_t i = 0; i < n; ++i)
     for (std::int64_t c = 0; c < width; ++c)
       sum[c] += static_cast<double>(math::exp(x[i * stride + c] - maximum[c]));

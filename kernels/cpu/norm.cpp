@@ -4,6 +4,8 @@
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/scratch.h"
+#include "kernels/cpu/short_length.h"
+#include "kernels/cpu/turned_rows.h"
 #include "kernels/macros.h"
 
 #include <algorithm>
@@ -23,6 +25,7 @@ namespace {
 constexpr std::int64_t kGrainElements = 16384;
 constexpr int kLanes = 16;
 constexpr std::int64_t kSumBlock = 512;
+constexpr int kFew = 4;                // channels or columns whose loops are worth code of their own
 constexpr std::int64_t kColumns = 32;  // of a row, which one thread sums over the rows
 
 struct ChannelNumbers;
@@ -78,27 +81,38 @@ template <class T, class F, class Finish>
 HWY_ATTR void for_each_channel(const BatchNormGeometry& g, const F& terms, const Finish& finish) {
   const bool lanes_are_channels = g.inner == 1;
   const std::int64_t per_unit = lanes_are_channels ? kLanes : 1;
-  parallel_for(
-      (g.channels + per_unit - 1) / per_unit, grain(g.n * g.inner * per_unit),
-      [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
-        for (std::int64_t unit = begin; unit < end; ++unit) {
-          const std::int64_t channel = unit * per_unit;
-          const std::int64_t width = std::min(per_unit, g.channels - channel);
-          Sums sums;
-          for (std::int64_t image = 0; image < g.n; ++image) {
-            const std::int64_t start = (image * g.channels + channel) * g.inner;
-            if (lanes_are_channels)
-              add_run<T>(sums, width, [&](std::int64_t i) HWY_ATTR { return terms(start + i, channel + i); });
-            else
-              add_run<T>(sums, g.inner, [&](std::int64_t i) HWY_ATTR { return terms(start + i, channel); });
-          }
-          if (!lanes_are_channels) {
-            finish(channel, total(sums.first), total(sums.second));
-            continue;
-          }
-          for (std::int64_t k = 0; k < width; ++k) finish(channel + k, sums.first[k], sums.second[k]);
-        }
-      });
+  parallel_for((g.channels + per_unit - 1) / per_unit, grain(g.n * g.inner * per_unit),
+               [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
+                 for (std::int64_t unit = begin; unit < end; ++unit) {
+                   const std::int64_t channel = unit * per_unit;
+                   const std::int64_t width = std::min(per_unit, g.channels - channel);
+                   Sums sums;
+                   const auto add_images = [&](std::int64_t lanes) HWY_ATTR __attribute__((always_inline)) {
+                     for (std::int64_t image = 0; image < g.n; ++image)
+                       for (std::int64_t k = 0; k < lanes; ++k) {
+                         const Terms<T> term = terms(image * g.channels + channel + k, channel + k);
+                         sums.first[k] += static_cast<double>(term.first);
+                         sums.second[k] += static_cast<double>(term.second);
+                       }
+                   };
+                   if (lanes_are_channels) {
+                     if (!with_short_length<kFew>(width, [&]<int lanes>() HWY_ATTR { add_images(lanes); }))
+                       add_images(width);
+                   } else {
+                     for (std::int64_t image = 0; image < g.n; ++image) {
+                       const std::int64_t start = (image * g.channels + channel) * g.inner;
+                       add_run<T>(sums, g.inner,
+                                  [&](std::int64_t i) HWY_ATTR { return terms(start + i, channel); });
+                     }
+                   }
+                   if (!lanes_are_channels) {
+                     finish(channel, total(sums.first), total(sums.second));
+                     continue;
+                   }
+                   for (std::int64_t k = 0; k < width; ++k)
+                     finish(channel + k, sums.first[k], sums.second[k]);
+                 }
+               });
 }
 
 /// Calls f(element, channel) for all elements.
@@ -106,11 +120,15 @@ template <class F>
 HWY_ATTR void for_each_element(const BatchNormGeometry& g, const F& f) {
   if (g.inner == 1) {
     parallel_for(g.n, grain(g.channels), [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
-      for (std::int64_t image = begin; image < end; ++image) {
-        MP_IVDEP
-        for (std::int64_t channel = 0; channel < g.channels; ++channel)
-          f(image * g.channels + channel, channel);
-      }
+      const auto images = [&](std::int64_t channels) HWY_ATTR __attribute__((always_inline)) {
+        for (std::int64_t image = begin; image < end; ++image) {
+          MP_IVDEP
+          for (std::int64_t channel = 0; channel < channels; ++channel)
+            f(image * channels + channel, channel);
+        }
+      };
+      if (!with_short_length<kFew>(g.channels, [&]<int channels>() HWY_ATTR { images(channels); }))
+        images(g.channels);
     });
     return;
   }
@@ -202,6 +220,81 @@ HWY_ATTR void for_each_row(std::int64_t rows, std::int64_t width, const F& f) {
   });
 }
 
+/// Calls f(row, count) for blocks of rows that are short enough to be turned.
+template <class F>
+HWY_ATTR void for_each_block_of_rows(std::int64_t rows, std::int64_t width, const F& f) {
+  const std::int64_t blocks = (rows + kTurnedRows - 1) / kTurnedRows;
+  parallel_for(blocks, grain(kTurnedRows * width), [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
+    for (std::int64_t row = begin * kTurnedRows; row < std::min(rows, end * kTurnedRows); row += kTurnedRows)
+      f(row, std::min(kTurnedRows, rows - row));
+  });
+}
+
+template <class T>
+HWY_ATTR void short_layer_forward(const LayerNormArgs& args, T* y) {
+  const std::int64_t width = args.width;
+  const T *x = in<T>(args.x), *weight = in<T>(args.weight), *bias = in<T>(args.bias);
+  T *mean = out<T>(args.mean), *inv_std = out<T>(args.inv_std);
+  const double count = static_cast<double>(width), eps = args.eps;
+  for_each_block_of_rows(args.rows, width, [=](std::int64_t first, std::int64_t rows) HWY_ATTR {
+    TurnedRows<T> turned;
+    turned.read(x + first * width, rows, width);
+    double sum[kTurnedRows] = {}, squares[kTurnedRows] = {};
+    T *const m = mean + first, *const scale = inv_std + first;
+    for (std::int64_t i = 0; i < width; ++i)
+      for (std::int64_t r = 0; r < rows; ++r) sum[r] += static_cast<double>(turned[i][r]);
+    for (std::int64_t r = 0; r < rows; ++r) m[r] = static_cast<T>(sum[r] / count);
+    for (std::int64_t i = 0; i < width; ++i)
+      for (std::int64_t r = 0; r < rows; ++r) {
+        turned[i][r] -= m[r];
+        squares[r] += static_cast<double>(turned[i][r] * turned[i][r]);
+      }
+    for (std::int64_t r = 0; r < rows; ++r)
+      scale[r] = static_cast<T>(1 / std::sqrt(squares[r] / count + eps));
+    for (std::int64_t i = 0; i < width; ++i) {
+      const T factor = weight == nullptr ? T(1) : weight[i], offset = bias == nullptr ? T(0) : bias[i];
+      for (std::int64_t r = 0; r < rows; ++r) turned[i][r] = turned[i][r] * scale[r] * factor + offset;
+    }
+    turned.write(y + first * width, rows, width);
+  });
+}
+
+template <class T, int beta>
+HWY_ATTR void short_layer_data_gradient(const LayerNormArgs& args, const T* dy, T* dx) {
+  const std::int64_t width = args.width;
+  const T *x = in<T>(args.x), *weight = in<T>(args.weight);
+  const T *mean = in<T>(args.mean), *inv_std = in<T>(args.inv_std);
+  const double count = static_cast<double>(width);
+  for_each_block_of_rows(args.rows, width, [=](std::int64_t first, std::int64_t rows) HWY_ATTR {
+    TurnedRows<T> g, centered;
+    g.read(dy + first * width, rows, width);
+    centered.read(x + first * width, rows, width);
+    double sum[kTurnedRows] = {}, product[kTurnedRows] = {};
+    const T *const m = mean + first, *const scale = inv_std + first;
+    for (std::int64_t i = 0; i < width; ++i) {
+      const T factor = weight == nullptr ? T(1) : weight[i];
+      for (std::int64_t r = 0; r < rows; ++r) {
+        g[i][r] *= factor;
+        centered[i][r] -= m[r];
+        sum[r] += static_cast<double>(g[i][r]);
+        product[r] += static_cast<double>(g[i][r] * centered[i][r]);
+      }
+    }
+    T shift[kTurnedRows], slope[kTurnedRows];
+    for (std::int64_t r = 0; r < rows; ++r) {
+      shift[r] = static_cast<T>(sum[r] / count);
+      slope[r] = static_cast<T>(product[r] / count) * scale[r] * scale[r];
+    }
+    T* const out = dx + first * width;
+    for (std::int64_t i = 0; i < width; ++i)
+      for (std::int64_t r = 0; r < rows; ++r) {
+        const T gradient = scale[r] * (g[i][r] - shift[r] - centered[i][r] * slope[r]);
+        g[i][r] = gradient + (beta == 0 ? T(0) : out[r * width + i]);
+      }
+    g.write(out, rows, width);
+  });
+}
+
 template <class T>
 HWY_ATTR void layer_forward_typed(const LayerNormArgs& args, T* y) {
   const std::int64_t width = args.width;
@@ -268,14 +361,18 @@ HWY_ATTR void layer_parameter_gradient_typed(const LayerNormArgs& args, const T*
                       first += kColumns) {
                    const std::int64_t columns = std::min(kColumns, width - first);
                    double products[kColumns] = {}, sums[kColumns] = {};
-                   for (std::int64_t row = 0; row < rows; ++row) {
-                     const T *gradient = dy + row * width + first, *in = x + row * width + first;
-                     const T m = mean[row], scale = inv_std[row];
-                     for (std::int64_t k = 0; k < columns; ++k) {
-                       sums[k] += static_cast<double>(gradient[k]);
-                       products[k] += static_cast<double>(gradient[k] * ((in[k] - m) * scale));
+                   const auto add = [&](std::int64_t count) HWY_ATTR __attribute__((always_inline)) {
+                     for (std::int64_t row = 0; row < rows; ++row) {
+                       const T *gradient = dy + row * width + first, *in = x + row * width + first;
+                       const T m = mean[row], scale = inv_std[row];
+                       for (std::int64_t k = 0; k < count; ++k) {
+                         sums[k] += static_cast<double>(gradient[k]);
+                         products[k] += static_cast<double>(gradient[k] * ((in[k] - m) * scale));
+                       }
                      }
-                   }
+                   };
+                   if (!with_short_length<kFew>(columns, [&]<int count>() HWY_ATTR { add(count); }))
+                     add(columns);
                    for (std::int64_t k = 0; k < columns; ++k) {
                      T* const w = dweight == nullptr ? nullptr : dweight + first + k;
                      T* const b = dbias == nullptr ? nullptr : dbias + first + k;
@@ -306,14 +403,18 @@ void batch_data_gradient(DType dtype, const BatchNormArgs& args, const BatchNorm
   });
 }
 void layer_forward(DType dtype, const LayerNormArgs& args, void* y, Stream) {
-  with_type(dtype, [&]<class T>() { layer_forward_typed(args, out<T>(y)); });
+  with_type(dtype, [&]<class T>() {
+    (args.width <= kTurnedLength ? short_layer_forward<T> : layer_forward_typed<T>)(args, out<T>(y));
+  });
 }
 void layer_data_gradient(DType dtype, const LayerNormArgs& args, const void* g, Destination dx, Stream) {
   with_type(dtype, [&]<class T>() {
-    constexpr decltype(&layer_data_gradient_typed<T, true, 0>) by_kind[2][2] = {
+    constexpr decltype(&layer_data_gradient_typed<T, true, 0>) by_kind[3][2] = {
         {layer_data_gradient_typed<T, false, 0>, layer_data_gradient_typed<T, false, 1>},
-        {layer_data_gradient_typed<T, true, 0>, layer_data_gradient_typed<T, true, 1>}};
-    by_kind[args.weight != nullptr][dx.beta](args, in<T>(g), out<T>(dx.data));
+        {layer_data_gradient_typed<T, true, 0>, layer_data_gradient_typed<T, true, 1>},
+        {short_layer_data_gradient<T, 0>, short_layer_data_gradient<T, 1>}};
+    const int kind = args.width <= kTurnedLength ? 2 : args.weight != nullptr ? 1 : 0;
+    by_kind[kind][dx.beta](args, in<T>(g), out<T>(dx.data));
   });
 }
 void layer_parameter_gradient(DType dtype, const LayerNormArgs& args, const void* g, Destination dweight,

@@ -12,6 +12,8 @@ const Rows losses{
     {"softmax: first", OP(softmax(x[0], 0)), {cube}, no_integers},
     {"softmax: one", OP(softmax(x[0], 0)), {real({1})}, no_integers},
     {"softmax: large numbers", OP(softmax(x[0] * 1000, 1)), {m34}, no_integers},
+    {"softmax: short rows", OP(softmax(x[0], 1)), {real({70, 3})}, no_integers | no_golden},
+    {"softmax: short columns", OP(softmax(x[0], 1)), {real({3, 5, 16})}, no_integers | no_golden},
     {"softmax: large", OP(softmax(x[0], 1)), {real({101, 1009})}, no_golden},
     {"log_softmax", OP(log_softmax(x[0], -1)), {cube}, no_integers},
     {"log_softmax: middle", OP(log_softmax(x[0], 1)), {cube}, no_integers},
