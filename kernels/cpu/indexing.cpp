@@ -4,6 +4,7 @@
 #include "kernels/cpu/check_indices.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/scratch.h"
+#include "kernels/cpu/short_length.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -72,12 +73,17 @@ struct Columns {
 };
 using AddColumns = void (*)(const IndexArgs& args, const ByRow* by_row, const Columns& columns);
 
+/// Where rows are this narrow and not many more than the indices, all of a `whole` are converted to float64,
+/// added to and rounded: cheaper than to do so row by row.
+constexpr int kNarrow = 4;
+constexpr std::int64_t kSparse = 4;
+
 // Columns of a row that one thread adds to at once: a fixed order without atomics. Many rows keep the threads
 // busy, so they are read whole.
 constexpr std::int64_t kColumns = 64, kWholeRow = 256, kManyRows = 64;
 
 struct ScatterLoops {
-  AddColumns float_to_float, float_to_double, double_to_double;
+  AddColumns float_to_float, narrow_float_to_float, float_to_double, double_to_double;
 };
 
 }  // namespace miniparallel::kernels::cpu
@@ -98,10 +104,26 @@ template <class T>
 HWY_ATTR void add_exactly(const IndexArgs& args, const ByRow*, const Columns& columns) {
   const T* const picked = static_cast<const T*>(columns.picked);
   double* const whole = static_cast<double*>(columns.whole);
-  for (std::int64_t i = 0; i < args.count; ++i) {
-    const std::int64_t row = index_at(args.index, args.index_dtype, i);
-    if (row != args.skip) add_row(whole + row * args.inner, picked + i * args.inner, columns.width);
-  }
+  const auto add = [&](std::int64_t width) HWY_ATTR __attribute__((always_inline)) {
+    for (std::int64_t i = 0; i < args.count; ++i) {
+      const std::int64_t row = index_at(args.index, args.index_dtype, i);
+      if (row != args.skip) add_row(whole + row * args.inner, picked + i * args.inner, width);
+    }
+  };
+  if (!with_short_length<kNarrow>(columns.width, [&]<int width>() HWY_ATTR { add(width); }))
+    add(columns.width);
+}
+
+/// What add_rounded does, of narrow rows.
+HWY_ATTR void add_narrow(const IndexArgs& args, const ByRow* by_row, const Columns& columns) {
+  float* const whole = static_cast<float*>(columns.whole);
+  const std::int64_t n = args.rows * args.inner;
+  double* const sums = scratch<Columns, double>(n);
+  for (std::int64_t i = 0; i < n; ++i) sums[i] = static_cast<double>(whole[i]);
+  Columns wide = columns;
+  wide.whole = sums;
+  add_exactly<float>(args, by_row, wide);
+  for (std::int64_t i = 0; i < n; ++i) whole[i] = static_cast<float>(sums[i]);
 }
 
 /// A row to which more than one is added has its sum in float64, which is rounded at the end.
@@ -126,7 +148,7 @@ HWY_ATTR void add_rounded(const IndexArgs& args, const ByRow* by_row, const Colu
 }  // namespace
 
 const ScatterLoops* scatter_loops() {
-  static constexpr ScatterLoops loops{add_rounded, add_exactly<float>, add_exactly<double>};
+  static constexpr ScatterLoops loops{add_rounded, add_narrow, add_exactly<float>, add_exactly<double>};
   return &loops;
 }
 
@@ -141,20 +163,62 @@ HWY_EXPORT(scatter_loops);
 
 constexpr std::int64_t kGrain = 16384;  // elements per thread at least
 
+/// Copies `count` rows, from the index `first` on, of the part of `whole` that has one outer index.
+using PickRows = void (*)(const IndexArgs& args, std::int64_t first, std::int64_t count, std::size_t bytes,
+                          const std::byte* whole, std::byte* picked);
+
+/// Rows of `constant` bytes, which a few instructions copy; 0: of any number.
+template <std::size_t constant>
+void pick_rows(const IndexArgs& args, std::int64_t first, std::int64_t count, std::size_t bytes,
+               const std::byte* whole, std::byte* picked) {
+  const std::size_t length = constant > 0 ? constant : bytes;
+  for (std::int64_t i = first; i < first + count; ++i, picked += length) {
+    const std::int64_t row = index_at(args.index, args.index_dtype, i);
+    if (row == args.skip)
+      std::memset(picked, 0, length);
+    else
+      std::memcpy(picked, whole + static_cast<std::size_t>(row) * length, length);
+  }
+}
+
+PickRows pick_rows_for(std::int64_t bytes) {
+  switch (bytes) {
+    case 1:
+      return pick_rows<1>;
+    case 2:
+      return pick_rows<2>;
+    case 4:
+      return pick_rows<4>;
+    case 8:
+      return pick_rows<8>;
+    case 12:
+      return pick_rows<12>;
+    case 16:
+      return pick_rows<16>;
+    case 24:
+      return pick_rows<24>;
+    case 32:
+      return pick_rows<32>;
+    default:
+      return pick_rows<0>;
+  }
+}
+
 void gather(DType dtype, const IndexArgs& args, const void* whole, void* picked, Stream) {
   check_indices(args.op, "index", args.index, args.index_dtype, args.count, args.rows);
   if (args.inner == 0) return;
   const std::int64_t bytes = args.inner * static_cast<std::int64_t>(size_of(dtype));
-  const auto copy_row = [&](std::int64_t i) {
-    const std::int64_t outer = i / args.count, row = index_at(args.index, args.index_dtype, i % args.count);
-    std::byte* to = static_cast<std::byte*>(picked) + i * bytes;
-    const std::byte* from = static_cast<const std::byte*>(whole) + (outer * args.rows + row) * bytes;
-    const auto length = static_cast<std::size_t>(bytes);
-    row == args.skip ? std::memset(to, 0, length) : std::memcpy(to, from, length);
-  };
+  const PickRows pick = pick_rows_for(bytes);
   parallel_for(args.outer * args.count, std::max<std::int64_t>(kGrain / args.inner, 1),
                [&](std::int64_t begin, std::int64_t end) {
-                 for (std::int64_t i = begin; i < end; ++i) copy_row(i);
+                 while (begin < end) {
+                   const std::int64_t first = begin % args.count;
+                   const std::int64_t count = std::min(end - begin, args.count - first);
+                   pick(args, first, count, static_cast<std::size_t>(bytes),
+                        static_cast<const std::byte*>(whole) + begin / args.count * args.rows * bytes,
+                        static_cast<std::byte*>(picked) + begin * bytes);
+                   begin += count;
+                 }
                });
 }
 
@@ -163,11 +227,12 @@ void scatter_add(DType dtype, const IndexArgs& args, const void* picked, DType w
   check_indices(args.op, "index", args.index, args.index_dtype, args.count, args.rows);
   static const ScatterLoops& loops = *HWY_DYNAMIC_DISPATCH(scatter_loops)();
   const bool exact = whole_dtype == float64;
-  const AddColumns add = !exact             ? loops.float_to_float
-                         : dtype == float32 ? loops.float_to_double
-                                            : loops.double_to_double;
+  const bool narrow = args.inner <= kNarrow && args.rows <= kSparse * args.count;
+  const AddColumns add = exact    ? dtype == float32 ? loops.float_to_double : loops.double_to_double
+                         : narrow ? loops.narrow_float_to_float
+                                  : loops.float_to_float;
   std::optional<ByRow> by_row;
-  if (!exact) by_row.emplace(args);
+  if (!exact && !narrow) by_row.emplace(args);
   const std::int64_t groups = by_row ? std::ssize(by_row->groups()) : 1;
   if (groups == 0) return;
   const std::int64_t most = groups < kManyRows ? kColumns : kWholeRow;
