@@ -45,6 +45,15 @@ struct Joined {
   }
 };
 
+/// Writes x to the elements of y, of the same rank, from element `start` of its memory on.
+void copy_into_part(const Tensor& y, std::int64_t start, const Tensor& x) {
+  kernels::ElementwiseArgs args;
+  args.layout = kernels::make_layout(x.shape(), {y.strides(), x.strides()});
+  args.operands[0] = static_cast<std::byte*>(raw(y)) + start * static_cast<std::int64_t>(size_of(y.dtype()));
+  args.operands[1] = raw(x);
+  backend(y).elementwise.convert(x.dtype(), y.dtype(), args, stream(y));
+}
+
 }  // namespace
 
 Tensor cat(const std::vector<Tensor>& tensors, int dim) {
@@ -57,11 +66,8 @@ Tensor cat(const std::vector<Tensor>& tensors, int dim) {
     parts.push_back({x.shape(), x.dtype(), start, is_nothing(x) ? 0 : x.size(axis)});
     start += parts.back().length;
   }
-  {
-    const NoGradGuard no_grad;
-    for (std::size_t i = 0; i < parts.size(); ++i)
-      if (parts[i].length > 0) y.narrow(axis, parts[i].start, parts[i].length).copy_(tensors[i]);
-  }
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    if (parts[i].length > 0) copy_into_part(y, parts[i].start * y.strides()[axis], tensors[i]);
   if (recording(tensors))
     record("cat", y, tensors, [parts, axis](Backward& b) {
       for (std::size_t i = 0; i < parts.size(); ++i) {
