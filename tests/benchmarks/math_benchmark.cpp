@@ -31,6 +31,43 @@ void sum_rows(benchmark::State& state) {
 void sum_columns(benchmark::State& state) {
   run(state, randn({4096, 1024}, here), false, [](const Tensor& x) { return sum(x, {0}); });
 }
+/// Many short rows, along each dim.
+void sum_short(benchmark::State& state) {
+  run(state, randn({1'000'000, state.range(0)}, here), false,
+      [&](const Tensor& x) { return sum(x, state.range(1)); });
+}
+void amax_short(benchmark::State& state) {
+  run(state, randn({1'000'000, state.range(0)}, here), false,
+      [&](const Tensor& x) { return amax(x, state.range(1)); });
+}
+void argmax_short(benchmark::State& state) {
+  run(state, randn({1'000'000, state.range(0)}, here), false,
+      [&](const Tensor& x) { return argmax(x, static_cast<int>(state.range(1))); });
+}
+void var_short(benchmark::State& state) {
+  run(state, randn({1'000'000, state.range(0)}, here), false,
+      [&](const Tensor& x) { return var(x, state.range(1)); });
+}
+void softmax_short(benchmark::State& state) {
+  run(state, randn({1'000'000, state.range(0)}, here), true,
+      [&](const Tensor& x) { return softmax(x, static_cast<int>(state.range(1))); });
+}
+void softmax_inner(benchmark::State& state) {
+  run(state, randn({1000, 64, state.range(0)}, here), true, [](const Tensor& x) { return softmax(x, 1); });
+}
+void layer_norm_short(benchmark::State& state) {
+  run(state, randn({1'000'000, state.range(0)}, here), true,
+      [&](const Tensor& x) { return layer_norm(x, {state.range(0)}); });
+}
+void batch_norm_short(benchmark::State& state) {
+  run(state, randn({1'000'000, state.range(0)}, here), true,
+      [](const Tensor& x) { return batch_norm(x, {}, {}, {}, {}, {.training = true}); });
+}
+void index_select_inner(benchmark::State& state) {
+  const Tensor index = randint(0, 1000, {1000}, here);
+  run(state, randn({1000, 1000}, here), state.range(0) != 0,
+      [&](const Tensor& x) { return index_select(x, 1, index); });
+}
 void linear_step(benchmark::State& state) {
   Tensor w = randn({512, 784}, here), bias = randn({512}, here);
   w.requires_grad_();
@@ -65,6 +102,16 @@ void embedding_step(benchmark::State& state) {
 BENCHMARK(sum_all)->UseRealTime();
 BENCHMARK(sum_rows)->UseRealTime();
 BENCHMARK(sum_columns)->UseRealTime();
+#define EACH_SHORT ArgsProduct({{2, 3, 4}, {1, 0}})->UseRealTime()
+BENCHMARK(sum_short)->EACH_SHORT;
+BENCHMARK(amax_short)->EACH_SHORT;
+BENCHMARK(argmax_short)->EACH_SHORT;
+BENCHMARK(var_short)->EACH_SHORT;
+BENCHMARK(softmax_short)->EACH_SHORT;
+BENCHMARK(softmax_inner)->Arg(16)->Arg(32)->UseRealTime();
+BENCHMARK(layer_norm_short)->Arg(2)->Arg(3)->Arg(4)->Arg(8)->UseRealTime();
+BENCHMARK(batch_norm_short)->Arg(2)->Arg(3)->Arg(4)->UseRealTime();
+BENCHMARK(index_select_inner)->Arg(0)->Arg(1)->UseRealTime();
 BENCHMARK(linear_step)->Arg(32)->Arg(128)->Arg(1024)->UseRealTime();
 BENCHMARK(matmul_batch)->UseRealTime();
 BENCHMARK(softmax_step)->Arg(10)->Arg(1000)->UseRealTime();

@@ -51,6 +51,9 @@ def backward(y, *inputs):
 MANY = 65536, 1024
 
 
+MILLION = 1_000_000
+
+
 def add(x, y):
     return lambda: x + y
 
@@ -92,7 +95,50 @@ def adam():
     return torch.optim.Adam(weights, lr=1e-3, fused=options["device"].type == "cuda" or None).step
 
 
+def add_column_short(n):
+    return add(randn(MILLION, n), randn(MILLION, 1))
+
+
+def copy_short(n):
+    x = randn(n, MILLION).t()
+    return lambda: x.contiguous()
+
+
+def join_many(join):
+    tensors = [randn(10, 10) for _ in range(2000)]
+    return lambda: join(tensors)
+
+
+def pow_halves(n):
+    x = torch.rand(MILLION, **options) + 0.5
+    return lambda: x ** (n / 2)
+
+
+def converted(from_dtype, to_dtype):
+    x = randn(MILLION).to(from_dtype)
+    return lambda: x.to(to_dtype)
+
+
+def exp_float64():
+    x = randn(MILLION).double()
+    return lambda: torch.exp(x)
+
+
 # --- products, reductions, losses, attention
+
+def short(function):
+    """Of many short rows, along a dim."""
+    def make(n, dim):
+        x = randn(MILLION, n)
+        return lambda: function(x, dim)
+    return make
+
+
+def index_select_inner(with_backward):
+    index = torch.randint(0, 1000, (1000,), **options)
+    x = randn(1000, 1000)
+    return step(x, lambda x: x.index_select(1, index)) if with_backward else lambda: x.index_select(1, index)
+
 
 def reduce(x, *dims):
     return lambda: x.sum(dims) if dims else x.sum()
@@ -196,6 +242,15 @@ OPS = {
     "add": lambda: add(randn(*MANY), randn(*MANY)),
     "add_row": lambda: add(randn(*MANY), randn(1024)),
     "add_column": lambda: add(randn(*MANY), randn(65536, 1)),
+    "add_row_short": lambda n: add(randn(MILLION, n), randn(n)),
+    "add_column_short": add_column_short,
+    "copy_short": copy_short,
+    "join_many": lambda: join_many(torch.cat),
+    "stack_many": lambda: join_many(torch.stack),
+    "pow_halves": pow_halves,
+    "exp_float64": exp_float64,
+    "to_float16": lambda: converted(torch.float32, torch.float16),
+    "from_float16": lambda: converted(torch.float16, torch.float32),
     "scale_in_place": scale_in_place,
     "gelu_forward": gelu_forward,
     "gelu_backward": gelu_backward,
@@ -206,6 +261,15 @@ OPS = {
     "sum_all": lambda: reduce(randn(10_000_000)),
     "sum_rows": lambda: reduce(randn(4096, 1024), 1),
     "sum_columns": lambda: reduce(randn(4096, 1024), 0),
+    "sum_short": short(torch.sum),
+    "amax_short": short(torch.amax),
+    "argmax_short": short(torch.argmax),
+    "var_short": short(torch.var),
+    "softmax_short": lambda n, dim: step(randn(MILLION, n), lambda x: torch.softmax(x, dim)),
+    "softmax_inner": lambda n: step(randn(1000, 64, n), lambda x: torch.softmax(x, 1)),
+    "layer_norm_short": lambda n: step(randn(MILLION, n), lambda x: F.layer_norm(x, (n,))),
+    "batch_norm_short": lambda n: step(randn(MILLION, n), lambda x: F.batch_norm(x, None, None, training=True)),
+    "index_select_inner": index_select_inner,
     "linear_step": linear_step,
     "matmul_batch": matmul_batch,
     "softmax_step": lambda n: step(randn(4096, n), lambda x: torch.softmax(x, 1)),
