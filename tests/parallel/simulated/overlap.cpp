@@ -104,7 +104,7 @@ TEST_CASE("overlap: a backward that fails when buckets have been summed leaves e
       simulator::Machine machine = simulator::machine_with(gpus);
       machine.streams = streams;
       const Simulated simulated(machine);
-      DataParallel model{Watched{}, {.bucket_bytes = 0}};
+      DataParallel model{Watched{}, {.bucket_bytes = 1}};
       const Tensor x = randn({16, 4});
       const auto grads = [&] {
         std::vector<std::vector<float>> values;
