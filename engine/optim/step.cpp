@@ -36,7 +36,8 @@ class Optimizer::Step {
   struct Item {
     Slot* slot;
     Tensor gradient;
-    bool joined;  // its parameter is a neighbour of the item's before it, and has as many states
+    bool
+        joined;  // parameter and gradient are neighbours of the item's before it, and there are as many states
   };
   struct Batch {
     DType dtype;
@@ -80,8 +81,9 @@ class Optimizer::Step {
     Item item{&slot, std::move(gradient), false};
     if (!batch->items.empty()) {
       const Item& before = batch->items.back();
-      item.joined = kind_of(before).states == kind_of(item).states &&
-                    are_neighbours(before.slot->parameter, slot.parameter);
+      item.joined = are_neighbours(before.gradient, item.gradient) &&
+                    are_neighbours(before.slot->parameter, slot.parameter) &&
+                    kind_of(before).states == kind_of(item).states;
     }
     batch->items.push_back(std::move(item));
   }
@@ -105,7 +107,7 @@ class Optimizer::Step {
 
   bool are_updated_alike(const Item& before, const Item& item) const {
     return item.joined && before.slot->step == item.slot->step &&
-           kind_of(before).first == kind_of(item).first && are_neighbours(before.gradient, item.gradient);
+           kind_of(before).first == kind_of(item).first;
   }
 
   Run make_run(const Item& first, const Item& last) const {

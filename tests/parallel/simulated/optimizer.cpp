@@ -78,7 +78,7 @@ TEST_CASE("optimizer: the 161 parameters of ResNet-50 take one launch a step, wh
   DataParallel two{ResNet{}};
   check_steps(two, 1);
   DataParallel one{ResNet{}, {.devices = {0}}};
-  check_steps(one, 1);
+  check_steps(one, 161);
   ResNet bare;
   to(bare, Device::cuda());
   check_steps(bare, 161);
