@@ -18,12 +18,6 @@ namespace {
 
 constexpr std::int64_t kFirstBucketBytes = std::int64_t{1} << 20;  // small, so that the links soon have work
 
-void check_shape(const Tensor& gradient, const Tensor& parameter) {
-  check(gradient.shape() == parameter.shape(), "backward: a gradient of shape ", gradient.shape(),
-        " reached a leaf of shape ", parameter.shape(),
-        "; an op's backward must give each input its own shape");
-}
-
 }  // namespace
 
 /// The gradients of one backward of a model without other replicas: nothing to sum, only to wait for the end.
@@ -38,7 +32,7 @@ class Reducer::Publication final : public Walk {
   /// Several gradients of one end follow one another.
   void arrived(std::size_t end, int, Tensor gradient) override {
     if (!gradient.defined()) return;  // the end is complete
-    check_shape(gradient, of_->parameters_[end]);
+    autograd::check_shape(gradient, of_->parameters_[end]);
     if (gradients_.empty() || gradients_.back().first != end)
       gradients_.emplace_back(end, std::move(gradient));
     else
@@ -98,7 +92,7 @@ class Reducer::Reduction final : public Walk {
   void arrived(std::size_t end, int rank, Tensor gradient) override {
     const std::size_t replica = replica_of(end), i = parameter_of(end);
     if (!gradient.defined()) return complete(end);
-    check_shape(gradient, of_->parameters_[i]);
+    autograd::check_shape(gradient, of_->parameters_[i]);
     if (replica == 0 && rank != 0) {
       others_.emplace_back(i, std::move(gradient));
       return;

@@ -43,12 +43,16 @@ SinkEnd AccumulateGrad::sink() const {
 }
 
 void AccumulateGrad::run(Backward& backward) {
+  check_shape(backward.grad(), leaf_);
   accumulate_grad(leaf_, backward.take_grad(), backward.create_graph());
 }
 
-void accumulate_grad(const Tensor& leaf, Tensor grad, bool create_graph) {
+void check_shape(const Tensor& grad, const Tensor& leaf) {
   check(grad.shape() == leaf.shape(), "backward: a gradient of shape ", grad.shape(),
         " reached a leaf of shape ", leaf.shape(), "; an op's backward must give each input its own shape");
+}
+
+void accumulate_grad(const Tensor& leaf, Tensor grad, bool create_graph) {
   grad = grad.to(leaf.device(), leaf.dtype());
   Meta& meta = meta_of(leaf);
   const std::scoped_lock lock(gradient_lock(meta));

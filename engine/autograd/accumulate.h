@@ -22,7 +22,9 @@ class AccumulateGrad final : public Node {
 
 /// Runs the leaf's hooks on its whole gradient.
 void run_leaf_hooks(const Tensor& leaf, Tensor& grad);
-/// Adds a whole gradient to the leaf's `grad`.
+/// Throws `Error` unless a gradient has the leaf's shape.
+void check_shape(const Tensor& grad, const Tensor& leaf);
+/// Adds a whole gradient, of the leaf's shape, to the leaf's `grad`.
 void accumulate_grad(const Tensor& leaf, Tensor grad, bool create_graph);
 
 }  // namespace miniparallel::autograd
