@@ -75,9 +75,11 @@ void Hints::see_step() {
 bool Hints::is_starved() {
   using Clock = std::chrono::steady_clock;
   const Pace before = pace_;
+  pace_.waited = data::time_waited();
+  if (pace_.waited == before.waited)
+    return false;  // not at all, and the clock costs more than all the rest here
   pace_.thread = std::this_thread::get_id();
   pace_.last = Clock::now();
-  pace_.waited = data::time_waited();
   if (pace_.thread != before.thread || 2 * (pace_.waited - before.waited) < pace_.last - before.last)
     return false;
   idle_.record();
