@@ -60,8 +60,7 @@ std::string describe(const Description& of) {
   for (const Device device : devices) text += line_of(device, of.placement);
   text += links_of(devices);
   if (devices.size() > 1)
-    text += "  sums of gradients: " +
-            describe_reduction(devices, choose_reduction(devices, of.options.reduction)) + "\n";
+    text += "  sums of gradients: " + describe_reduction(devices, of.options.reduction) + "\n";
   text += "  rows: ";
   if (of.options.split.kind() == Split::Kind::by_speed && of.split.kind() != Split::Kind::by_speed)
     text += "by_speed, ";

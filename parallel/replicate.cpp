@@ -318,4 +318,6 @@ NoSync ReplicaTensors::no_sync() { return NoSync(impl_->no_sync); }
 
 std::int64_t ReplicaTensors::bytes_reduced() const { return impl_->reducer->bytes_reduced(); }
 
+GradientReduction ReplicaTensors::reduction() const { return impl_->reduction.path; }
+
 }  // namespace miniparallel::parallel

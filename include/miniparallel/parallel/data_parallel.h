@@ -98,7 +98,9 @@ class DataParallel {
         speeds_(placement_),
         hints_(placement_, options),
         model_(std::move(model)),
-        replicas_(model_, placement_, {options.reduction, options.bucket_bytes}) {}
+        replicas_(model_, placement_, {options.reduction, options.bucket_bytes}) {
+    options_.reduction = replicas_.tensors().reduction();
+  }
   DataParallel(const DataParallel&) = delete;
   DataParallel& operator=(const DataParallel&) = delete;
 
@@ -164,6 +166,7 @@ class DataParallel {
   Device device() const { return output_device_; }
   /// The device of each replica.
   const std::vector<Device>& devices() const { return placement_; }
+  /// As they were given; the reduction is the one that the environment named, where it decided.
   const DataParallelOptions& options() const { return options_; }
   /// The devices and what they are, their replicas, how copies between them go and gradients are summed, and how
   /// rows are divided, those of the last batch too: lines for a log. Tries links out that have not been used yet.

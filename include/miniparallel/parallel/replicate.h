@@ -44,6 +44,8 @@ class ReplicaTensors {
   NoSync no_sync();
   /// What devices read and wrote of one another in the last backward that brought gradients to the parameters.
   std::int64_t bytes_reduced() const;
+  /// How, as it was chosen when this was made.
+  GradientReduction reduction() const;
 
  private:
   struct Impl;

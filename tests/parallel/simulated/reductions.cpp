@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include <cstdlib>
+#include <optional>
 
 // The ways of gradients to the first GPU: none changes a bit.
 
@@ -185,6 +186,21 @@ TEST_CASE("reductions: are chosen by links, an option or the environment, and de
   CHECK_THROWS_WITH_AS(line(automatic),
                        "MINIPARALLEL_REDUCTION is 'fast'; it may be automatic, direct, sharded or host",
                        Error);
+}
+
+TEST_CASE("reductions: the environment is read when a wrapper is made, and describe tells what was chosen") {
+  const Simulated simulated(2);
+  std::optional<DataParallel<Mlp>> made_before, made_under;
+  made_before.emplace(Mlp{});
+  {
+    const Environment environment("host");
+    made_under.emplace(Mlp{});
+    CHECK(made_before->describe().find("sums of gradients: direct\n") != std::string::npos);
+  }
+  CHECK(made_under->describe().find("sums of gradients: host\n") != std::string::npos);
+  CHECK(made_under->options().reduction == GradientReduction::host);
+  const Environment environment("fast");
+  CHECK(made_before->describe().find("sums of gradients: direct\n") != std::string::npos);
 }
 
 }  // namespace
