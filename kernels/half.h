@@ -21,20 +21,19 @@ MP_INLINE float to_float(Half value) {
   return std::bit_cast<float>(bits | sign);
 }
 
-/// float to IEEE binary16, ties to even; too large gives infinity, NaN stays NaN.
+/// float to IEEE binary16, ties to even; too large gives infinity, NaN stays NaN. Without a branch, as the
+/// other conversions, so that a loop over it vectorises.
 MP_INLINE Half to_half(float value) {
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
-  const std::uint32_t magnitude = bits & 0x7fffffffu;
-  const std::uint16_t sign = static_cast<std::uint16_t>((bits >> 16) & 0x8000u);
-  if (magnitude > 0x7f800000u) return {static_cast<std::uint16_t>(sign | 0x7e00u)};
-  if (magnitude >= 0x477ff000u)
-    return {static_cast<std::uint16_t>(sign | 0x7c00u)};  // 65520 and above round to infinity
-  if (magnitude < 0x38800000u) {  // below 2^-14: adding 0.5 leaves the rounded subnormal in the low bits
-    const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
-    return {static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000u))};
-  }
-  const std::uint32_t rounded = magnitude + 0xfffu + ((magnitude >> 13) & 1u);
-  return {static_cast<std::uint16_t>(sign | ((rounded - 0x38000000u) >> 13))};
+  const std::int32_t magnitude = static_cast<std::int32_t>(bits & 0x7fffffffu);
+  const std::int32_t sign = static_cast<std::int32_t>((bits >> 16) & 0x8000u);
+  const std::int32_t normal = (magnitude + 0xfff + ((magnitude >> 13) & 1) - 0x38000000) >> 13;
+  // Below 2^-14: adding 0.5 leaves the rounded subnormal in the low bits.
+  const std::int32_t subnormal =
+      std::bit_cast<std::int32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000;
+  const std::int32_t finite = magnitude < 0x38800000 ? subnormal : normal;
+  const std::int32_t number = magnitude >= 0x477ff000 ? 0x7c00 : finite;  // 65520 and above round to infinity
+  return {static_cast<std::uint16_t>(sign | (magnitude > 0x7f800000 ? 0x7e00 : number))};
 }
 
 MP_INLINE float to_float(BFloat16 value) {
@@ -44,8 +43,8 @@ MP_INLINE float to_float(BFloat16 value) {
 /// float to bfloat16, ties to even, NaN stays NaN.
 MP_INLINE BFloat16 to_bfloat16(float value) {
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return {static_cast<std::uint16_t>((bits >> 16) | 0x40u)};
-  return {static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
+  const std::uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  return {static_cast<std::uint16_t>(value != value ? (bits >> 16) | 0x40u : rounded)};
 }
 
 /// The value as a float that rounds to a 16-bit type as the value itself would: where it is between two
@@ -55,8 +54,8 @@ MP_INLINE float to_odd_float(double value) {
   const float nearest = static_cast<float>(value);
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(nearest);
   const double back = static_cast<double>(nearest);
-  if (back == value || bits % 2 == 1) return nearest;
-  return std::bit_cast<float>(bits + (std::fabs(back) < std::fabs(value) ? 1u : ~0u));
+  const float beyond = std::bit_cast<float>(bits + (std::fabs(back) < std::fabs(value) ? 1u : ~0u));
+  return back == value || bits % 2 == 1 ? nearest : beyond;
 }
 /// Beyond 53 bits the last ones only tell that there is a rest.
 MP_INLINE float to_odd_float(std::int64_t value) {
