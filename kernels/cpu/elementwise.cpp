@@ -2,6 +2,7 @@
 
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/copy.h"
+#include "kernels/cpu/fixed_pow.h"
 #include "kernels/cpu/map.h"
 #include "kernels/half.h"
 
@@ -66,10 +67,33 @@ void where_loop(const LoopArgs& args) {
   for (std::int64_t i = 0; i < args.n; ++i) y[i] = condition[i] ? a[i] : b[i];
 }
 
+template <class T>
+void pow_loop(const LoopArgs& a) {
+  T* y = a.output<T>();
+  const T* x = a.input<T>(0);
+  const bool done = with_fixed_exponent(a.p, [&]<int halves>() HWY_ATTR {
+    MP_IVDEP
+    for (std::int64_t i = 0; i < a.n; ++i) y[i] = fixed_pow<halves>(x[i]);
+  });
+  if (!done) unary_loop<functors::PowScalar, T>(a);
+}
+
+template <class T>
+void pow_backward_loop(const LoopArgs& a) {
+  T* dx = a.output<T>();
+  const T *g = a.input<T>(0), *x = a.input<T>(1), p = static_cast<T>(a.p);
+  const bool done = a.p != 0 && with_fixed_exponent(a.p - 1, [&]<int halves>() HWY_ATTR {
+                      MP_IVDEP
+                      for (std::int64_t i = 0; i < a.n; ++i) dx[i] = g[i] * p * fixed_pow<halves>(x[i]);
+                    });
+  if (!done) unary_backward_loop<functors::PowScalar, T>(a);
+}
+
 template <class From, class To>
 constexpr Loop convert_loop = [](const LoopArgs& a) {
   To* y = a.output<To>();
   const From* x = a.input<From>(0);
+  MP_IVDEP
   for (std::int64_t i = 0; i < a.n; ++i) y[i] = convert<To>(x[i]);
 };
 template <class T>
@@ -80,11 +104,15 @@ using Row = DTypeRow;
 
 template <class F>
 constexpr Row unary_floating{unary_loop<F, float>, unary_loop<F, double>};
+template <>
+constexpr Row unary_floating<functors::PowScalar>{pow_loop<float>, pow_loop<double>};
 template <class F>
 constexpr Row unary_arithmetic{unary_loop<F, float>, unary_loop<F, double>, unary_loop<F, std::int64_t>,
                                unary_loop<F, std::int32_t>, unary_loop<F, std::uint8_t>};
 template <class F>
 constexpr Row unary_backward{unary_backward_loop<F, float>, unary_backward_loop<F, double>};
+template <>
+constexpr Row unary_backward<functors::PowScalar>{pow_backward_loop<float>, pow_backward_loop<double>};
 template <class F>
 constexpr Row binary_floating{binary_loop<F, float>, binary_loop<F, double>};
 template <class F>

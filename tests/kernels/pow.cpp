@@ -1,0 +1,65 @@
+#include <miniparallel/miniparallel.h>
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+// pow with an exponent that has a loop of its own, and with others, against the platform's in higher precision.
+
+using namespace miniparallel;
+
+namespace {
+
+constexpr double inf = std::numeric_limits<double>::infinity();
+
+/// The distance of y from the exact value, in units of the last digit of T.
+template <class T>
+double error_in_ulp(double y, long double exact) {
+  const T nearest = static_cast<T>(exact);
+  if (!std::isfinite(nearest) || std::isnan(y)) return static_cast<T>(y) == nearest ? 0 : inf;
+  const T next = std::nextafter(std::abs(nearest), std::numeric_limits<T>::infinity());
+  return static_cast<double>(std::abs(static_cast<long double>(y) - exact) /
+                             static_cast<long double>(next - std::abs(nearest)));
+}
+
+bool same(double a, double b) {
+  return (std::isnan(a) && std::isnan(b)) || (a == b && std::signbit(a) == std::signbit(b));
+}
+
+}  // namespace
+
+TEST_CASE("pow: any exponent is accurate, at the edges as std::pow") {
+  manual_seed(2);
+  const std::vector<double> edges{0,   -0.0, 1,    -1,    inf,   -inf, std::nan(""), 2,  -2,
+                                  0.5, -0.5, 1e30, -1e30, 1e-30, 3,    -7,           0.3};
+  for (const DType dtype : {float32, float64})
+    for (double exponent = -5; exponent <= 5; exponent += 0.25) {
+      CAPTURE(exponent);
+      if (exponent == 0.5) continue;  // a square root
+      const Tensor x = cat({tensor(edges, {17}, {.dtype = dtype}), rand({300}, {.dtype = dtype}) * 20});
+      const auto inputs = x.to_vector<double>(), outputs = pow(x, exponent).to_vector<double>(),
+                 by_tensor = pow(x, full_like(x, exponent)).to_vector<double>();
+      Tensor leaf = x.clone().requires_grad_();
+      sum(pow(leaf, exponent)).backward();
+      const auto slopes = leaf.grad().to_vector<double>();
+      for (std::size_t i = 0; i < inputs.size(); ++i) {
+        CAPTURE(inputs[i]);
+        const auto check_near = [&](double y, long double exact, double tolerance) {
+          const double wanted =
+              dtype == float32 ? static_cast<double>(static_cast<float>(exact)) : static_cast<double>(exact);
+          const bool exceptional = !std::isfinite(wanted) || wanted == 0;
+          CHECK((same(y, wanted) ||
+                 (!exceptional && (dtype == float32 ? error_in_ulp<float>(y, exact)
+                                                    : error_in_ulp<double>(y, exact)) < tolerance)));
+        };
+        const long double base = static_cast<long double>(inputs[i]);
+        const long double power = std::pow(base, static_cast<long double>(exponent));
+        check_near(outputs[i], power, exponent < -2 ? 6 : 3);
+        check_near(by_tensor[i], power, 1.5);
+        if (exponent != 0 && exponent != 1 && exponent != 2)
+          check_near(slopes[i], exponent * std::pow(base, static_cast<long double>(exponent - 1)), 8);
+      }
+    }
+}
