@@ -42,6 +42,14 @@ void locate(const Layout& layout, int dims, int left_out, std::int64_t index, st
   }
 }
 
+void copy_array(std::int64_t bytes, const ElementwiseArgs& args) {
+  std::byte* const y = static_cast<std::byte*>(args.operands[0]);
+  const std::byte* const x = static_cast<const std::byte*>(args.operands[1]);
+  parallel_for(bytes, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    std::memcpy(y + begin, x + begin, static_cast<std::size_t>(end - begin));
+  });
+}
+
 /// Row by row of the last dimension.
 void copy_rows(const CopyPlan& plan) {
   const Layout& layout = plan.args.layout;
@@ -132,6 +140,8 @@ CopyRow copy_row_for(std::size_t bytes) {
 
 void copy(std::size_t bytes, const ElementwiseArgs& args) {
   if (args.layout.numel() == 0) return;
+  if (args.layout.contiguous())
+    return copy_array(args.layout.numel() * static_cast<std::int64_t>(bytes), args);
   const CopyPlan plan(args, bytes);
   const Layout& layout = plan.args.layout;
   if (plan.across < 0 || layout.sizes[plan.across] < kSmallestMatrix ||
