@@ -64,7 +64,7 @@ class Reducer::Reduction final : public Walk {
     for (const std::size_t end : ends) expect(end);
     for (std::size_t replica = 0; replica < staged_.size(); ++replica) parts_.push_back(part_of(replica));
     if (std::ranges::all_of(parts_, [](const Gradients* part) { return part == nullptr; })) return;
-    sums_ = of_->values_.empty_like();
+    if (staged_[0].gradients.empty()) staged_[0].gradients = of_->take_arena(0);
     communicating_ = each_once(of_->devices_);
     enter_communication(communicating_);
   }
@@ -116,7 +116,7 @@ class Reducer::Reduction final : public Walk {
       if (gradients[i].defined()) autograd::run_leaf_hooks(of_->parameters_[i], gradients[i]);
     if (!syncs_) held_ = of_->take_held();
     const std::scoped_lock lock(of_->mutex_);
-    accumulate_gradients(of_->parameters_, std::move(gradients), sums_);
+    accumulate_gradients(of_->parameters_, std::move(gradients), sums());
     if (syncs_) {
       for (std::size_t replica = 0; replica < held_.parts.size(); ++replica)
         of_->return_arena(replica, held_.parts[replica]);
@@ -136,6 +136,8 @@ class Reducer::Reduction final : public Walk {
   std::size_t replica_of(std::size_t end) const { return end / of_->parameters_.size(); }
   std::size_t parameter_of(std::size_t end) const { return end % of_->parameters_.size(); }
   bool is_elsewhere(std::size_t replica) const { return of_->devices_[replica] != of_->devices_[0]; }
+  /// They are written over the first replica's gradients, whose places become those of `grad`.
+  const Arena& sums() const { return staged_[0].gradients.arena; }
 
   void expect(std::size_t end) {
     const std::size_t replica = replica_of(end);
@@ -171,17 +173,17 @@ class Reducer::Reduction final : public Walk {
     for (std::size_t replica = 0; replica < staged_.size(); ++replica)
       if (const Gradients* const held = held_of(replica); held != nullptr && held != parts_[replica])
         add(*held, staged_[replica].gradients, bucket);
-    bytes_ += sum_gradients(parts_, sums_, bucket, of_->reduction_);
+    bytes_ += sum_gradients(parts_, sums(), bucket, of_->reduction_);
   }
 
-  /// The gradient of each parameter, undefined where there is none: places of `sums_`, except where the graph outside
+  /// The gradient of each parameter, undefined where there is none: places of `sums()`, except where the graph outside
   /// of the replicas sent all of it.
   std::vector<Tensor> all_gradients() {
     std::vector<Tensor> gradients(of_->parameters_.size());
     for (std::size_t i = 0; i < gradients.size(); ++i)
       if (std::ranges::any_of(parts_,
                               [&](const Gradients* part) { return part != nullptr && part->has[i] != 0; }))
-        gradients[i] = sums_.tensor(i);
+        gradients[i] = sums().tensor(i);
     for (auto& [i, gradient] : others_) {
       const Tensor& leaf = of_->parameters_[i];
       gradient = gradient.to(leaf.device(), leaf.dtype());
@@ -208,7 +210,6 @@ class Reducer::Reduction final : public Walk {
   std::vector<Staged> staged_;  // by replica
   Held held_;
   std::vector<const Gradients*> parts_;  // by replica
-  Arena sums_;
   std::vector<BucketProgress> progress_;
   std::vector<Device> communicating_;  // their communication streams may be at work
   std::atomic<std::int64_t> bytes_ = 0;
@@ -266,16 +267,20 @@ void Reducer::check_bypass() const {
         "backward without it first, which adds them, or zero_grad(), which drops them");
 }
 
-/// An arena for a replica's gradients, of which it has none yet. What the calling thread's stream did not use
-/// before is left to the allocator, which knows when it may be used again.
+/// An arena for a replica's gradients, of which it has none yet. One whose places the user still holds, as `grad`,
+/// is the user's. What the calling thread's stream did not use before is left to the allocator, which knows when it
+/// may be used again.
 Gradients Reducer::take_arena(std::size_t replica) {
   const Device device = devices_[replica];
   Gradients made{.arena = {}, .has = std::vector<char>(parameters_.size())};
   {
     const std::scoped_lock lock(mutex_);
     for (std::vector<Arena>& unused = arenas_[replica]; !unused.empty() && made.arena.size() == 0;
-         unused.pop_back())
-      if (unused.back().blocks()[0].impl()->storage->stream() == stream(device)) made.arena = unused.back();
+         unused.pop_back()) {
+      const std::vector<Tensor>& blocks = unused.back().blocks();
+      if (blocks[0].impl()->storage->stream() == stream(device) && std::ranges::all_of(blocks, is_exclusive))
+        made.arena = unused.back();
+    }
   }
   if (made.arena.size() == 0) made.arena = values_.zeros_on(device);
   return made;
