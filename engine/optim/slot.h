@@ -2,6 +2,10 @@
 
 #include <miniparallel/optim/optimizer.h>
 
+#include "engine/optim/divided_state.h"
+
+#include <memory>
+
 namespace miniparallel::optim {
 
 /// A parameter and the values that the optimizer keeps for it.
@@ -10,6 +14,19 @@ struct Optimizer::Slot {
   int group = 0;
   std::int64_t step = 0;  ///< updates so far; with state, of that
   std::array<Tensor, kMaxStates> state;
+  std::shared_ptr<DividedState> divided = nullptr;  ///< in place of `state`, from element `position` on
+  std::int64_t position = 0;
+
+  /// State `k`, a copy where it is divided; undefined where there is none.
+  Tensor whole_state(std::size_t k) const {
+    return divided ? divided->whole(k, position, parameter.shape()) : state[k];
+  }
+  /// Brings divided state together, as far as it goes.
+  void join_state() {
+    if (!divided) return;
+    for (std::size_t k = 0; k < kMaxStates; ++k) state[k] = whole_state(k);
+    divided = nullptr;
+  }
 };
 
 }  // namespace miniparallel::optim

@@ -3,6 +3,7 @@
 
 #include "engine/error.h"
 #include "engine/optim/checked_count.h"
+#include "engine/optim/shards.h"
 #include "engine/optim/slot.h"
 
 #include <set>
@@ -66,7 +67,8 @@ StateDict Optimizer::state_dict() {
     state[state_key(i, "step")] = scalar_tensor(slot.step);
     const auto names = state_names(slot.group);
     for (std::size_t k = 0; k < names.size(); ++k)
-      if (slot.state[k].defined()) state[state_key(i, names[k])] = slot.state[k];
+      if (Tensor whole = slot.whole_state(k); whole.defined())
+        state[state_key(i, names[k])] = std::move(whole);
   }
   return state;
 }
@@ -117,10 +119,14 @@ void Optimizer::load_slot(Slot& slot, std::size_t number, const StateDict& state
   const auto step = state.find(state_key(number, "step"));
   slot.step = step == state.end() ? 0 : checked_count(name_, step->first, step->second, 1);
   slot.state = {};
+  slot.divided = nullptr;
   if (slot.step == 0) return;
+  const Tensor& parameter = slot.parameter;
+  const Device device =
+      ShardsFinder()(parameter) == nullptr ? parameter.device() : Device::cpu();  // until it is divided
   const auto names = state_names(slot.group);
   for (std::size_t k = 0; k < names.size(); ++k) {
-    slot.state[k] = empty_like(slot.parameter);
+    slot.state[k] = empty(parameter.shape(), {.dtype = parameter.dtype(), .device = device});
     slot.state[k].copy_(state.at(state_key(number, names[k])));
   }
 }

@@ -1,5 +1,6 @@
 #include "engine/ops/common.h"
 #include "engine/optim/gradient.h"
+#include "engine/optim/shards.h"
 #include "engine/optim/slot.h"
 #include "engine/profiler/span.h"
 #include "engine/tensor/arena.h"
@@ -15,21 +16,32 @@ class Optimizer::Step {
   explicit Step(Optimizer& of) : of_(of), kinds_(kinds_of_groups()) {}
 
   void prepare() {
-    for (Slot& slot : of_.slots_)
-      if (Tensor gradient = dense_gradient(of_.name_, slot.parameter); gradient.defined())
-        enlist(slot, std::move(gradient));
+    ShardsFinder find_shards;
+    for (Slot& slot : of_.slots_) {
+      Tensor gradient = dense_gradient(of_.name_, slot.parameter);
+      Shards* const shards = find_shards(slot.parameter);
+      // The division of states depends on no gradient that comes now and then.
+      const bool divided = shards != nullptr && (slot.divided || slot.parameter.requires_grad());
+      if (gradient.defined() || divided) enlist(slot, std::move(gradient), shards);
+    }
+    std::erase_if(batches_,
+                  [](const Batch& batch) { return std::ranges::none_of(batch.items, has_gradient); });
     // A gradient of bad labels or indices is reported before it changes a parameter, if it is known by now.
     for (const Batch& batch : batches_)
       if (batch.device.is_cuda()) accelerator(batch.device).throw_reported();
-    for (Batch& batch : batches_) divide(batch);
+    for (Batch& batch : batches_)
+      if (batch.shards == nullptr)
+        place(batch);
+      else
+        divide(batch);
   }
 
   void update() {
-    for (const Batch& batch : batches_) {
-      for (const Item& item : batch.items) ++item.slot->step;
-      of_.update(batch.dtype, batch.device, batch.runs);
-      for (const Item& item : batch.items) bump_version(item.slot->parameter);
-    }
+    for (const Batch& batch : batches_)
+      if (batch.shards == nullptr)
+        counted(batch, [&] { of_.update(batch.dtype, batch.device, batch.runs); });
+      else
+        batch.shards->step(batch.parts, [&] { counted(batch, [&] { update_parts(batch); }); });
   }
 
  private:
@@ -39,11 +51,25 @@ class Optimizer::Step {
     bool
         joined;  // parameter and gradient are neighbours of the item's before it, and there are as many states
   };
+  static bool has_gradient(const Item& item) { return item.gradient.defined(); }
+
+  /// What one of several devices updates of a run.
+  struct Piece {
+    int group;
+    std::int64_t step;
+    Tensor gradient;
+    std::array<Tensor, kMaxStates> state;
+  };
+  /// What is updated in one pass.
   struct Batch {
     DType dtype;
     Device device;
+    Shards* shards;      // null where the device updates all, in `runs`; otherwise
+    std::size_t states;  // of each item, of which some may have no gradient,
     std::vector<Item> items;
     std::vector<Run> runs;
+    std::vector<Shards::Part> parts;  // and several devices update these,
+    std::vector<Piece> pieces;        // for each of which there is a piece
   };
   using Items = std::span<const Item>;
   struct Kind {
@@ -66,22 +92,25 @@ class Optimizer::Step {
   }
   const Kind& kind_of(const Item& item) const { return kinds_[item.slot->group]; }
 
-  void enlist(Slot& slot, Tensor gradient) {
+  void enlist(Slot& slot, Tensor gradient, Shards* shards) {
     const TensorImpl& parameter = *slot.parameter.impl();
     check(parameter.contiguous, of_.name_, ": a parameter has shape ", parameter.shape, " and strides ",
           parameter.strides, "; it must be contiguous, so optimise parameter.contiguous()");
     const DType dtype = parameter.dtype;
     const Device device = parameter.storage->device();
-    auto batch = std::ranges::find_if(batches_,
-                                      [&](const Batch& b) { return b.dtype == dtype && b.device == device; });
+    const std::size_t states = shards == nullptr ? 0 : kinds_[slot.group].states;
+    auto batch = std::ranges::find_if(batches_, [&](const Batch& b) {
+      return b.dtype == dtype && b.device == device && b.shards == shards && b.states == states;
+    });
     if (batch == batches_.end()) {
-      batch = batches_.insert(batch, {dtype, device, {}, {}});
+      batch = batches_.insert(batch, {dtype, device, shards, states, {}, {}, {}, {}});
       batch->items.reserve(of_.slots_.size());
     }
     Item item{&slot, std::move(gradient), false};
     if (!batch->items.empty()) {
       const Item& before = batch->items.back();
-      item.joined = are_neighbours(before.gradient, item.gradient) &&
+      item.joined = has_gradient(before) && has_gradient(item) &&
+                    are_neighbours(before.gradient, item.gradient) &&
                     are_neighbours(before.slot->parameter, slot.parameter) &&
                     kind_of(before).states == kind_of(item).states;
     }
@@ -89,8 +118,9 @@ class Optimizer::Step {
   }
 
   /// Makes the state that is not there yet, and lets it follow its parameters; then finds the runs.
-  void divide(Batch& batch) const {
+  void place(Batch& batch) const {
     const Items items = batch.items;
+    for (const Item& item : items) item.slot->join_state();
     for_each_run(
         items.size(), [&](std::size_t i) { return items[i + 1].joined; },
         [&](std::size_t first, std::size_t last) {
@@ -102,6 +132,17 @@ class Optimizer::Step {
         items.size(), [&](std::size_t i) { return are_updated_alike(items[i], items[i + 1]); },
         [&](std::size_t first, std::size_t last) {
           batch.runs.push_back(make_run(items[first], items[last]));
+        });
+  }
+
+  /// The same where several devices step: each has a part of the state, and of the runs.
+  void divide(Batch& batch) const {
+    const Items items = batch.items;
+    divide_state(batch);
+    for_each_run(
+        items.size(), [&](std::size_t i) { return are_updated_alike(items[i], items[i + 1]); },
+        [&](std::size_t first, std::size_t last) {
+          if (has_gradient(items[first])) divide_run(batch, items[first], items[last]);
         });
   }
 
@@ -153,6 +194,87 @@ class Optimizer::Step {
         state = place;
         items[i].slot->step = 0;
       }
+    }
+  }
+
+  /// Divides state that is not yet divided as it should be.
+  static void divide_state(const Batch& batch) {
+    constexpr std::int64_t kUnit = DividedState::kUnit;
+    const Items items = batch.items;
+    std::vector<std::int64_t> positions;
+    std::int64_t end = 0;
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      const Tensor& parameter = items[i].slot->parameter;
+      positions.push_back(end);
+      if (i > 0)  // neighbours are as far from each other as in memory
+        if (const Tensor& before = items[i - 1].slot->parameter; are_neighbours(before, parameter))
+          positions[i] = positions[i - 1] + parameter.impl()->offset - before.impl()->offset;
+      end = (positions[i] + parameter.numel() + kUnit - 1) / kUnit * kUnit;
+    }
+    const std::shared_ptr<DividedState> before = items[0].slot->divided;
+    bool same = before && before->is_like(batch.shards->devices(), batch.dtype, end, batch.states);
+    for (std::size_t i = 0; same && i < items.size(); ++i)
+      same = items[i].slot->divided == before && items[i].slot->position == positions[i];
+    if (same) return;
+    const auto made = std::make_shared<DividedState>(batch.shards->devices(), batch.dtype, end, batch.states);
+    for (std::size_t i = 0; i < items.size(); ++i)
+      for (std::size_t k = 0; k < batch.states; ++k)
+        if (const Tensor state = items[i].slot->whole_state(k); state.defined())
+          made->set(k, positions[i], state);
+        else
+          items[i].slot->step = 0;
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      items[i].slot->state = {};
+      items[i].slot->divided = made;
+      items[i].slot->position = positions[i];
+    }
+  }
+
+  static void divide_run(Batch& batch, const Item& first, const Item& last) {
+    const Slot& slot = *first.slot;
+    const std::int64_t begin = slot.position, n = elements(slot.parameter, last.slot->parameter);
+    const auto part_of = [](const Tensor& run, std::int64_t from, std::int64_t count) {
+      return make_alias(run, {count}, {1}, run.impl()->offset + from);
+    };
+    for (const DividedState::Part& part : slot.divided->parts(begin, begin + n)) {
+      const std::int64_t from = part.begin - begin, count = part.end - part.begin;
+      batch.parts.push_back({part.device, part_of(slot.parameter, from, count)});
+      Tensor gradient = part_of(first.gradient, from, count);
+      if (!batch.shards->reads_first(part.device))
+        gradient = gradient.to(batch.shards->devices()[part.device]);
+      batch.pieces.push_back({slot.group, slot.step + 1, std::move(gradient), {}});
+      for (std::size_t k = 0; k < batch.states; ++k)
+        batch.pieces.back().state[k] = slot.divided->state(k, part);
+    }
+  }
+
+  /// Calls f(), which updates the batch.
+  template <class F>
+  static void counted(const Batch& batch, const F& f) {
+    for (const Item& item : batch.items)
+      if (has_gradient(item)) ++item.slot->step;
+    f();
+    for (const Item& item : batch.items)
+      if (has_gradient(item)) bump_version(item.slot->parameter);
+  }
+
+  void update_parts(const Batch& batch) {
+    const std::vector<Device>& devices = batch.shards->devices();
+    for (std::size_t device = 0; device < devices.size(); ++device) {
+      std::vector<Run> runs;
+      for (std::size_t i = 0; i < batch.parts.size(); ++i) {
+        const auto& [owner, values] = batch.parts[i];
+        if (owner != device) continue;
+        const Piece& piece = batch.pieces[i];
+        runs.push_back({.group = piece.group,
+                        .step = piece.step,
+                        .n = values.numel(),
+                        .parameter = raw(batch.shards->on(device, values)),
+                        .gradient = raw(piece.gradient),
+                        .state = {}});
+        for (std::size_t k = 0; k < batch.states; ++k) runs.back().state[k] = raw(piece.state[k]);
+      }
+      if (!runs.empty()) of_.update(batch.dtype, devices[device], runs);
     }
   }
 
