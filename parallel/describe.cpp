@@ -1,4 +1,5 @@
 #include <miniparallel/cuda.h>
+#include <miniparallel/memory.h>
 #include <miniparallel/parallel/data_parallel.h>
 
 #include "engine/device/accelerator.h"
@@ -50,6 +51,14 @@ std::string links_of(const std::vector<Device>& devices) {
   return "  copies between GPUs: direct, but through host memory between " + list(staged) + "\n";
 }
 
+std::string memory_of(const std::vector<Device>& devices) {
+  std::vector<std::string> peaks;
+  for (const Device device : devices)
+    peaks.push_back(
+        message(gibibytes(memory_stats(device).peak), " GiB", peaks.empty() ? " used on " : " on ", device));
+  return list(peaks);
+}
+
 }  // namespace
 
 std::string describe(const Description& of) {
@@ -61,6 +70,8 @@ std::string describe(const Description& of) {
   text += links_of(devices);
   if (devices.size() > 1)
     text += "  sums of gradients: " + describe_reduction(devices, of.options.reduction) + "\n";
+  if (of.options.shard_optimizer && devices.size() > 1)
+    text += "  optimizer: sharded; at most " + memory_of(devices) + "\n";
   text += "  rows: ";
   if (of.options.split.kind() == Split::Kind::by_speed && of.split.kind() != Split::Kind::by_speed)
     text += "by_speed, ";

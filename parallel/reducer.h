@@ -19,7 +19,7 @@ namespace miniparallel::parallel {
 ///
 /// While a NoSync lives the sums of the first device alone are added to `grad`; the others are kept on their
 /// devices until the next backward without one, or until `grad` is dropped or replaced.
-class Reducer final : public autograd::GradientSink, public std::enable_shared_from_this<Reducer> {
+class Reducer : public autograd::GradientSink, public std::enable_shared_from_this<Reducer> {
  public:
   /// `values`: the arena that holds `parameters`, the model's. Replica 0, on devices[0], is the model itself.
   /// `no_sync`: how many NoSyncs live.

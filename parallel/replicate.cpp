@@ -5,9 +5,11 @@
 #include "engine/error.h"
 #include "engine/tensor/arena.h"
 #include "engine/tensor/tensor_impl.h"
+#include "parallel/devices.h"
 #include "parallel/reduce.h"
 #include "parallel/reducer.h"
 #include "parallel/replica_edge.h"
+#include "parallel/sharded_reducer.h"
 
 #include <algorithm>
 #include <atomic>
@@ -117,6 +119,7 @@ struct ReplicaTensors::Impl {
   std::vector<const TensorImpl*> held;  // by the master's members at the last refresh
   std::shared_ptr<std::atomic<int>> no_sync = std::make_shared<std::atomic<int>>(0);
   std::shared_ptr<Reducer> reducer;
+  std::int64_t bytes_in_step = 0;  // sent by steps of a sharded optimizer since the last refresh
 
   Impl(Inventory inventory, std::vector<Device> on, const ReductionOptions& by)
       : devices(std::move(on)),
@@ -132,9 +135,6 @@ struct ReplicaTensors::Impl {
   void pack_master() {
     parameter_arena = pack(parameters.tensors);
     buffer_arena = pack(buffers.tensors);
-    if (reducer) reducer->detach();
-    reducer = std::make_shared<Reducer>(parameters.tensors, parameter_arena, devices, reduction, no_sync);
-    reducer->attach();
     held.clear();
     for (const Inventory::Item& item : master.items) held.push_back(item.handle->impl().get());
     values.clear();
@@ -142,6 +142,26 @@ struct ReplicaTensors::Impl {
       if (device != devices[0])
         values.try_emplace(
             device, Values{Arena(parameters.tensors, device), Versions(parameters.tensors.size(), kNever)});
+    if (reducer) reducer->detach();
+    reducer = make_reducer();
+    reducer->attach();
+  }
+
+  std::shared_ptr<Reducer> make_reducer() {
+    if (!reduction.shard_optimizer || values.empty())
+      return std::make_shared<Reducer>(parameters.tensors, parameter_arena, devices, reduction, no_sync);
+    std::vector<Arena> on_devices;
+    for (const Device device : each_once(devices))
+      on_devices.push_back(device == devices[0] ? parameter_arena : values.at(device).arena);
+    const auto refresh = [this] {
+      for (auto& [device, on] : values) bytes_in_step += refresh_values(on);
+    };
+    const auto gathered = [this](std::int64_t bytes) {
+      for (auto& [device, on] : values) note_versions(on);
+      bytes_in_step += bytes;
+    };
+    return std::make_shared<ShardedReducer>(parameters.tensors, std::move(on_devices), devices, reduction,
+                                            no_sync, refresh, gathered);
   }
 
   void bind(std::size_t replica) {
@@ -218,8 +238,12 @@ struct ReplicaTensors::Impl {
     const std::int64_t bytes = copy_stale(parameter_arena, on.arena, [&](std::size_t i) {
       return on.seen[i] != parameters.tensors[i].version();
     });
-    for (std::size_t i = 0; i < on.seen.size(); ++i) on.seen[i] = parameters.tensors[i].version();
+    note_versions(on);
     return bytes;
+  }
+
+  void note_versions(Values& on) const {
+    for (std::size_t i = 0; i < on.seen.size(); ++i) on.seen[i] = parameters.tensors[i].version();
   }
 
   std::int64_t refresh_buffers(Copy& copy) {
@@ -260,7 +284,8 @@ ReplicaTensors::ReplicaTensors(Inventory master, std::vector<Device> devices,
                                const ReductionOptions& options) {
   check(options.bucket_bytes >= 1, "DataParallel: bucket_bytes is ", options.bucket_bytes,
         "; a bucket needs at least one byte");
-  const ReductionOptions reduction{choose_reduction(devices, options.path), options.bucket_bytes};
+  const ReductionOptions reduction{choose_reduction(devices, options.path), options.bucket_bytes,
+                                   options.shard_optimizer};
   for (const Inventory::Item& item : master.items)
     check(item.kind != Kind::tensor || !item.handle->defined() || !item.handle->requires_grad(),
           "DataParallel: ", item.name,
@@ -280,7 +305,7 @@ std::int64_t ReplicaTensors::refresh(Inventory master, std::size_t replicas) {
   const NoGradGuard no_grad;
   Impl& all = *impl_;
   all.follow_master(std::move(master));
-  std::int64_t bytes = 0;
+  std::int64_t bytes = std::exchange(all.bytes_in_step, 0);
   all.reducer->attach();
   for (std::size_t i = replicas; i-- > 1;) {  // the last replica's edges first
     const autograd::RecorderScope scope(std::make_shared<const autograd::Recorder>(autograd::Recorder{

@@ -55,6 +55,13 @@ constexpr Counts kSync[] = {{   1,     1,          47,          3,       2,     
                             {   2,     2,         120,          6,      15,      8732},
                             {   4,     4,         178,         12,      41,     25956},
                             {   8,     8,         302,         24,      93,     60284}};
+// With a sharded optimizer each GPU more has a launch of the step, and each sends its share to all others, in place of
+// the one copy of the parameters.
+constexpr Counts kSharded[] = {{   1,     1,          11,          5,       2,         0},
+                               {   2,     2,          21,         10,       6,      4084},
+                               {   4,     4,          37,         20,      20,     11532},
+                               {   8,     8,          69,         40,      72,     26068},
+                               {   2,     8,          64,         40,      15,      4084}};
 // clang-format on
 
 struct NormCnn {
@@ -83,7 +90,7 @@ Tensor enough(const Tensor& batch, std::int64_t rows) {
 }
 
 template <class Net>
-void check_counts(std::span<const Counts> steps, BatchNormPolicy batch_norm = BatchNormPolicy::merge) {
+void check_counts(std::span<const Counts> steps, DataParallelOptions options = {}) {
   for (const Counts& expected : steps)
     for (const simulator::Streams streams : {simulator::Streams::lazy, simulator::Streams::threaded}) {
       simulator::Machine settings = simulator::machine_with(expected.gpus);
@@ -91,7 +98,8 @@ void check_counts(std::span<const Counts> steps, BatchNormPolicy batch_norm = Ba
       const Simulated machine(settings);
       CAPTURE(expected.gpus);
       CAPTURE(expected.replicas);
-      DataParallel model{Net{}, {.replicas = expected.replicas, .batch_norm = batch_norm}};
+      options.replicas = expected.replicas;
+      DataParallel model{Net{}, options};
       typename Net::Optimizer optimizer(model.parameters(), {.lr = 1e-2});
       const std::int64_t rows = Net::inputs().size(0);
       const Tensor inputs = enough(Net::inputs(), rows), targets = enough(Net::targets(), rows);
@@ -132,7 +140,10 @@ TEST_CASE("parallel counts: a steady step of a CNN with batch normalisation") {
   check_counts<NormCnn>(kNorm);
 }
 TEST_CASE("parallel counts: a steady step with batch normalisation over the whole batch") {
-  check_counts<NormCnn>(kSync, BatchNormPolicy::sync);
+  check_counts<NormCnn>(kSync, {.batch_norm = BatchNormPolicy::sync});
+}
+TEST_CASE("parallel counts: a steady step with a sharded optimizer") {
+  check_counts<testing::Mlp>(kSharded, {.shard_optimizer = true});
 }
 
 }  // namespace

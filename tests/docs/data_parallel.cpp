@@ -86,6 +86,14 @@ TEST_CASE("docs: batch normalisation over the whole batch") {
   CHECK(allclose(model(x), alone(x), 1e-5, 1e-6));
 }
 
+TEST_CASE("docs: states of an optimizer that the GPUs divide") {
+  Net net;
+#include "snippets/data-parallel/shard_optimizer.inc"
+  cross_entropy(model(randn({6, 4})), randint(0, 3, {6})).backward();
+  optimizer.step();
+  CHECK(optimizer.state_dict().contains("state.0.exp_avg"));
+}
+
 TEST_CASE("docs: a fixed number of replicas") {
   Net net;
 #include "snippets/data-parallel/bits.inc"

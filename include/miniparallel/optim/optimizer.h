@@ -40,10 +40,10 @@ std::vector<Tensor> reject_no_parameters() {
 
 }  // namespace detail
 
-/// The base class of optimizers. An optimizer holds handles of its parameters and, for each, the state
-/// that it needs (momentum, moments), on the parameter's device and in its dtype: a parameter that is moved,
-/// converted or loaded takes its state along. Constructors throw `Error` where there is no parameter, where
-/// one is undefined, not a leaf, given twice or neither float32 nor float64, and for options out of range.
+/// The base class of optimizers. An optimizer holds handles of its parameters and, for each, the state that it
+/// needs (momentum, moments), in its dtype and on its device or, with `shard_optimizer`, on several: a parameter
+/// that is moved, converted or loaded takes it along. Constructors throw `Error` where there is no parameter,
+/// where one is undefined, not a leaf, given twice or neither float32 nor float64, and for options out of range.
 class Optimizer {
  public:
   virtual ~Optimizer();
@@ -69,7 +69,8 @@ class Optimizer {
 
   /// `groups.0.lr`, ..., with a scheduler `groups.0.initial_lr` too, and, for parameters updated at least
   /// once, `state.0.step`, `state.0.exp_avg`, ..., numbered in the order in which groups and parameters were
-  /// given. The tensors are the optimizer's own, not copies.
+  /// given. The tensors are the optimizer's own, except that state which several devices divide
+  /// (`DataParallelOptions::shard_optimizer`) is brought together in copies, in host memory.
   StateDict state_dict();
 
   /// Copies options and state in. Throws `Error`, changing nothing, with a list of entries that are missing,

@@ -98,7 +98,7 @@ class DataParallel {
         speeds_(placement_),
         hints_(placement_, options),
         model_(std::move(model)),
-        replicas_(model_, placement_, {options.reduction, options.bucket_bytes}) {
+        replicas_(model_, placement_, {options.reduction, options.bucket_bytes, options.shard_optimizer}) {
     options_.reduction = replicas_.tensors().reduction();
   }
   DataParallel(const DataParallel&) = delete;

@@ -33,10 +33,11 @@ enum class GradientReduction {
   host,       ///< the other GPUs copy theirs to host memory, where the first one reads them
 };
 
-/// How replicas send gradients to their master.
+/// How replicas send gradients to their master, and who steps its parameters.
 struct ReductionOptions {
   GradientReduction path = GradientReduction::automatic;
   std::int64_t bucket_bytes = std::int64_t{25} << 20;  ///< see `DataParallelOptions`
+  bool shard_optimizer = false;                        ///< see `DataParallelOptions`
 };
 
 struct DataParallelOptions {
@@ -51,6 +52,9 @@ struct DataParallelOptions {
   /// Of gradients that are summed together, as soon as the backward has computed them. The first ones, of the model's
   /// last parameters, are a MiB at most.
   std::int64_t bucket_bytes = ReductionOptions().bucket_bytes;
+  /// Optimizers of the model's parameters divide their work and their memory among the devices: each steps an equal
+  /// share of the elements and keeps the state of these alone. It changes no bit, and no checkpoint.
+  bool shard_optimizer = false;
   bool require_gpu = false;  ///< an `Error`, which says why, where there is no GPU
   bool hints = true;         ///< a line in the log, once each, where hardware is wasted or a number misleads
 };

@@ -58,6 +58,16 @@ TEST_CASE("describe: devices, replicas, links and rows") {
         "and cuda:3\n  sums of gradients: direct, host where cuda:0 has no link\n  rows: sizes {1, 1, 1, "
         "5}\n"));
   }
+  {
+    const Simulated simulated(2);
+    DataParallel model{Mlp{}, {.shard_optimizer = true}};
+    CHECK(
+        model.describe().ends_with("  sums of gradients: direct\n"
+                                   "  optimizer: sharded; at most 0.0 GiB used on cuda:0, 0.0 GiB on cuda:1\n"
+                                   "  rows: balanced\n"));
+    DataParallel alone{Mlp{}, {.devices = {0}, .shard_optimizer = true}};
+    CHECK(alone.describe().find("optimizer") == std::string::npos);
+  }
   const Simulated simulated(machine(3, simulator::Peers::none));
   const Messages messages;
   DataParallel model{Mlp{}, {.devices = {2, 0}, .split = Split::shares({1, 3})}};
