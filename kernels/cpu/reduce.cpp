@@ -62,17 +62,33 @@ typename F::Accumulator row(const ReduceArgs& args, std::int64_t output, std::in
   return total;
 }
 
-/// Rows of n elements, one after another, each in the order of fold_lanes: a loop that the compiler vectorises.
-template <class F, int n>
-void few_each(const typename F::Input* x, const typename F::Input* center, std::int64_t count,
-              typename F::Accumulator* out) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    typename F::Accumulator lanes[n];
-    for (int l = 0; l < n; ++l)
-      lanes[l] = F::combine(F::initial, F::load(x[i * n + l], center ? center[i] : typename F::Input{}));
+/// `count` rows of n <= kLanes elements, each in the order of fold_lanes: the lanes of many rows next to one
+/// another, so that vectors go over rows.
+template <class F>
+HWY_NOINLINE void short_rows(const typename F::Input* x, std::int64_t step, std::int64_t stride,
+                             std::int64_t n, const typename F::Input* center, std::int64_t count,
+                             typename F::Accumulator* out) {
+  using T = typename F::Input;
+  using A = typename F::Accumulator;
+  constexpr std::int64_t block = 64;
+  alignas(64) A lanes[kLanes][block];
+  for (std::int64_t first = 0; first < count; first += block) {
+    const std::int64_t rows = std::min(block, count - first);
+    const T* const at = x + first * step;
+    const T* const middle = center ? center + first : nullptr;
+    const auto load = [&](std::int64_t apart, std::int64_t length,
+                          std::int64_t within) HWY_ATTR __attribute__((always_inline)) {
+      for (std::int64_t l = 0; l < length; ++l)
+        for (std::int64_t r = 0; r < rows; ++r)
+          lanes[l][r] = F::combine(F::initial, F::load(at[r * apart + l * within], middle ? middle[r] : T{}));
+    };
+    const bool few = stride == 1 && step == n &&
+                     with_short_length<kFew<T>>(n, [&]<int length>() HWY_ATTR { load(length, length, 1); });
+    if (!few) load(step, n, stride);
     for (int width = kLanes / 2; width > 0; width /= 2)
-      for (int l = 0; l < width && l + width < n; ++l) lanes[l] = F::combine(lanes[l], lanes[l + width]);
-    out[i] = lanes[0];
+      for (int l = 0; l < width && l + width < n; ++l)
+        for (std::int64_t r = 0; r < rows; ++r) lanes[l][r] = F::combine(lanes[l][r], lanes[l + width][r]);
+    std::copy_n(lanes[0], rows, out + first);
   }
 }
 
@@ -88,9 +104,10 @@ void even_rows(const ReduceArgs& args, std::int64_t first, std::int64_t last, st
     count = std::min(last - first, length - first % length);
     const T* const x = in + offset_of(args.kept, first);
     const T* const center = args.center ? static_cast<const T*>(args.center) + first : nullptr;
-    if (stride == 1 && step == n &&
-        with_short_length<kFew<T>>(n, [&]<int few>() HWY_ATTR { few_each<F, few>(x, center, count, out); }))
+    if (n > 0 && n <= kLanes) {
+      short_rows<F>(x, step, stride, n, center, count, out);
       continue;
+    }
     for (std::int64_t i = 0; i < count; ++i)
       out[i] = run<F>(x + i * step, stride, n, center ? center[i] : T{});
   }
