@@ -3,8 +3,8 @@
 #include <miniparallel/dtype.h>
 
 #include "kernels/math.h"
-#include "kernels/sizes.h"
 #include "kernels/stream.h"
+#include "kernels/update.h"
 
 #include <cstdint>
 #include <span>
@@ -15,77 +15,7 @@
 
 namespace miniparallel::kernels {
 
-/// g += weight_decay p; with `momentum_buffer`: buffer = momentum buffer + gradient_scale g, and g = buffer
-/// or, for Nesterov, g + momentum buffer; p -= lr g.
-struct SgdRow {
-  void* parameter;
-  const void* gradient;
-  void* momentum_buffer;  ///< null without momentum
-  std::int64_t n;
-  double lr, momentum, gradient_scale, weight_decay;
-  bool nesterov;
-};
-
-/// p *= decay; g += weight_decay p; exp_avg and exp_avg_sq move towards g and g^2;
-/// p -= step_size exp_avg / (sqrt(exp_avg_sq) / correction + eps). (Kingma, Ba 2014; Loshchilov, Hutter
-/// 2017.)
-struct AdamRow {
-  void* parameter;
-  const void* gradient;
-  void* exp_avg;
-  void* exp_avg_sq;
-  std::int64_t n;
-  double beta1, beta2, eps;
-  double weight_decay;  ///< Adam's, added to the gradient
-  double decay;         ///< AdamW's, 1 - lr weight_decay
-  double step_size;     ///< lr / (1 - beta1^step)
-  double correction;    ///< sqrt(1 - beta2^step)
-};
-
 namespace functors {
-
-/// SGD's update of one element, in three steps, of which momentum may be left out.
-template <class T>
-struct SgdUpdate {
-  T lr, momentum, gradient_scale, weight_decay;
-
-  MP_INLINE explicit SgdUpdate(const SgdRow& row)
-      : lr(static_cast<T>(row.lr)),
-        momentum(static_cast<T>(row.momentum)),
-        gradient_scale(static_cast<T>(row.gradient_scale)),
-        weight_decay(static_cast<T>(row.weight_decay)) {}
-
-  MP_INLINE T decayed(T gradient, T p) const { return gradient + weight_decay * p; }
-  MP_INLINE T with_momentum(T g, T& buffer, bool nesterov) const {
-    buffer = momentum * buffer + gradient_scale * g;
-    return nesterov ? g + momentum * buffer : buffer;
-  }
-  MP_INLINE T stepped(T p, T g) const { return p - lr * g; }
-};
-
-/// Adam's.
-template <class T>
-struct AdamUpdate {
-  T rest1, beta2, rest2, eps, weight_decay, decay, step_size, correction;
-
-  MP_INLINE explicit AdamUpdate(const AdamRow& row)
-      : rest1(static_cast<T>(1 - row.beta1)),
-        beta2(static_cast<T>(row.beta2)),
-        rest2(static_cast<T>(1 - row.beta2)),
-        eps(static_cast<T>(row.eps)),
-        weight_decay(static_cast<T>(row.weight_decay)),
-        decay(static_cast<T>(row.decay)),
-        step_size(static_cast<T>(row.step_size)),
-        correction(static_cast<T>(1 / row.correction)) {}
-
-  MP_INLINE void operator()(T& p, T gradient, T& exp_avg, T& exp_avg_sq) const {
-    const T value = p * decay;
-    const T g = gradient + weight_decay * value;
-    exp_avg += rest1 * (g - exp_avg);
-    exp_avg_sq = beta2 * exp_avg_sq + rest2 * g * g;
-    p = value - step_size * exp_avg / (math::sqrt(exp_avg_sq) * correction + eps);
-  }
-};
 
 /// g = min(max(g, -limit), limit); NaN stays.
 template <class T>
@@ -112,13 +42,6 @@ struct GradientRow {
   void* gradient;
   std::int64_t n;
 };
-
-template <class Row>
-Sizes sizes(std::span<const Row> rows) {
-  std::int64_t elements = 0;
-  for (const Row& row : rows) elements += row.n;
-  return {"tensors elements", {static_cast<std::int64_t>(rows.size()), elements}};
-}
 
 enum class NormKind { one, two, infinity };
 
@@ -147,8 +70,10 @@ inline std::int64_t norm_partials(std::span<const GradientRow> rows) {
 }
 
 struct Optimizer {
-  void (*sgd)(DType dtype, std::span<const SgdRow> rows, Stream stream);
-  void (*adam)(DType dtype, std::span<const AdamRow> rows, Stream stream);
+#define MP_MEMBER(name, Formula) \
+  void (*name)(DType dtype, std::span<const UpdateRow<updates::Formula>> rows, Stream stream);
+  MP_UPDATES(MP_MEMBER)
+#undef MP_MEMBER
   /// result (1) = the norm of all elements of all rows, summed in float64 in an order that depends on nothing
   /// but the rows. partials (norm_partials(rows)).
   void (*norm)(DType dtype, NormKind kind, std::span<const GradientRow> rows, double* partials,

@@ -59,6 +59,7 @@ StateDict Optimizer::state_dict() {
       state[group_key(group, option)] = scalar_tensor(value, {.dtype = float64});
     };
     visit_options(group, put);
+    visit_flags(group, [&](const char* flag, const bool& value) { put(flag, value ? 1 : 0); });
     if (!initial_lr_.empty()) put(kInitialRate, initial_lr(group));
   }
   for (std::size_t i = 0; i < slots_.size(); ++i) {
@@ -78,6 +79,7 @@ PreparedLoad Optimizer::prepare_load(const StateDict& state) {
   bool scheduled = true;  // a state saved without a scheduler keeps the initial rates that are here
   for (int group = 0; group < num_groups_; ++group) {
     visit_options(group, [&](const char* option, double&) { faults.expect(group_key(group, option), {}); });
+    visit_flags(group, [&](const char* flag, bool&) { faults.allow(group_key(group, flag), {}); });
     scheduled = faults.allow(group_key(group, kInitialRate), {}) && scheduled;
   }
   for (std::size_t i = 0; i < slots_.size(); ++i) {
@@ -92,6 +94,7 @@ PreparedLoad Optimizer::prepare_load(const StateDict& state) {
         faults.text());
 
   std::vector<double> options;  // in the order in which they are visited
+  std::vector<bool> flags;
   std::vector<double> initial_lr = initial_lr_;
   if (scheduled) initial_lr.clear();
   for (int group = 0; group < num_groups_; ++group) {
@@ -100,16 +103,23 @@ PreparedLoad Optimizer::prepare_load(const StateDict& state) {
       check_option(option, values.back());
     };
     visit_options(group, [&](const char* option, double&) { take(option, options); });
+    visit_flags(group, [&](const char* flag, const bool& value) {
+      const auto found = state.find(group_key(group, flag));
+      flags.push_back(found == state.end() ? value : found->second.item<double>() != 0);
+    });
     if (scheduled) take(kInitialRate, initial_lr);
   }
   std::vector<Slot> slots = slots_;
   for (std::size_t i = 0; i < slots.size(); ++i) load_slot(slots[i], i, state);
-  return [this, options = std::move(options), initial_lr = std::move(initial_lr),
+  return [this, options = std::move(options), flags = std::move(flags), initial_lr = std::move(initial_lr),
           slots = std::move(slots)]() mutable {
     initial_lr_ = std::move(initial_lr);
     auto option = options.begin();
-    for (int group = 0; group < num_groups_; ++group)
+    auto flag = flags.begin();
+    for (int group = 0; group < num_groups_; ++group) {
       visit_options(group, [&](const char*, double& value) { value = *option++; });
+      visit_flags(group, [&](const char*, bool& value) { value = *flag++; });
+    }
     slots_ = std::move(slots);
   };
 }

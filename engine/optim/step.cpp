@@ -83,6 +83,7 @@ class Optimizer::Step {
     for (int group = 0; group < of_.num_groups_; ++group) {
       std::vector<double> options;
       of_.visit_options(group, [&](const char*, const double& value) { options.push_back(value); });
+      of_.visit_flags(group, [&](const char*, const bool& value) { options.push_back(value ? 1 : 0); });
       kinds.push_back({group, of_.state_names(group).size()});
       if (group > 0 && options == before && kinds[group - 1].states == kinds[group].states)
         kinds[group].first = kinds[group - 1].first;

@@ -2,8 +2,16 @@
 
 /// Optimizers, learning-rate schedulers and gradient clipping.
 
+#include <miniparallel/optim/adadelta.h>
+#include <miniparallel/optim/adagrad.h>
 #include <miniparallel/optim/adam.h>
+#include <miniparallel/optim/adamax.h>
 #include <miniparallel/optim/clip_grad.h>
+#include <miniparallel/optim/lion.h>
 #include <miniparallel/optim/lr_scheduler.h>
+#include <miniparallel/optim/nadam.h>
 #include <miniparallel/optim/optimizer.h>
+#include <miniparallel/optim/radam.h>
+#include <miniparallel/optim/rmsprop.h>
+#include <miniparallel/optim/rprop.h>
 #include <miniparallel/optim/sgd.h>

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <type_traits>
+#include <utility>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/optimizer.cpp"
@@ -29,8 +30,9 @@ struct ClipLoops {
 };
 
 struct OptimizerLoops {
-  ByDType<RowLoop<SgdRow>> sgd;
-  ByDType<RowLoop<AdamRow>> adam;
+#define MP_MEMBER(name, Formula) ByDType<RowLoop<UpdateRow<updates::Formula>>> name;
+  MP_UPDATES(MP_MEMBER)
+#undef MP_MEMBER
   ByDType<ClipLoops> clip;
 };
 
@@ -42,33 +44,48 @@ HWY_BEFORE_NAMESPACE();
 namespace miniparallel::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
-template <class T, bool with_momentum, bool nesterov>
-void sgd_loop(const SgdRow& row, std::int64_t begin, std::int64_t end) {
-  T *p = out<T>(row.parameter), *buffer = out<T>(row.momentum_buffer);
+template <class T>
+MP_INLINE T load_if(bool is_there, const T* array, std::int64_t i) {
+  return is_there ? array[i] : T(0);
+}
+template <class T>
+MP_INLINE void store_if(bool is_there, T* array, std::int64_t i, T value) {
+  if (is_there) array[i] = value;
+}
+
+template <class T, unsigned present, class Formula, std::size_t... k>
+void update_elements(UpdateRow<Formula> row, std::int64_t begin, std::int64_t end,
+                     std::index_sequence<k...>) {
+  T* p = out<T>(row.parameter);
   const T* gradient = in<T>(row.gradient);
-  const functors::SgdUpdate<T> update(row);
+  T* const states[] = {out<T>(row.state[k])...};
   MP_IVDEP
   for (std::int64_t i = begin; i < end; ++i) {
-    T g = update.decayed(gradient[i], p[i]);
-    if constexpr (with_momentum) g = update.with_momentum(g, buffer[i], nesterov);
-    p[i] = update.stepped(p[i], g);
+    T state[] = {load_if((present >> k & 1) != 0, states[k], i)...};
+    row.update(p[i], gradient[i], state[k]...);
+    (store_if((present >> k & 1) != 0, states[k], i, state[k]), ...);
   }
 }
 
-template <class T>
-void sgd(const SgdRow& row, std::int64_t begin, std::int64_t end) {
-  if (row.momentum_buffer == nullptr) return sgd_loop<T, false, false>(row, begin, end);
-  if (row.nesterov) return sgd_loop<T, true, true>(row, begin, end);
-  sgd_loop<T, true, false>(row, begin, end);
+/// `present`: a bit for each state that is there. The row is copied, so that no write to an array can change it.
+template <class T, unsigned present, class Formula>
+void update_loop(const UpdateRow<Formula>& row, std::int64_t begin, std::int64_t end) {
+  update_elements<T, present>(row, begin, end, std::make_index_sequence<Formula::states>());
 }
 
-template <class T>
-void adam(const AdamRow& row, std::int64_t begin, std::int64_t end) {
-  T *p = out<T>(row.parameter), *exp_avg = out<T>(row.exp_avg), *exp_avg_sq = out<T>(row.exp_avg_sq);
-  const T* gradient = in<T>(row.gradient);
-  const functors::AdamUpdate<T> update(row);
-  MP_IVDEP
-  for (std::int64_t i = begin; i < end; ++i) update(p[i], gradient[i], exp_avg[i], exp_avg_sq[i]);
+template <class T, class Formula, unsigned... choice>
+void update_by(const UpdateRow<Formula>& row, std::int64_t begin, std::int64_t end,
+               std::integer_sequence<unsigned, choice...>) {
+  constexpr unsigned required = (1u << Formula::states) - 1 - Formula::optional;
+  static constexpr RowLoop<UpdateRow<Formula>> loops[] = {update_loop < T, choice | required, Formula > ...};
+  unsigned present = 0;
+  for (unsigned k = 0; k < Formula::states; ++k) present |= row.has(k) ? 1u << k : 0u;
+  loops[present](row, begin, end);
+}
+
+template <class T, class Formula>
+void update(const UpdateRow<Formula>& row, std::int64_t begin, std::int64_t end) {
+  update_by<T>(row, begin, end, std::make_integer_sequence<unsigned, 1u << Formula::states>());
 }
 
 template <class T, template <class> class Functor>
@@ -102,9 +119,9 @@ constexpr ClipLoops kClip{change<T, functors::ScaleGradient>,
 }  // namespace
 
 const OptimizerLoops& optimizer_loops() {
-  static constexpr OptimizerLoops table{.sgd = {sgd<float>, sgd<double>},
-                                        .adam = {adam<float>, adam<double>},
-                                        .clip = {kClip<float>, kClip<double>}};
+#define MP_LOOPS(name, Formula) .name = {update<float, updates::Formula>, update<double, updates::Formula>},
+  static constexpr OptimizerLoops table{MP_UPDATES(MP_LOOPS).clip = {kClip<float>, kClip<double>}};
+#undef MP_LOOPS
   return table;
 }
 
@@ -146,13 +163,12 @@ void for_each_element_range(std::span<const Row> rows, const Body& body) {
       [&](const Row& row, std::int64_t begin, std::int64_t end, std::int64_t) { body(row, begin, end); });
 }
 
-void sgd(DType dtype, std::span<const SgdRow> rows, Stream) {
-  for_each_element_range(rows, optimizer_loops().sgd[dtype]);
-}
-
-void adam(DType dtype, std::span<const AdamRow> rows, Stream) {
-  for_each_element_range(rows, optimizer_loops().adam[dtype]);
-}
+#define MP_UPDATE(name, Formula)                                                      \
+  void name(DType dtype, std::span<const UpdateRow<updates::Formula>> rows, Stream) { \
+    for_each_element_range(rows, optimizer_loops().name[dtype]);                      \
+  }
+MP_UPDATES(MP_UPDATE)
+#undef MP_UPDATE
 
 void norm(DType dtype, NormKind kind, std::span<const GradientRow> rows, double* partials, double* result,
           Stream) {
@@ -189,8 +205,10 @@ void clip_value(DType dtype, std::span<const GradientRow> rows, double limit, St
 }  // namespace
 
 const Optimizer& optimizer() {
-  static constexpr Optimizer launchers{
-      .sgd = sgd, .adam = adam, .norm = norm, .clip_norm = clip_norm, .clip_value = clip_value};
+#define MP_LAUNCHER_OF(name, Formula) .name = name,
+  static constexpr Optimizer launchers{MP_UPDATES(MP_LAUNCHER_OF).norm = norm, .clip_norm = clip_norm,
+                                       .clip_value = clip_value};
+#undef MP_LAUNCHER_OF
   return launchers;
 }
 

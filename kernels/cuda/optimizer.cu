@@ -6,6 +6,7 @@
 #include "kernels/optimizer.h"
 
 #include <algorithm>
+#include <utility>
 
 // All tensors of a call in one launch: a block takes a chunk of kNormChunk elements of one row. The rows
 // travel as the kernel's argument, hundreds at a time; what does not fit in one goes to another launch.
@@ -44,11 +45,12 @@ struct Batch {
   }
 };
 
-__device__ bool is_aligned(const SgdRow& row) {
-  return are_aligned(16, row.parameter, row.gradient, row.momentum_buffer);
-}
-__device__ bool is_aligned(const AdamRow& row) {
-  return are_aligned(16, row.parameter, row.gradient, row.exp_avg, row.exp_avg_sq);
+template <class Formula>
+__device__ bool is_aligned(const UpdateRow<Formula>& row) {
+  bool aligned = are_aligned(16, row.parameter, row.gradient);
+  MP_UNROLL
+  for (std::size_t k = 0; k < Formula::states; ++k) aligned = aligned && are_aligned(16, row.state[k]);
+  return aligned;
 }
 __device__ bool is_aligned(const GradientRow& row) { return are_aligned(16, row.gradient); }
 
@@ -66,45 +68,35 @@ __global__ void update_rows(Rows batch, F f) {
   for (std::int64_t i = packed + threadIdx.x; i < end; i += blockDim.x) f.template update<1>(row, i);
 }
 
-template <class T>
-struct Sgd {
+template <class Formula, class T>
+struct Update {
   using Element = T;
   template <int N>
-  __device__ void update(const SgdRow& row, std::int64_t i) const {
-    Pack<T, N>& parameter = pack_at<N>(static_cast<T*>(row.parameter), i);
-    Pack<T, N> p = parameter, g = pack_at<N>(static_cast<const T*>(row.gradient), i);
-    const functors::SgdUpdate<T> step(row);
-    MP_UNROLL
-    for (int k = 0; k < N; ++k) g.at[k] = step.decayed(g.at[k], p.at[k]);
-    if (row.momentum_buffer != nullptr) {
-      Pack<T, N>& kept = pack_at<N>(static_cast<T*>(row.momentum_buffer), i);
-      Pack<T, N> buffer = kept;
-      MP_UNROLL
-      for (int k = 0; k < N; ++k) g.at[k] = step.with_momentum(g.at[k], buffer.at[k], row.nesterov);
-      kept = buffer;
-    }
-    MP_UNROLL
-    for (int k = 0; k < N; ++k) p.at[k] = step.stepped(p.at[k], g.at[k]);
-    parameter = p;
+  __device__ void update(const UpdateRow<Formula>& row, std::int64_t i) const {
+    update<N>(row, i, std::make_index_sequence<Formula::states>());
   }
-};
 
-template <class T>
-struct Adam {
-  using Element = T;
-  template <int N>
-  __device__ void update(const AdamRow& row, std::int64_t i) const {
+ private:
+  template <int N, std::size_t... k>
+  __device__ void update(const UpdateRow<Formula>& row, std::int64_t i, std::index_sequence<k...>) const {
     Pack<T, N>& parameter = pack_at<N>(static_cast<T*>(row.parameter), i);
-    Pack<T, N>& first = pack_at<N>(static_cast<T*>(row.exp_avg), i);
-    Pack<T, N>& second = pack_at<N>(static_cast<T*>(row.exp_avg_sq), i);
-    Pack<T, N> p = parameter, exp_avg = first, exp_avg_sq = second;
+    Pack<T, N> p = parameter;
     const Pack<T, N> gradient = pack_at<N>(static_cast<const T*>(row.gradient), i);
-    const functors::AdamUpdate<T> step(row);
+    Pack<T, N> state[] = {read<N, k>(row, i)...};
     MP_UNROLL
-    for (int k = 0; k < N; ++k) step(p.at[k], gradient.at[k], exp_avg.at[k], exp_avg_sq.at[k]);
+    for (int j = 0; j < N; ++j) row.update(p.at[j], gradient.at[j], state[k].at[j]...);
     parameter = p;
-    first = exp_avg;
-    second = exp_avg_sq;
+    (write<N, k>(row, i, state[k]), ...);
+  }
+  template <int N, std::size_t k>
+  __device__ Pack<T, N> read(const UpdateRow<Formula>& row, std::int64_t i) const {
+    Pack<T, N> state = {};
+    if (row.has(k)) state = pack_at<N>(static_cast<const T*>(row.state[k]), i);
+    return state;
+  }
+  template <int N, std::size_t k>
+  __device__ void write(const UpdateRow<Formula>& row, std::int64_t i, const Pack<T, N>& state) const {
+    if (row.has(k)) pack_at<N>(static_cast<T*>(row.state[k]), i) = state;
   }
 };
 
@@ -198,12 +190,13 @@ void update(const F& f, std::span<const Row> rows, Stream stream) {
   });
 }
 
-void sgd(DType dtype, std::span<const SgdRow> rows, Stream stream) {
-  with_type(dtype, [&]<class T>() { update(Sgd<T>{}, rows, stream); });
-}
-void adam(DType dtype, std::span<const AdamRow> rows, Stream stream) {
-  with_type(dtype, [&]<class T>() { update(Adam<T>{}, rows, stream); });
-}
+#define MP_UPDATE(name, Formula)                                                               \
+  void name(DType dtype, std::span<const UpdateRow<updates::Formula>> rows, Stream stream) {   \
+    with_type(dtype, [&]<class T>() { update(Update<updates::Formula, T>{}, rows, stream); }); \
+  }
+MP_UPDATES(MP_UPDATE)
+#undef MP_UPDATE
+
 void clip_norm(DType dtype, std::span<const GradientRow> rows, const double* norm, double max_norm,
                Stream stream) {
   with_type(dtype, [&]<class T>() { update(ScaleToNorm<T>{norm, max_norm}, rows, stream); });
@@ -233,8 +226,10 @@ void gradient_norm(DType dtype, NormKind kind, std::span<const GradientRow> rows
 }  // namespace
 
 const Optimizer& optimizer() {
-  static constexpr Optimizer launchers{
-      .sgd = sgd, .adam = adam, .norm = gradient_norm, .clip_norm = clip_norm, .clip_value = clip_value};
+#define MP_LAUNCHER_OF(name, Formula) .name = name,
+  static constexpr Optimizer launchers{MP_UPDATES(MP_LAUNCHER_OF).norm = gradient_norm,
+                                       .clip_norm = clip_norm, .clip_value = clip_value};
+#undef MP_LAUNCHER_OF
   return launchers;
 }
 

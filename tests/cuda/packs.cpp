@@ -6,6 +6,7 @@
 #include "kernels/cuda/backend.h"
 
 #include <array>
+#include <span>
 
 // Kernels that take 16 bytes at once where arrays lie so, and their elements one by one: sizes around a pack
 // and around a chunk, arrays that begin between packs, and streams of random numbers that do.
@@ -45,31 +46,72 @@ void for_each_row(Each&& each) {
       }
 }
 
+/// A row over `first` to `first + n` of the arrays x: parameter, gradient, states.
+template <class Formula>
+kernels::UpdateRow<Formula> make_row(const Tensors& x, std::int64_t first, std::int64_t n, unsigned present,
+                                     const Formula& formula) {
+  kernels::UpdateRow<Formula> row;
+  row.parameter = at(x[0], first);
+  row.gradient = at(x[1], first);
+  for (std::size_t k = 0; k < Formula::states; ++k)
+    row.state[k] = (present >> k & 1) != 0 ? at(x[2 + k], first) : nullptr;
+  row.n = n;
+  row.maximize = n % 2 == 0;
+  row.weight_decay = 0.01;
+  row.decay = 0.98;
+  row.formula = formula;
+  return row;
+}
+
+/// Calls each(launcher, numbers) for every formula.
+template <class Each>
+void for_each_formula(const Each& each) {
+  using namespace kernels::updates;
+  using kernels::Optimizer;
+  for (const bool nesterov : {false, true})
+    each(&Optimizer::sgd, Sgd{.lr = 0.1, .momentum = 0.9, .gradient_scale = 0.5, .nesterov = nesterov});
+  each(&Optimizer::adam, Adam{.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-3, .step_size = 0.1, .correction = 0.7});
+  each(&Optimizer::nadam, NAdam{.beta1 = 0.9,
+                                .beta2 = 0.99,
+                                .eps = 1e-3,
+                                .gradient_size = 0.1,
+                                .average_size = 0.2,
+                                .correction = 0.7});
+  for (const double rectification : {0.0, 0.6})
+    each(&Optimizer::radam,
+         RAdam{.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-3, .step_size = 0.1, .rectification = rectification});
+  each(&Optimizer::adamax, Adamax{.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-3, .step_size = 0.1});
+  for (const double center : {1.0, 0.9})
+    each(&Optimizer::rmsprop,
+         RmsProp{.lr = 0.1, .alpha = 0.9, .eps = 1e-2, .momentum = 0.5, .center = center});
+  each(&Optimizer::adagrad, Adagrad{.lr = 0.1, .eps = 1e-3, .start = 0.2});
+  each(&Optimizer::adadelta, Adadelta{.lr = 0.1, .rho = 0.9, .eps = 1e-3});
+  each(&Optimizer::rprop, Rprop{.shrink = 0.5, .grow = 1.2, .least = 0.1, .most = 0.8, .start = 0});
+  each(&Optimizer::lion, Lion{.lr = 0.1, .beta1 = 0.9, .beta2 = 0.99});
+}
+
+/// Brings the first state, an average of squares in some, above the square of every average.
+void raise_squares(const Tensors& x) {
+  Tensor squares = x[2];
+  squares.add_(2);
+}
+
+template <class Formula>
+constexpr unsigned all_states = (1u << Formula::states) - 1;
+
 TEST_CASE("optimizers update rows of any size and alignment") {
   const Gpus machine;
   manual_seed(1);
-  for_each_row([](DType dtype, std::int64_t first, std::int64_t n) {
-    for (const bool momentum : {false, true})
-      compare(dtype, 3, 9002, [&](auto& backend, const Tensors& x, auto s) {
-        const kernels::SgdRow row{
-            at(x[0], first), at(x[1], first), momentum ? at(x[2], first) : nullptr, n, 0.1, 0.9, 0.5, 0.01,
-            n % 2 == 0};
-        backend.optimizer.sgd(dtype, std::array{row}, s);
-      });
-    compare(dtype, 4, 9002, [&](auto& backend, const Tensors& x, auto s) {
-      const kernels::AdamRow row{at(x[0], first),
-                                 at(x[1], first),
-                                 at(x[2], first),
-                                 at(x[3], first),
-                                 n,
-                                 0.9,
-                                 0.99,
-                                 1e-3,
-                                 0.01,
-                                 0.98,
-                                 0.1,
-                                 0.7};
-      backend.optimizer.adam(dtype, std::array{row}, s);
+  for_each_formula([]<class Formula>(auto launcher, const Formula& formula) {
+    for_each_row([&](DType dtype, std::int64_t first, std::int64_t n) {
+      for (unsigned present = 0; present <= all_states<Formula>; ++present) {
+        if ((present | Formula::optional) != all_states<Formula>) continue;
+        INFO("states ", present);
+        compare(dtype, 2 + Formula::states, 9002, [&](auto& backend, const Tensors& x, auto s) {
+          raise_squares(x);
+          (backend.optimizer.*launcher)(dtype, std::array{make_row(x, first, n, present, formula)}, s);
+        });
+      }
     });
   });
 }
@@ -93,34 +135,39 @@ TEST_CASE("gradients of any size and alignment are clipped") {
 }
 
 /// make(first element, size) for rows of one to three elements.
-template <class Row, class Make>
-std::vector<Row> rows_of(int count, const Make& make) {
-  std::vector<Row> rows;
+template <class Make>
+auto rows_of(int count, const Make& make) {
+  std::vector<decltype(make(0, 0))> rows;
   for (std::int64_t i = 0; i < count; ++i) rows.push_back(make(4 * i, 1 + i % 3));
   return rows;
 }
 
-TEST_CASE("optimizers and clipping take hundreds of rows in one launch, and more in several") {
+TEST_CASE("optimizers take hundreds of rows in one launch, and more in several") {
+  const Gpus machine;
+  manual_seed(4);
+  for_each_formula([]<class Formula>(auto launcher, const Formula& formula) {
+    for (const DType dtype : {float32, float64})
+      for (const int count : {150, 410}) {
+        INFO("dtype ", dtype, ", rows ", count);
+        compare(dtype, 2 + Formula::states, 4 * count, [&](auto& backend, const Tensors& x, auto s) {
+          raise_squares(x);
+          const auto rows = rows_of(count, [&](std::int64_t i, std::int64_t n) {
+            return make_row(x, i, n, all_states<Formula>, formula);
+          });
+          (backend.optimizer.*launcher)(dtype, rows, s);
+        });
+      }
+  });
+}
+
+TEST_CASE("clipping takes hundreds of gradients in one launch, and more in several") {
   const Gpus machine;
   manual_seed(4);
   for (const DType dtype : {float32, float64})
     for (const int count : {150, 410}) {
       INFO("dtype ", dtype, ", rows ", count);
-      compare(dtype, 4, 4 * count, [&](auto& backend, const Tensors& x, auto s) {
-        const auto rows = rows_of<kernels::AdamRow>(count, [&](std::int64_t i, std::int64_t n) {
-          return kernels::AdamRow{at(x[0], i), at(x[1], i), at(x[2], i), at(x[3], i), n,   0.9,
-                                  0.99,        1e-3,        0.01,        0.98,        0.1, 0.7};
-        });
-        backend.optimizer.adam(dtype, rows, s);
-      });
-      compare(dtype, 3, 4 * count, [&](auto& backend, const Tensors& x, auto s) {
-        const auto rows = rows_of<kernels::SgdRow>(count, [&](std::int64_t i, std::int64_t n) {
-          return kernels::SgdRow{at(x[0], i), at(x[1], i), at(x[2], i), n, 0.1, 0.9, 0.5, 0.01, false};
-        });
-        backend.optimizer.sgd(dtype, rows, s);
-      });
       compare(dtype, 1, 4 * count, [&](auto& backend, const Tensors& x, auto s) {
-        const auto rows = rows_of<kernels::GradientRow>(
+        const auto rows = rows_of(
             count, [&](std::int64_t i, std::int64_t n) { return kernels::GradientRow{at(x[0], i), n}; });
         const Tensor partials =
             zeros({kernels::norm_partials(rows) + 1}, {.dtype = float64, .device = x[0].device()});

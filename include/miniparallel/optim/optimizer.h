@@ -80,7 +80,7 @@ class Optimizer {
   PreparedLoad prepare_load(const StateDict& state);
 
  protected:
-  static constexpr int kMaxStates = 2;
+  static constexpr int kMaxStates = 3;
 
   /// Elements side by side in memory that are updated with the same numbers: those of a parameter or, in a block
   /// such as a wrapped model's, of several.
@@ -106,6 +106,10 @@ class Optimizer {
   /// Calls `f` with the name of and a reference to each number among the options of a group, "lr" first.
   using OptionVisitor = std::function<void(const char* name, double& value)>;
   virtual void visit_options(int group, const OptionVisitor& f) = 0;
+  /// The same for switches, if there are any. One that a loaded state lacks, as those of earlier versions may,
+  /// stays as it is.
+  using FlagVisitor = std::function<void(const char* name, bool& value)>;
+  virtual void visit_flags([[maybe_unused]] int group, [[maybe_unused]] const FlagVisitor& f) {}
 
   /// The names of the state that parameters of this group need.
   virtual std::span<const char* const> state_names(int group) const = 0;
@@ -130,6 +134,29 @@ class Optimizer {
   std::vector<double> initial_lr_;       // of each group; empty until there is a scheduler
   std::vector<const char*> schedulers_;  // their names, for messages
   std::vector<Slot> slots_;
+};
+
+/// What the optimizers of the library share: groups with `Options`, an aggregate whose numbers and switches are
+/// saved under their names (of an array `betas` as `beta1` and `beta2`). `Self`: the optimizer, named in messages.
+template <class Self, class Options>
+class OptimizerOf : public Optimizer {
+ public:
+  using Group = ParamGroup<Options>;
+  explicit OptimizerOf(const std::vector<Tensor>& parameters, const Options& options = {})
+      : OptimizerOf(std::vector<Group>{{parameters, options}}) {}
+  explicit OptimizerOf(const std::vector<Group>& groups);
+  /// Compiles for nothing: says what to pass in place of a model.
+  template <detail::NoParameters<ParamGroup<Options>> T>
+  explicit OptimizerOf(const T&, const Options& = {}) : OptimizerOf(detail::reject_no_parameters<T>()) {}
+
+ protected:
+  const Options& options(int group) const { return options_[static_cast<std::size_t>(group)]; }
+
+ private:
+  void visit_options(int group, const OptionVisitor& f) final;
+  void visit_flags(int group, const FlagVisitor& f) final;
+
+  std::vector<Options> options_;
 };
 
 }  // namespace miniparallel::optim

@@ -9,6 +9,7 @@
 
 #include <doctest/doctest.h>
 
+#include <functional>
 #include <memory>
 
 namespace miniparallel {
@@ -49,50 +50,75 @@ void take_steps(optim::Optimizer& optimizer, const std::vector<Tensor>& paramete
   take_steps(optimizer, parameters, first, last, [](int) {});
 }
 
-using Make = std::unique_ptr<optim::Optimizer> (*)(const std::vector<Tensor>&);
+using Parameters = std::vector<Tensor>;
+using Make = std::function<std::unique_ptr<optim::Optimizer>(const Parameters&)>;
+
+template <class Optimizer, class Options>
+Make with(const Options& options) {
+  return [options](const Parameters& p) { return std::make_unique<Optimizer>(p, options); };
+}
+Make sgd(const optim::SGDOptions& options) { return with<SGD>(options); }
+Make adam(const optim::AdamOptions& options) { return with<Adam>(options); }
+Make adamw(const optim::AdamWOptions& options) { return with<AdamW>(options); }
+Make nadam(const optim::NAdamOptions& options) { return with<optim::NAdam>(options); }
+Make radam(const optim::RAdamOptions& options) { return with<optim::RAdam>(options); }
+Make adamax(const optim::AdamaxOptions& options) { return with<optim::Adamax>(options); }
+Make rmsprop(const optim::RMSpropOptions& options) { return with<optim::RMSprop>(options); }
+Make adagrad(const optim::AdagradOptions& options) { return with<optim::Adagrad>(options); }
+Make adadelta(const optim::AdadeltaOptions& options) { return with<optim::Adadelta>(options); }
+Make rprop(const optim::RpropOptions& options) { return with<optim::Rprop>(options); }
+Make lion(const optim::LionOptions& options) { return with<optim::Lion>(options); }
+
+/// Those of make_optim_goldens.py.
 const std::map<std::string, Make> kVariants{
-    {"sgd",
-     [](auto& p) -> std::unique_ptr<optim::Optimizer> {
-       return std::make_unique<SGD>(p, optim::SGDOptions{.lr = 0.05});
-     }},
-    {"sgd_decay",
-     [](auto& p) -> std::unique_ptr<optim::Optimizer> {
-       return std::make_unique<SGD>(p, optim::SGDOptions{.lr = 0.05, .weight_decay = 0.1});
-     }},
-    {"sgd_momentum",
-     [](auto& p) -> std::unique_ptr<optim::Optimizer> {
-       return std::make_unique<SGD>(p, optim::SGDOptions{.lr = 0.05, .momentum = 0.9});
-     }},
-    {"sgd_dampening",
-     [](auto& p) -> std::unique_ptr<optim::Optimizer> {
-       return std::make_unique<SGD>(
-           p, optim::SGDOptions{.lr = 0.05, .momentum = 0.8, .dampening = 0.3, .weight_decay = 0.01});
-     }},
-    {"sgd_nesterov",
-     [](auto& p) -> std::unique_ptr<optim::Optimizer> {
-       return std::make_unique<SGD>(
-           p, optim::SGDOptions{.lr = 0.05, .momentum = 0.9, .weight_decay = 0.01, .nesterov = true});
-     }},
-    {"adam",
-     [](auto& p) -> std::unique_ptr<optim::Optimizer> {
-       return std::make_unique<Adam>(p, optim::AdamOptions{.lr = 0.01});
-     }},
-    {"adam_options",
-     [](auto& p) -> std::unique_ptr<optim::Optimizer> {
-       return std::make_unique<Adam>(
-           p, optim::AdamOptions{.lr = 0.02, .betas = {0.8, 0.95}, .eps = 1e-4, .weight_decay = 0.1});
-     }},
-    {"adamw",
-     [](auto& p) -> std::unique_ptr<optim::Optimizer> {
-       return std::make_unique<AdamW>(p, optim::AdamWOptions{.lr = 0.01});
-     }},
-    {"adamw_options",
-     [](auto& p) -> std::unique_ptr<optim::Optimizer> {
-       return std::make_unique<AdamW>(
-           p, optim::AdamWOptions{.lr = 0.02, .betas = {0.8, 0.95}, .eps = 1e-4, .weight_decay = 0.3});
-     }},
+    {"sgd", sgd({.lr = 0.05})},
+    {"sgd_decay", sgd({.lr = 0.05, .weight_decay = 0.1})},
+    {"sgd_momentum", sgd({.lr = 0.05, .momentum = 0.9})},
+    {"sgd_dampening", sgd({.lr = 0.05, .momentum = 0.8, .dampening = 0.3, .weight_decay = 0.01})},
+    {"sgd_nesterov", sgd({.lr = 0.05, .momentum = 0.9, .weight_decay = 0.01, .nesterov = true})},
+    {"sgd_maximize", sgd({.lr = 0.05, .momentum = 0.9, .weight_decay = 0.1, .maximize = true})},
+    {"adam", adam({.lr = 0.01})},
+    {"adam_options", adam({.lr = 0.02, .betas = {0.8, 0.95}, .eps = 1e-4, .weight_decay = 0.1})},
+    {"adam_amsgrad", adam({.lr = 0.02, .betas = {0.8, 0.9}, .weight_decay = 0.1, .amsgrad = true})},
+    {"adamw", adamw({.lr = 0.01})},
+    {"adamw_options", adamw({.lr = 0.02, .betas = {0.8, 0.95}, .eps = 1e-4, .weight_decay = 0.3})},
+    {"adamw_amsgrad", adamw({.lr = 0.02, .betas = {0.8, 0.9}, .amsgrad = true, .maximize = true})},
+    {"nadam", nadam({.lr = 0.01})},
+    {"nadam_options",
+     nadam({.lr = 0.02, .betas = {0.8, 0.95}, .eps = 1e-4, .weight_decay = 0.1, .momentum_decay = 0.1})},
+    {"nadam_decoupled",
+     nadam({.lr = 0.02, .weight_decay = 0.1, .decoupled_weight_decay = true, .maximize = true})},
+    {"radam", radam({.lr = 0.01})},
+    {"radam_options", radam({.lr = 0.02, .betas = {0.8, 0.9}, .eps = 1e-4, .weight_decay = 0.1})},
+    {"radam_decoupled", radam({.lr = 0.02,
+                               .betas = {0.8, 0.99},
+                               .weight_decay = 0.1,
+                               .decoupled_weight_decay = true,
+                               .maximize = true})},
+    {"adamax", adamax({.lr = 0.01})},
+    {"adamax_options",
+     adamax({.lr = 0.02, .betas = {0.8, 0.95}, .eps = 1e-4, .weight_decay = 0.1, .maximize = true})},
+    {"rmsprop", rmsprop({.lr = 0.01})},
+    {"rmsprop_momentum", rmsprop({.lr = 0.01, .alpha = 0.9, .weight_decay = 0.1, .momentum = 0.8})},
+    {"rmsprop_centered",
+     rmsprop({.lr = 0.01, .alpha = 0.9, .eps = 1e-2, .centered = true, .maximize = true})},
+    {"rmsprop_all", rmsprop({.lr = 0.01, .alpha = 0.8, .eps = 1e-2, .momentum = 0.5, .centered = true})},
+    {"adagrad", adagrad({.lr = 0.1})},
+    {"adagrad_options", adagrad({.lr = 0.1,
+                                 .lr_decay = 0.05,
+                                 .weight_decay = 0.1,
+                                 .initial_accumulator_value = 0.3,
+                                 .eps = 1e-4,
+                                 .maximize = true})},
+    {"adadelta", adadelta({})},
+    {"adadelta_options",
+     adadelta({.lr = 0.5, .rho = 0.8, .eps = 1e-3, .weight_decay = 0.1, .maximize = true})},
+    {"rprop", rprop({})},
+    {"rprop_options", rprop({.lr = 0.1, .etas = {0.3, 2}, .step_sizes = {0.02, 0.5}, .maximize = true})},
+    {"lion", lion({.lr = 0.01})},
+    {"lion_options", lion({.lr = 0.02, .betas = {0.8, 0.95}, .weight_decay = 0.3, .maximize = true})},
     {"groups",
-     [](auto& p) -> std::unique_ptr<optim::Optimizer> {
+     [](const Parameters& p) {
        return std::make_unique<Adam>(std::vector<Adam::Group>{
            {{p[0], p[1]}, {.lr = 0.01}}, {{p[2], p[3]}, {.lr = 0.1, .weight_decay = 0.05}}});
      }},
@@ -170,6 +196,25 @@ TEST_CASE("optim: options come back with the state, and what does not fit is lis
       "  unexpected: state.9.step",
       Error);
   CHECK(untouched.lr() == 0.1);
+}
+
+TEST_CASE("optim: switches are saved; one that a state lacks, as earlier ones do, stays as it is") {
+  const auto parameters = start(float32);
+  Adam saved(parameters, {.amsgrad = true});
+  take_steps(saved, parameters, 1, 1);
+  StateDict state = saved.state_dict();
+  CHECK(state.at("groups.0.amsgrad").item() == 1);
+  CHECK(state.at("groups.0.maximize").item() == 0);
+  CHECK(state.contains("state.0.max_exp_avg_sq"));
+  state.erase("groups.0.maximize");
+  Adam loaded(parameters, {.amsgrad = true, .maximize = true});
+  loaded.load_state_dict(state);
+  CHECK(loaded.state_dict().at("groups.0.maximize").item() == 1);
+
+  Adam climbing({std::vector<Adam::Group>{{{parameters[0]}, {.maximize = true}}, {{parameters[1]}, {}}}});
+  climbing.load_state_dict(climbing.state_dict());
+  CHECK(climbing.state_dict().at("groups.0.maximize").item() == 1);
+  CHECK(climbing.state_dict().at("groups.1.maximize").item() == 0);
 }
 
 TEST_CASE("optim: the same bits for every number of threads") {
@@ -260,6 +305,18 @@ TEST_CASE("optim: what cannot be optimised is an error that says what to do") {
                        "Adam: parameter 0 is int64; float32 and float64 can be optimised, so convert it with "
                        "to(float32)",
                        Error);
+  CHECK_THROWS_WITH_AS(optim::RMSprop({weight}, {.alpha = 1}),
+                       "RMSprop: alpha is 1; it must be at least 0 and below 1", Error);
+  CHECK_THROWS_WITH_AS(optim::Adadelta({weight}, {.rho = -1}),
+                       "Adadelta: rho is -1; it must be at least 0 and below 1", Error);
+  CHECK_THROWS_WITH_AS(optim::NAdam({weight}, {.momentum_decay = -1}),
+                       "NAdam: momentum_decay is -1; it must be at least 0", Error);
+  CHECK_THROWS_WITH_AS(optim::Rprop({weight}, {.etas = {0.5, 0.9}}),
+                       "Rprop: etas are 0.5 and 0.9; they must be between 0 and 1, and above 1", Error);
+  CHECK_THROWS_WITH_AS(optim::Rprop({weight}, {.step_sizes = {2, 1}}),
+                       "Rprop: step_sizes are 2 and 1; the least comes first", Error);
+  CHECK_THROWS_WITH_AS(optim::Lion({weight}, {.betas = {1, 0}}),
+                       "Lion: betas[0] is 1; it must be at least 0 and below 1", Error);
   SGD optimizer({weight});
   CHECK_THROWS_WITH_AS(optimizer.set_lr(-0.5), "SGD: lr is -0.5; it must be at least 0", Error);
   CHECK_THROWS_WITH_AS(optimizer.lr(1), "SGD: there is no group 1; it must be at least 0 and below 1", Error);

@@ -185,8 +185,20 @@ constexpr Make kVariants[] = {
       return std::make_unique<optim::Adam>(p, optim::AdamOptions{.lr = 0.02, .weight_decay = 0.1});
     },
     [](auto& p) -> std::unique_ptr<optim::Optimizer> {
-      return std::make_unique<optim::AdamW>(p, optim::AdamWOptions{.lr = 0.02});
+      return std::make_unique<optim::AdamW>(p, optim::AdamWOptions{.lr = 0.02, .amsgrad = true});
     },
+    [](auto& p) -> std::unique_ptr<optim::Optimizer> {
+      return std::make_unique<optim::NAdam>(p, optim::NAdamOptions{.lr = 0.02});
+    },
+    [](auto& p) -> std::unique_ptr<optim::Optimizer> {
+      return std::make_unique<optim::RMSprop>(
+          p, optim::RMSpropOptions{.lr = 0.02, .momentum = 0.5, .centered = true});
+    },
+    [](auto& p) -> std::unique_ptr<optim::Optimizer> {
+      return std::make_unique<optim::Adagrad>(
+          p, optim::AdagradOptions{.lr = 0.02, .initial_accumulator_value = 0.1});
+    },
+    [](auto& p) -> std::unique_ptr<optim::Optimizer> { return std::make_unique<optim::Rprop>(p); },
     [](auto& p) -> std::unique_ptr<optim::Optimizer> {
       return std::make_unique<optim::Adam>(
           std::vector<optim::Adam::Group>{{{p[0], p[1]}, {.lr = 0.01}}, {{p[2], p[3], p[4]}, {.lr = 0.1}}});
