@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <string_view>
 
 namespace miniparallel::optim {
 
@@ -19,6 +20,7 @@ LRScheduler::LRScheduler(const char* name, Optimizer& optimizer, Rule rule)
 void LRScheduler::step() {
   apply(count_ + 1);
   ++count_;
+  after_step(count_);
 }
 
 void LRScheduler::apply(std::int64_t count) {
@@ -37,6 +39,20 @@ void LRScheduler::apply(std::int64_t count) {
   }
   for (std::size_t group = 0; group < rates.size(); ++group)
     optimizer_.set_lr(static_cast<int>(group), rates[group]);
+}
+
+void LRScheduler::set_momentum(double momentum) {
+  for (int group = 0; group < optimizer_.num_groups(); ++group) {
+    bool found = false;
+    optimizer_.visit_options(group, [&](const char* option, double& value) {
+      const std::string_view of = option;
+      if (of != "momentum" && of != "beta1") return;
+      value = momentum;
+      found = true;
+    });
+    check(found, name_, ": ", optimizer_.name(),
+          " has neither momentum nor beta1 that could be cycled; pass .cycle_momentum = false");
+  }
 }
 
 StateDict LRScheduler::state_dict() const {

@@ -8,6 +8,8 @@
 #include <miniparallel/optim/adamax.h>
 #include <miniparallel/optim/clip_grad.h>
 #include <miniparallel/optim/lion.h>
+#include <miniparallel/optim/lr_plateau.h>
+#include <miniparallel/optim/lr_rules.h>
 #include <miniparallel/optim/lr_scheduler.h>
 #include <miniparallel/optim/nadam.h>
 #include <miniparallel/optim/optimizer.h>

@@ -26,6 +26,7 @@ class LRScheduler {
   const char* name() const { return name_; }  ///< "StepLR"
   /// One more: applies the rule to every group. `Error`, changing nothing, for a rate below 0.
   void step();
+  const Rule& rule() const { return rule_; }  ///< for a schedule that is made of others
 
   /// `count` and `base_lrs`. The present rates are part of the optimizer's state: load both.
   StateDict state_dict() const;
@@ -36,6 +37,11 @@ class LRScheduler {
 
  protected:
   LRScheduler(const char* name, Optimizer& optimizer, Rule rule);
+
+  /// Called by `step` after the rates have changed, for what else a schedule changes.
+  virtual void after_step([[maybe_unused]] std::int64_t count) {}
+  /// Sets the momentum of every group, or the first beta; `Error` for an optimizer without either.
+  void set_momentum(double momentum);
 
  private:
   void apply(std::int64_t count);

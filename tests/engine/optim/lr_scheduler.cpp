@@ -33,8 +33,67 @@ Schedulers make(const std::string& schedule, Optimizer& o) {
     add<LinearLR>(list, o, LinearLROptions{.start_factor = 0.2, .total_iters = 4});
     add<StepLR>(list, o, StepLROptions{.step_size = 5, .gamma = 0.3});
   }
+  if (schedule == "multi_step")
+    add<MultiStepLR>(list, o, MultiStepLROptions{.milestones = {3, 8, 8, 20}, .gamma = 0.5});
+  if (schedule == "exponential") add<ExponentialLR>(list, o, ExponentialLROptions{.gamma = 0.9});
+  if (schedule == "constant") add<ConstantLR>(list, o, ConstantLROptions{.factor = 0.25, .total_iters = 6});
+  if (schedule == "polynomial")
+    add<PolynomialLR>(list, o, PolynomialLROptions{.total_iters = 12, .power = 1.5});
+  if (schedule == "lambda")
+    add<LambdaLR>(list, o, [](std::int64_t count) { return 1 / static_cast<double>(1 + count); });
+  if (schedule == "multiplicative")
+    add<MultiplicativeLR>(list, o, [](std::int64_t count) { return 1 - 0.01 * static_cast<double>(count); });
+  if (schedule == "restarts")
+    add<CosineAnnealingWarmRestarts>(list, o, CosineAnnealingWarmRestartsOptions{.t_0 = 7, .eta_min = 0.001});
+  if (schedule == "longer_restarts")
+    add<CosineAnnealingWarmRestarts>(list, o, CosineAnnealingWarmRestartsOptions{.t_0 = 3, .t_mult = 2});
+  if (schedule == "one_cycle") add<OneCycleLR>(list, o, OneCycleLROptions{.max_lr = 0.8, .total_steps = 31});
+  if (schedule == "one_cycle_linear")
+    add<OneCycleLR>(list, o,
+                    OneCycleLROptions{.max_lr = 0.8,
+                                      .total_steps = 40,
+                                      .pct_start = 0.2,
+                                      .anneal_strategy = Anneal::linear,
+                                      .div_factor = 10,
+                                      .final_div_factor = 100});
+  if (schedule == "one_cycle_three_phases")
+    add<OneCycleLR>(
+        list, o, OneCycleLROptions{.max_lr = 0.8, .total_steps = 30, .pct_start = 0.4, .three_phase = true});
+  if (schedule == "exponential_in_chain") {
+    add<LinearLR>(list, o, LinearLROptions{.start_factor = 0.2, .total_iters = 4});
+    add<ExponentialLR>(list, o, ExponentialLROptions{.gamma = 0.9});
+    add<MultiStepLR>(list, o, MultiStepLROptions{.milestones = {6}, .gamma = 0.1});
+  }
+  if (schedule == "sequence") {
+    list.push_back(std::make_unique<SequentialLR>(
+        o,
+        std::vector<LRScheduler>{LinearLR(o, {.start_factor = 0.1, .total_iters = 5}),
+                                 CosineAnnealingLR(o, {.t_max = 10, .eta_min = 0.001}),
+                                 ExponentialLR(o, {.gamma = 0.9})},
+        std::vector<std::int64_t>{5, 15}));
+  }
   return list;
 }
+
+const std::vector<std::string> kSchedules{"step",
+                                          "cosine",
+                                          "cosine_to_zero",
+                                          "linear",
+                                          "linear_down",
+                                          "warmup_and_step",
+                                          "multi_step",
+                                          "exponential",
+                                          "constant",
+                                          "polynomial",
+                                          "lambda",
+                                          "multiplicative",
+                                          "restarts",
+                                          "longer_restarts",
+                                          "one_cycle",
+                                          "one_cycle_linear",
+                                          "one_cycle_three_phases",
+                                          "exponential_in_chain",
+                                          "sequence"};
 
 SGD two_groups() {
   return SGD(std::vector<SGD::Group>{{{zeros({1}, {.requires_grad = true})}, {.lr = 0.5}},
@@ -42,8 +101,7 @@ SGD two_groups() {
 }
 
 TEST_CASE("optim: the rates of every scheduler agree with PyTorch") {
-  for (const std::string schedule :
-       {"step", "cosine", "cosine_to_zero", "linear", "linear_down", "warmup_and_step"}) {
+  for (const std::string& schedule : kSchedules) {
     CAPTURE(schedule);
     const auto expected =
         testing::golden("optim_goldens.safetensors", "schedule." + schedule).to_vector<double>();
@@ -57,6 +115,80 @@ TEST_CASE("optim: the rates of every scheduler agree with PyTorch") {
       for (const auto& scheduler : schedulers) scheduler->step();
     }
   }
+}
+
+TEST_CASE("optim: OneCycleLR cycles the momentum as PyTorch does, of Adam the first beta") {
+  for (const std::string schedule : {"one_cycle", "one_cycle_linear", "one_cycle_three_phases"}) {
+    CAPTURE(schedule);
+    const auto expected =
+        testing::golden("optim_goldens.safetensors", "momentum." + schedule).to_vector<double>();
+    SGD sgd = two_groups();
+    Adam adam({zeros({1}, {.requires_grad = true})});
+    const Schedulers of_sgd = make(schedule, sgd), of_adam = make(schedule, adam);
+    for (std::size_t i = 0; i < expected.size(); i += 2) {
+      CAPTURE(i / 2);
+      CHECK(sgd.state_dict().at("groups.0.momentum").item() == doctest::Approx(expected[i]).epsilon(1e-12));
+      CHECK(sgd.state_dict().at("groups.1.momentum").item() == doctest::Approx(expected[i]).epsilon(1e-12));
+      CHECK(adam.state_dict().at("groups.0.beta1").item() == doctest::Approx(expected[i]).epsilon(1e-12));
+      if (i + 2 == expected.size()) break;
+      of_sgd[0]->step();
+      of_adam[0]->step();
+    }
+  }
+  Adagrad adagrad({zeros({1}, {.requires_grad = true})}, {.lr = 0.5});
+  CHECK_THROWS_WITH_AS(OneCycleLR(adagrad, {.max_lr = 1, .total_steps = 3}),
+                       "OneCycleLR: Adagrad has neither momentum nor beta1 that could be cycled; pass "
+                       ".cycle_momentum = false",
+                       Error);
+  OneCycleLR short_one(adagrad, {.max_lr = 1, .total_steps = 3, .cycle_momentum = false});
+  for (int step = 0; step < 2; ++step) short_one.step();
+  const double last = adagrad.lr();
+  short_one.step();
+  CHECK(adagrad.lr() == last);
+  CHECK_THROWS_WITH_AS(short_one.step(),
+                       "OneCycleLR: step 4 comes after the last one of total_steps 3; make a longer schedule",
+                       Error);
+}
+
+TEST_CASE("optim: ReduceLROnPlateau agrees with PyTorch, and goes on from its saved state") {
+  using Options = ReduceLROnPlateauOptions;
+  const std::vector<std::pair<std::string, Options>> variants{
+      {"default", {.patience = 2}},
+      {"max",
+       {.mode = Options::Mode::max,
+        .factor = 0.5,
+        .patience = 1,
+        .threshold = 0.05,
+        .threshold_mode = Options::ThresholdMode::absolute,
+        .cooldown = 2,
+        .min_lr = 0.01}},
+      {"eps", {.factor = 0.3, .patience = 0, .eps = 0.005}}};
+  const auto metrics = testing::golden("optim_goldens.safetensors", "plateau.metrics").to_vector<double>();
+  for (const auto& entry : variants) {
+    const std::string& variant = entry.first;
+    const Options& options = entry.second;
+    CAPTURE(variant);
+    const auto expected =
+        testing::golden("optim_goldens.safetensors", "plateau." + variant).to_vector<double>();
+    SGD optimizer = two_groups();
+    auto scheduler = std::make_unique<ReduceLROnPlateau>(optimizer, options);
+    for (std::size_t i = 0; i < metrics.size(); ++i) {
+      CAPTURE(i);
+      scheduler->step(metrics[i]);
+      CHECK(optimizer.lr(0) == doctest::Approx(expected[2 * i]).epsilon(1e-12));
+      CHECK(optimizer.lr(1) == doctest::Approx(expected[2 * i + 1]).epsilon(1e-12));
+      const StateDict state = scheduler->state_dict();
+      scheduler = std::make_unique<ReduceLROnPlateau>(optimizer, options);
+      scheduler->load_state_dict(state);
+    }
+  }
+  SGD optimizer = two_groups();
+  CHECK_THROWS_WITH_AS(ReduceLROnPlateau(optimizer, {.factor = 1}),
+                       "ReduceLROnPlateau: factor is 1; it must be at least 0 and below 1", Error);
+  CHECK_THROWS_WITH_AS(ReduceLROnPlateau(optimizer).load_state_dict({}),
+                       "ReduceLROnPlateau::load_state_dict: the state must hold best, bad_steps and "
+                       "cooldown_left; pass that of a ReduceLROnPlateau",
+                       Error);
 }
 
 /// The rates of an optimizer that starts at 0.1, before each of `count` steps of all schedulers.
@@ -187,7 +319,8 @@ TEST_CASE("optim: a rate below 0 is an error that names the schedulers, and chan
 }
 
 TEST_CASE("optim: a schedule goes on from its saved state") {
-  for (const std::string schedule : {"step", "cosine", "linear"}) {
+  for (const std::string& schedule : kSchedules) {
+    if (schedule.ends_with("chain") || schedule.starts_with("warmup")) continue;  // several
     CAPTURE(schedule);
     SGD straight = two_groups();
     const Schedulers one = make(schedule, straight);
@@ -227,6 +360,24 @@ TEST_CASE("optim: schedulers reject options that make no schedule") {
                        Error);
   CHECK_THROWS_WITH_AS(CosineAnnealingLR(optimizer, {.t_max = 9, .eta_min = -1}),
                        "CosineAnnealingLR: eta_min is -1; it must be at least 0", Error);
+  CHECK_THROWS_WITH_AS(MultiStepLR(optimizer, {.milestones = {0}}),
+                       "MultiStepLR: a milestone is 0; it must be at least 1", Error);
+  CHECK_THROWS_WITH_AS(ExponentialLR(optimizer, {.gamma = -1}),
+                       "ExponentialLR: gamma is -1; it must be at least 0", Error);
+  CHECK_THROWS_WITH_AS(ConstantLR(optimizer, {.factor = 0}),
+                       "ConstantLR: factor is 0; it must be above 0 and at most 1", Error);
+  CHECK_THROWS_WITH_AS(PolynomialLR(optimizer, {.total_iters = 0}),
+                       "PolynomialLR: total_iters is 0; it must be at least 1", Error);
+  CHECK_THROWS_WITH_AS(CosineAnnealingWarmRestarts(optimizer, {.t_0 = 0}),
+                       "CosineAnnealingWarmRestarts: t_0 is 0; it must be at least 1", Error);
+  CHECK_THROWS_WITH_AS(OneCycleLR(optimizer, {.max_lr = 0, .total_steps = 5}),
+                       "OneCycleLR: max_lr is 0; it must be above 0", Error);
+  CHECK_THROWS_WITH_AS(LambdaLR(optimizer, nullptr),
+                       "LambdaLR: got no function; pass one from a count to a factor", Error);
+  CHECK_THROWS_WITH_AS(
+      SequentialLR(optimizer,
+                   {LRScheduler(optimizer, [](double rate, double, std::int64_t) { return rate; })}, {3}),
+      "SequentialLR: got 1 schedulers and 1 milestones; pass one milestone fewer than schedulers", Error);
   CHECK(optimizer.lr(0) == 0.5);  // as before
 }
 
