@@ -1,11 +1,12 @@
 #pragma once
 
-/// Optimizers, learning-rate schedulers and gradient clipping.
+/// Optimizers, learning-rate schedulers, averages of weights and gradient clipping.
 
 #include <miniparallel/optim/adadelta.h>
 #include <miniparallel/optim/adagrad.h>
 #include <miniparallel/optim/adam.h>
 #include <miniparallel/optim/adamax.h>
+#include <miniparallel/optim/averaged_model.h>
 #include <miniparallel/optim/clip_grad.h>
 #include <miniparallel/optim/lion.h>
 #include <miniparallel/optim/lr_plateau.h>
