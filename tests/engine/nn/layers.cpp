@@ -72,6 +72,45 @@ TEST_CASE("init: bounds and deviations of the formulas") {
   CHECK(error_of([] { nn::init::xavier_normal_(empty({3})); }).find("[3]") != std::string::npos);
 }
 
+TEST_CASE("init: eye_, and orthonormal rows or columns") {
+  CHECK(equal(nn::init::eye_(empty({2, 3})), tensor({1.0, 0.0, 0.0, 0.0, 1.0, 0.0}, {2, 3})));
+  manual_seed(5);
+  for (const Shape& shape : {Shape{70, 40}, Shape{40, 70}, Shape{9, 2, 3}, Shape{1, 5}}) {
+    CAPTURE(shape);
+    const Tensor weight = nn::init::orthogonal_(empty(shape, {.dtype = float64}), 2);
+    const Tensor matrix = weight.reshape({shape[0], weight.numel() / shape[0]});
+    const bool wide = matrix.size(0) <= matrix.size(1);
+    const Tensor product = wide ? matmul(matrix, matrix.t()) : matmul(matrix.t(), matrix);
+    CHECK(largest_difference(product, 4 * eye(product.size(0), float64)) < 1e-13);
+    CHECK(std::abs(mean(weight).item()) < 0.5);
+  }
+  const nn::Parameter parameter(zeros({3, 3}));
+  nn::init::orthogonal_(parameter);
+  CHECK(std::abs(sum(square(parameter)).item() - 3) < 1e-5);
+  CHECK(error_of([] { nn::init::orthogonal_(empty({3})); }) ==
+        "orthogonal_: got shape [3]; it needs a weight (out, in, ...)");
+}
+
+TEST_CASE("init: trunc_normal_ has the moments of the truncated distribution, and its ends") {
+  manual_seed(7);
+  Tensor x = empty({200, 500}, {.dtype = float64});
+  CHECK(nn::init::trunc_normal_(x).is_same(x));
+  CHECK(largest_magnitude(x) <= 2);
+  CHECK(largest_magnitude(x) > 1.999);
+  CHECK(std::abs(mean(x).item()) < 0.01);
+  CHECK(var(x).item() == doctest::Approx(0.77374).epsilon(0.01));
+  // Between 1 and 3 of a normal distribution around 0.5 with deviation 2: mean and variance by its formulas.
+  nn::init::trunc_normal_(x, 0.5, 2, 1, 3);
+  CHECK(amin(x).item() >= 1);
+  CHECK(amax(x).item() <= 3);
+  CHECK(mean(x).item() == doctest::Approx(1.88017).epsilon(0.003));
+  nn::init::trunc_normal_(x, 0, 1, -30, 30);
+  CHECK(var(x).item() == doctest::Approx(1).epsilon(0.02));
+  CHECK(std::isfinite(largest_magnitude(x)));
+  CHECK(error_of([] { nn::init::trunc_normal_(empty({3}), 0, 1, 2, 2); }) ==
+        "trunc_normal_: got numbers from 2 to 2; the first must be below");
+}
+
 TEST_CASE("Dropout: follows train and eval") {
   nn::Dropout dropout{0.5};
   const Tensor x = ones({1000});
