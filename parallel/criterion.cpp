@@ -2,7 +2,15 @@
 
 #include <miniparallel/parallel/gather.h>
 
+#include "engine/ops/loss.h"
+
 namespace miniparallel::parallel {
+
+Tensor counted_targets(const Tensor& target, std::int64_t ignore_index, const Tensor& weight) {
+  if (target.is_floating()) return scalar_tensor(target.numel() / target.size(1), target.device());
+  if (!weight.defined()) return sum(target != ignore_index);
+  return sum(target_weights(target, ignore_index, weight.to(target.device())));
+}
 
 Tensor join_losses(const std::vector<PartialLoss>& parts, Device device, int dim) {
   std::vector<Tensor> losses;

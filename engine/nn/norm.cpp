@@ -52,4 +52,54 @@ Tensor LayerNorm::operator()(const Tensor& x) const {
   return observed(*this, layer_norm(x, normalized_shape, weight, bias, eps));
 }
 
+RMSNorm::RMSNorm(const Shape& shape, const RMSNormOptions& options)
+    : normalized_shape(shape), eps(options.eps) {
+  check(!shape.empty(), "RMSNorm: got a normalised shape of []; it needs at least one dimension");
+  check(!eps || *eps > 0, "RMSNorm: eps is ", eps.value_or(0), "; it must be above 0");
+  if (options.elementwise_affine) weight = Parameter(ones(shape));
+}
+
+Tensor RMSNorm::operator()(const Tensor& x) const {
+  return observed(*this, rms_norm(x, normalized_shape, weight, eps));
+}
+
+GroupNorm::GroupNorm(std::int64_t count, std::int64_t channels, const GroupNormOptions& options)
+    : groups(count), eps(options.eps) {
+  check(groups > 0 && channels > 0 && channels % groups == 0, "GroupNorm: ", groups, " groups do not divide ",
+        channels, " channels; choose a divisor");
+  check(eps > 0, "GroupNorm: eps is ", eps, "; it must be above 0");
+  if (!options.affine) return;
+  weight = Parameter(ones({channels}));
+  bias = Parameter(zeros({channels}));
+}
+
+Tensor GroupNorm::operator()(const Tensor& x) const {
+  return observed(*this, group_norm(x, groups, weight, bias, eps));
+}
+
+InstanceNorm::InstanceNorm(std::int64_t count, const InstanceNormOptions& options)
+    : channels(count), eps(options.eps) {
+  check(channels > 0, "InstanceNorm: got ", channels, " channels; it needs at least one");
+  check(eps > 0, "InstanceNorm: eps is ", eps, "; it must be above 0");
+  if (!options.affine) return;
+  weight = Parameter(ones({channels}));
+  bias = Parameter(zeros({channels}));
+}
+
+Tensor InstanceNorm::normalize(const char* layer, const Tensor& x, int dims) const {
+  check(x.dim() == dims && x.size(1) == channels, layer, ": got shape ", x.shape(), "; it must have ", dims,
+        " dimensions, (n, ", channels, ", ...)");
+  return instance_norm(x, weight, bias, eps);
+}
+
+Tensor InstanceNorm1d::operator()(const Tensor& x) const {
+  return observed(*this, normalize("InstanceNorm1d", x, 3));
+}
+Tensor InstanceNorm2d::operator()(const Tensor& x) const {
+  return observed(*this, normalize("InstanceNorm2d", x, 4));
+}
+Tensor InstanceNorm3d::operator()(const Tensor& x) const {
+  return observed(*this, normalize("InstanceNorm3d", x, 5));
+}
+
 }  // namespace miniparallel::nn

@@ -16,4 +16,6 @@ Tensor AdaptiveAvgPool2d::operator()(const Tensor& x) const {
   return observed(*this, adaptive_avg_pool2d(x, output));
 }
 
+Tensor Upsample::operator()(const Tensor& x) const { return observed(*this, upsample(x, scale_factor)); }
+
 }  // namespace miniparallel::nn

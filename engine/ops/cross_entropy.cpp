@@ -1,6 +1,6 @@
-#include "engine/ops/common.h"
+#include "engine/ops/loss.h"
 
-// cross_entropy and nll_loss: one op, whose input is either logits or their log_softmax.
+// cross_entropy and nll_loss of class indices: one op, whose input is either logits or their log_softmax.
 
 namespace miniparallel {
 namespace {
@@ -19,8 +19,7 @@ void check_arguments(const char* op, const Tensor& x, const Tensor& target, cons
   check_floating(op, x);
   check(target.dtype() == int64 || target.dtype() == int32 || target.dtype() == uint8, op,
         ": target has dtype ", target.dtype(), "; class indices are int64, int32 or uint8");
-  check(options.smoothing >= 0 && options.smoothing <= 1, op, ": label_smoothing is ", options.smoothing,
-        "; it must be in [0, 1]");
+  check_smoothing(op, options.smoothing);
   check(x.dim() >= 2, op, ": the input has shape ", x.shape(),
         "; it must be (n, classes) or (n, classes, ...)");
   Shape expected = x.shape();
@@ -90,12 +89,17 @@ Tensor loss(const char* op, const Tensor& input, const Tensor& labels, const Opt
 
 }  // namespace
 
-Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& options) {
+void check_smoothing(const char* op, double label_smoothing) {
+  check(label_smoothing >= 0 && label_smoothing <= 1, op, ": label_smoothing is ", label_smoothing,
+        "; it must be in [0, 1]");
+}
+
+Tensor fused_cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& options) {
   return loss("cross_entropy", logits, target,
               {options.reduction, options.ignore_index, options.label_smoothing, false});
 }
 
-Tensor nll_loss(const Tensor& log_probabilities, const Tensor& target, const NllLossOptions& options) {
+Tensor fused_nll_loss(const Tensor& log_probabilities, const Tensor& target, const NllLossOptions& options) {
   return loss("nll_loss", log_probabilities, target, {options.reduction, options.ignore_index, 0, true});
 }
 

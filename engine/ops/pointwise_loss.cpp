@@ -1,13 +1,10 @@
 #include "kernels/pointwise_loss.h"
 
-#include "engine/ops/common.h"
+#include "engine/ops/loss.h"
 
 // mse_loss, l1_loss, bce_with_logits.
 
 namespace miniparallel {
-namespace {
-
-using kernels::LossFunction;
 
 void check_pair(const char* op, const Tensor& x, const Tensor& target) {
   check_defined(op, x);
@@ -18,6 +15,10 @@ void check_pair(const char* op, const Tensor& x, const Tensor& target) {
   check(x.shape() == target.shape(), op, ": input of shape ", x.shape(), " and target of shape ",
         target.shape(), " differ; reshape or expand one to the other");
 }
+
+namespace {
+
+using kernels::LossFunction;
 
 kernels::PointwiseLossArgs make_args(LossFunction function, const Tensor& x, const Tensor& target,
                                      Reduction reduction) {

@@ -2,6 +2,7 @@
 
 #include <miniparallel/activation.h>
 #include <miniparallel/elementwise.h>
+#include <miniparallel/losses.h>
 #include <miniparallel/tensor.h>
 
 #include <cstdint>
@@ -142,42 +143,13 @@ Tensor matmul(const Tensor& a, const Tensor& b);
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
               Activation activation = Activation::none);
 
-// --- softmax and losses
+// --- softmax; losses.h has the losses
 
 /// exp(x) over its sum along `dim`, of the shape of x,
 /// the maximum is subtracted first, so exp cannot overflow.
 Tensor softmax(const Tensor& x, int dim);
 /// The logarithm of `softmax`, more exact than taking it afterwards.
 Tensor log_softmax(const Tensor& x, int dim);
-
-/// The reduction of the losses of the elements or rows: to a tensor without dimensions, or none.
-enum class Reduction { mean, sum, none };
-struct CrossEntropyOptions {
-  Reduction reduction = Reduction::mean;
-  std::int64_t ignore_index = -100;  ///< rows with this target count neither in the sum nor in the mean
-  double label_smoothing = 0;        ///< in [0, 1]
-};
-/// -log softmax(logits)[target]: logits (n, classes) or (n, classes, ...), target (n) or (n, ...): class
-/// indices, int64, int32 or uint8; `Reduction::none` gives the target's shape. A class out of range is an
-/// `Error`, on a GPU at the next `synchronize` or `step`.
-Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& options = {});
-struct NllLossOptions {
-  Reduction reduction = Reduction::mean;
-  std::int64_t ignore_index = -100;
-};
-/// As `cross_entropy`, of log-probabilities.
-Tensor nll_loss(const Tensor& log_probabilities, const Tensor& target, const NllLossOptions& options = {});
-/// (x - target)^2, of one shape and dtype.
-Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean);
-/// |x - target|, of one shape and dtype.
-Tensor l1_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean);
-/// Binary cross entropy of sigmoid(x) and a target in [0, 1] of its shape and dtype, stable for large |x|.
-Tensor bce_with_logits(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean);
-/// The same under PyTorch's name.
-inline Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target,
-                                               Reduction reduction = Reduction::mean) {
-  return bce_with_logits(x, target, reduction);
-}
 
 // --- images: (n, channels, height, width)
 
@@ -216,6 +188,8 @@ Tensor max_pool2d(const Tensor& x, Size2 kernel, const Pool2dOptions& options = 
 Tensor avg_pool2d(const Tensor& x, Size2 kernel, const Pool2dOptions& options = {});
 /// x (n, channels, h, w) -> (n, channels, output): means of windows that cover the image evenly.
 Tensor adaptive_avg_pool2d(const Tensor& x, Size2 output);
+/// x (n, channels, h, w) -> (n, channels, h scale, w scale): each pixel repeated (nearest neighbours).
+Tensor upsample(const Tensor& x, Size2 scale_factor);
 
 // --- normalisation
 
@@ -234,6 +208,19 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
 /// dimensions; weight and bias have that shape or are undefined.
 Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight = {},
                   const Tensor& bias = {}, double eps = 1e-5);
+/// x (n, channels, ...): normalised over each of `groups` parts of the channels of an example; weight, bias (channels)
+/// or undefined. Made of `layer_norm`, and a pass over memory for each of weight and bias. (Wu, He: "Group
+/// normalization", 2018.)
+Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight = {}, const Tensor& bias = {},
+                  double eps = 1e-5);
+/// The same with a group for each channel, of x (n, channels, ...) with at least three dimensions. (Ulyanov, Vedaldi,
+/// Lempitsky: "Instance normalization", 2016.)
+Tensor instance_norm(const Tensor& x, const Tensor& weight = {}, const Tensor& bias = {}, double eps = 1e-5);
+/// x / sqrt(mean(x^2) + eps) over the last `normalized_shape.rank()` dimensions, times the weight, which has that shape
+/// or is undefined; eps: that of the dtype when not given. Made of other ops: some four passes over memory. (Zhang,
+/// Sennrich: "Root mean square layer normalization", 2019.)
+Tensor rms_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight = {},
+                std::optional<double> eps = {});
 
 // --- randomness and attention
 

@@ -70,4 +70,14 @@ goldens["attention_mask.keep"] = keep
 case("sequential", nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(2),
                                  nn.Flatten(), nn.Linear(12, 4), nn.Tanh()), torch.randn(3, 1, 4, 4))
 
+case("group_norm", nn.GroupNorm(2, 6, eps=1e-3), torch.randn(3, 6, 4))
+case("group_norm_plain", nn.GroupNorm(3, 6, affine=False), torch.randn(2, 6, 3, 2))
+case("rms_norm", nn.RMSNorm(6), torch.randn(3, 4, 6))
+case("rms_norm2d", nn.RMSNorm((4, 6), eps=1e-3), torch.randn(3, 4, 6))
+case("rms_norm_plain", nn.RMSNorm(6, elementwise_affine=False), torch.randn(3, 6))
+case("instance_norm1d", nn.InstanceNorm1d(3), torch.randn(2, 3, 7))
+case("instance_norm2d", nn.InstanceNorm2d(3, eps=1e-3, affine=True), torch.randn(2, 3, 4, 5), train=False)
+case("instance_norm3d", nn.InstanceNorm3d(2), torch.randn(2, 2, 3, 2, 3))
+case("upsample", nn.Upsample(scale_factor=(2, 3)), torch.randn(2, 3, 2, 4))
+
 save_file({key: tensor.contiguous() for key, tensor in goldens.items()}, Path(__file__).parent / "layers.safetensors")

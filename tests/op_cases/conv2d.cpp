@@ -42,6 +42,8 @@ const Rows images{
      OP(avg_pool2d(x[0], {3, 2}, {.stride = Size2{2, 1}, .padding = {1, 1}})),
      {image},
      no_integers},
+    {"upsample", OP(upsample(x[0], {2, 3})), {image}, any_dtype | may_alias},
+    {"upsample: not at all", OP(upsample(x[0], 1)), {image}, any_dtype | may_alias},
     {"adaptive_avg_pool2d", OP(adaptive_avg_pool2d(x[0], {3, 2})), {image}, no_integers},
     {"adaptive_avg_pool2d: one", OP(adaptive_avg_pool2d(x[0], 1)), {image}, no_integers},
     {"adaptive_avg_pool2d: wider than the image",

@@ -43,6 +43,15 @@ const Rows normalisation{
      OP(layer_norm(x[0], {513}, x[1], x[2])),
      {real({211, 513}), real({513}), real({513})},
      no_golden},
+    {"group_norm", OP(group_norm(x[0], 2, x[1], x[2])), {image, channel, channel}, no_integers},
+    {"group_norm: plain rows", OP(group_norm(x[0], 2, {}, {}, 1e-2)), {real({3, 6})}, no_integers},
+    {"instance_norm", OP(instance_norm(x[0])), {image}, no_integers},
+    {"instance_norm: weight, bias",
+     OP(instance_norm(x[0], x[1], x[2], 1e-2)),
+     {real({2, 4, 5}), channel, channel},
+     no_integers},
+    {"rms_norm", OP(rms_norm(x[0], {5}, x[1])), {cube, real({5})}, no_integers},
+    {"rms_norm: plain over two dimensions", OP(rms_norm(x[0], {4, 5}, {}, 1e-2)), {cube}, no_integers},
 };
 
 }  // namespace miniparallel::testing

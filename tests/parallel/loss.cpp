@@ -54,5 +54,20 @@ TEST_CASE("loss: ignored targets count nowhere, also where a whole chunk is igno
   });
 }
 
+TEST_CASE("loss: means that weights of classes, probabilities or rows divide are exact too") {
+  on_machines([](const std::vector<Device>& devices) {
+    const Tensor weight = tensor({0.5, 2.0, 1.0, 3.0});
+    compare(devices, nn::CrossEntropyLoss{{.weight = weight}},
+            tensor({0, 1, 3, 2, -100, 1, 0, 3, 3, -100, 1}));
+    compare(devices, nn::CrossEntropyLoss{{.label_smoothing = 0.1, .weight = weight}}, randint(0, 4, {11}));
+    const Tensor probabilities = softmax(randn({11, 4}, {.dtype = float64}), 1);
+    compare(devices, cross_entropy, probabilities);
+    compare(devices, nn::CrossEntropyLoss{{.weight = weight}}, probabilities);
+    compare(devices, nn::KLDivLoss{{.batch_mean = true}}, probabilities);
+    compare(devices, nn::HuberLoss{}, probabilities);
+    compare(devices, nn::BCEWithLogitsLoss{.pos_weight = weight}, probabilities);
+  });
+}
+
 }  // namespace
 }  // namespace miniparallel

@@ -2,7 +2,7 @@
 
 #include <miniparallel/ops.h>
 
-/// The losses of ops.h as objects that keep their options: `nn::CrossEntropyLoss loss{{.label_smoothing =
+/// The losses of losses.h as objects that keep their options: `nn::CrossEntropyLoss loss{{.label_smoothing =
 /// 0.1}};`.
 namespace miniparallel::nn {
 
@@ -28,8 +28,50 @@ struct L1Loss {
 };
 struct BCEWithLogitsLoss {
   Reduction reduction = Reduction::mean;
+  Tensor weight = {}, pos_weight = {};  ///< as in `BceWithLogitsOptions`
   Tensor operator()(const Tensor& x, const Tensor& target) const {
-    return bce_with_logits(x, target, reduction);
+    return binary_cross_entropy_with_logits(
+        x, target, {.reduction = reduction, .weight = weight, .pos_weight = pos_weight});
+  }
+};
+struct BCELoss {
+  BinaryCrossEntropyOptions options = {};
+  Tensor operator()(const Tensor& x, const Tensor& target) const {
+    return binary_cross_entropy(x, target, options);
+  }
+};
+struct SmoothL1Loss {
+  SmoothL1LossOptions options = {};
+  Tensor operator()(const Tensor& x, const Tensor& target) const {
+    return smooth_l1_loss(x, target, options);
+  }
+};
+struct HuberLoss {
+  HuberLossOptions options = {};
+  Tensor operator()(const Tensor& x, const Tensor& target) const { return huber_loss(x, target, options); }
+};
+struct KLDivLoss {
+  KlDivOptions options = {};
+  Tensor operator()(const Tensor& log_probabilities, const Tensor& target) const {
+    return kl_div(log_probabilities, target, options);
+  }
+};
+struct GaussianNLLLoss {
+  GaussianNllLossOptions options = {};
+  Tensor operator()(const Tensor& x, const Tensor& target, const Tensor& variance) const {
+    return gaussian_nll_loss(x, target, variance, options);
+  }
+};
+struct TripletMarginLoss {
+  TripletMarginLossOptions options = {};
+  Tensor operator()(const Tensor& anchor, const Tensor& positive, const Tensor& negative) const {
+    return triplet_margin_loss(anchor, positive, negative, options);
+  }
+};
+struct CosineEmbeddingLoss {
+  CosineEmbeddingLossOptions options = {};
+  Tensor operator()(const Tensor& a, const Tensor& b, const Tensor& target) const {
+    return cosine_embedding_loss(a, b, target, options);
   }
 };
 

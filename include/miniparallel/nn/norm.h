@@ -75,5 +75,78 @@ struct LayerNorm {
   MINIPARALLEL_MEMBERS(weight, bias, normalized_shape, eps)
 };
 
+struct RMSNormOptions {
+  std::optional<double> eps = {};  ///< that of the input's dtype when not given
+  bool elementwise_affine = true;  ///< weight
+};
+
+/// x / sqrt(mean(x^2) + eps) over the last dimensions, which have `normalized_shape`. Costs: see `rms_norm`.
+/// (Zhang, Sennrich: "Root mean square layer normalization", 2019.)
+struct RMSNorm {
+  RMSNorm(const Shape& normalized_shape, const RMSNormOptions& options = {});
+  RMSNorm(std::int64_t width, const RMSNormOptions& options = {}) : RMSNorm(Shape{width}, options) {}
+  Tensor operator()(const Tensor& x) const;
+
+  Parameter weight;  ///< `normalized_shape`, or undefined
+  Shape normalized_shape;
+  std::optional<double> eps;
+  MINIPARALLEL_MEMBERS(weight, normalized_shape, eps)
+};
+
+struct GroupNormOptions {
+  double eps = 1e-5;
+  bool affine = true;  ///< weight and bias
+};
+
+/// x (n, channels, ...): normalises each of `groups` parts of the channels of an example. Costs: see `group_norm`.
+/// (Wu, He: "Group normalization", 2018.)
+struct GroupNorm {
+  GroupNorm(std::int64_t groups, std::int64_t channels, const GroupNormOptions& options = {});
+  Tensor operator()(const Tensor& x) const;
+
+  Parameter weight, bias;  ///< (channels) each, or undefined
+  std::int64_t groups;
+  double eps;
+  MINIPARALLEL_MEMBERS(weight, bias, groups, eps)
+};
+
+struct InstanceNormOptions {
+  double eps = 1e-5;
+  bool affine = false;  ///< weight and bias
+};
+
+/// Normalises each channel of each example, in training and in evaluation alike: PyTorch's running statistics of these
+/// layers, which are off there too unless asked for, are not offered. What the three share. (Ulyanov, Vedaldi,
+/// Lempitsky: "Instance normalization", 2016.)
+struct InstanceNorm {
+  InstanceNorm(std::int64_t channels, const InstanceNormOptions& options = {});
+
+  Parameter weight, bias;  ///< (channels) each, or undefined
+  std::int64_t channels;
+  double eps;
+
+ protected:
+  Tensor normalize(const char* layer, const Tensor& x, int dims) const;
+};
+
+/// x (n, channels, length).
+struct InstanceNorm1d : InstanceNorm {
+  using InstanceNorm::InstanceNorm;
+  Tensor operator()(const Tensor& x) const;
+  MINIPARALLEL_MEMBERS(weight, bias, channels, eps)
+};
+/// x (n, channels, height, width).
+struct InstanceNorm2d : InstanceNorm {
+  using InstanceNorm::InstanceNorm;
+  Tensor operator()(const Tensor& x) const;
+  MINIPARALLEL_MEMBERS(weight, bias, channels, eps)
+};
+/// x (n, channels, depth, height, width).
+struct InstanceNorm3d : InstanceNorm {
+  using InstanceNorm::InstanceNorm;
+  Tensor operator()(const Tensor& x) const;
+  MINIPARALLEL_MEMBERS(weight, bias, channels, eps)
+};
+
 }  // namespace nn
 }  // namespace miniparallel

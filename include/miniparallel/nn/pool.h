@@ -24,4 +24,10 @@ struct AdaptiveAvgPool2d {
   Tensor operator()(const Tensor& x) const;
 };
 
+/// Each pixel repeated (nearest neighbours).
+struct Upsample {
+  Size2 scale_factor;
+  Tensor operator()(const Tensor& x) const;
+};
+
 }  // namespace miniparallel::nn

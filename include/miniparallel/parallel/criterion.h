@@ -45,11 +45,15 @@ Reduction* reduction_of(Criterion& criterion) {
 /// The loss of one part of a batch.
 struct PartialLoss {
   Tensor loss;
-  Tensor counted;          ///< targets in a sum, where some may be ignored; else undefined
+  Tensor counted;          ///< targets in a sum, where some may be ignored or weigh more; else undefined
   double weight = 1;       ///< elements in a sum, or rows in a mean
   bool is_mean = false;    ///< of all parts together: by `counted` or `weight`
   bool is_summed = false;  ///< `loss` is the sum of what the mean is taken of
 };
+
+/// What the mean of the losses of a part is divided by: the number of targets that are not ignored, or the sum of the
+/// weights of their classes; of probabilities the number of rows.
+Tensor counted_targets(const Tensor& target, std::int64_t ignore_index, const Tensor& weight);
 
 /// The criterion's value for a part of `rows` rows; one that says it takes a mean takes the sum.
 template <class Criterion, class Output, class Target>
@@ -65,8 +69,12 @@ PartialLoss partial_loss(Criterion criterion, const Output& output, const Target
   part.is_mean = part.is_summed = *reduction == Reduction::mean;
   if (part.is_mean) *reduction = Reduction::sum;
   part.loss = criterion(output, target);
-  if constexpr (requires { criterion.options.ignore_index; })
+  if constexpr (requires { criterion.options.ignore_index, criterion.options.weight; })
+    part.counted = counted_targets(target, criterion.options.ignore_index, criterion.options.weight);
+  else if constexpr (requires { criterion.options.ignore_index; })
     part.counted = sum(target != criterion.options.ignore_index);
+  else if constexpr (requires { criterion.options.batch_mean; })
+    part.weight = static_cast<double>(criterion.options.batch_mean ? rows : output.numel());
   else if constexpr (std::is_same_v<Output, Tensor>)
     part.weight = static_cast<double>(output.numel());
   return part;

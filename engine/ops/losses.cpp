@@ -1,0 +1,140 @@
+#include "engine/ops/loss.h"
+
+#include <cmath>
+#include <limits>
+#include <numbers>
+
+// Losses that are made of other ops.
+
+namespace miniparallel {
+
+Tensor reduced(const Tensor& losses, Reduction reduction) {
+  return reduction == Reduction::none ? losses : reduction == Reduction::sum ? sum(losses) : mean(losses);
+}
+
+Tensor smooth_l1_loss(const Tensor& x, const Tensor& target, const SmoothL1LossOptions& options) {
+  const char* const op = "smooth_l1_loss";
+  check_pair(op, x, target);
+  check(options.beta >= 0, op, ": beta is ", options.beta, "; it must be at least 0");
+  if (options.beta == 0) return l1_loss(x, target, options.reduction);
+  const Tensor d = x - target, size = abs(d);
+  return reduced(where(size < options.beta, square(d) * (0.5 / options.beta), size - 0.5 * options.beta),
+                 options.reduction);
+}
+
+Tensor huber_loss(const Tensor& x, const Tensor& target, const HuberLossOptions& options) {
+  const char* const op = "huber_loss";
+  check_pair(op, x, target);
+  check(options.delta > 0, op, ": delta is ", options.delta, "; it must be above 0");
+  const Tensor d = x - target, size = abs(d);
+  return reduced(where(size <= options.delta, square(d) * 0.5, (size - 0.5 * options.delta) * options.delta),
+                 options.reduction);
+}
+
+Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target,
+                                        const BceWithLogitsOptions& options) {
+  if (!options.weight.defined() && !options.pos_weight.defined())
+    return bce_with_logits(x, target, options.reduction);
+  Tensor losses;
+  if (options.pos_weight.defined()) {
+    check_pair("binary_cross_entropy_with_logits", x, target);
+    const Tensor miss = bce_with_logits(x, ones_like(x), Reduction::none);  // -log sigmoid(x)
+    losses = (1 - target) * x + (1 + (factor_like(options.pos_weight, x) - 1) * target) * miss;
+  } else {
+    losses = bce_with_logits(x, target, Reduction::none);
+  }
+  if (options.weight.defined()) losses = losses * factor_like(options.weight, x);
+  return reduced(losses, options.reduction);
+}
+
+Tensor binary_cross_entropy(const Tensor& x, const Tensor& target, const BinaryCrossEntropyOptions& options) {
+  check_pair("binary_cross_entropy", x, target);
+  // Bounded before the logarithm, whose slope at 0 times the bound's 0 would be NaN.
+  const auto bounded_log = [](const Tensor& p) { return log(clamp(p, std::exp(-100.0), 1)); };
+  Tensor losses = -(target * bounded_log(x) + (1 - target) * bounded_log(1 - x));
+  if (options.weight.defined()) losses = losses * factor_like(options.weight, x);
+  return reduced(losses, options.reduction);
+}
+
+Tensor kl_div(const Tensor& x, const Tensor& target, const KlDivOptions& options) {
+  check_pair("kl_div", x, target);
+  const auto losses = [&] {
+    if (options.log_target) return exp(target) * (target - x);
+    return target * (log(where(target == 0, 1, target)) - x);
+  }();
+  if (options.reduction != Reduction::mean || !options.batch_mean) return reduced(losses, options.reduction);
+  check(x.dim() > 0, "kl_div: got a tensor without dimensions; batch_mean needs rows");
+  return sum(losses) * share_of(x.size(0));
+}
+
+Tensor gaussian_nll_loss(const Tensor& x, const Tensor& target, const Tensor& variance,
+                         const GaussianNllLossOptions& options) {
+  const char* const op = "gaussian_nll_loss";
+  check_pair(op, x, target);
+  check_defined(op, variance);
+  check_same_dtype(op, {x, variance});
+  check(options.eps > 0, op, ": eps is ", options.eps, "; it must be above 0");
+  // The bound changes the value alone: a variance below it still learns.
+  const Tensor low = variance.detach();
+  const Tensor v = variance + (clamp(low, options.eps, std::numeric_limits<double>::infinity()) - low);
+  const Tensor losses = (log(v) + square(x - target) / v) * 0.5;
+  return reduced(options.full ? losses + 0.5 * std::log(2 * std::numbers::pi) : losses, options.reduction);
+}
+
+Tensor pairwise_distance(const Tensor& a, const Tensor& b, double p, double eps, bool keepdim) {
+  const char* const op = "pairwise_distance";
+  check_defined(op, a);
+  check_defined(op, b);
+  check_floating(op, a);
+  check_same_dtype(op, {a, b});
+  check(p >= 1, op, ": p is ", p, "; it must be at least 1");
+  const Tensor d = a - b + eps;
+  check(d.dim() > 0, op, ": got tensors without dimensions; the distance is along the last one");
+  if (p == 2) return sqrt(sum(square(d), {-1}, keepdim));
+  if (p == 1) return sum(abs(d), {-1}, keepdim);
+  if (std::isinf(p)) return amax(abs(d), {-1}, keepdim);
+  return pow(sum(pow(abs(d), p), {-1}, keepdim), 1 / p);
+}
+
+Tensor cosine_similarity(const Tensor& a, const Tensor& b, int dim, double eps) {
+  const char* const op = "cosine_similarity";
+  check_defined(op, a);
+  check_defined(op, b);
+  check_floating(op, a);
+  check_same_dtype(op, {a, b});
+  check(eps > 0, op, ": eps is ", eps, "; it must be above 0");
+  const auto length = [&](const Tensor& x) {
+    return sqrt(clamp(sum(square(x), {dim}, true), eps * eps, std::numeric_limits<double>::infinity()));
+  };
+  return sum((a / length(a)) * (b / length(b)), {dim});
+}
+
+Tensor triplet_margin_loss(const Tensor& anchor, const Tensor& positive, const Tensor& negative,
+                           const TripletMarginLossOptions& options) {
+  check(options.margin > 0, "triplet_margin_loss: margin is ", options.margin, "; it must be above 0");
+  const auto distance = [&](const Tensor& a, const Tensor& b) {
+    return pairwise_distance(a, b, options.p, options.eps);
+  };
+  const Tensor near = distance(anchor, positive);
+  Tensor far = distance(anchor, negative);
+  if (options.swap) far = minimum(far, distance(positive, negative));
+  return reduced(relu(near - far + options.margin), options.reduction);
+}
+
+Tensor cosine_embedding_loss(const Tensor& a, const Tensor& b, const Tensor& target,
+                             const CosineEmbeddingLossOptions& options) {
+  const char* const op = "cosine_embedding_loss";
+  check_pair(op, a, b);
+  check_defined(op, target);
+  check_same_device(op, {a, target});
+  check(a.dim() == 2 && target.shape() == Shape{a.size(0)}, op, ": inputs of shape ", a.shape(),
+        " and a target of shape ", target.shape(), " do not fit; they must be (n, width) and (n)");
+  constexpr double eps = 1e-12;  // PyTorch's, added to the squares of lengths
+  const auto squared_length = [](const Tensor& x) { return sum(square(x), {1}) + eps; };
+  const Tensor cosine = sum(a * b, {1}) / sqrt(squared_length(a) * squared_length(b));
+  const Tensor zero = zeros_like(cosine);
+  const Tensor apart = where(target == -1, relu(cosine - options.margin), zero);
+  return reduced(where(target == 1, 1 - cosine, apart), options.reduction);
+}
+
+}  // namespace miniparallel

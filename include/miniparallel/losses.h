@@ -1,0 +1,132 @@
+#pragma once
+
+#include <miniparallel/tensor.h>
+
+#include <cstdint>
+
+/// Losses, and the distances that some of them are made of. As the functions of ops.h, which includes this header: they
+/// throw `Error` for what does not fit, and compute in float32 and float64.
+
+namespace miniparallel {
+
+/// The reduction of the losses of the elements or rows: to a tensor without dimensions, or none.
+enum class Reduction { mean, sum, none };
+
+// --- classes
+
+struct CrossEntropyOptions {
+  Reduction reduction = Reduction::mean;
+  std::int64_t ignore_index = -100;  ///< rows with this target count neither in the sum nor in the mean
+  double label_smoothing = 0;        ///< in [0, 1]
+  /// (classes): a factor of the loss of each class, by which the mean is weighted too. On any device, of any dtype.
+  Tensor weight = {};
+};
+/// -log softmax(logits)[target]: logits (n, classes) or (n, classes, ...), target (n) or (n, ...): class
+/// indices, int64, int32 or uint8; `Reduction::none` gives the target's shape. A class out of range is an
+/// `Error`, on a GPU at the next `synchronize` or `step`.
+///
+/// A target of the logits' shape and dtype holds probabilities: minus the sum of probability times log softmax, whose
+/// mean is over rows. This form and weights are made of other ops, the other is one kernel.
+Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& options = {});
+
+struct NllLossOptions {
+  Reduction reduction = Reduction::mean;
+  std::int64_t ignore_index = -100;
+  Tensor weight = {};  ///< as in `CrossEntropyOptions`
+};
+/// As `cross_entropy` of class indices, of log-probabilities.
+Tensor nll_loss(const Tensor& log_probabilities, const Tensor& target, const NllLossOptions& options = {});
+
+// --- x and a target of one shape and dtype
+
+/// (x - target)^2.
+Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean);
+/// |x - target|.
+Tensor l1_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean);
+
+struct SmoothL1LossOptions {
+  Reduction reduction = Reduction::mean;
+  double beta = 1;  ///< at least 0
+};
+/// With d = |x - target|: d^2 / (2 beta) below beta, d - beta / 2 from there on. (Girshick: "Fast R-CNN", 2015.)
+Tensor smooth_l1_loss(const Tensor& x, const Tensor& target, const SmoothL1LossOptions& options = {});
+
+struct HuberLossOptions {
+  Reduction reduction = Reduction::mean;
+  double delta = 1;  ///< above 0
+};
+/// d^2 / 2 up to delta, delta (d - delta / 2) beyond. (Huber: "Robust estimation of a location parameter", 1964.)
+Tensor huber_loss(const Tensor& x, const Tensor& target, const HuberLossOptions& options = {});
+
+/// Binary cross entropy of sigmoid(x) and a target in [0, 1], stable for large |x|.
+Tensor bce_with_logits(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean);
+struct BceWithLogitsOptions {
+  Reduction reduction = Reduction::mean;
+  Tensor weight = {};      ///< factors of the losses of elements; broadcasts
+  Tensor pos_weight = {};  ///< factors of target in the loss: above 1, misses cost more; broadcasts
+};
+/// The same under PyTorch's name, and with factors, on any device and of any dtype.
+Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target,
+                                        const BceWithLogitsOptions& options);
+inline Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target,
+                                               Reduction reduction = Reduction::mean) {
+  return bce_with_logits(x, target, reduction);
+}
+
+struct BinaryCrossEntropyOptions {
+  Reduction reduction = Reduction::mean;
+  Tensor weight = {};  ///< factors of the losses of elements; broadcasts
+};
+/// -target log(x) - (1 - target) log(1 - x) of probabilities x. The logarithms are at least -100, with gradient 0 there;
+/// `bce_with_logits` is more exact.
+Tensor binary_cross_entropy(const Tensor& x, const Tensor& target,
+                            const BinaryCrossEntropyOptions& options = {});
+
+struct KlDivOptions {
+  Reduction reduction = Reduction::mean;
+  bool batch_mean = false;  ///< the mean is over rows, not elements: the divergence as it is defined
+  bool log_target = false;  ///< the target holds log-probabilities, as x does
+};
+/// target (log(target) - x) of log-probabilities x: the divergence of target from x; 0 where target is 0. (Kullback,
+/// Leibler: "On information and sufficiency", 1951.)
+Tensor kl_div(const Tensor& x, const Tensor& target, const KlDivOptions& options = {});
+
+struct GaussianNllLossOptions {
+  Reduction reduction = Reduction::mean;
+  bool full = false;  ///< with the constant log(2 pi) / 2
+  double eps = 1e-6;  ///< the least variance; above 0
+};
+/// (log(variance) + (x - target)^2 / variance) / 2: x is the mean, `variance` broadcasts.
+Tensor gaussian_nll_loss(const Tensor& x, const Tensor& target, const Tensor& variance,
+                         const GaussianNllLossOptions& options = {});
+
+// --- distances and the losses made of them
+
+/// (sum |a - b + eps|^p)^(1 / p) along the last dimension; p at least 1, or infinity. Broadcast.
+Tensor pairwise_distance(const Tensor& a, const Tensor& b, double p = 2, double eps = 1e-6,
+                         bool keepdim = false);
+/// a b / (|a| |b|) along `dim`, with each length at least eps. Broadcast.
+Tensor cosine_similarity(const Tensor& a, const Tensor& b, int dim = 1, double eps = 1e-8);
+
+struct TripletMarginLossOptions {
+  double margin = 1;  ///< above 0
+  double p = 2;
+  double eps = 1e-6;
+  bool swap = false;  ///< the distance of positive and negative counts where it is smaller
+  Reduction reduction = Reduction::mean;
+};
+/// max(0, d(anchor, positive) - d(anchor, negative) + margin), d the `pairwise_distance` along the last dimension.
+/// (Balntas et al.: "Learning local feature descriptors with triplets", 2016.)
+Tensor triplet_margin_loss(const Tensor& anchor, const Tensor& positive, const Tensor& negative,
+                           const TripletMarginLossOptions& options = {});
+
+struct CosineEmbeddingLossOptions {
+  double margin = 0;
+  Reduction reduction = Reduction::mean;
+};
+/// With c the cosine of the rows of a and b (n, width): 1 - c where `target` (n) is 1, max(0, c - margin) where it is
+/// -1.
+Tensor cosine_embedding_loss(const Tensor& a, const Tensor& b, const Tensor& target,
+                             const CosineEmbeddingLossOptions& options = {});
+
+}  // namespace miniparallel
