@@ -33,6 +33,9 @@ TEST_CASE("docs/models: training") {
   const Tensor before = net.output.weight.detach().clone();
 #include "snippets/models/training.inc"
   CHECK(!equal(net.output.weight.detach(), before));
+#include "snippets/models/averaged.inc"
+  CHECK(logits.shape() == Shape{4, 2});
+  CHECK(average.updates() == 20);
   optim::Adam groups({{parameters(net.input), {.lr = 1e-4}}, {parameters(net.output)}});
   CHECK(groups.lr(0) == 1e-4);
 }
