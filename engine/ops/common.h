@@ -20,7 +20,7 @@ using autograd::recording;
 using autograd::save;
 using autograd::save_output;
 
-/// The kernels of the device's kind.
+/// The kernels of the device's kind, for one launch, which is counted.
 const kernels::Backend& backend(Device device);
 inline const kernels::Backend& backend(const Tensor& tensor) { return backend(tensor.device()); }
 

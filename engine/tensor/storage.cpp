@@ -2,6 +2,9 @@
 
 #include "engine/device/accelerator.h"
 #include "engine/memory/caching_allocator.h"
+#include "engine/tensor/pending.h"
+
+#include <utility>
 
 namespace miniparallel {
 
@@ -21,6 +24,8 @@ Storage::~Storage() { allocator_.deallocate(data_, bytes_, stream_, users_); }
 void Storage::record_use(kernels::Stream stream) {
   if (stream != stream_) allocator_.add_user(users_, stream);
 }
+
+void Storage::set_pending(std::unique_ptr<Pending> pending) { pending_ = std::move(pending); }
 
 bool Storage::is_pinned() const { return device_.is_cpu() && &allocator_ != &host_allocator(); }
 

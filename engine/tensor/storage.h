@@ -12,6 +12,7 @@
 namespace miniparallel {
 
 class CachingAllocator;
+class Pending;
 struct Allocation;
 
 /// Counts the writes to an alias group: a base and its views.
@@ -47,6 +48,11 @@ class Storage {
   /// pinned no copy is left behind.
   void wait_for_copies();
 
+  /// Work of other streams for which users of a part of this block wait; null, as of most, where nothing waits.
+  Pending* pending() const { return pending_.get(); }
+  /// Before other threads use the block.
+  void set_pending(std::unique_ptr<Pending> pending);
+
  private:
   Storage(Allocation block, kernels::Stream stream, std::size_t bytes, Device device);
 
@@ -54,6 +60,7 @@ class Storage {
   kernels::Stream stream_;
   std::vector<kernels::Stream> users_;
   std::byte* data_;
+  std::unique_ptr<Pending> pending_;
   std::size_t bytes_;
   Device device_;
   Version version_;

@@ -5,6 +5,7 @@
 
 #include "engine/error.h"
 #include "engine/tensor/autograd_meta.h"
+#include "engine/tensor/pending.h"
 #include "engine/tensor/tensor_impl.h"
 #include "engine/types/representable.h"
 #include "engine/types/shape.h"
@@ -57,6 +58,15 @@ Tensor make_alias(const Tensor& base, const Shape& shape, const Shape& strides, 
   impl->dtype = from.dtype;
   impl->contiguous = is_row_major(shape, strides);
   return Tensor(std::move(impl));
+}
+
+void wait_for_pending(const TensorImpl& tensor) {
+  if (tensor.shape.numel() == 0) return;
+  std::int64_t last = tensor.offset;
+  for (int d = 0; d < tensor.shape.rank(); ++d) last += (tensor.shape[d] - 1) * tensor.strides[d];
+  const std::size_t size = size_of(tensor.dtype);
+  tensor.storage->pending()->wait(static_cast<std::size_t>(tensor.offset) * size,
+                                  static_cast<std::size_t>(last + 1) * size);
 }
 
 bool is_exclusive(const Tensor& tensor) {

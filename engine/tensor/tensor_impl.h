@@ -56,7 +56,15 @@ void set_data(const Tensor& target, const Tensor& source);
 /// a tensor that is not contiguous (kernels write rows) or requires grad (a graph may still need it).
 bool is_exclusive(const Tensor& tensor);
 
-/// Pointer to the first element, whatever the dtype and device.
-inline std::byte* raw(const Tensor& tensor) { return tensor.impl()->data(); }
+/// Makes the calling thread's stream wait for what other streams do with the elements.
+void wait_for_pending(const TensorImpl& tensor);
+
+/// Pointer to the first element, whatever the dtype and device, for work that the calling thread enqueues next.
+inline std::byte* raw(const Tensor& tensor) {
+  const TensorImpl& impl = *tensor.impl();
+  if (impl.storage->pending() != nullptr) [[unlikely]]
+    wait_for_pending(impl);
+  return impl.data();
+}
 
 }  // namespace miniparallel
