@@ -59,6 +59,12 @@ std::string memory_of(const std::vector<Device>& devices) {
   return list(peaks);
 }
 
+std::string parameters_of(std::size_t buckets) {
+  if (buckets == 0) return {};
+  if (buckets == 1) return "  parameters: sent in one part, before the forward\n";
+  return message("  parameters: sent in ", buckets, " parts, while the forward runs\n");
+}
+
 }  // namespace
 
 std::string describe(const Description& of) {
@@ -67,7 +73,7 @@ std::string describe(const Description& of) {
       "DataParallel: ", of.placement.size(), of.placement.size() == 1 ? " replica on " : " replicas on ",
       devices.size(), devices.size() == 1 ? " device" : " devices", ", outputs on ", of.output_device, "\n");
   for (const Device device : devices) text += line_of(device, of.placement);
-  text += links_of(devices);
+  text += links_of(devices) + parameters_of(of.buckets);
   if (devices.size() > 1)
     text += "  sums of gradients: " + describe_reduction(devices, of.options.reduction) + "\n";
   if (of.options.shard_optimizer && devices.size() > 1)

@@ -10,6 +10,7 @@
 #include "parallel/reducer.h"
 #include "parallel/replica_edge.h"
 #include "parallel/sharded_reducer.h"
+#include "parallel/values.h"
 
 #include <algorithm>
 #include <atomic>
@@ -60,34 +61,8 @@ class Members {
   std::vector<std::pair<std::size_t, std::size_t>> items;  ///< (item of the inventory, index of the tensor)
 };
 
-/// Numbers of writes that a copy has seen.
-using Versions = std::vector<std::int64_t>;
-constexpr std::int64_t kNever = -1;
-
 constexpr const char* kReplicaIsFixed =
     "the tensor is a replica's copy of a parameter; freeze and hook the master's, which is in model.model()";
-
-/// Copies the tensors that `is_stale` names from arena to arena, neighbours together. Returns the bytes.
-template <class IsStale>
-std::int64_t copy_stale(const Arena& from, const Arena& to, IsStale&& is_stale) {
-  std::int64_t bytes = 0;
-  for (std::size_t first = 0; first < from.size(); ++first) {
-    if (!is_stale(first)) continue;
-    std::size_t last = first;
-    while (from.is_followed(last) && is_stale(last + 1)) ++last;
-    const Tensor source = from.run(first, last);
-    to.run(first, last).copy_(source);
-    bytes += source.numel() * static_cast<std::int64_t>(size_of(source.dtype()));
-    first = last;
-  }
-  return bytes;
-}
-
-/// The parameters' values on a device that is not the master's; its replicas share them.
-struct Values {
-  Arena arena;
-  Versions seen;
-};
 
 /// A plain tensor of the master's and its copy, as they were when it was sent.
 struct Sent {
@@ -113,7 +88,7 @@ struct ReplicaTensors::Impl {
   Inventory master;
   Members parameters, buffers;
   Arena parameter_arena, buffer_arena;
-  std::map<Device, Values> values;
+  Values values;
   std::vector<Copy> copies;             // of replica i: i - 1
   Versions written;                     // versions of the parameters at the last refresh
   std::vector<const TensorImpl*> held;  // by the master's members at the last refresh
@@ -137,27 +112,22 @@ struct ReplicaTensors::Impl {
     buffer_arena = pack(buffers.tensors);
     held.clear();
     for (const Inventory::Item& item : master.items) held.push_back(item.handle->impl().get());
-    values.clear();
-    for (const Device device : devices)
-      if (device != devices[0])
-        values.try_emplace(
-            device, Values{Arena(parameters.tensors, device), Versions(parameters.tensors.size(), kNever)});
+    // The steps of a sharded optimizer send values, too, and from GPU to GPU, whose order buckets would miss.
+    values = Values(parameters.tensors, parameter_arena, devices, !reduction.shard_optimizer);
     if (reducer) reducer->detach();
     reducer = make_reducer();
     reducer->attach();
   }
 
   std::shared_ptr<Reducer> make_reducer() {
-    if (!reduction.shard_optimizer || values.empty())
+    const std::vector<Device> once = each_once(devices);
+    if (!reduction.shard_optimizer || once.size() == 1)
       return std::make_shared<Reducer>(parameters.tensors, parameter_arena, devices, reduction, no_sync);
     std::vector<Arena> on_devices;
-    for (const Device device : each_once(devices))
-      on_devices.push_back(device == devices[0] ? parameter_arena : values.at(device).arena);
-    const auto refresh = [this] {
-      for (auto& [device, on] : values) bytes_in_step += refresh_values(on);
-    };
+    for (const Device device : once) on_devices.push_back(values.on(device));
+    const auto refresh = [this] { bytes_in_step += values.refresh(devices.size()); };
     const auto gathered = [this](std::int64_t bytes) {
-      for (auto& [device, on] : values) note_versions(on);
+      values.note_sent();
       bytes_in_step += bytes;
     };
     return std::make_shared<ShardedReducer>(parameters.tensors, std::move(on_devices), devices, reduction,
@@ -169,7 +139,7 @@ struct ReplicaTensors::Impl {
     const Device device = devices[replica];
     copy.parameters.clear();
     for (std::size_t i = 0; i < parameters.tensors.size(); ++i) {
-      Tensor shown = (device == devices[0] ? parameter_arena : values.at(device).arena).tensor(i);
+      Tensor shown = values.on(device).tensor(i);
       shown.impl()->version = parameters.tensors[i].impl()->version;
       autograd::meta_of(shown).fixed = kReplicaIsFixed;
       copy.parameters.push_back(std::move(shown));
@@ -192,11 +162,10 @@ struct ReplicaTensors::Impl {
   }
 
   /// Takes over what has happened to the master's tensors since: other handles, storage or dtypes.
-  void follow_master(Inventory now) {
-    bool same = now.items.size() == master.items.size();
-    for (std::size_t i = 0; same && i < now.items.size(); ++i)
-      same = now.items[i].kind == Kind::tensor || held[i] == now.items[i].handle->impl().get();
-    master = std::move(now);
+  void follow_master() {
+    bool same = held.size() == master.items.size();
+    for (std::size_t i = 0; same && i < held.size(); ++i)
+      same = master.items[i].kind == Kind::tensor || held[i] == master.items[i].handle->impl().get();
     if (!same) {
       parameters = Members(master, Kind::parameter);
       buffers = Members(master, Kind::buffer);
@@ -234,23 +203,13 @@ struct ReplicaTensors::Impl {
     }
   }
 
-  std::int64_t refresh_values(Values& on) {
-    const std::int64_t bytes = copy_stale(parameter_arena, on.arena, [&](std::size_t i) {
-      return on.seen[i] != parameters.tensors[i].version();
-    });
-    note_versions(on);
-    return bytes;
-  }
-
-  void note_versions(Values& on) const {
-    for (std::size_t i = 0; i < on.seen.size(); ++i) on.seen[i] = parameters.tensors[i].version();
-  }
-
   std::int64_t refresh_buffers(Copy& copy) {
-    const std::int64_t bytes = copy_stale(buffer_arena, copy.buffer_arena, [&](std::size_t i) {
-      return copy.seen_buffers[i] != buffers.tensors[i].version() ||
-             copy.own_buffers[i] != copy.buffers[i].version();
-    });
+    if (copy.buffers.empty()) return 0;
+    const std::int64_t bytes =
+        copy_stale(buffer_arena, copy.buffer_arena, 0, copy.buffers.size() - 1, [&](std::size_t i) {
+          return copy.seen_buffers[i] != buffers.tensors[i].version() ||
+                 copy.own_buffers[i] != copy.buffers[i].version();
+        });
     for (std::size_t i = 0; i < copy.buffers.size(); ++i) {
       copy.seen_buffers[i] = buffers.tensors[i].version();
       copy.own_buffers[i] = copy.buffers[i].version();
@@ -301,10 +260,12 @@ void ReplicaTensors::bind(std::size_t replica, Inventory copy) {
   impl_->bind(replica);
 }
 
-std::int64_t ReplicaTensors::refresh(Inventory master, std::size_t replicas) {
+Inventory& ReplicaTensors::master() { return impl_->master; }
+
+std::int64_t ReplicaTensors::refresh(std::size_t replicas) {
   const NoGradGuard no_grad;
   Impl& all = *impl_;
-  all.follow_master(std::move(master));
+  all.follow_master();
   std::int64_t bytes = std::exchange(all.bytes_in_step, 0);
   all.reducer->attach();
   for (std::size_t i = replicas; i-- > 1;) {  // the last replica's edges first
@@ -313,11 +274,10 @@ std::int64_t ReplicaTensors::refresh(Inventory master, std::size_t replicas) {
     all.link(i);
   }
   for (std::size_t i = 1; i < replicas; ++i) {
-    const Device device = all.devices[i];
-    if (device != all.devices[0]) bytes += all.refresh_values(all.values.at(device));
     bytes += all.refresh_buffers(all.copies[i - 1]);
-    bytes += all.refresh_tensors(all.copies[i - 1], device);
+    bytes += all.refresh_tensors(all.copies[i - 1], all.devices[i]);
   }
+  bytes += all.values.refresh(replicas);
   all.written.clear();
   for (const Tensor& parameter : all.parameters.tensors) all.written.push_back(parameter.version());
   return bytes;
@@ -338,6 +298,8 @@ Tensor ReplicaTensors::master_buffer(std::size_t replica, const Tensor& buffer) 
 }
 
 const std::vector<Device>& ReplicaTensors::devices() const { return impl_->devices; }
+
+std::size_t ReplicaTensors::buckets() const { return impl_->values.buckets(); }
 
 NoSync ReplicaTensors::no_sync() { return NoSync(impl_->no_sync); }
 

@@ -44,6 +44,14 @@ struct Transformer {
   static Tensor batch(std::int64_t rows) { return randn({rows, 5, 6}, {.dtype = float64}); }
 };
 
+/// Its parameters travel in two buckets: the first two layers but for a bias, and the rest. Floats.
+struct Deep {
+  nn::Linear first{64, 64}, wide{64, 4096}, last{4096, 64};
+  Tensor operator()(const Tensor& x) { return last(relu(wide(tanh(first(x))))); }
+  static Tensor batch(std::int64_t rows) { return randn({rows, 64}); }
+  static constexpr std::int64_t kBytes = 4 * (64 * 64 + 64 + 2 * 64 * 4096 + 4096 + 64);
+};
+
 /// Tied, frozen, unused and conditional parameters.
 struct Odd {
   nn::Linear in{6, 6}, tied{6, 6}, frozen{6, 6}, unused{6, 6}, rare{6, 6}, out{6, 4};

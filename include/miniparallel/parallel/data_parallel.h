@@ -48,6 +48,7 @@ struct Description {
   const DataParallelOptions& options;
   const Split& split;  ///< as it is now
   const Division& last;
+  std::size_t buckets;  ///< in which parameters are sent
 };
 std::string describe(const Description& of);
 
@@ -168,11 +169,13 @@ class DataParallel {
   const std::vector<Device>& devices() const { return placement_; }
   /// As they were given; the reduction is the one that the environment named, where it decided.
   const DataParallelOptions& options() const { return options_; }
-  /// The devices and what they are, their replicas, how copies between them go and gradients are summed, and how
-  /// rows are divided, those of the last batch too: lines for a log. Tries links out that have not been used yet.
+  /// The devices and what they are, their replicas, how copies between them go, when parameters are sent, how
+  /// gradients are summed, and how rows are divided, those of the last batch too: lines for a log. Tries links
+  /// out that have not been used yet.
   std::string describe() const {
     const std::scoped_lock lock(mutex_);
-    return parallel::describe({placement_, output_device_, options_, split_, division_});
+    return parallel::describe(
+        {placement_, output_device_, options_, split_, division_, replicas_.tensors().buckets()});
   }
   DataParallelCounters counters() const {
     DataParallelCounters counters = counters_;

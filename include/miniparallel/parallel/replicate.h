@@ -28,17 +28,22 @@ class ReplicaTensors {
 
   /// Gives the members of replica `replica`, a copy of the master, their own tensors.
   void bind(std::size_t replica, reflect::Inventory copy);
+  /// What the master consists of, to be brought up to date before `refresh`: members may hold other tensors, and be
+  /// in other places, than before.
+  reflect::Inventory& master();
   /// Brings replicas 1 to `replicas` - 1 up to date: copies what has been written since, whole runs of the
-  /// block at a time, and returns the number of bytes copied. `master` is what the master consists of now: its
-  /// members may hold other tensors than before. Throws `Error`, naming the member, where one is on another
-  /// device.
-  std::int64_t refresh(reflect::Inventory master, std::size_t replicas);
+  /// block at a time, and returns the number of bytes copied. Parameters of a large model arrive while the replicas
+  /// already run: who uses one waits for it. Throws `Error`, naming the member, where one is on another device.
+  std::int64_t refresh(std::size_t replicas);
   /// Throws `Error`, naming it, if a forward has written a parameter since the last refresh.
   void check_parameters_unwritten() const;
 
   /// The master's buffer of which `buffer` is the copy that a replica holds; undefined for another tensor.
   Tensor master_buffer(std::size_t replica, const Tensor& buffer) const;
   const std::vector<Device>& devices() const;
+  /// In how many parts parameters are sent to a device; 0 where none are. With several they arrive while the
+  /// replicas run.
+  std::size_t buckets() const;
 
   /// While it lives, gradients stay on their devices: see `DataParallel::no_sync`.
   NoSync no_sync();
@@ -72,7 +77,8 @@ class Replicas {
   /// Throws `Error`, naming the member, where the master has other layers or shapes than before.
   std::int64_t refresh(std::size_t replicas) {
     for (std::size_t i = 1; i < replicas; ++i) reflect::assign_plain_members(master_, *copies_[i - 1]);
-    return tensors_.refresh(reflect::inventory(master_), replicas);
+    tensors_.master() = reflect::inventory(master_);
+    return tensors_.refresh(replicas);
   }
   ReplicaTensors& tensors() { return tensors_; }
   const ReplicaTensors& tensors() const { return tensors_; }

@@ -40,6 +40,7 @@ TEST_CASE("describe: devices, replicas, links and rows") {
           "  cuda:1: Small GPU, 12.0 GiB, 100 multiprocessors, compute capability 8.6, 0000:02:00.0; replica "
           "2\n"
           "  copies between GPUs: direct\n"
+          "  parameters: sent in one part, before the forward\n"
           "  sums of gradients: direct\n"
           "  rows: balanced\n");
     model(zeros({10, 6}));
@@ -55,8 +56,13 @@ TEST_CASE("describe: devices, replicas, links and rows") {
     CHECK(text.starts_with("DataParallel: 4 replicas on 4 devices, outputs on cpu\n"));
     CHECK(text.ends_with(
         "  copies between GPUs: direct, but through host memory between cuda:0 and cuda:2, cuda:1 "
-        "and cuda:3\n  sums of gradients: direct, host where cuda:0 has no link\n  rows: sizes {1, 1, 1, "
-        "5}\n"));
+        "and cuda:3\n  parameters: sent in one part, before the forward\n"
+        "  sums of gradients: direct, host where cuda:0 has no link\n  rows: sizes {1, 1, 1, 5}\n"));
+  }
+  {
+    const Simulated simulated(2);
+    CHECK(DataParallel{testing::Deep{}}.describe().find(
+              "  parameters: sent in 2 parts, while the forward runs\n") != std::string::npos);
   }
   {
     const Simulated simulated(2);
@@ -79,6 +85,7 @@ TEST_CASE("describe: devices, replicas, links and rows") {
         "  cuda:0: Simulated GPU, 16.0 GiB, 132 multiprocessors, compute capability 9.0, 0000:01:00.0; "
         "replica 1\n"
         "  copies between GPUs: through host memory\n"
+        "  parameters: sent in one part, before the forward\n"
         "  sums of gradients: host\n"
         "  rows: shares {1, 3}; the last batch 2, 6\n");
 }

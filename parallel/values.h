@@ -1,0 +1,94 @@
+#pragma once
+
+#include <miniparallel/cuda.h>
+
+#include "engine/tensor/arena.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <vector>
+
+namespace miniparallel {
+class Pending;
+}
+
+namespace miniparallel::parallel {
+
+/// Numbers of writes that a copy has seen.
+using Versions = std::vector<std::int64_t>;
+constexpr std::int64_t kNever = -1;
+
+/// Copies the tensors from `first` to `last` that is_stale(i) names from arena to arena, neighbours together.
+/// Returns the bytes.
+template <class IsStale>
+std::int64_t copy_stale(const Arena& from, const Arena& to, std::size_t first, std::size_t last,
+                        const IsStale& is_stale) {
+  std::int64_t bytes = 0;
+  for (std::size_t begin = first; begin <= last; ++begin) {
+    if (!is_stale(begin)) continue;
+    std::size_t end = begin;
+    while (end < last && from.is_followed(end) && is_stale(end + 1)) ++end;
+    const Tensor source = from.run(begin, end);
+    to.run(begin, end).copy_(source);
+    bytes += source.numel() * static_cast<std::int64_t>(size_of(source.dtype()));
+    begin = end;
+  }
+  return bytes;
+}
+
+/// The values of a model's parameters on the devices of its replicas, those of one device shared by all that are
+/// there.
+///
+/// They are sent in buckets, runs of the arena, on streams for copies. Whoever takes a pointer to a parameter
+/// waits for its bucket (see Pending): a replica for its arrival, so that a layer starts when its own parameters
+/// are there; who writes the master's for its departure. Buckets leave in the order in which the last forward
+/// asked for them. A model of one bucket has nothing to overlap with, and is sent on the streams of its kernels.
+class Values {
+ public:
+  Values() = default;
+  /// `master`: where `parameters` are. `devices`: of the replicas, the master's first. Without `in_buckets` all are
+  /// sent before the forward.
+  Values(std::vector<Tensor> parameters, Arena master, const std::vector<Device>& devices, bool in_buckets);
+
+  const Arena& on(Device device) const { return device == devices_[0] ? master_ : copies_.at(device).arena; }
+  /// Sends what has been written since to the devices of the first `replicas` replicas. Returns the bytes.
+  std::int64_t refresh(std::size_t replicas);
+  /// All devices have been brought up to date by other means.
+  void note_sent();
+  /// In how many parts; 0 where there is nothing, or nowhere, to send.
+  std::size_t buckets() const { return buckets_.size(); }
+
+ private:
+  struct Bucket {
+    std::size_t first, last;  // parameters
+  };
+  /// Where a bucket's copies are marked, in one arena.
+  struct Mark {
+    Pending* pending;
+    std::size_t part;
+  };
+  struct Copy {
+    Arena arena;
+    Versions seen;
+    std::vector<Mark> arrivals;  // by bucket
+    Event ready;                 // the device has done with the values of before
+  };
+
+  void divide();
+  std::vector<Mark> marks_in(const Arena& arena) const;
+  std::int64_t send(const Bucket& bucket, Copy& copy) const;
+  std::int64_t send_beside(const std::vector<Copy*>& copies, const std::vector<Device>& devices);
+  bool is_stale(const Copy& copy, std::size_t i) const;
+  void note_sent(Copy& copy) const;
+
+  std::vector<Tensor> parameters_;
+  std::vector<Device> devices_;
+  Arena master_;
+  std::vector<Bucket> buckets_;
+  std::vector<Mark> departures_;  // by bucket; none where there is only one
+  Event written_{Device::cpu()};  // the master's device has written what is sent
+  std::map<Device, Copy> copies_;
+};
+
+}  // namespace miniparallel::parallel

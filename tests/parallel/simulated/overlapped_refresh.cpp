@@ -1,0 +1,135 @@
+#include <miniparallel/miniparallel.h>
+
+#include "../../cuda/simulated.h"
+#include "../models.h"
+
+#include <doctest/doctest.h>
+
+#include <optional>
+
+// Parameters that arrive while the replicas run: what each layer waits for. The copy of the bucket that a layer must
+// not wait for is made to fail.
+
+namespace miniparallel {
+namespace {
+
+using testing::Simulated;
+
+/// What replica 1 has enqueued until a layer of it is done.
+struct Marks {
+  std::optional<Event> early, late;
+};
+Marks marks;
+
+void mark(std::optional<Event>& event, Device device) {
+  if (device.index != 1) return;
+  event.emplace(device);
+  event->record();
+}
+
+struct Forward {
+  testing::Deep net;
+  Tensor operator()(const Tensor& x) {
+    Tensor h = tanh(net.first(x));
+    mark(marks.early, h.device());
+    h = net.last(relu(net.wide(h)));
+    mark(marks.late, h.device());
+    return h;
+  }
+};
+
+/// The layer that is declared last runs first.
+struct Backwards {
+  nn::Linear narrow{64, 4}, wide{64, 4096}, first{4096, 64};
+  Tensor operator()(const Tensor& x) {
+    Tensor h = first(x);
+    mark(marks.early, h.device());
+    h = narrow(h) + mean(wide(h));
+    mark(marks.late, h.device());
+    return h;
+  }
+};
+
+/// Runs a forward that sends all parameters anew, in two buckets of which the second copy fails.
+template <class Net>
+void check_second_copy_is_late(std::int64_t columns) {
+  simulator::Machine settings = simulator::machine_with(2);
+  settings.streams = simulator::Streams::lazy;
+  settings.seed = 0;  // nothing runs that nobody waits for
+  Simulated machine(settings);
+  {
+    DataParallel model{Net{}};
+    const Tensor x = randn({4, columns});
+    model(x);
+    for (const Device device : model.devices()) synchronize(device);
+    {
+      const NoGradGuard no_grad;
+      for (Tensor& parameter : model.parameters()) parameter.mul_(0.5);
+    }
+    const simulator::Counters before = simulator::counters();
+    simulator::fail_copy(0, 2);
+    model(x);
+    CHECK(simulator::faults_to_come() == 0);
+    CHECK((simulator::counters() - before).host_synchronizations == 0);
+    marks.early->synchronize();  // throws if it needs what has failed
+    machine.expect_failure();
+    CHECK_THROWS_AS(marks.late->synchronize(), Error);
+    marks = {};
+  }
+}
+
+TEST_CASE("refresh: a layer starts before parameters of later layers have arrived") {
+  check_second_copy_is_late<Forward>(64);
+}
+
+TEST_CASE("refresh: buckets are sent in the order in which the last forward asked for them") {
+  check_second_copy_is_late<Backwards>(4096);
+}
+
+TEST_CASE("refresh: a steady step neither waits nor allocates, and sends each bucket once to each GPU") {
+  for (const int gpus : {2, 4, 8})
+    for (const simulator::Streams streams : {simulator::Streams::lazy, simulator::Streams::threaded}) {
+      simulator::Machine settings = simulator::machine_with(gpus);
+      settings.streams = streams;
+      const Simulated machine(settings);
+      DataParallel model{testing::Deep{}};
+      optim::SGD optimizer(model.parameters(), {.lr = 1e-2});
+      const Tensor inputs = testing::Deep::batch(8), targets = randn({8, 64});
+      for (int step = 0; step < 6; ++step) {
+        const simulator::Counters before = simulator::counters();
+        model(inputs);
+        const simulator::Counters forward = simulator::counters() - before;
+        mse_loss(model(inputs), targets.to(model.device())).backward();
+        optimizer.step();
+        optimizer.zero_grad();
+        const simulator::Counters work = simulator::counters() - before;
+        for (const Device device : model.devices()) synchronize(device);
+        if (step < 3) continue;
+        CHECK(forward.copies == gpus + 2 * (gpus - 1));  // rows, buckets
+        CHECK(work.host_synchronizations == 0);
+        CHECK(work.allocations == 0);
+      }
+    }
+}
+
+TEST_CASE("refresh: a write to a parameter waits until the parameter has left") {
+  for (const std::uint64_t seed : {0u, 3u, 4u}) {
+    simulator::Machine settings = simulator::machine_with(3);
+    settings.seed = seed;
+    const Simulated machine(settings);
+    DataParallel model{testing::Deep{}};
+    const NoGradGuard no_grad;
+    const Tensor x = testing::Deep::batch(6);
+    for (int step = 0; step < 3; ++step) {
+      const Tensor y = model(x);
+      for (Tensor& parameter : model.parameters()) parameter.zero_();
+      const std::vector<Tensor> parts = y.chunk(3);
+      CHECK(amax(parts[1].abs()).item() > 0);
+      CHECK(amax(parts[2].abs()).item() > 0);
+      for (Tensor& parameter : model.parameters()) parameter.normal_();
+    }
+  }
+}
+
+}  // namespace
+}  // namespace miniparallel
