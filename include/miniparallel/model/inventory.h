@@ -41,10 +41,10 @@ class Inventory {
   std::vector<nn::Training*> training;
 
   // --- what `visit` calls
-  void leaf(nn::Parameter& parameter) { items.push_back({path_, Kind::parameter, &parameter}); }
-  void leaf(nn::Buffer& buffer) { items.push_back({path_, Kind::buffer, &buffer}); }
-  void leaf(Tensor& tensor) { items.push_back({path_, Kind::tensor, &tensor}); }
-  void leaf(nn::Training& flag) { training.push_back(&flag); }
+  void leaf(nn::Parameter& parameter) { add(Kind::parameter, parameter); }
+  void leaf(nn::Buffer& buffer) { add(Kind::buffer, buffer); }
+  void leaf(Tensor& tensor) { add(Kind::tensor, tensor); }
+  void leaf(nn::Training& flag);
   void enter(std::string_view name);
   void leave();
   template <class T>
@@ -54,7 +54,21 @@ class Inventory {
   void begin_module(std::string_view type, const void* address);
   void end();
 
+  // --- the inventory taken once more: see `retake`
+  void begin_check();
+  /// Whether the walk since has met what is listed, and nothing else.
+  bool end_check();
+
  private:
+  /// The next in each list while it is checked.
+  struct Check {
+    std::size_t item = 0, module = 0, flag = 0;
+    bool same = true;
+  };
+  void add(Kind kind, Tensor& handle);
+
+  bool checks_ = false;
+  Check check_;
   std::string path_;
   std::vector<std::size_t> path_lengths_;  ///< before each `enter`
   std::vector<std::size_t> open_;          ///< modules that have begun and not ended
@@ -67,6 +81,15 @@ Inventory inventory(const Model& model) {
   Inventory made;
   reflect::visit(const_cast<Model&>(model), made);  // NOLINT: see above
   return made;
+}
+
+/// Brings an inventory of `model` up to date. Where the model still consists of the same members, of which some may
+/// be in other places of memory by now, this allocates nothing and keeps the names.
+template <class Model>
+void retake(Inventory& inventory, const Model& model) {
+  inventory.begin_check();
+  reflect::visit(const_cast<Model&>(model), inventory);  // NOLINT: as above
+  if (!inventory.end_check()) inventory = reflect::inventory(model);
 }
 
 }  // namespace reflect

@@ -2,6 +2,8 @@
 
 #include <miniparallel/require_cxx20.h>
 
+#include <array>
+#include <charconv>
 #include <concepts>
 #include <cstdint>
 #include <string>
@@ -36,9 +38,20 @@ class PartName {
     }
   }
 
+  using Digits = std::array<char, 24>;
+
   /// As in the keys of a state dict: "fc", "2".
   std::string text() const {
-    return kind_ == Kind::number ? std::string(text_) + std::to_string(number_) : std::string(text_);
+    Digits digits;
+    return std::string(text(digits));
+  }
+  /// The same without an allocation: `digits` holds a number.
+  std::string_view text(Digits& digits) const {
+    if (kind_ != Kind::number) return text_;
+    char* const begin = digits.data();
+    char* const after_sign = begin + text_.copy(begin, 1);
+    char* const end = std::to_chars(after_sign, begin + digits.size(), number_).ptr;
+    return {begin, static_cast<std::size_t>(end - begin)};
   }
   /// As in an expression: ".fc", "[2]", `["left"]`.
   std::string selector() const {

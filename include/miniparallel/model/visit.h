@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -33,7 +34,8 @@ void visit(T& object, Visitor& visitor) {
                 "miniparallel: layers and tensors in a model must not be const members");
   const auto visit_part = [&visitor]<class Part>(const PartName& name, const Places<Part>& part) {
     if constexpr (!is_plain<std::remove_const_t<Part>>) {
-      const std::string text = name.text();
+      PartName::Digits digits;
+      const std::string_view text = name.text(digits);
       if (!text.empty()) visitor.enter(text);
       reflect::visit(part[0], visitor);
       if (!text.empty()) visitor.leave();

@@ -77,7 +77,7 @@ class Replicas {
   /// Throws `Error`, naming the member, where the master has other layers or shapes than before.
   std::int64_t refresh(std::size_t replicas) {
     for (std::size_t i = 1; i < replicas; ++i) reflect::assign_plain_members(master_, *copies_[i - 1]);
-    tensors_.master() = reflect::inventory(master_);
+    reflect::retake(tensors_.master(), master_);
     return tensors_.refresh(replicas);
   }
   ReplicaTensors& tensors() { return tensors_; }
