@@ -82,6 +82,26 @@ TEST_CASE("refresh: a layer starts before parameters of later layers have arrive
   check_second_copy_is_late<Forward>(64);
 }
 
+TEST_CASE("refresh: on a slow link the first layer has run before the last bucket arrives") {
+  simulator::Machine settings = simulator::machine_with(2);
+  settings.streams = simulator::Streams::threaded;
+  const Simulated machine(settings);
+  DataParallel model{Forward{}};
+  const Tensor x = randn({4, 64});
+  model(x);
+  for (const Device device : model.devices()) synchronize(device);
+  {
+    const NoGradGuard no_grad;
+    for (Tensor& parameter : model.parameters()) parameter.mul_(0.5);
+  }
+  simulator::slow_link(0, 1, 2e6);  // the second bucket takes half a second
+  model(x);
+  marks.early->synchronize();
+  CHECK_FALSE(marks.late->is_done());
+  marks.late->synchronize();
+  marks = {};
+}
+
 TEST_CASE("refresh: buckets are sent in the order in which the last forward asked for them") {
   check_second_copy_is_late<Backwards>(4096);
 }

@@ -6,8 +6,10 @@
 
 #include <cuda_runtime_api.h>
 
+#include <chrono>
 #include <cstring>
 #include <memory>
+#include <thread>
 
 using namespace miniparallel::simulator;
 
@@ -73,6 +75,14 @@ std::shared_ptr<char[]> stage(Copy& copy) {
   return staged;
 }
 
+/// How long the link makes the copy take.
+std::chrono::duration<double> time_on_link(const Simulation& s, const Copy& copy, const Place& to,
+                                           const Place& from) {
+  const auto slow = s.faults.slow_links.find({from.device, to.device});
+  if (slow == s.faults.slow_links.end() || s.settings.streams != Streams::threaded) return {};
+  return std::chrono::duration<double>(static_cast<double>(copy.bytes()) / slow->second);
+}
+
 Work copy_work(Simulation& s, const Copy& copy, const Place& to, const Place& from,
                std::shared_ptr<char[]> staged) {
   const bool on_devices = to.device >= 0 && from.device >= 0;
@@ -82,8 +92,10 @@ Work copy_work(Simulation& s, const Copy& copy, const Place& to, const Place& fr
   work.kind = WorkKind::copy;
   work.accesses = {{on_devices ? Use::carry : Use::read, copy.from, copy.width, copy.from_pitch, copy.rows},
                    {Use::write, copy.to, copy.width, copy.to_pitch, copy.rows}};
-  work.run = [copy, corrupt, on_devices, staged = std::move(staged)] {
+  work.run = [copy, corrupt, on_devices, staged = std::move(staged),
+              pause = time_on_link(s, copy, to, from)] {
     perform(copy, corrupt);
+    std::this_thread::sleep_for(pause);
     if (Checker* const check = checker(); check != nullptr && on_devices) {
       for (std::size_t row = 0; row < copy.rows; ++row) {
         check->copy_written(reinterpret_cast<std::uintptr_t>(copy.to) + row * copy.to_pitch,

@@ -92,6 +92,10 @@ void slow_down(int device, double factor) {
   change(device, [=](Simulation&, DeviceState& state) { state.slowness = factor; });
 }
 
+void slow_link(int from, int to, double bytes_per_second) {
+  change(from, [=](Simulation& s, DeviceState&) { s.faults.slow_links[{from, to}] = bytes_per_second; });
+}
+
 void corrupt_link(int from, int to) {
   change(from, [=](Simulation& s, DeviceState&) { s.faults.corrupt_links.emplace(from, to); });
 }

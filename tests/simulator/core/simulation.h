@@ -40,6 +40,7 @@ struct Faults {
   std::vector<Fault> allocations, kernels, copies;
   std::vector<CallFault> calls, library_calls;
   std::set<std::pair<int, int>> corrupt_links;
+  std::map<std::pair<int, int>, double> slow_links;  ///< bytes per second
 };
 
 struct DeviceState {

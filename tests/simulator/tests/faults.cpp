@@ -3,6 +3,8 @@
 #include "kernels/correct.h"
 #include "modes.h"
 
+#include <chrono>
+
 using namespace simulator_tests;
 
 TEST_CASE("faults: out of memory is recoverable") {
@@ -125,6 +127,26 @@ TEST_CASE("faults: a slow device gives the same results") {
     fill(x.data(), 1, 100);
     CHECK(x.download() == std::vector<float>(100, 1.0f));
   });
+}
+
+TEST_CASE("faults: a slow link delays copies") {
+  sim::Machine settings = machine(2);
+  settings.streams = sim::Streams::threaded;
+  const FreshMachine fresh(settings);
+  sim::slow_link(0, 1, 1e4);
+  const std::vector<int> values(100, 7);
+  const DeviceBuffer<int> here(values);
+  REQUIRE(cudaSetDevice(1) == cudaSuccess);
+  const DeviceBuffer<int> there(values.size());
+  const auto copy = [](const DeviceBuffer<int>& to, int to_device, const DeviceBuffer<int>& from,
+                       int from_device) {
+    const auto begin = std::chrono::steady_clock::now();
+    REQUIRE(cudaMemcpyPeer(to.data(), to_device, from.data(), from_device, 400) == cudaSuccess);
+    REQUIRE(cudaDeviceSynchronize() == cudaSuccess);
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  };
+  CHECK(copy(there, 1, here, 0) >= 0.04);
+  CHECK(there.download() == values);
 }
 
 TEST_CASE("counters: exact, and equal in every mode") {

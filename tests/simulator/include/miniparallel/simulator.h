@@ -116,6 +116,8 @@ void lose_device(int device);
 /// Operations of the device take `factor` times as long
 /// (threaded streams), or yield to all others (lazy streams).
 void slow_down(int device, double factor);
+/// Copies from one device to another carry no more than that (threaded streams).
+void slow_link(int from, int to, double bytes_per_second);
 /// Peer copies from one device to another arrive damaged, as behind a misconfigured IOMMU.
 void corrupt_link(int from, int to);
 
