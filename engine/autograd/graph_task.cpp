@@ -13,13 +13,13 @@ namespace miniparallel::autograd {
 void GraphTask::add_root(const Tensor& output, const Tensor& gradient) {
   Edge edge = edge_of(output);
   roots_.push_back(edge.node);
-  Tensor& buffer = state(edge.node.get()).grads[edge.output];
+  Tensor& buffer = new_state(edge.node.get()).grads[edge.output];
   buffer = buffer.defined() ? add(buffer, gradient) : gradient;
 }
 
 void GraphTask::add_capture(const Tensor& input, Tensor* gradient) {
   const Edge edge = edge_of(input);
-  state(edge.node.get()).captures.push_back({edge.output, gradient});
+  new_state(edge.node.get()).captures.push_back({edge.output, gradient});
   capturing_ = true;
 }
 
@@ -37,7 +37,7 @@ void GraphTask::run() {
   for (const auto& sink : sinks_) sink->commit();
 }
 
-GraphTask::State& GraphTask::state(Node* node) {
+GraphTask::State& GraphTask::new_state(const Node* node) {
   State& found = states_[node];
   if (found.grads.empty()) found.grads.resize(static_cast<std::size_t>(node->outputs()));
   return found;
@@ -46,7 +46,7 @@ GraphTask::State& GraphTask::state(Node* node) {
 void GraphTask::discover() {
   std::vector<Node*> stack;
   const auto visit = [&](Node* node) {
-    State& found = state(node);
+    State& found = new_state(node);
     if (found.seen) return;
     found.seen = true;
     order_.push_back(node);
@@ -59,7 +59,7 @@ void GraphTask::discover() {
     if (ends_in_sink(*node)) continue;
     for (const Edge& edge : node->next()) {
       if (!edge.node) continue;
-      State& receiver = state(edge.node.get());
+      State& receiver = new_state(edge.node.get());
       ++receiver.waiting;
       if (receiver.senders++ == 0) receiver.sender_rank = node->rank();
       receiver.several_ranks |= receiver.sender_rank != node->rank();
@@ -120,18 +120,15 @@ void GraphTask::prune() {
 }
 
 void GraphTask::walk() {
-  for (const std::shared_ptr<Node>& root : roots_) enqueue_if_ready(root);
+  enqueue_roots();
   while (!queues_[0].nodes.empty()) run_guarded(take_ready(queues_[0]));
   if (error_) std::rethrow_exception(error_);
 }
 
 void GraphTask::run_guarded(const std::shared_ptr<Node>& node) {
-  {
-    const auto lock = lock_states();
-    // A node of no recorder goes on: it may lead to one of a lower rank, whose error counts.
-    const std::int64_t rank = node->recorder() ? node->rank() : 0;
-    if (rank >= cancelled_from_) return;
-  }
+  // A node of no recorder goes on: it may lead to one of a lower rank, whose error counts.
+  const std::int64_t rank = node->recorder() ? node->rank() : 0;
+  if (rank >= cancelled_from_) return;
   try {
     try {
       run_node(node);
@@ -140,11 +137,15 @@ void GraphTask::run_guarded(const std::shared_ptr<Node>& node) {
       throw;
     }
   } catch (...) {
-    const auto lock = lock_states();
-    if (node->rank() >= cancelled_from_) return;
-    error_ = std::current_exception();
-    cancelled_from_ = node->recorder() ? node->rank() : -1;
+    note_error(*node);
   }
+}
+
+void GraphTask::note_error(const Node& node) {
+  const std::scoped_lock lock(error_mutex_);
+  if (node.rank() >= cancelled_from_) return;
+  error_ = std::current_exception();
+  cancelled_from_ = node.recorder() ? node.rank() : -1;
 }
 
 std::shared_ptr<Node> GraphTask::take_ready(ReadyQueue& queue) {
@@ -153,13 +154,25 @@ std::shared_ptr<Node> GraphTask::take_ready(ReadyQueue& queue) {
   return node;
 }
 
-void GraphTask::enqueue_if_ready(const std::shared_ptr<Node>& node) {
-  State& found = state(node.get());
-  if (found.waiting > 0 || found.queued) return;
-  found.queued = true;
+/// Those that wait for nothing. The others follow when their last gradient has come.
+void GraphTask::enqueue_roots() {
+  std::vector<std::shared_ptr<Node>> ready;  // found before the first one runs, which may complete others
+  for (const std::shared_ptr<Node>& root : roots_)
+    if (state(root.get()).waiting == 0 && std::ranges::find(ready, root) == ready.end()) ready.push_back(root);
+  for (const std::shared_ptr<Node>& root : ready) {
+    ReadyQueue& queue = queue_of(*root);
+    const auto locked = lock(queue);
+    try {
+      enqueue(queue, root);
+    } catch (...) {  // workers of other roots may run
+      note_error(*root);
+    }
+  }
+}
+
+void GraphTask::enqueue(ReadyQueue& queue, const std::shared_ptr<Node>& node) {
   // No node waits for an end of the walk: run it at once, while its gradient is in the cache.
-  const bool end = node->next().empty() || found.sink != nullptr;
-  ReadyQueue& queue = queue_of(*node);
+  const bool end = node->next().empty() || state(node.get()).sink != nullptr;
   queue.nodes.push({end ? std::numeric_limits<std::uint64_t>::max() : node->sequence(), node});
   if (parallel_) activate(queue, node->device());
 }

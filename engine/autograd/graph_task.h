@@ -24,6 +24,9 @@ namespace miniparallel::autograd {
 /// runs in the calling thread. The same holds on a worker and under a recorder, so that no worker ever waits for
 /// another, and when the walk is itself recorded, so that the numbers of its nodes do not depend on timing.
 ///
+/// The first pass lays all states down; after it nobody needs a lock to find one. A queue's lock guards what arrives
+/// at its nodes, so that threads meet only where a gradient goes from one GPU to another.
+///
 /// Of several errors the lowest recorder's is thrown: an error cancels all nodes but those of lower ranks and those
 /// of no recorder, which may lead there. One outside of the recorders cancels all.
 class GraphTask {
@@ -60,7 +63,7 @@ class GraphTask {
     bool several_ranks = false;
     GradientSink::Walk* sink = nullptr;  // takes the gradient of this end of the graph
     std::size_t sink_end = 0;
-    bool seen = false, queued = false, needed = true;
+    bool seen = false, needed = true;
     std::vector<Capture> captures;
   };
   struct Ready {
@@ -70,11 +73,15 @@ class GraphTask {
   };
   /// The nodes that one thread runs.
   struct ReadyQueue {
+    std::mutex mutex;  // in a parallel walk guards what follows, and the counts and contributions of its nodes' states
     std::priority_queue<Ready> nodes;
     bool active = false;  // its worker has been told
   };
 
-  State& state(Node* node);
+  /// Of a node that has been discovered.
+  State& state(const Node* node) { return states_.find(node)->second; }
+  /// Made where there is none.
+  State& new_state(const Node* node);
   void discover();
   void begin_sinks();
   void prune();
@@ -85,14 +92,19 @@ class GraphTask {
 
   // --- graph_task.cpp: one thread
   void walk();
+  void enqueue_roots();
   std::shared_ptr<Node> take_ready(ReadyQueue& queue);
-  void enqueue_if_ready(const std::shared_ptr<Node>& node);
+  /// With the queue locked.
+  void enqueue(ReadyQueue& queue, const std::shared_ptr<Node>& node);
   /// Runs the node unless an error has cancelled it; notes the error that it throws.
   void run_guarded(const std::shared_ptr<Node>& node);
+  /// Of the exception that is being handled.
+  void note_error(const Node& node);
 
   // --- graph_task_parallel.cpp: several
   void use_workers();
   ReadyQueue& queue_of(const Node& node);
+  /// With the caller's queue locked.
   void wake_caller();
   void activate(ReadyQueue& queue, Device device);
   void walk_in_parallel();
@@ -104,12 +116,11 @@ class GraphTask {
 
   // --- run_node.cpp
   void run_node(const std::shared_ptr<Node>& node);
-  State take(Node* node);
   bool find_targets(const Node& node, std::vector<Tensor>& received, std::vector<Target>& targets);
   void deliver(const Node& node, const std::vector<Edge>& edges, std::vector<Tensor> received);
-  /// Guards the states where several threads walk.
-  std::unique_lock<std::mutex> lock_states() {
-    return parallel_ ? std::unique_lock(mutex_) : std::unique_lock<std::mutex>();
+  /// Where several threads walk.
+  std::unique_lock<std::mutex> lock(ReadyQueue& queue) const {
+    return parallel_ ? std::unique_lock(queue.mutex) : std::unique_lock<std::mutex>();
   }
 
   bool retain_graph_, create_graph_, capturing_ = false;
@@ -118,16 +129,17 @@ class GraphTask {
   std::vector<std::shared_ptr<Node>> roots_;
   std::vector<Node*> order_;
   std::vector<std::unique_ptr<GradientSink::Walk>> sinks_;
-
-  std::mutex mutex_;  // guards what follows, in a parallel walk
-  std::condition_variable changed_;
-  std::unordered_map<Node*, State> states_;
+  std::unordered_map<const Node*, State> states_;
   std::vector<ReadyQueue> queues_ = std::vector<ReadyQueue>(1);  // 0: the calling thread; of GPU i: i + 1
-  int active_ = 0;                                               // workers that have been told
-  std::atomic<bool> has_news_ = false;                           // for the calling thread, which waits
-  std::exception_ptr error_;
-  std::int64_t cancelled_from_ = std::numeric_limits<std::int64_t>::max();  // ranks that run no more
   std::unique_ptr<const ThreadState> caller_;
+
+  std::atomic<int> active_ = 0;         // workers that have been told
+  std::atomic<bool> has_news_ = false;  // for the calling thread, which waits
+  std::condition_variable changed_;     // the same, where it sleeps; goes with its queue's lock
+
+  std::mutex error_mutex_;
+  std::exception_ptr error_;
+  std::atomic<std::int64_t> cancelled_from_ = std::numeric_limits<std::int64_t>::max();  // ranks that run no more
 };
 
 }  // namespace miniparallel::autograd

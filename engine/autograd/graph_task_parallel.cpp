@@ -5,7 +5,8 @@
 #include <algorithm>
 
 // A walk by several threads. A queue's worker is told when the queue gets its first ready node and leaves when
-// it has none; the caller leaves when no queue is active. Locks are held only to hand nodes and gradients on.
+// it has none; the caller leaves when no queue is active. Locks are held only to hand nodes and gradients on, and none
+// while another is: so a worker becomes inactive before it says so to the caller, and may be told again in between.
 
 namespace miniparallel::autograd {
 
@@ -21,7 +22,7 @@ void GraphTask::use_workers() {
   if (first == last) return;
   parallel_ = true;
   led_ = roots_[0]->device();
-  queues_.resize(static_cast<std::size_t>(last) + 2);
+  queues_ = std::vector<ReadyQueue>(static_cast<std::size_t>(last) + 2);
   ThreadState state_here;
   state_here.grad_mode = create_graph_;
   caller_ = std::make_unique<const ThreadState>(std::move(state_here));
@@ -41,15 +42,15 @@ void GraphTask::wake_caller() {
 void GraphTask::activate(ReadyQueue& queue, Device device) {
   if (&queue == &queues_[0]) return wake_caller();
   if (queue.active) return;
-  queue.active = true;
-  ++active_;
   post(accelerator(device), device.index, [this, &queue] { walk_on_worker(queue); });
+  queue.active = true;  // the worker comes no further than to the queue's lock
+  ++active_;
 }
 
 void GraphTask::walk_in_parallel() {
   ReadyQueue& own = queues_[0];
-  std::unique_lock lock(mutex_);
-  for (const std::shared_ptr<Node>& root : roots_) enqueue_if_ready(root);
+  enqueue_roots();
+  std::unique_lock lock(own.mutex);
   while (true) {
     if (active_ > 0 && own.nodes.empty()) {
       has_news_ = false;
@@ -69,7 +70,7 @@ void GraphTask::walk_in_parallel() {
 
 void GraphTask::walk_on_worker(ReadyQueue& queue) {
   const ThreadStateScope scope(*caller_);
-  std::unique_lock lock(mutex_);
+  std::unique_lock lock(queue.mutex);
   while (!queue.nodes.empty()) {
     std::shared_ptr<Node> node = take_ready(queue);
     lock.unlock();
@@ -78,7 +79,9 @@ void GraphTask::walk_on_worker(ReadyQueue& queue) {
     lock.lock();
   }
   queue.active = false;
-  if (--active_ == 0) wake_caller();  // while the lock is held: the task may be gone once it is not
+  lock.unlock();
+  const std::scoped_lock caller(queues_[0].mutex);  // the task may be gone once it is free
+  if (--active_ == 0) wake_caller();
 }
 
 }  // namespace miniparallel::autograd

@@ -43,7 +43,7 @@ void run_leaf_hooks(const Tensor& leaf, Tensor& grad) {
 }
 
 void GraphTask::run_node(const std::shared_ptr<Node>& node) {
-  State found = take(node.get());
+  State found = std::move(state(node.get()));  // complete: nobody else has anything to do with it any more
   if (found.sink != nullptr) return hand_to_sink(found);
   if (!found.contributions.empty()) add_contributions(found);
   std::vector<Tensor>& grads = found.grads;
@@ -67,20 +67,11 @@ void GraphTask::run_node(const std::shared_ptr<Node>& node) {
   deliver(*node, edges, std::move(received));
 }
 
-GraphTask::State GraphTask::take(Node* node) {
-  const auto lock = lock_states();
-  const auto found = states_.find(node);
-  State taken = std::move(found->second);
-  states_.erase(found);
-  return taken;
-}
-
 /// Where the node's gradients go: straight to the receivers, where a kernel can add to what is there, unless
 /// the order of arrival must not matter.
 bool GraphTask::find_targets(const Node& node, std::vector<Tensor>& received, std::vector<Target>& targets) {
   const std::vector<Edge>& next = node.next();
   bool wanted = false;
-  const auto lock = lock_states();
   for (std::size_t i = 0; i < next.size(); ++i) {
     if (!next[i].node) continue;
     State& receiver = state(next[i].node.get());
@@ -99,15 +90,15 @@ bool GraphTask::find_targets(const Node& node, std::vector<Tensor>& received, st
 }
 
 void GraphTask::deliver(const Node& node, const std::vector<Edge>& edges, std::vector<Tensor> received) {
-  const auto lock = lock_states();
   for (std::size_t i = 0; i < edges.size(); ++i) {
     if (!edges[i].node) continue;
     State& receiver = state(edges[i].node.get());
+    ReadyQueue& queue = queue_of(*edges[i].node);
+    const auto locked = lock(queue);
     if (i < received.size() && received[i].defined())
       receiver.contributions.push_back(
           {edges[i].output, node.rank(), node.device(), node.sequence(), i, std::move(received[i])});
-    --receiver.waiting;
-    enqueue_if_ready(edges[i].node);
+    if (--receiver.waiting == 0) enqueue(queue, edges[i].node);
   }
 }
 
