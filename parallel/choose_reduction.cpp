@@ -1,3 +1,4 @@
+#include "engine/device/accelerator.h"
 #include "engine/error.h"
 #include "parallel/devices.h"
 #include "parallel/reduce.h"
@@ -13,11 +14,12 @@ namespace miniparallel::parallel {
 namespace {
 
 constexpr const char* kVariable = "MINIPARALLEL_REDUCTION";
-constexpr std::array<std::pair<std::string_view, GradientReduction>, 4> kNames{
+constexpr std::array<std::pair<std::string_view, GradientReduction>, 5> kNames{
     {{"automatic", GradientReduction::automatic},
      {"direct", GradientReduction::direct},
      {"sharded", GradientReduction::sharded},
-     {"host", GradientReduction::host}}};
+     {"host", GradientReduction::host},
+     {"nccl", GradientReduction::nccl}}};
 
 std::string_view name_of(GradientReduction reduction) {
   return std::ranges::find(kNames, reduction, &decltype(kNames)::value_type::second)->first;
@@ -28,7 +30,8 @@ GradientReduction from_environment() {
   if (text == nullptr || *text == '\0') return GradientReduction::automatic;
   const auto* const found =
       std::ranges::find(kNames, std::string_view(text), &decltype(kNames)::value_type::first);
-  check(found != kNames.end(), kVariable, " is '", text, "'; it may be automatic, direct, sharded or host");
+  check(found != kNames.end(), kVariable, " is '", text,
+        "'; it may be automatic, direct, sharded, host or nccl");
   return found->second;
 }
 
@@ -43,6 +46,16 @@ GradientReduction choose_reduction(const std::vector<Device>& devices, GradientR
       check(reach_each_other(once[j], once[i]), "DataParallel: the reduction '", name_of(chosen),
             "' needs memory that ", once[j], " and ", once[i],
             " do not read of each other; take automatic, or host");
+  if (chosen == GradientReduction::nccl && once.size() > 1) {
+    std::vector<int> indices;
+    for (const Device device : once) indices.push_back(device.index);
+    try {
+      (void)accelerator(once[0]).collectives(indices);
+    } catch (Error& error) {
+      error.add_note("DataParallel takes another .reduction, such as automatic");
+      throw;
+    }
+  }
   return chosen;
 }
 

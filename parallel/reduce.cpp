@@ -52,6 +52,7 @@ std::vector<Part> sum_on_devices(std::span<const Part> parts, int bits, Device h
 SumPath path_of(GradientReduction reduction, const std::vector<Device>& devices, std::int64_t bytes) {
   using enum GradientReduction;
   if (reduction == host) return sum_host;
+  if (reduction == nccl) return sum_nccl;
   const bool in_shards =
       reduction == sharded || (reduction == automatic && devices.size() > 2 && bytes >= kShardedBytes);
   return in_shards && all_reach_each_other(devices) ? sum_sharded : sum_direct;

@@ -6,8 +6,8 @@
 #include <span>
 #include <vector>
 
-/// The ways that lead the parts of several devices to one sum. All run the same kernel, which reads the parts where
-/// they are and adds them in the same order; they differ in who runs it, and on what memory.
+/// The ways that lead the parts of several devices to one sum. All but the last run the same kernel, which reads the
+/// parts where they are and adds them in the same order; they differ in who runs it, and on what memory.
 
 namespace miniparallel::parallel {
 
@@ -23,6 +23,8 @@ std::int64_t sum_direct(std::vector<Part> parts, const Tensor& sum);
 std::int64_t sum_sharded(std::vector<Part> parts, const Tensor& sum);
 /// Each device copies its parts to pinned memory, where the sum's device reads them.
 std::int64_t sum_host(std::vector<Part> parts, const Tensor& sum);
+/// NCCL, which adds in an order of its own.
+std::int64_t sum_nccl(std::vector<Part> parts, const Tensor& sum);
 
 /// From how many bytes on shards are worth their launches and events.
 inline constexpr std::int64_t kShardedBytes = std::int64_t{1} << 20;

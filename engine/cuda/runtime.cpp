@@ -29,6 +29,12 @@ const std::string& Runtime::unavailable() const {
 
 const kernels::Backend& Runtime::backend() const { return kernels::cuda_backend(); }
 
+std::shared_ptr<Collectives> Runtime::collectives(const std::vector<int>& devices) {
+  if (const std::string reason = Nccl::unavailable(); !reason.empty()) fail("NCCL cannot be used: ", reason);
+  for (const int device : devices) (void)gpus_[device];  // says what is wrong with one
+  return nccl_.on(devices);
+}
+
 void Runtime::synchronize(int device) {
   const DeviceGuard guard(gpus_[device].index);
   CUDA_CHECK(cudaDeviceSynchronize());

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "engine/cuda/discovery.h"
+#include "engine/cuda/nccl.h"
 #include "engine/cuda/peers.h"
 #include "engine/fork.h"
 
@@ -16,6 +17,7 @@ class Runtime final : public Accelerator {
   const kernels::Backend& backend() const override;
   CudaDeviceProperties properties(int device) const override;
   bool reaches(int device, int peer) override { return peers_.reach(device, peer); }
+  std::shared_ptr<Collectives> collectives(const std::vector<int>& devices) override;
 
   void make_current(int device) noexcept override { quietly(cudaSetDevice(device)); }
   kernels::Stream stream(int device, StreamKind kind) override { return gpus_[device].streams[kind]; }
@@ -55,6 +57,7 @@ class Runtime final : public Accelerator {
   Memory memory_;
   Copies copies_;
   Peers peers_;
+  Nccl nccl_;
 };
 
 /// The process's runtime, made on first use. It is never destroyed at exit: CUDA may be gone by then.

@@ -6,12 +6,14 @@
 #include "kernels/backend.h"
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <vector>
 
 namespace miniparallel {
 
 class CachingAllocator;
+class Collectives;
 
 /// A block of memory, and whom to give it back to.
 struct Allocation {
@@ -39,6 +41,9 @@ class Accelerator {
   /// Whether the device reads and writes memory of `peer` without the host. A link is tried out with real
   /// data when it is first asked for.
   virtual bool reaches(int device, int peer) = 0;
+  /// A library's operations over these GPUs, no two of which are the same. Throws `Error`, saying why, where there is
+  /// no such library.
+  virtual std::shared_ptr<Collectives> collectives(const std::vector<int>& devices) = 0;
 
   /// Makes the device current for the calling thread, which spares each call there a change of devices.
   virtual void make_current(int device) noexcept = 0;

@@ -1,6 +1,7 @@
 #include <miniparallel/model/field_tie.h>
 
 #include "engine/device/accelerator.h"
+#include "engine/error.h"
 #include "engine/memory/caching_allocator.h"
 
 #include <array>
@@ -58,6 +59,9 @@ class IdleAccelerator final : public Accelerator {
     return idle;
   }
   bool reaches(int, int) override { return true; }
+  std::shared_ptr<Collectives> collectives(const std::vector<int>&) override {
+    fail("an idle GPU has no NCCL");
+  }
 
   void make_current(int) noexcept override {}
   kernels::Stream stream(int device, StreamKind kind) override {

@@ -25,12 +25,13 @@ enum class BatchNormPolicy {
 };
 
 /// How gradients of several GPUs come together in the first one's memory. It decides about time, not about a
-/// single bit: all ways add in one order.
+/// single bit: all ways but `nccl` add in one order.
 enum class GradientReduction {
   automatic,  ///< by size and links; or as the environment variable MINIPARALLEL_REDUCTION says
   direct,     ///< the first GPU reads the memory of the others
   sharded,    ///< each GPU sums its share of the elements and writes them to the first one's memory
   host,       ///< the other GPUs copy theirs to host memory, where the first one reads them
+  nccl,  ///< NCCL, in its own order, so bits depend on the number of GPUs; an `Error` where libnccl.so.2 is missing
 };
 
 /// How replicas send gradients to their master, and who steps its parameters.

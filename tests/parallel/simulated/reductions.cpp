@@ -184,7 +184,7 @@ TEST_CASE("reductions: are chosen by links, an option or the environment, and de
                        Error);
   const Environment environment("fast");
   CHECK_THROWS_WITH_AS(line(automatic),
-                       "MINIPARALLEL_REDUCTION is 'fast'; it may be automatic, direct, sharded or host",
+                       "MINIPARALLEL_REDUCTION is 'fast'; it may be automatic, direct, sharded, host or nccl",
                        Error);
 }
 

@@ -1,0 +1,117 @@
+#include "../../cuda/simulated.h"
+#include "../models.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+// Gradients that NCCL sums.
+
+namespace miniparallel {
+namespace {
+
+using testing::Mlp;
+using testing::Simulated;
+
+constexpr GradientReduction kNccl = GradientReduction::nccl;
+
+std::vector<double> gradients(const DataParallel<Mlp>& model) {
+  std::vector<double> all;
+  for (const Tensor& parameter : model.parameters())
+    for (const double value : parameter.grad().to_vector<double>()) all.push_back(value);
+  return all;
+}
+
+std::vector<double> gradients_of(std::int64_t rows, const DataParallelOptions& options) {
+  manual_seed(5);
+  DataParallel model{Mlp{}, options};
+  mean(square(model(Mlp::batch(rows).to(float32)))).backward();
+  return gradients(model);
+}
+
+void check_close(const std::vector<double>& values, const std::vector<double>& expected) {
+  REQUIRE(values.size() == expected.size());
+  double largest = 0, difference = 0;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    largest = std::max(largest, std::abs(expected[i]));
+    difference = std::max(difference, std::abs(values[i] - expected[i]));
+  }
+  CHECK(difference <= 1e-6 * largest);
+}
+
+TEST_CASE("nccl: sums what the other ways sum, in every order of streams") {
+  for (const simulator::Streams streams : {simulator::Streams::lazy, simulator::Streams::threaded})
+    for (const int gpus : {1, 2, 3, 4, 8}) {
+      CAPTURE(gpus);
+      simulator::Machine machine = simulator::machine_with(gpus);
+      machine.streams = streams;
+      const Simulated simulated(machine);
+      for (const std::int64_t rows : {13, 1}) {  // of one replica alone
+        check_close(gradients_of(rows, {.reduction = kNccl}), gradients_of(rows, {}));
+        check_close(gradients_of(rows, {.replicas = 8, .reduction = kNccl}),
+                    gradients_of(rows, {.replicas = 8}));
+        check_close(gradients_of(rows, {.reduction = kNccl, .bucket_bytes = 256}), gradients_of(rows, {}));
+      }
+    }
+}
+
+TEST_CASE("nccl: where several replicas are on a GPU, and the first GPU has none of the rows' gradients") {
+  const Simulated simulated(3);
+  const DataParallelOptions options{.devices = {2, 0, 2, 0, 1}, .reduction = kNccl};
+  check_close(gradients_of(11, options), gradients_of(11, {.devices = {2, 0, 2, 0, 1}}));
+}
+
+TEST_CASE("nccl: one call for each GPU and bucket; a steady step waits for nothing and asks for no memory") {
+  const Simulated simulated(4);
+  DataParallel model{Mlp{}, {.reduction = kNccl, .bucket_bytes = 256}};
+  optim::SGD optimizer(model.parameters(), {.lr = 1e-2});
+  const Tensor x = randn({16, 6}), y = randint(0, 4, {16});
+  std::int64_t collectives = 0;
+  for (int step = 0; step < 6; ++step) {
+    const simulator::Counters before = simulator::counters();
+    {
+      const Tensor loss = cross_entropy(model(x), y.to(model.device()));
+      loss.backward();
+      optimizer.step();
+      optimizer.zero_grad();
+    }
+    const simulator::Counters work = simulator::counters() - before;
+    for (const Device device : model.devices()) synchronize(device);
+    if (step < 3) continue;
+    CHECK(work.host_synchronizations == 0);
+    CHECK(work.allocations == 0);
+    CHECK(work.collectives > 0);
+    CHECK(work.collectives % 4 == 0);
+    if (step > 3) CHECK(work.collectives == collectives);
+    collectives = work.collectives;
+  }
+}
+
+TEST_CASE("nccl: a failing call is an error that leaves the gradients, and the next backward works") {
+  Simulated simulated(2);
+  DataParallel model{Mlp{}, {.reduction = kNccl}};
+  const Tensor x = Mlp::batch(8).to(float32);
+  model(x).sum().backward();
+  const std::vector<double> once = gradients(model);
+  for (const char* call : {"ncclReduce", "ncclGroupEnd"}) {
+    simulator::fail_library_call(call, 1);
+    CHECK_THROWS_WITH_AS(model(x).sum().backward(), doctest::Contains("ncclReduce on cuda:0, cuda:1: "),
+                         Error);
+    CHECK(gradients(model) == once);
+    model.zero_grad();
+    model(x).sum().backward();
+    CHECK(gradients(model) == once);
+  }
+}
+
+TEST_CASE("nccl: a wrapper that cannot have it says so at once") {
+  const Simulated simulated(2);
+  simulator::fail_library_call("ncclCommInitAll", 1);
+  CHECK_THROWS_WITH_AS((DataParallel{Mlp{}, {.reduction = kNccl}}),
+                       doctest::Contains("ncclCommInitAll on cuda:0, cuda:1: "), Error);
+  CHECK(DataParallel(Mlp{}, {.reduction = kNccl}).describe().find("  sums of gradients: nccl\n") !=
+        std::string::npos);
+}
+
+}  // namespace
+}  // namespace miniparallel
