@@ -1,17 +1,12 @@
 #include <miniparallel/parallel/data_parallel.h>
 
+#include "../support/watchdog.h"
 #include "machines.h"
 #include "models.h"
 
 #include <doctest/doctest.h>
 
-#include <chrono>
-#include <condition_variable>
-#include <cstdio>
-#include <cstdlib>
-#include <mutex>
 #include <stdexcept>
-#include <thread>
 
 // Batch normalisation by the statistics of the whole batch: `BatchNormPolicy::sync`.
 
@@ -21,27 +16,9 @@ namespace {
 using testing::NormCnn;
 using testing::on_machine;
 using testing::on_machines;
+using testing::Watchdog;
 
 constexpr BatchNormPolicy sync = BatchNormPolicy::sync;
-
-/// Ends the process with a message if it lives too long: replicas that wait for each other for ever would hang.
-class Watchdog {
- public:
-  Watchdog() {
-    thread_ = std::jthread([this](std::stop_token stop) {
-      std::unique_lock lock(mutex_);
-      if (changed_.wait_for(lock, stop, std::chrono::minutes(5), [] { return false; })) return;
-      if (stop.stop_requested()) return;
-      std::fputs("sync_batch_norm: a test has hung\n", stderr);
-      std::abort();
-    });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable_any changed_;
-  std::jthread thread_;
-};
 
 NormCnn double_net() {
   manual_seed(11);
