@@ -73,6 +73,12 @@ cublasStatus_t queue(cudaStream_t stream, const char* name, std::vector<Access> 
 
 bool is_alive(cublasHandle_t handle) { return Handles<cublasContext>::instance().alive(handle); }
 
+cublasStatus_t wait_for_device() {
+  const cudaError_t error = cudaDeviceSynchronize();
+  if (error != cudaSuccess) static_cast<void>(cudaGetLastError());  // a library reads the errors of its calls
+  return status_of(error);
+}
+
 cublasStatus_t status_of(cudaError_t error) {
   return error == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
@@ -96,7 +102,7 @@ cublasStatus_t cublasCreate_v2(cublasHandle_t* handle) {
 cublasStatus_t cublasDestroy_v2(cublasHandle_t handle) {
   const auto context = Handles<cublasContext>::instance().remove(handle);
   if (context == nullptr) return CUBLAS_STATUS_NOT_INITIALIZED;
-  return status_of(cudaDeviceSynchronize());
+  return wait_for_device();
 }
 
 cublasStatus_t cublasGetVersion_v2(cublasHandle_t, int* version) {

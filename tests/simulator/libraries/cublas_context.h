@@ -33,5 +33,7 @@ cublasStatus_t queue(cudaStream_t stream, const char* name, std::vector<Access> 
 
 /// The cuBLAS status for the outcome of enqueue() or wait_for().
 cublasStatus_t status_of(cudaError_t error);
+/// Waits for the current device.
+cublasStatus_t wait_for_device();
 
 }  // namespace miniparallel::simulator

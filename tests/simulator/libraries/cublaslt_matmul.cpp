@@ -141,7 +141,7 @@ cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
 cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
   if (handle == nullptr) return CUBLAS_STATUS_INVALID_VALUE;
   if (Handles<cublasLtContext>::instance().remove(handle) == nullptr) return CUBLAS_STATUS_NOT_INITIALIZED;
-  return status_of(cudaDeviceSynchronize());
+  return wait_for_device();
 }
 
 size_t cublasLtGetVersion() { return CUBLAS_VERSION; }
