@@ -20,7 +20,7 @@ using autograd::RecorderScope;
 
 void run_replicas(const ReplicaTensors& tensors, const Division& division, const RunOptions& options,
                   const std::function<void(std::size_t)>& send,
-                  const std::function<void(std::size_t)>& forward) {
+                  const std::function<void(std::size_t)>& forward, const std::function<void()>& finish) {
   const std::size_t count = division.replicas.size();
   const auto recorders = recorders_of(division, tensors.devices());
   send_each(recorders, send);
@@ -64,6 +64,7 @@ void run_replicas(const ReplicaTensors& tensors, const Division& division, const
   meeting ? run_together(devices, run) : run_on(devices, run);
   if (options.speeds != nullptr) options.speeds->end_step();
   tensors.check_parameters_unwritten();
+  finish();
   set_random_state({.seed = start.seed, .ordinal = *std::ranges::max_element(ordinals)});
   if (options.batch_norm == BatchNormPolicy::device0) statistics.resize(1);
   merge_statistics(tensors, division.replicas, statistics);

@@ -26,14 +26,15 @@ struct RunOptions {
 /// Runs forward(i) for the i-th replica of `division`, each on its device's thread - those of the first one's
 /// device in the calling thread - and in the state that a replica needs: the caller's grad mode, dtype,
 /// streams; the random numbers of its rows; its place in sums of gradients. Before that send(i) is called for
-/// each in the calling thread, the last one first. When all have ended running statistics are merged and the
-/// random state moves on. Of policy `sync` each replica but the first has a thread of its own.
+/// each in the calling thread, the last one first. When all have ended finish() makes something of what they
+/// returned; then running statistics are merged and the random state moves on. Of policy `sync` each replica but
+/// the first has a thread of its own.
 ///
 /// Of several exceptions the lowest replica's is rethrown, an `Error` with a note of replica, device and rows;
-/// then statistics are as before the call.
+/// then, and after an exception of `finish`, statistics and random state are as before the call.
 void run_replicas(const ReplicaTensors& tensors, const Division& division, const RunOptions& options,
                   const std::function<void(std::size_t)>& send,
-                  const std::function<void(std::size_t)>& forward);
+                  const std::function<void(std::size_t)>& forward, const std::function<void()>& finish);
 
 /// Calls a model; what is done in replicas where nothing else is said.
 struct CallModel {
@@ -50,11 +51,12 @@ decltype(auto) call_with(const Call& call, Model& model, Chunk& chunk) {
       [&](auto&... part) -> decltype(auto) { return call(model, std::move(unwrapped(part))...); }, chunk);
 }
 
-/// call_with(call, replica, chunk) in the replica of each chunk, a tuple of arguments, which must be up to date.
-/// What is on a GPU is sent by this thread, before any replica runs; what is on the host by each replica's.
-template <class Model, class Call, class Chunk>
+/// finish(the results, in order) of call_with(call, replica, chunk) in the replica of each chunk, a tuple of
+/// arguments. Replicas must be up to date. What is on a GPU is sent by this thread, before any replica runs; what
+/// is on the host by each replica's.
+template <class Model, class Call, class Chunk, class Finish = std::identity>
 auto apply(Replicas<Model>& replicas, const Division& division, const RunOptions& options, const Call& call,
-           std::vector<Chunk> chunks) {
+           std::vector<Chunk> chunks, const Finish& finish = {}) {
   using Result =
       std::remove_cvref_t<decltype(call_with(call, std::declval<Model&>(), std::declval<Chunk&>()))>;
   const auto send = [&](std::size_t i, bool from_host) {
@@ -64,16 +66,20 @@ auto apply(Replicas<Model>& replicas, const Division& division, const RunOptions
     });
   };
   std::vector<std::optional<Result>> results(chunks.size());
+  std::optional<std::remove_cvref_t<decltype(finish(std::declval<std::vector<Result>>()))>> finished;
   run_replicas(
       replicas.tensors(), division, options, [&](std::size_t i) { send(i, false); },
       [&](std::size_t i) {
         send(i, true);
         results[i].emplace(call_with(call, replicas[division.replicas[i]], chunks[i]));
+      },
+      [&] {
+        std::vector<Result> all;
+        all.reserve(results.size());
+        for (std::optional<Result>& result : results) all.push_back(std::move(*result));
+        finished.emplace(finish(std::move(all)));
       });
-  std::vector<Result> all;
-  all.reserve(results.size());
-  for (std::optional<Result>& result : results) all.push_back(std::move(*result));
-  return all;
+  return std::move(*finished);
 }
 
 /// Counts the rows of chunk after chunk, each a part of one batch for the next replica.

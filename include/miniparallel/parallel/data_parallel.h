@@ -13,6 +13,7 @@
 #include <miniparallel/parallel/speed_meter.h>
 
 #include <concepts>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -113,14 +114,17 @@ class DataParallel {
     const std::scoped_lock lock(mutex_);
     if (placement_.size() == 1)
       return to_output(call_directly(parallel::CallModel(), std::forward<Arguments>(arguments)...));
-    return gather(run(parallel::CallModel(), std::forward<Arguments>(arguments)...));
+    return run(
+        parallel::CallModel(), [this](auto results) { return gather(std::move(results)); },
+        std::forward<Arguments>(arguments)...);
   }
 
   /// The same without gathering: what each replica that ran returned, on its device.
   template <class... Arguments>
   auto shards(Arguments&&... arguments) {
     const std::scoped_lock lock(mutex_);
-    if (placement_.size() > 1) return run(parallel::CallModel(), std::forward<Arguments>(arguments)...);
+    if (placement_.size() > 1)
+      return run(parallel::CallModel(), std::identity(), std::forward<Arguments>(arguments)...);
     std::vector<ResultOf<parallel::CallModel, Arguments...>> results;
     results.push_back(call_directly(parallel::CallModel(), std::forward<Arguments>(arguments)...));
     return results;
@@ -154,8 +158,10 @@ class DataParallel {
           },
           std::move(parts)...);
     };
-    return parallel::join_losses(run(call, std::forward<InputsAndTarget>(arguments)...), output_device_,
-                                 options_.dim);
+    const auto join = [this](auto results) {
+      return parallel::join_losses(std::move(results), output_device_, options_.dim);
+    };
+    return run(call, join, std::forward<InputsAndTarget>(arguments)...);
   }
 
   Model& model() { return model_; }
@@ -248,9 +254,9 @@ class DataParallel {
     hints_.see_step();
   }
 
-  /// call(replica, its parts of the arguments...) in each replica that gets rows.
-  template <class Call, class... Arguments>
-  auto run(const Call& call, Arguments&&... arguments) {
+  /// finish(what call(replica, its parts of the arguments...) returns in each replica that gets rows).
+  template <class Call, class Finish, class... Arguments>
+  auto run(const Call& call, const Finish& finish, Arguments&&... arguments) {
     begin_step();
     parallel::RowCount count("DataParallel", options_.dim);
     int number = 0;
@@ -265,11 +271,11 @@ class DataParallel {
     counters_ = {.bytes_refreshed = replicas_.refresh(division_.replicas.back() + 1),
                  .replicas_used = static_cast<std::int64_t>(division_.replicas.size())};
     const bool measures = split_.kind() == Split::Kind::by_speed;
-    auto results = parallel::apply(
+    auto result = parallel::apply(
         replicas_, division_, {.batch_norm = options_.batch_norm, .speeds = measures ? &speeds_ : nullptr},
-        call, std::move(chunks));
+        call, std::move(chunks), finish);
     if (measures) split_ = speeds_.split();
-    return results;
+    return result;
   }
 
   template <class Result>
