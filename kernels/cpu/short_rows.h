@@ -1,9 +1,10 @@
 #pragma once
 
-#include "kernels/cpu/copy.h"
 #include "kernels/layout.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 
 /// Rows of the innermost dimension that are too short to be worth a call each are taken many at once.
 
@@ -41,9 +42,10 @@ struct Matrix {
   std::int64_t row, column;
 };
 
-/// Copies matrices of elements of `bytes` bytes by `copy`, along the longer dimension.
-inline void copy_matrix(CopyRow copy, std::int64_t bytes, const Matrix& to, const Matrix& from,
-                        std::int64_t rows, std::int64_t columns) {
+/// Copies matrices of elements of `bytes` bytes by `copy`, a CopyRow, along the longer dimension.
+template <class Copy>
+void copy_matrix(Copy copy, std::int64_t bytes, const Matrix& to, const Matrix& from, std::int64_t rows,
+                 std::int64_t columns) {
   const auto at = [bytes](const Matrix& matrix, std::int64_t offset) {
     return static_cast<std::byte*>(matrix.data) + offset * bytes;
   };
