@@ -109,7 +109,8 @@ class Reducer::Reduction final : public Walk {
     if (!held_.parts.empty() && syncs_)  // of parameters that this walk has not reached
       for (std::size_t bucket = 0; bucket < progress_.size(); ++bucket)
         if (!progress_[bucket].is_expected()) sum(bucket);
-    leave_communication(std::exchange(communicating_, {}));
+    leave_communication(communicating_);
+    communicating_.clear();  // not before: after an error the destructor tries it again
     of_->bytes_reduced_ = bytes_.load();
     std::vector<Tensor> gradients = all_gradients();
     for (std::size_t i = 0; i < gradients.size(); ++i)
