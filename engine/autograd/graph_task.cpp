@@ -158,7 +158,8 @@ std::shared_ptr<Node> GraphTask::take_ready(ReadyQueue& queue) {
 void GraphTask::enqueue_roots() {
   std::vector<std::shared_ptr<Node>> ready;  // found before the first one runs, which may complete others
   for (const std::shared_ptr<Node>& root : roots_)
-    if (state(root.get()).waiting == 0 && std::ranges::find(ready, root) == ready.end()) ready.push_back(root);
+    if (state(root.get()).waiting == 0 && std::ranges::find(ready, root) == ready.end())
+      ready.push_back(root);
   for (const std::shared_ptr<Node>& root : ready) {
     ReadyQueue& queue = queue_of(*root);
     const auto locked = lock(queue);
