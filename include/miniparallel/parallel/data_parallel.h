@@ -115,7 +115,7 @@ class DataParallel {
     if (placement_.size() == 1)
       return to_output(call_directly(parallel::CallModel(), std::forward<Arguments>(arguments)...));
     return run(
-        parallel::CallModel(), [this](auto results) { return gather(std::move(results)); },
+        parallel::CallModel(), [this](auto results) { return this->gather(std::move(results)); },
         std::forward<Arguments>(arguments)...);
   }
 
