@@ -18,8 +18,7 @@ std::span<const char* const> Adadelta::state_names(int) const {
 void Adadelta::update(DType dtype, Device device, std::span<const Run> runs) {
   update_runs(&kernels::Optimizer::adadelta, dtype, device, runs, [this](const Run& run, auto& row) {
     const AdadeltaOptions& of = options(run.group);
-    row.maximize = of.maximize;
-    row.weight_decay = of.weight_decay;
+    describe_gradient(of, row);
     row.formula = {.lr = of.lr, .rho = of.rho, .eps = of.eps};
   });
 }

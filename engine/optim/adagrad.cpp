@@ -14,8 +14,7 @@ std::span<const char* const> Adagrad::state_names(int) const {
 void Adagrad::update(DType dtype, Device device, std::span<const Run> runs) {
   update_runs(&kernels::Optimizer::adagrad, dtype, device, runs, [this](const Run& run, auto& row) {
     const AdagradOptions& of = options(run.group);
-    row.maximize = of.maximize;
-    row.weight_decay = of.weight_decay;
+    describe_gradient(of, row);
     row.formula = {.lr = of.lr / (1 + static_cast<double>(run.step - 1) * of.lr_decay),
                    .eps = of.eps,
                    .start = run.step == 1 ? of.initial_accumulator_value : 0};

@@ -35,8 +35,7 @@ std::span<const char* const> Adam::state_names(int group) const {
 
 void Adam::update(DType dtype, Device device, std::span<const Run> runs) {
   update_runs(&kernels::Optimizer::adam, dtype, device, runs, [this](const Run& run, auto& row) {
-    row.maximize = options(run.group).maximize;
-    row.weight_decay = options(run.group).weight_decay;
+    describe_gradient(options(run.group), row);
     row.formula = formula_of(options(run.group), run.step);
   });
 }

@@ -17,8 +17,7 @@ void Adamax::update(DType dtype, Device device, std::span<const Run> runs) {
   update_runs(&kernels::Optimizer::adamax, dtype, device, runs, [this](const Run& run, auto& row) {
     const AdamaxOptions& of = options(run.group);
     const auto [beta1, beta2] = of.betas;
-    row.maximize = of.maximize;
-    row.weight_decay = of.weight_decay;
+    describe_gradient(of, row);
     row.formula = {.beta1 = beta1,
                    .beta2 = beta2,
                    .eps = of.eps,

@@ -34,11 +34,7 @@ void NAdam::update(DType dtype, Device device, std::span<const Run> runs) {
     const double momentum = momentum_at(run.step, beta1, of.momentum_decay);
     const double next = momentum_at(run.step + 1, beta1, of.momentum_decay);
     const double product_of_all = product(run.group, run.step);
-    row.maximize = of.maximize;
-    if (of.decoupled_weight_decay)
-      row.decay = 1 - of.lr * of.weight_decay;
-    else
-      row.weight_decay = of.weight_decay;
+    describe_gradient(of, row);
     row.formula = {.beta1 = beta1,
                    .beta2 = beta2,
                    .eps = of.eps,

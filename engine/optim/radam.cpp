@@ -26,11 +26,7 @@ void RAdam::update(DType dtype, Device device, std::span<const Run> runs) {
     const RAdamOptions& of = options(run.group);
     const auto [beta1, beta2] = of.betas;
     const double step = static_cast<double>(run.step);
-    row.maximize = of.maximize;
-    if (of.decoupled_weight_decay)
-      row.decay = 1 - of.lr * of.weight_decay;
-    else
-      row.weight_decay = of.weight_decay;
+    describe_gradient(of, row);
     row.formula = {.beta1 = beta1,
                    .beta2 = beta2,
                    .eps = of.eps,

@@ -24,8 +24,7 @@ std::span<const char* const> RMSprop::state_names(int group) const {
 void RMSprop::update(DType dtype, Device device, std::span<const Run> runs) {
   update_runs(&kernels::Optimizer::rmsprop, dtype, device, runs, [this](const Run& run, auto& row) {
     const RMSpropOptions& of = options(run.group);
-    row.maximize = of.maximize;
-    row.weight_decay = of.weight_decay;
+    describe_gradient(of, row);
     row.formula = {.lr = of.lr,
                    .alpha = of.alpha,
                    .eps = of.eps,

@@ -21,8 +21,7 @@ std::span<const char* const> SGD::state_names(int group) const {
 void SGD::update(DType dtype, Device device, std::span<const Run> runs) {
   update_runs(&kernels::Optimizer::sgd, dtype, device, runs, [this](const Run& run, auto& row) {
     const SGDOptions& of = options(run.group);
-    row.maximize = of.maximize;
-    row.weight_decay = of.weight_decay;
+    describe_gradient(of, row);
     row.formula = {.lr = of.lr,
                    .momentum = of.momentum,
                    .gradient_scale = run.step == 1 ? 1 : 1 - of.dampening,

@@ -48,8 +48,7 @@ class Optimizer::Step {
   struct Item {
     Slot* slot;
     Tensor gradient;
-    bool
-        joined;  // parameter and gradient are neighbours of the item's before it, and there are as many states
+    bool joined;  // to the item before it: both tensors are neighbours of its, and there are as many states
   };
   static bool has_gradient(const Item& item) { return item.gradient.defined(); }
 
