@@ -2,6 +2,7 @@
 
 #include "kernels/by_dtype.h"
 #include "kernels/cpu/backend.h"
+#include "kernels/cpu/norm_sums.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/short_length.h"
@@ -23,8 +24,6 @@ namespace miniparallel::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
 constexpr std::int64_t kGrainElements = 16384;
-constexpr int kLanes = 16;
-constexpr std::int64_t kSumBlock = 512;
 constexpr int kFew = 4;                // channels or columns whose loops are worth code of their own
 constexpr std::int64_t kColumns = 32;  // of a row, which one thread sums over the rows
 
@@ -32,47 +31,6 @@ struct ChannelNumbers;
 
 std::int64_t grain(std::int64_t elements_per_unit) {
   return std::max<std::int64_t>(1, kGrainElements / std::max<std::int64_t>(1, elements_per_unit));
-}
-
-struct Sums {
-  double first[kLanes] = {}, second[kLanes] = {};
-};
-
-MP_INLINE double total(const double* lanes) {
-  double sum = 0;
-  for (int k = 0; k < kLanes; ++k) sum += lanes[k];
-  return sum;
-}
-
-/// One element's part of two sums.
-template <class T>
-struct Terms {
-  T first, second;
-};
-
-/// Adds terms(i) for i < n: blocks in T, which is fast, the blocks' sums in float64, which is exact enough.
-template <class T, class F>
-MP_INLINE void add_run(Sums& sums, std::int64_t n, const F& terms) {
-  for (std::int64_t begin = 0; begin < n; begin += kSumBlock) {
-    const std::int64_t end = std::min(n, begin + kSumBlock);
-    T first[kLanes] = {}, second[kLanes] = {};
-    std::int64_t i = begin;
-    for (; i + kLanes <= end; i += kLanes)
-      for (int k = 0; k < kLanes; ++k) {
-        const Terms<T> term = terms(i + k);
-        first[k] += term.first;
-        second[k] += term.second;
-      }
-    for (int k = 0; i < end; ++i, ++k) {
-      const Terms<T> term = terms(i);
-      first[k] += term.first;
-      second[k] += term.second;
-    }
-    for (int k = 0; k < kLanes; ++k) {
-      sums.first[k] += static_cast<double>(first[k]);
-      sums.second[k] += static_cast<double>(second[k]);
-    }
-  }
 }
 
 /// Calls finish(channel, sum of firsts, sum of seconds) for each channel, which are the
