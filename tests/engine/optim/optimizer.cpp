@@ -5,6 +5,7 @@
 #include <miniparallel/optim.h>
 #include <miniparallel/threads.h>
 
+#include "tests/engine/optim/variants.h"
 #include "tests/support/golden.h"
 
 #include <doctest/doctest.h>
@@ -20,6 +21,7 @@ using optim::AdamW;
 using optim::SGD;
 using testing::identical;
 using testing::largest_difference;
+using testing::with;
 
 Tensor reference(const std::string& name) { return testing::golden("optim_goldens.safetensors", name); }
 
@@ -51,12 +53,7 @@ void take_steps(optim::Optimizer& optimizer, const std::vector<Tensor>& paramete
 }
 
 using Parameters = std::vector<Tensor>;
-using Make = std::function<std::unique_ptr<optim::Optimizer>(const Parameters&)>;
-
-template <class Optimizer, class Options>
-Make with(const Options& options) {
-  return [options](const Parameters& p) { return std::make_unique<Optimizer>(p, options); };
-}
+using Make = testing::MakeOptimizer;
 Make sgd(const optim::SGDOptions& options) { return with<SGD>(options); }
 Make adam(const optim::AdamOptions& options) { return with<Adam>(options); }
 Make adamw(const optim::AdamWOptions& options) { return with<AdamW>(options); }

@@ -1,6 +1,7 @@
 #include <miniparallel/miniparallel.h>
 
 #include "engine/tensor/arena.h"
+#include "tests/engine/optim/variants.h"
 #include "tests/support/golden.h"
 
 #include <doctest/doctest.h>
@@ -13,6 +14,8 @@ namespace miniparallel {
 namespace {
 
 using testing::identical;
+using testing::MakeOptimizer;
+using testing::with;
 using Sizes = std::vector<std::int64_t>;
 
 /// Tells what it would update.
@@ -172,48 +175,20 @@ TEST_CASE("optim: what is between two views is left alone, whatever their distan
   CHECK(of_pieces.of_step() == Sizes{60, 64});
 }
 
-using Make = std::unique_ptr<optim::Optimizer> (*)(const std::vector<Tensor>&);
-constexpr Make kVariants[] = {
-    [](auto& p) -> std::unique_ptr<optim::Optimizer> {
-      return std::make_unique<optim::SGD>(p, optim::SGDOptions{.lr = 0.05, .weight_decay = 0.1});
-    },
-    [](auto& p) -> std::unique_ptr<optim::Optimizer> {
-      return std::make_unique<optim::SGD>(p,
-                                          optim::SGDOptions{.lr = 0.05, .momentum = 0.8, .dampening = 0.3});
-    },
-    [](auto& p) -> std::unique_ptr<optim::Optimizer> {
-      return std::make_unique<optim::Adam>(p, optim::AdamOptions{.lr = 0.02, .weight_decay = 0.1});
-    },
-    [](auto& p) -> std::unique_ptr<optim::Optimizer> {
-      return std::make_unique<optim::AdamW>(p, optim::AdamWOptions{.lr = 0.02, .amsgrad = true});
-    },
-    [](auto& p) -> std::unique_ptr<optim::Optimizer> {
-      return std::make_unique<optim::NAdam>(p, optim::NAdamOptions{.lr = 0.02});
-    },
-    [](auto& p) -> std::unique_ptr<optim::Optimizer> {
-      return std::make_unique<optim::RMSprop>(
-          p, optim::RMSpropOptions{.lr = 0.02, .momentum = 0.5, .centered = true});
-    },
-    [](auto& p) -> std::unique_ptr<optim::Optimizer> {
-      return std::make_unique<optim::Adagrad>(
-          p, optim::AdagradOptions{.lr = 0.02, .initial_accumulator_value = 0.1});
-    },
-    [](auto& p) -> std::unique_ptr<optim::Optimizer> { return std::make_unique<optim::Rprop>(p); },
-    [](auto& p) -> std::unique_ptr<optim::Optimizer> {
+const std::vector<MakeOptimizer> kVariants{
+    with<optim::SGD>(optim::SGDOptions{.lr = 0.05, .weight_decay = 0.1}),
+    with<optim::SGD>(optim::SGDOptions{.lr = 0.05, .momentum = 0.8, .dampening = 0.3}),
+    with<optim::Adam>(optim::AdamOptions{.lr = 0.02, .weight_decay = 0.1}),
+    with<optim::AdamW>(optim::AdamWOptions{.lr = 0.02, .amsgrad = true}),
+    with<optim::NAdam>(optim::NAdamOptions{.lr = 0.02}),
+    with<optim::RMSprop>(optim::RMSpropOptions{.lr = 0.02, .momentum = 0.5, .centered = true}),
+    with<optim::Adagrad>(optim::AdagradOptions{.lr = 0.02, .initial_accumulator_value = 0.1}),
+    with<optim::Rprop>(optim::RpropOptions{}),
+    [](const std::vector<Tensor>& p) -> std::unique_ptr<optim::Optimizer> {
       return std::make_unique<optim::Adam>(
           std::vector<optim::Adam::Group>{{{p[0], p[1]}, {.lr = 0.01}}, {{p[2], p[3], p[4]}, {.lr = 0.1}}});
     },
 };
-
-void check_same(optim::Optimizer& one, optim::Optimizer& other) {
-  const StateDict a = one.state_dict(), b = other.state_dict();
-  REQUIRE(a.size() == b.size());
-  for (const auto& entry : a) {
-    CAPTURE(entry.first);
-    REQUIRE(b.contains(entry.first));
-    CHECK(identical(entry.second, b.at(entry.first)));
-  }
-}
 
 StateDict copy(const StateDict& state) {
   StateDict copied;
@@ -222,7 +197,7 @@ StateDict copy(const StateDict& state) {
 }
 
 TEST_CASE("optim: runs give the bits of single parameters, clipped too; states keep their names") {
-  for (const Make make : kVariants)
+  for (const MakeOptimizer& make : kVariants)
     for (const DType dtype : {float32, float64}) {
       std::vector<Tensor> apart, packed;
       for (const Tensor& parameter : make_parameters()) {
@@ -253,14 +228,14 @@ TEST_CASE("optim: runs give the bits of single parameters, clipped too; states k
           CHECK(identical(apart[i].detach(), packed[i].detach()));
           CHECK(values.holds(i, packed[i]));
         }
-        check_same(*of_apart, *of_packed);
+        testing::check_same_state(*of_apart, *of_packed);
         if (step == 4) {  // each goes on from what the other has saved
           const StateDict one = copy(of_apart->state_dict()), other = copy(of_packed->state_dict());
           of_apart = make(apart);
           of_packed = make(packed);
           of_apart->load_state_dict(other);
           of_packed->load_state_dict(one);
-          check_same(*of_apart, *of_packed);
+          testing::check_same_state(*of_apart, *of_packed);
         }
         if (step == 7) {  // moves elements to another block
           packed[2].set_grad({});

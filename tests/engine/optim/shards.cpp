@@ -5,6 +5,7 @@
 #include "engine/autograd/node.h"
 #include "engine/tensor/arena.h"
 #include "engine/tensor/tensor_impl.h"
+#include "tests/engine/optim/variants.h"
 #include "tests/support/golden.h"
 
 #include <doctest/doctest.h>
@@ -19,6 +20,8 @@ namespace miniparallel {
 namespace {
 
 using testing::identical;
+using testing::MakeOptimizer;
+using testing::with;
 
 /// Parameters of odd sizes and of two dtypes.
 std::vector<Tensor> make_parameters() {
@@ -87,44 +90,22 @@ void detach(const std::vector<Tensor>& parameters) {
   for (const Tensor& parameter : parameters) autograd::meta_of(parameter).sink = nullptr;
 }
 
-using Make = std::unique_ptr<optim::Optimizer> (*)(const std::vector<Tensor>&);
-constexpr Make kVariants[] = {
-    [](auto& p) -> std::unique_ptr<optim::Optimizer> {
-      return std::make_unique<optim::SGD>(p, optim::SGDOptions{.lr = 0.05, .weight_decay = 0.1});
-    },
-    [](auto& p) -> std::unique_ptr<optim::Optimizer> {
-      return std::make_unique<optim::SGD>(p,
-                                          optim::SGDOptions{.lr = 0.05, .momentum = 0.8, .dampening = 0.3});
-    },
-    [](auto& p) -> std::unique_ptr<optim::Optimizer> {
-      return std::make_unique<optim::SGD>(p,
-                                          optim::SGDOptions{.lr = 0.05, .momentum = 0.8, .nesterov = true});
-    },
-    [](auto& p) -> std::unique_ptr<optim::Optimizer> {
-      return std::make_unique<optim::Adam>(p, optim::AdamOptions{.lr = 0.02, .weight_decay = 0.1});
-    },
-    [](auto& p) -> std::unique_ptr<optim::Optimizer> {
-      return std::make_unique<optim::AdamW>(p, optim::AdamWOptions{.lr = 0.02});
-    },
-    [](auto& p) -> std::unique_ptr<optim::Optimizer> {  // two groups, not in the order of the block
+const std::vector<MakeOptimizer> kVariants{
+    with<optim::SGD>(optim::SGDOptions{.lr = 0.05, .weight_decay = 0.1}),
+    with<optim::SGD>(optim::SGDOptions{.lr = 0.05, .momentum = 0.8, .dampening = 0.3}),
+    with<optim::SGD>(optim::SGDOptions{.lr = 0.05, .momentum = 0.8, .nesterov = true}),
+    with<optim::Adam>(optim::AdamOptions{.lr = 0.02, .weight_decay = 0.1}),
+    with<optim::AdamW>(optim::AdamWOptions{.lr = 0.02}),
+    [](const std::vector<Tensor>& p)
+        -> std::unique_ptr<optim::Optimizer> {  // two groups, not in the order of the block
       return std::make_unique<optim::Adam>(std::vector<optim::Adam::Group>{
           {{p[3], p[0], p[1], p[7]}, {.lr = 0.01}}, {{p[4], p[5], p[2], p[8]}, {.lr = 0.1}}});
     },
-    [](auto& p) -> std::unique_ptr<optim::Optimizer> {  // one group keeps no state
+    [](const std::vector<Tensor>& p) -> std::unique_ptr<optim::Optimizer> {  // one group keeps no state
       return std::make_unique<optim::SGD>(std::vector<optim::SGD::Group>{
           {{p[0], p[1], p[2]}, {.lr = 0.1}}, {{p[3], p[4], p[6], p[8]}, {.lr = 0.1, .momentum = 0.5}}});
     },
 };
-
-void check_same(optim::Optimizer& one, optim::Optimizer& other) {
-  const StateDict a = one.state_dict(), b = other.state_dict();
-  REQUIRE(a.size() == b.size());
-  for (const auto& entry : a) {
-    CAPTURE(entry.first);
-    REQUIRE(b.contains(entry.first));
-    CHECK(identical(entry.second, b.at(entry.first)));
-  }
-}
 
 /// Steps both with the same gradients, of which some are missing, and compares.
 void step_both(const std::vector<Tensor>& plain, optim::Optimizer& of_plain,
@@ -142,7 +123,7 @@ void step_both(const std::vector<Tensor>& plain, optim::Optimizer& of_plain,
   of_plain.step();
   of_shared.step();
   for (std::size_t i = 0; i < plain.size(); ++i) CHECK(identical(plain[i].detach(), shared[i].detach()));
-  check_same(of_plain, of_shared);
+  testing::check_same_state(of_plain, of_shared);
 }
 
 std::vector<Tensor> copies_of(const std::vector<Tensor>& parameters) {
@@ -152,7 +133,7 @@ std::vector<Tensor> copies_of(const std::vector<Tensor>& parameters) {
 }
 
 TEST_CASE("optim: parameters that several devices step get the bits, and the states, of one device") {
-  for (const Make make : kVariants)
+  for (const MakeOptimizer& make : kVariants)
     for (const std::size_t count : {2, 3, 8}) {
       const std::vector<Tensor> plain = make_parameters(), shared = copies_of(plain);
       const auto of_plain = make(plain), of_shared = make(shared);
@@ -181,7 +162,7 @@ TEST_CASE("optim: each of several devices steps an equal share of the elements")
 }
 
 TEST_CASE("optim: states go from one number of devices to another, by themselves and in a file") {
-  for (const Make make : kVariants) {
+  for (const MakeOptimizer& make : kVariants) {
     const std::vector<Tensor> plain = make_parameters(), shared = copies_of(plain);
     const auto of_plain = make(plain);
     auto of_shared = make(shared);
@@ -193,10 +174,10 @@ TEST_CASE("optim: states go from one number of devices to another, by themselves
         const StateDict state = of_shared->state_dict();
         of_shared = make(shared);
         of_shared->load_state_dict(state);
-        check_same(*of_plain, *of_shared);
+        testing::check_same_state(*of_plain, *of_shared);
         step_both(plain, *of_plain, shared, *of_shared, step++);
         of_shared->load_state_dict(of_plain->state_dict());  // in the middle of a training
-        check_same(*of_plain, *of_shared);
+        testing::check_same_state(*of_plain, *of_shared);
       }
       detach(shared);
     }

@@ -1,6 +1,7 @@
 #include "../../cuda/simulated.h"
 #include "../models.h"
 #include "engine/device/accelerator.h"
+#include "steady.h"
 
 #include <doctest/doctest.h>
 
@@ -78,23 +79,11 @@ TEST_CASE("overlap: a steady step with buckets waits for nothing and asks for no
     for (const GradientReduction reduction : {GradientReduction::direct, GradientReduction::sharded}) {
       const Simulated simulated(gpus);
       DataParallel model{Mlp{}, {.replicas = 8, .reduction = reduction, .bucket_bytes = 256}};
-      optim::SGD optimizer(model.parameters(), {.lr = 1e-2});
-      const Tensor x = randn({16, 6}), y = randint(0, 4, {16});
-      for (int step = 0; step < 6; ++step) {
-        const simulator::Counters before = simulator::counters();
-        {
-          const Tensor loss = cross_entropy(model(x), y.to(model.device()));
-          loss.backward();
-          optimizer.step();
-          optimizer.zero_grad();
-        }
-        const simulator::Counters work = simulator::counters() - before;
-        for (const Device device : model.devices()) synchronize(device);
-        if (step < 3) continue;
+      testing::for_each_steady_step(model, randn({16, 6}), randint(0, 4, {16}), [](const auto& work) {
         CHECK(work.host_synchronizations == 0);
         CHECK(work.allocations == 0);
         CHECK(work.frees == 0);
-      }
+      });
     }
 }
 
