@@ -10,8 +10,8 @@
 namespace miniparallel::parallel {
 namespace {
 
-/// Calls f(first, last) for the longest runs of neighbours in the bucket that `takes(i)` names, in which `joins(i)` says of each
-/// but the last that i + 1 is like i.
+/// Calls f(first, last) for the longest runs of neighbours in the bucket that `takes(i)` names, in which
+/// `joins(i)` says of each but the last that i + 1 is like i.
 template <class Takes, class Joins, class F>
 void for_each_run(const Arena& arena, Bucket bucket, const Takes& takes, const Joins& joins, const F& f) {
   for (std::size_t first = bucket.begin; first < bucket.end; ++first) {

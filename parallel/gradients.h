@@ -23,9 +23,9 @@ struct Gradients {
 /// Adds the bucket's gradients of `from`, on the same device, to `into`.
 void add(const Gradients& from, Gradients& into, Bucket bucket);
 
-/// Writes the sum of the gradients of each of the bucket's parameters to its place in `sums`, on the first replica's
-/// device, which may be the arena of some; parts[i] are those of replica i, or null. Neighbours that the same replicas have are summed together. Returns the bytes that
-/// devices read and write of one another.
+/// Writes the sum of the gradients of each of the bucket's parameters to its place in `sums`, on the first
+/// replica's device, which may be the arena of some; parts[i] are those of replica i, or null. Neighbours that the
+/// same replicas have are summed together. Returns the bytes that devices read and write of one another.
 std::int64_t sum_gradients(const std::vector<const Gradients*>& parts, const Arena& sums, Bucket bucket,
                            GradientReduction reduction);
 

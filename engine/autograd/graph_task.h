@@ -73,8 +73,8 @@ class GraphTask {
   };
   /// The nodes that one thread runs.
   struct ReadyQueue {
-    std::mutex
-        mutex;  // in a parallel walk guards what follows, and the counts and contributions of its nodes' states
+    // In a parallel walk this guards what follows, and the counts and contributions of the nodes' states.
+    std::mutex mutex;
     std::priority_queue<Ready> nodes;
     bool active = false;  // its worker has been told
   };
@@ -140,8 +140,8 @@ class GraphTask {
 
   std::mutex error_mutex_;
   std::exception_ptr error_;
-  std::atomic<std::int64_t> cancelled_from_ =
-      std::numeric_limits<std::int64_t>::max();  // ranks that run no more
+  /// Ranks from here on run no more.
+  std::atomic<std::int64_t> cancelled_from_ = std::numeric_limits<std::int64_t>::max();
 };
 
 }  // namespace miniparallel::autograd

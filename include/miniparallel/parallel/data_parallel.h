@@ -176,8 +176,8 @@ class DataParallel {
   /// As they were given; the reduction is the one that the environment named, where it decided.
   const DataParallelOptions& options() const { return options_; }
   /// The devices and what they are, their replicas, how copies between them go, when parameters are sent, how
-  /// gradients are summed, and how rows are divided, those of the last batch too: lines for a log. Tries links
-  /// out that have not been used yet.
+  /// gradients are summed, the peaks of memory with a sharded optimizer, and how rows are divided, those of the last
+  /// batch too: lines for a log. Tries links out that have not been used yet.
   std::string describe() const {
     const std::scoped_lock lock(mutex_);
     return parallel::describe(
