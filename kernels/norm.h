@@ -3,6 +3,8 @@
 #include <miniparallel/dtype.h>
 
 #include "kernels/destination.h"
+#include "kernels/math.h"
+#include "kernels/running_statistics.h"
 #include "kernels/sizes.h"
 #include "kernels/stream.h"
 
@@ -26,6 +28,19 @@ struct BatchNormArgs {
   const void* bias = nullptr;    ///< null: 0; the gradients do not read it
 };
 inline Sizes sizes(const BatchNormArgs& args) { return sizes(args.geometry); }
+
+/// Per channel.
+struct BatchMoments {
+  void* mean = nullptr;
+  void* variance = nullptr;  ///< biased
+  void* inv_std = nullptr;   ///< 1 / sqrt(variance + eps); null: not asked for
+  double eps = 0;
+};
+
+template <class T>
+MP_INLINE T inverse_std(T variance, double eps) {
+  return T(1) / math::sqrt(variance + static_cast<T>(eps));
+}
 
 struct BatchNormGradients {
   const void* g = nullptr;  ///< that of y
@@ -51,9 +66,9 @@ inline Sizes sizes(const LayerNormArgs& args) { return {"rows width", {args.rows
 struct Norm {
   // Batch normalisation comes in steps that can be joined over parts of a batch.
 
-  /// Mean and biased variance of each channel, in two passes.
-  void (*batch_statistics)(DType dtype, const BatchNormGeometry& geometry, const void* x, void* mean,
-                           void* variance, Stream stream);
+  /// In two passes.
+  void (*batch_statistics)(DType dtype, const BatchNormGeometry& geometry, const void* x,
+                           const BatchMoments& moments, Stream stream);
   void (*batch_normalize)(DType dtype, const BatchNormArgs& args, void* y, Stream stream);
   /// Writes sum_g and sum_gx.
   void (*batch_sums)(DType dtype, const BatchNormArgs& args, const BatchNormGradients& gradients,
@@ -62,6 +77,8 @@ struct Norm {
   /// dx = beta dx + weight inv_std g, and x and the sums are not read.
   void (*batch_data_gradient)(DType dtype, const BatchNormArgs& args, const BatchNormGradients& gradients,
                               Stream stream);
+  /// Brings the running statistics of layers up to date.
+  void (*update_running)(DType dtype, const RunningArgs& args, Stream stream);
 
   void (*layer_forward)(DType dtype, const LayerNormArgs& args, void* y, Stream stream);
   /// From the gradient g of y.
@@ -78,6 +95,7 @@ struct Norm {
   X(batch_normalize)     \
   X(batch_sums)          \
   X(batch_data_gradient) \
+  X(update_running)      \
   X(layer_forward)       \
   X(layer_data_gradient) \
   X(layer_parameter_gradient)

@@ -10,6 +10,7 @@
 #include "parallel/reducer.h"
 #include "parallel/replica_edge.h"
 #include "parallel/sharded_reducer.h"
+#include "parallel/statistics_places.h"
 #include "parallel/values.h"
 
 #include <algorithm>
@@ -94,6 +95,7 @@ struct ReplicaTensors::Impl {
   std::vector<const TensorImpl*> held;  // by the master's members at the last refresh
   std::shared_ptr<std::atomic<int>> no_sync = std::make_shared<std::atomic<int>>(0);
   std::shared_ptr<Reducer> reducer;
+  StatisticsPlaces statistics;
   std::int64_t bytes_in_step = 0;  // sent by steps of a sharded optimizer since the last refresh
 
   Impl(Inventory inventory, std::vector<Device> on, const ReductionOptions& by)
@@ -298,6 +300,8 @@ Tensor ReplicaTensors::master_buffer(std::size_t replica, const Tensor& buffer) 
 }
 
 const std::vector<Device>& ReplicaTensors::devices() const { return impl_->devices; }
+
+StatisticsPlaces& ReplicaTensors::statistics_places() const { return impl_->statistics; }
 
 std::size_t ReplicaTensors::buckets() const { return impl_->values.buckets(); }
 

@@ -1,7 +1,6 @@
 #include "parallel/statistics.h"
 
 #include <miniparallel/autograd.h>
-#include <miniparallel/ops.h>
 
 #include <algorithm>
 #include <map>
@@ -16,11 +15,12 @@ struct Merged {
   std::vector<BatchStatistics> parts;
 };
 
-/// Calls of layers that each replica had the same share of, and in one dtype: their statistics go together.
+/// Calls of layers that each replica had the same share of, and in one dtype: their statistics are merged together.
 struct Group {
-  std::vector<double> shares;
+  BatchParts parts;
   DType dtype;
   std::vector<std::size_t> calls;
+  StatisticsPlaces places;  // that these are in, where there are several parts
 };
 
 std::int64_t count_of(const Merged& call) {
@@ -29,53 +29,8 @@ std::int64_t count_of(const Merged& call) {
   return count;
 }
 
-std::vector<Group> group(const std::vector<Merged>& calls) {
-  std::vector<Group> groups;
-  for (std::size_t i = 0; i < calls.size(); ++i) {
-    const Merged& call = calls[i];
-    const auto count = static_cast<double>(count_of(call));
-    std::vector<double> shares;
-    for (const BatchStatistics& part : call.parts) shares.push_back(static_cast<double>(part.count) / count);
-    const DType dtype = call.parts[0].mean.dtype();
-    const auto same = [&](const Group& of) { return of.shares == shares && of.dtype == dtype; };
-    auto found = std::ranges::find_if(groups, same);
-    if (found == groups.end()) found = groups.insert(found, {std::move(shares), dtype, {}});
-    found->calls.push_back(i);
-  }
-  return groups;
-}
-
-/// Means and variances of a part of all calls, (2, channels of all calls), by one copy.
-Tensor pack(const std::vector<Merged>& calls, const Group& group, std::size_t part, Device device) {
-  std::vector<Tensor> all;
-  for (const std::size_t i : group.calls) all.push_back(calls[i].parts[part].mean);
-  for (const std::size_t i : group.calls) all.push_back(calls[i].parts[part].variance);
-  return cat(all).view({2, -1}).to(device);
-}
-
-/// Mean and variance of what all parts saw, (channels of all calls) each.
-std::pair<Tensor, Tensor> merge(const std::vector<Merged>& calls, const Group& group, Device device) {
-  std::vector<Tensor> parts;
-  for (std::size_t part = 0; part < group.shares.size(); ++part)
-    parts.push_back(pack(calls, group, part, device));
-  if (parts.size() == 1) return {parts[0][0], parts[0][1]};
-  Tensor mean, variance;
-  for (std::size_t part = 0; part < parts.size(); ++part) {
-    const Tensor weighted = parts[part][0] * group.shares[part];
-    mean = mean.defined() ? mean + weighted : weighted;
-  }
-  for (std::size_t part = 0; part < parts.size(); ++part) {
-    const Tensor spread = (parts[part][1] + square(parts[part][0] - mean)) * group.shares[part];
-    variance = variance.defined() ? variance + spread : spread;
-  }
-  return {mean, variance};
-}
-
-}  // namespace
-
-void merge_statistics(const ReplicaTensors& tensors, const std::vector<std::size_t>& replicas,
-                      const std::vector<CollectedStatistics>& collected) {
-  const NoGradGuard no_grad;
+std::vector<Merged> match_calls(const ReplicaTensors& tensors, const std::vector<std::size_t>& replicas,
+                                const std::vector<CollectedStatistics>& collected) {
   std::vector<Merged> calls;  // in the order of the first replica's calls
   std::map<std::pair<const TensorImpl*, int>, std::size_t> index;  // by running mean and number of the call
   for (std::size_t i = 0; i < collected.size(); ++i) {
@@ -93,18 +48,114 @@ void merge_statistics(const ReplicaTensors& tensors, const std::vector<std::size
       calls[entry->second].parts.push_back(call.batch);
     }
   }
-  std::vector<BatchStatistics> merged(calls.size());
-  for (const Group& of : group(calls)) {
-    const auto [mean, variance] = merge(calls, of, calls[of.calls[0]].running.mean.device());
-    std::int64_t first = 0;
-    for (const std::size_t i : of.calls) {
-      const std::int64_t channels = calls[i].running.mean.numel();
-      merged[i] = {mean.narrow(0, first, channels), variance.narrow(0, first, channels), count_of(calls[i])};
-      first += channels;
-    }
+  return calls;
+}
+
+/// Also writes the number of its group for each call.
+std::vector<Group> group(const std::vector<Merged>& calls, std::vector<std::size_t>& group_of) {
+  std::vector<Group> groups;
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    const Merged& call = calls[i];
+    const auto count = static_cast<double>(count_of(call));
+    std::vector<double> shares;
+    for (const BatchStatistics& part : call.parts) shares.push_back(static_cast<double>(part.count) / count);
+    const DType dtype = call.parts[0].mean.dtype();
+    const auto same = [&](const Group& of) { return of.parts.shares == shares && of.dtype == dtype; };
+    auto found = std::ranges::find_if(groups, same);
+    if (found == groups.end()) found = groups.insert(found, {{std::move(shares)}, dtype, {}, {}});
+    found->calls.push_back(i);
+    group_of.push_back(static_cast<std::size_t>(found - groups.begin()));
   }
-  // In the order of the calls, of which several may be one layer's.
-  for (std::size_t i = 0; i < calls.size(); ++i) update(calls[i].running, merged[i]);
+  return groups;
+}
+
+/// Whether each replica has written its statistics of all calls to the places that were planned.
+bool are_in_place(const std::vector<Merged>& calls, const std::vector<CollectedStatistics>& collected) {
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    if (calls[i].parts.size() != collected.size()) return false;
+    for (std::size_t part = 0; part < collected.size(); ++part)
+      if (!collected[part].is_in_place(i, calls[i].parts[part])) return false;
+  }
+  return true;
+}
+
+/// Brings the parts of other devices to the places of the first one's, neighbours together.
+StatisticsPlaces gather(const std::vector<CollectedStatistics>& collected,
+                        const std::vector<Device>& devices) {
+  StatisticsPlaces all = collected[0].places();
+  const auto joins = [&](std::size_t i) { return devices[i] == devices[i + 1]; };
+  for_each_run(devices.size(), joins, [&](std::size_t first, std::size_t last) {
+    if (devices[first] != devices[0]) all.copy(collected[first].places(), first, last);
+  });
+  return all;
+}
+
+/// Copies one by one to places that are made for them.
+StatisticsPlaces pack(const Group& group, const std::vector<Merged>& calls, Device device) {
+  const std::size_t parts = group.parts.shares.size();
+  std::vector<BatchStatistics> like;
+  for (const std::size_t i : group.calls) like.push_back(calls[i].parts[0]);
+  StatisticsPlaces places(like, parts, device);
+  for (std::size_t part = 0; part < parts; ++part)
+    for (std::size_t i = 0; i < group.calls.size(); ++i) {
+      const BatchStatistics& from = calls[group.calls[i]].parts[part];
+      BatchStatistics to = places.at(part, i, from.count);
+      to.mean.copy_(from.mean);
+      to.variance.copy_(from.variance);
+    }
+  return places;
+}
+
+/// Updates layer by layer in the order of the calls, as many as can be in one launch.
+void update_all(const std::vector<Merged>& calls, const std::vector<Group>& groups,
+                const std::vector<std::size_t>& group_of) {
+  std::vector<StatisticsUpdate> updates;
+  std::vector<std::size_t> next(groups.size());  // call of each group
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    const RunningStatistics& running = calls[i].running;
+    const auto is_same = [&](const StatisticsUpdate& of) { return of.running.mean.is_same(running.mean); };
+    if (i > 0 && (group_of[i] != group_of[i - 1] || std::ranges::any_of(updates, is_same))) {
+      update(updates, groups[group_of[i - 1]].parts);
+      updates.clear();
+    }
+    const StatisticsPlaces& places = groups[group_of[i]].places;
+    const std::size_t call = next[group_of[i]]++;
+    const bool is_whole = calls[i].parts.size() == 1;
+    updates.push_back({running, is_whole ? calls[i].parts[0] : places.at(0, call, count_of(calls[i]))});
+  }
+  if (!calls.empty()) update(updates, groups[group_of.back()].parts);
+}
+
+}  // namespace
+
+std::vector<CollectedStatistics> collect_statistics(const StatisticsPlaces& planned,
+                                                    const std::vector<Device>& devices) {
+  std::map<Device, StatisticsPlaces> places;
+  std::vector<CollectedStatistics> collected;
+  for (std::size_t part = 0; part < devices.size(); ++part) {
+    const auto [found, fresh] = places.try_emplace(devices[part]);
+    if (fresh && planned.parts() >= devices.size()) found->second = planned.on(devices[part]);
+    collected.emplace_back(found->second, part);
+  }
+  return collected;
+}
+
+void merge_statistics(const ReplicaTensors& tensors, const std::vector<std::size_t>& replicas,
+                      const std::vector<CollectedStatistics>& collected, StatisticsPlaces& planned) {
+  const NoGradGuard no_grad;
+  const std::vector<Merged> calls = match_calls(tensors, replicas, collected);
+  std::vector<std::size_t> group_of;
+  std::vector<Group> groups = group(calls, group_of);
+  std::vector<Device> devices;
+  for (std::size_t i = 0; i < collected.size(); ++i) devices.push_back(tensors.devices()[replicas[i]]);
+  const bool is_one = groups.size() == 1, is_planned = is_one && are_in_place(calls, collected);
+  for (Group& of : groups) {
+    if (of.parts.shares.size() == 1) continue;
+    of.places = is_planned ? gather(collected, devices) : pack(of, calls, devices[0]);
+    of.parts.stride = of.places.stride();
+    if (is_one && !is_planned) planned = of.places;
+  }
+  update_all(calls, groups, group_of);
 }
 
 }  // namespace miniparallel::parallel

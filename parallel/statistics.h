@@ -2,8 +2,10 @@
 
 #include <miniparallel/parallel/replicate.h>
 
-#include "engine/ops/running_statistics.h"
+#include "parallel/statistics_places.h"
 
+#include <cstddef>
+#include <utility>
 #include <vector>
 
 namespace miniparallel::parallel {
@@ -15,20 +17,36 @@ class CollectedStatistics final : public StatisticsSink {
     RunningStatistics running;
     BatchStatistics batch;
   };
+  /// They are written to part `part` of `places`, as far as the calls are like those that these were made for.
+  CollectedStatistics(StatisticsPlaces places, std::size_t part) : places_(std::move(places)), part_(part) {}
+
+  BatchStatistics place(std::int64_t channels, DType dtype, Device device, std::int64_t count) override {
+    return places_.fit(calls_.size(), channels, dtype) ? places_.at(part_, calls_.size(), count)
+                                                       : make_statistics(channels, dtype, device, count);
+  }
   void add(const RunningStatistics& running, const BatchStatistics& batch) override {
     calls_.push_back({running, batch});
   }
   const std::vector<Call>& calls() const { return calls_; }
+  const StatisticsPlaces& places() const { return places_; }
+  bool is_in_place(std::size_t call, const BatchStatistics& batch) const {
+    return places_.hold(part_, call, batch);
+  }
 
  private:
+  StatisticsPlaces places_;
+  std::size_t part_;
   std::vector<Call> calls_;
 };
 
-/// Updates the master's running statistics as one device would have done with the whole batch: the statistics of
-/// each call of each layer are merged over the replicas, in their order, by counts, means and squared
-/// deviations. (Chan, Golub, LeVeque: "Updating formulae and a pairwise algorithm for computing sample
-/// variances", 1979.) `replicas[i]` is the number of the replica that collected[i] comes from.
+/// Sinks for the statistics of replicas on these devices, with places in one block on each.
+std::vector<CollectedStatistics> collect_statistics(const StatisticsPlaces& planned,
+                                                    const std::vector<Device>& devices);
+
+/// Updates the master's running statistics as one device would have done with the whole batch: the statistics of each
+/// call of each layer are merged over the replicas. `replicas[i]` is the number of the replica that collected[i] comes
+/// from. Writes to `planned` what places the next forward should have.
 void merge_statistics(const ReplicaTensors& tensors, const std::vector<std::size_t>& replicas,
-                      const std::vector<CollectedStatistics>& collected);
+                      const std::vector<CollectedStatistics>& collected, StatisticsPlaces& planned);
 
 }  // namespace miniparallel::parallel

@@ -78,23 +78,23 @@ Tensor batch_norm(const Tensor& input, const Tensor& scale, const Tensor& offset
   check_momentum("batch_norm", running.momentum);
   const Tensor x = input.contiguous(), weight = contiguous_or_none(scale), bias = contiguous_or_none(offset);
   if (meeting != nullptr) return batch_norm_part(x, weight, bias, running, eps, *meeting);
-  const Shape channels{x.size(1)};
   BatchNorm norm{geometry_of(x), 0, eps, {}};
   Tensor mean;
   {
     const NoGradGuard guard;
-    Tensor variance;
     if (training) {
-      mean = make_tensor(channels, x.dtype(), x.device());
-      variance = result_like(mean);
       norm.count = x.numel() / x.size(1);
-      backend(x).norm.batch_statistics(x.dtype(), norm.geometry, raw(x), raw(mean), raw(variance), stream(x));
-      if (running.mean.defined()) update_or_hand_over(running, {mean, variance, norm.count});
+      const BatchStatistics batch = (running.mean.defined() ? place_statistics : make_statistics)(
+          x.size(1), x.dtype(), x.device(), norm.count);
+      mean = batch.mean;
+      norm.inv_std = result_like(mean);
+      backend(x).norm.batch_statistics(x.dtype(), norm.geometry, raw(x),
+                                       {raw(mean), raw(batch.variance), raw(norm.inv_std), eps}, stream(x));
+      if (running.mean.defined()) update_or_hand_over(running, batch);
     } else {
       mean = running.mean.detach().contiguous();
-      variance = running.var.detach();
+      norm.inv_std = inverse_std(running.var.detach(), eps);
     }
-    norm.inv_std = inverse_std(variance, eps);
   }
   Tensor y = result_like(x);
   backend(x).norm.batch_normalize(x.dtype(), norm.args(x, mean, weight, bias), raw(y), stream(x));

@@ -159,7 +159,7 @@ Tensor batch_norm_part(const Tensor& x, const Tensor& weight, const Tensor& bias
   Tensor count = part.statistics[0];
   const Tensor mean = part.statistics[1], variance = part.statistics[2];
   count.fill_(x.numel() / x.size(1));
-  backend(x).norm.batch_statistics(x.dtype(), geometry_of(x), raw(x), raw(mean), raw(variance), stream(x));
+  backend(x).norm.batch_statistics(x.dtype(), geometry_of(x), raw(x), {raw(mean), raw(variance)}, stream(x));
   meeting.meet(part);
   if (running.mean.defined() && part.whole.mean.defined()) update_or_hand_over(running, part.whole);
   const BatchNorm norm{geometry_of(x), part.whole.count, eps, part.inv_std};

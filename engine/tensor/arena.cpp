@@ -81,9 +81,9 @@ Arena Arena::of(const std::vector<Tensor>& tensors) {
   return arena;
 }
 
-Arena Arena::empty_like() const {
+Arena Arena::empty_on(Device device) const {
   Arena made = *this;
-  for (Tensor& block : made.blocks_) block = make_tensor(block.shape(), block.dtype(), block.device());
+  for (Tensor& block : made.blocks_) block = make_tensor(block.shape(), block.dtype(), device);
   return made;
 }
 
@@ -102,10 +102,13 @@ Tensor Arena::tensor(std::size_t i) const {
   return made;
 }
 
-bool Arena::has_place(std::size_t i, const Tensor& tensor) const {
+bool Arena::fits(std::size_t i, const Shape& shape, DType dtype) const {
   const Place& place = (*layout_)[i];
-  const TensorImpl& impl = *tensor.impl();
-  return impl.dtype == blocks_[place.block].dtype() && impl.shape == place.shape && impl.contiguous;
+  return dtype == blocks_[place.block].dtype() && shape == place.shape;
+}
+
+bool Arena::has_place(std::size_t i, const Tensor& tensor) const {
+  return fits(i, tensor.shape(), tensor.dtype()) && tensor.is_contiguous();
 }
 
 bool Arena::holds(std::size_t i, const Tensor& tensor) const {

@@ -18,8 +18,8 @@ class Arena {
   Arena(const std::vector<Tensor>& like, Device device);
   /// The arena that `pack` has moved `tensors`, and no others, into; an empty one where they are elsewhere.
   static Arena of(const std::vector<Tensor>& tensors);
-  /// The same places in other memory: not initialised on the same device, zero on `device`.
-  Arena empty_like() const;
+  /// The same places in other memory: not initialised, or zero.
+  Arena empty_on(Device device) const;
   Arena zeros_on(Device device) const;
 
   std::size_t size() const { return layout_ ? layout_->size() : 0; }
@@ -28,6 +28,8 @@ class Arena {
   /// A new tensor over place `i`, outside of every graph, with a separate version: writing to its neighbours
   /// does not count as writing to it.
   Tensor tensor(std::size_t i) const;
+  /// Whether place `i` is one for a tensor of this shape and dtype.
+  bool fits(std::size_t i, const Shape& shape, DType dtype) const;
   /// Whether the elements of `tensor` are those of place `i`.
   bool holds(std::size_t i, const Tensor& tensor) const;
   /// Whether place i + 1 follows place i in the same block.

@@ -100,7 +100,8 @@ HWY_ATTR void for_each_element(const BatchNormGeometry& g, const F& f) {
 }
 
 template <class T>
-HWY_ATTR void batch_statistics_typed(const BatchNormGeometry& g, const T* x, T* mean, T* variance) {
+HWY_ATTR void batch_statistics_typed(const BatchNormGeometry& g, const T* x, const BatchMoments& moments) {
+  T *const mean = out<T>(moments.mean), *const variance = out<T>(moments.variance);
   const double count = static_cast<double>(g.n * g.inner);
   for_each_channel<T>(
       g, [=](std::int64_t i, std::int64_t) HWY_ATTR { return Terms<T>{x[i], 0}; },
@@ -112,6 +113,9 @@ HWY_ATTR void batch_statistics_typed(const BatchNormGeometry& g, const T* x, T* 
         return Terms<T>{difference * difference, 0};
       },
       [=](std::int64_t channel, double sum, double) { variance[channel] = static_cast<T>(sum / count); });
+  T* const inv_std = out<T>(moments.inv_std);
+  if (inv_std == nullptr) return;
+  for (std::int64_t c = 0; c < g.channels; ++c) inv_std[c] = inverse_std(variance[c], moments.eps);
 }
 
 template <class T>
@@ -343,9 +347,9 @@ HWY_ATTR void layer_parameter_gradient_typed(const LayerNormArgs& args, const T*
 
 // --- by dtype
 
-void batch_statistics(DType dtype, const BatchNormGeometry& g, const void* x, void* mean, void* variance,
+void batch_statistics(DType dtype, const BatchNormGeometry& g, const void* x, const BatchMoments& moments,
                       Stream) {
-  with_type(dtype, [&]<class T>() { batch_statistics_typed(g, in<T>(x), out<T>(mean), out<T>(variance)); });
+  with_type(dtype, [&]<class T>() { batch_statistics_typed(g, in<T>(x), moments); });
 }
 void batch_normalize(DType dtype, const BatchNormArgs& args, void* y, Stream) {
   with_type(dtype, [&]<class T>() { batch_normalize_typed(args, out<T>(y)); });
@@ -358,6 +362,16 @@ void batch_data_gradient(DType dtype, const BatchNormArgs& args, const BatchNorm
   with_type(dtype, [&]<class T>() {
     (gradients.dx.beta == 0 ? batch_data_gradient_typed<T, 0> : batch_data_gradient_typed<T, 1>)(args,
                                                                                                  gradients);
+  });
+}
+void update_running(DType dtype, const RunningArgs& args, Stream) {
+  with_type(dtype, [&]<class T>() {
+    for (const RunningRow& row : args.rows) {
+      const double share = share_of_batch(row.momentum, row.batches);
+      for (std::int64_t c = 0; c < row.channels; ++c)
+        move_running<T>(row, args.shares.data(), std::ssize(args.shares), args.stride, share, c);
+      if (row.batches != nullptr) ++*row.batches;
+    }
   });
 }
 void layer_forward(DType dtype, const LayerNormArgs& args, void* y, Stream) {

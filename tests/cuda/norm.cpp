@@ -1,6 +1,7 @@
 #include <miniparallel/random.h>
 
 #include "compare.h"
+#include "engine/ops/running_statistics.h"
 #include "gpus.h"
 
 namespace miniparallel::testing {
@@ -138,6 +139,60 @@ TEST_CASE("layer_norm's sums over many rows, whatever the order of blocks and th
       CHECK(bit_equal(got, first));
     }
   }
+}
+
+/// Statistics of layers of several widths, in parts, brought up to date twice.
+Tensors running_after(Device device, DType dtype, std::size_t layers, std::int64_t parts) {
+  manual_seed(4);
+  BatchParts division{{}, 0};
+  std::int64_t channels = 0;
+  for (std::size_t layer = 0; layer < layers; ++layer) channels += static_cast<std::int64_t>(layer % 7) * 47;
+  division.stride = 2 * channels;
+  double rest = 1;
+  for (std::int64_t part = 0; part + 1 < parts; ++part) {
+    division.shares.push_back(rest * 0.4);
+    rest *= 0.6;
+  }
+  division.shares.push_back(rest);
+  const Tensor means = randn({parts, channels}, {.dtype = dtype}),
+               variances = rand({parts, channels}, {.dtype = dtype});
+  const Tensor all = cat({means, variances}, 1).to(device);
+  std::vector<StatisticsUpdate> updates;
+  std::int64_t first = 0;
+  for (std::size_t layer = 0; layer < layers; ++layer) {
+    const std::int64_t width = static_cast<std::int64_t>(layer % 7) * 47;
+    StatisticsUpdate& made = updates.emplace_back();
+    made.running = {randn({width}, {.dtype = dtype}).to(device), rand({width}, {.dtype = dtype}).to(device),
+                    full({}, static_cast<std::int64_t>(layer), {.dtype = int64}).to(device), 0.1};
+    if (layer % 3 == 1) made.running.momentum = std::nullopt;
+    if (layer % 3 == 2) made.running.num_batches_tracked = Tensor();
+    made.batch = {all[0].narrow(0, first, width), all[0].narrow(0, channels + first, width), 50};
+    first += width;
+  }
+  Tensors running;
+  for (int step = 0; step < 2; ++step) update(updates, division);
+  for (const StatisticsUpdate& of : updates) {
+    running.insert(running.end(), {of.running.mean.cpu(), of.running.var.cpu()});
+    if (of.running.num_batches_tracked.defined()) running.push_back(of.running.num_batches_tracked.cpu());
+  }
+  return running;
+}
+
+TEST_CASE("running statistics of few and many layers, of batches in few and many parts") {
+  const Gpus machine;
+  for (const DType dtype : {float32, float64})
+    for (const auto& [layers, parts] : std::vector<std::pair<std::size_t, std::int64_t>>{
+             {0, 1}, {1, 1}, {5, 2}, {48, 16}, {49, 3}, {3, 17}, {400, 2}, {2, 896}}) {
+      CAPTURE(layers);
+      CAPTURE(parts);
+      const Tensors here = running_after(Device::cpu(), dtype, layers, parts);
+      const Tensors there = running_after(gpu, dtype, layers, parts);
+      const double tolerance = dtype == float32 ? 1e-6 : 1e-13;
+      for (std::size_t i = 0; i < here.size(); ++i) CHECK(allclose(there[i], here[i], tolerance, tolerance));
+    }
+  CHECK_THROWS_WITH_AS(running_after(Device::cpu(), float32, 1, 897),
+                       "batch_norm: a batch in 897 parts; its statistics can be merged from at most 896",
+                       Error);
 }
 
 }  // namespace

@@ -44,17 +44,17 @@ constexpr Counts kBlock[] = {{   1,     1,          38,         17,       2,    
                              {   8,     8,         294,        136,      23,    113288},
                              {   2,     8,         295,        136,      14,     25292}};
 // Three copies more: buffers of each of two dtypes, and the statistics of all layers of batch normalisation.
-constexpr Counts kNorm[] = {{   1,     1,          47,          3,       2,         0},
-                            {   2,     2,          98,          6,       8,      8284},
-                            {   4,     4,         170,         12,      20,     24612},
-                            {   8,     8,         322,         24,      44,     57148},
-                            {   2,     8,         329,         24,      26,     11860}};
+constexpr Counts kNorm[] = {{   1,     1,          29,          3,       2,         0},
+                            {   2,     2,          53,          6,       8,      8956},
+                            {   4,     4,          91,         12,      20,     26628},
+                            {   8,     8,         175,         24,      44,     61852},
+                            {   2,     8,         182,         24,      23,     15220}};
 // The sums of each of the two layers go to the first GPU and back, in forward and in backward: 8 copies for each
 // further GPU, in place of the one of the statistics.
-constexpr Counts kSync[] = {{   1,     1,          47,          3,       2,         0},
-                            {   2,     2,         120,          6,      15,      8732},
-                            {   4,     4,         178,         12,      41,     25956},
-                            {   8,     8,         302,         24,      93,     60284}};
+constexpr Counts kSync[] = {{   1,     1,          29,          3,       2,         0},
+                            {   2,     2,         103,          6,      15,      8732},
+                            {   4,     4,         161,         12,      41,     25956},
+                            {   8,     8,         285,         24,      93,     60284}};
 // With a sharded optimizer each GPU more has a launch of the step, and each sends its share to all others, in place of
 // the one copy of the parameters.
 constexpr Counts kSharded[] = {{   1,     1,          11,          5,       2,         0},

@@ -89,6 +89,24 @@ TEST_CASE("statistics: evaluation writes nothing, and uses the merged ones on ev
   });
 }
 
+TEST_CASE("statistics: batches of changing size, then of another dtype") {
+  on_machines([](const std::vector<Device>& devices) {
+    NormCnn net = double_net(), alone = clone(net);
+    DataParallel model{net, {.devices = devices}};
+    for (const DType dtype : {float64, float32})
+      for (const std::int64_t rows : {13, 13, 2, 9, 1, 13, 13}) {
+        to(model.model(), dtype);
+        to(alone, dtype);
+        const Tensor x = NormCnn::batch(rows).to(dtype);
+        model(x);
+        alone(x);
+        const double tolerance = dtype == float64 ? 1e-11 : 1e-5;
+        CHECK(allclose(model->norm.running_mean.cpu(), alone.norm.running_mean, tolerance, tolerance));
+        CHECK(allclose(model->norm.running_var.cpu(), alone.norm.running_var, tolerance, tolerance));
+      }
+  });
+}
+
 struct Calls {
   nn::BatchNorm1d shared{2}, rare{2};
   nn::Buffer count{zeros({1})};

@@ -13,6 +13,8 @@
 
 namespace miniparallel::parallel {
 
+class StatisticsPlaces;
+
 /// The tensors of a model on several devices: the part of Replicas that does not depend on the model's type.
 /// Replica 0 is the model itself, the master. A replica's parameters show the master's values of the last
 /// refresh, count the same writes, and send their gradients to it; buffers and plain tensors are copies.
@@ -41,6 +43,8 @@ class ReplicaTensors {
   /// The master's buffer of which `buffer` is the copy that a replica holds; undefined for another tensor.
   Tensor master_buffer(std::size_t replica, const Tensor& buffer) const;
   const std::vector<Device>& devices() const;
+  /// For the batch statistics of the next forward.
+  StatisticsPlaces& statistics_places() const;
   /// In how many parts parameters are sent to a device; 0 where none are. With several they arrive while the
   /// replicas run.
   std::size_t buckets() const;

@@ -3,6 +3,7 @@
 #include "kernels/cuda/device/moments.cuh"
 #include "kernels/cuda/device/two_stage.cuh"
 #include "kernels/cuda/norm/layer_norm.h"
+#include "kernels/cuda/norm/running_statistics.h"
 #include "kernels/norm.h"
 
 #include <limits>
@@ -40,7 +41,8 @@ struct ChannelMoments {
   using Values = Moments;
   BatchNormGeometry geometry;
   const T* x;
-  T *mean, *variance;
+  T *mean, *variance, *inv_std;
+  double eps;
 
   /// The channel's first element: its numbers are taken as distances from it.
   __device__ T origin(std::int64_t channel) const { return x[channel * geometry.inner]; }
@@ -56,7 +58,9 @@ struct ChannelMoments {
   __device__ void store(std::int64_t channel, const Moments& total) const {
     const T from = total.count > 0 ? origin(channel) : std::numeric_limits<T>::quiet_NaN();
     mean[channel] = static_cast<T>(static_cast<double>(from) + total.mean);
-    variance[channel] = static_cast<T>(total.deviations / total.count);
+    const T spread = static_cast<T>(total.deviations / total.count);
+    variance[channel] = spread;
+    if (inv_std != nullptr) inv_std[channel] = inverse_std(spread, eps);
   }
 };
 
@@ -143,10 +147,12 @@ void launch_channels(Stream stream, const BatchNormGeometry& g, const Reduction&
   reduce_in_two_stages(reduction, g.channels, g.n * g.inner, g.inner == 1 && g.channels >= 8, stream);
 }
 
-void batch_statistics(DType dtype, const BatchNormGeometry& geometry, const void* x, void* mean,
-                      void* variance, Stream stream) {
+void batch_statistics(DType dtype, const BatchNormGeometry& geometry, const void* x,
+                      const BatchMoments& moments, Stream stream) {
   with_type(dtype, [&]<class T>() {
-    launch_channels(stream, geometry, ChannelMoments<T>{geometry, in<T>(x), out<T>(mean), out<T>(variance)});
+    launch_channels(stream, geometry,
+                    ChannelMoments<T>{geometry, in<T>(x), out<T>(moments.mean), out<T>(moments.variance),
+                                      out<T>(moments.inv_std), moments.eps});
   });
 }
 
