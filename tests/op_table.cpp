@@ -115,6 +115,26 @@ void check_close(const Outcome& got, const Outcome& expected, double tolerance) 
   }
 }
 
+TEST_CASE("ops: each argument's gradient alone is what it is among the others") {
+  for_each_row([](const OpCase& row) { return is_differentiable(row) && !row.has(random) && is_small(row); },
+               [](const OpCase& row) {
+                 const Tensors arguments = make_inputs(row);
+                 const Outcome all = run(row, arguments);
+                 std::size_t real = 0;
+                 for (std::size_t i = 0; i < arguments.size(); ++i) {
+                   if (!is_real(row.inputs[i])) continue;
+                   INFO("argument ", i);
+                   Tensors leaves = arguments;
+                   leaves[i] = arguments[i].detach().clone().requires_grad_();
+                   const Tensor value = row.function(leaves);
+                   if (value.requires_grad())
+                     check_close(gradients_of(value, leaves, seed_of(row, value))[0], all.gradients[real],
+                                 1e-12);
+                   ++real;
+                 }
+               });
+}
+
 TEST_CASE("ops: write the arguments" * doctest::skip()) {
   StateDict arguments;
   for_each_row(has_golden, [&](const OpCase& row) {

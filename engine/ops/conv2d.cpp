@@ -116,19 +116,17 @@ Tensor weight_gradient(const Tensor& gradient, const Tensor& input, const Conv& 
   return dw;
 }
 
-/// Weight and bias in one pass over g, each into the gradient that is already there.
+/// Weight and, where it is asked for, bias in one pass over g, each into the gradient that is already there.
 void write_parameter_gradients(Backward& b, const Tensor& g, const Tensor& x, const Conv& conv) {
   const auto run = [&](const Destination& dweight, const Destination& dbias) {
     backend(g).conv2d.weight_gradient(g.dtype(), conv.geometry(), raw(g), raw(x), dweight, dbias, stream(g));
   };
-  const auto with_bias = [&](const Destination& dweight) {
-    if (!b.needs(2)) return run(dweight, {});
-    b.write(2, {conv.weight[0]}, g.dtype(), g.device(),
-            [&](const Tensor& dbias, int beta) { run(dweight, {raw(dbias), beta}); });
-  };
-  if (!b.needs(1)) return with_bias({});
-  b.write(1, conv.weight, g.dtype(), g.device(),
-          [&](const Tensor& dweight, int beta) { with_bias({raw(dweight), beta}); });
+  b.write(1, conv.weight, g.dtype(), g.device(), [&](const Tensor& dweight, int beta) {
+    if (!b.needs(2)) return run({raw(dweight), beta}, {});
+    b.write(2, {conv.weight[0]}, g.dtype(), g.device(), [&](const Tensor& dbias, int beta_of_bias) {
+      run({raw(dweight), beta}, {raw(dbias), beta_of_bias});
+    });
+  });
 }
 
 void conv2d_backward(Backward& b, const Tensor& x, const Tensor& weight, const Conv& conv) {
@@ -139,7 +137,10 @@ void conv2d_backward(Backward& b, const Tensor& x, const Tensor& weight, const C
     return;
   }
   const Tensor g = b.grad().contiguous();
-  if (b.needs(1) || b.needs(2)) write_parameter_gradients(b, g, x, conv);
+  if (b.needs(1))
+    write_parameter_gradients(b, g, x, conv);
+  else if (b.needs(2))  // x was not saved
+    b.set(2, sum(g, {0, 2, 3}));
   if (b.needs(0))
     b.write(0, conv.x, g.dtype(), g.device(),
             [&](const Tensor& dx, int beta) { write_data_gradient(g, weight, conv, {raw(dx), beta}); });
