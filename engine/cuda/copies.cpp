@@ -1,31 +1,16 @@
 #include "engine/cuda/copies.h"
 
+#include "engine/cuda/wait_on_failure.h"
+
 #include <algorithm>
 #include <cstring>
 #include <deque>
-#include <exception>
 
 namespace miniparallel::cuda {
 namespace {
 
 constexpr std::size_t kChunk = std::size_t{16} << 20;
 constexpr std::size_t kChunksInFlight = 4;  // a larger copy waits for its own older chunks
-
-/// When a copy fails halfway, nothing waits for the work that it has enqueued on `stream`, and memory that it
-/// uses is about to be freed: the host waits.
-class WaitOnFailure {
- public:
-  explicit WaitOnFailure(kernels::Stream stream) : stream_(stream) {}
-  ~WaitOnFailure() {
-    if (std::uncaught_exceptions() > before_) quietly(cudaStreamSynchronize(native(stream_)));
-  }
-  WaitOnFailure(const WaitOnFailure&) = delete;
-  WaitOnFailure& operator=(const WaitOnFailure&) = delete;
-
- private:
-  kernels::Stream stream_;
-  int before_ = std::uncaught_exceptions();
-};
 
 }  // namespace
 

@@ -2,6 +2,7 @@
 
 #include <miniparallel/log.h>
 
+#include "engine/cuda/wait_on_failure.h"
 #include "engine/error.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/elementwise.h"
@@ -90,6 +91,7 @@ std::string Peers::try_out(int device, int peer) {
   const kernels::Stream source = gpus_[device].streams[StreamKind::copy],
                         target = gpus_[peer].streams[StreamKind::copy];
   const ProbeBlock from(memory_[device], source), to(memory_[peer], target);
+  const WaitOnFailure guarded(source);  // which reads the other GPU's block, too
   std::vector<std::uint32_t> sent(kProbeWords), received(kProbeWords);
   for (std::size_t i = 0; i < sent.size(); ++i) sent[i] = static_cast<std::uint32_t>(i) * 2654435761u + 1u;
   copies_.to_device(from.data(), sent.data(), ProbeBlock::kBytes, source);
