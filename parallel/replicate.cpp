@@ -41,7 +41,7 @@ class Members {
       if (is_one(item) && numbers.try_emplace(item.handle->impl().get(), 0).second)
         order.emplace_back(item.handle->dtype(), i);
     }
-    std::ranges::stable_sort(order, {}, &std::pair<DType, std::size_t>::first);
+    std::ranges::sort(order);
     for (const auto& [dtype, i] : order) {
       numbers[inventory.items[i].handle->impl().get()] = tensors.size();
       tensors.push_back(*inventory.items[i].handle);

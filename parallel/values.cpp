@@ -135,9 +135,10 @@ std::int64_t Values::send_beside(const std::vector<Copy*>& copies, const std::ve
   }
   std::vector<std::size_t> order(buckets_.size());
   std::iota(order.begin(), order.end(), 0);
-  std::ranges::stable_sort(order, {}, [&](std::size_t bucket) {
+  const auto turn = [&](std::size_t bucket) {
     return departures_[bucket].pending->turn(departures_[bucket].part) - 1;  // the last, if never asked for
-  });
+  };
+  std::ranges::sort(order, {}, [&](std::size_t bucket) { return std::pair(turn(bucket), bucket); });
   std::int64_t bytes = 0;
   for (const std::size_t bucket : order) {
     std::int64_t sent = 0;
