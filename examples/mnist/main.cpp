@@ -121,7 +121,7 @@ void load_weights(Model& model, const Options& options) {
 
 template <class Net>
 void run(Net net, const Options& options) {
-  CudaMultiGPU model{std::move(net), {.devices = choose_devices(options)}};
+  CudaMultiGPU model{std::move(net), {.devices = choose_devices(options), .replicas = options.replicas}};
   const Device device = model.device();  // where outputs arrive and where targets go
   if (!options.load.empty()) load_weights(model, options);
 

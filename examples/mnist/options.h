@@ -16,6 +16,7 @@ struct Options {
   std::string save, load, resume;
   std::string plot, log_dir;
   std::optional<int> gpus;  ///< 0: the CPU; not given: all, or the CPU if there is none
+  int replicas = 0;         ///< 0: one for each GPU
   bool json = false;
 };
 

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -95,6 +96,28 @@ TEST_CASE("mnist: a run that was begun on four GPUs is resumed on three") {
   CHECK(loaded["epochs"] == whole["epochs"]);
   const double expected = whole["test"]["loss"], got = loaded["test"]["loss"];
   CHECK(std::abs(got - expected) <= 1e-5 * std::abs(expected));
+}
+
+TEST_CASE("mnist: after a GPU was lost the others go on from the checkpoint, to the same bits") {
+  const TinyData data;
+  const auto file = [&](const char* name) { return (data.path() / name).string(); };
+  const auto arguments = [&](const char* gpus, const char* weights, const char* checkpoint) {
+    return Arguments{"--data",   data.path(),   "--model",      "mlp",
+                     "--epochs", "3",           "--batch-size", "8",
+                     "--gpus",   gpus,          "--replicas",   "4",
+                     "--save",   file(weights), "--resume",     file(checkpoint)};
+  };
+  const auto run = [&](const Arguments& of, const Arguments& environment) {
+    return run_mnist(MINIPARALLEL_MNIST_SIMULATED, of, true, testing::joined(kFourGpus, environment));
+  };
+  CHECK(run(arguments("4", "whole", "whole.run"), {}).status == 0);
+  const ChildResult lost = run(arguments("4", "rest", "rest.run"), {"MINIPARALLEL_SIMULATED_LOSE=2:100"});
+  CHECK(lost.status == 1);
+  CHECK_MESSAGE(lost.output.find("cuda:2") != std::string::npos, lost.output);
+  REQUIRE(std::filesystem::exists(file("rest.run")));
+  CHECK(testing::read_text(file("rest")) != testing::read_text(file("whole")));
+  CHECK(run(arguments("3", "rest", "rest.run"), {}).status == 0);
+  CHECK(testing::read_text(file("rest")) == testing::read_text(file("whole")));
 }
 
 }  // namespace

@@ -66,7 +66,9 @@ cudaError_t launch_kernel(KernelLaunch launch) {
     const OperationRef operation = append(s, stream, std::move(work));
     operation->kernel = launch.function;
     operation->injected = strike(s.faults.kernels, device);
-    ++s.devices[static_cast<std::size_t>(device)].counters.kernels;
+    DeviceState& state = s.devices[static_cast<std::size_t>(device)];
+    if (++state.counters.kernels == s.settings.gpus[static_cast<std::size_t>(device)].lost_after)
+      state.lost = true;
     count_launch(launch.function);
     return cudaSuccess;
   });

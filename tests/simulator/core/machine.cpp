@@ -44,6 +44,12 @@ Machine machine_with(int count) {
   }
   if (const char* const seed = variable("MINIPARALLEL_SIMULATED_SEED"))
     machine.seed = std::strtoull(seed, nullptr, 10);
+  if (const char* const lose = variable("MINIPARALLEL_SIMULATED_LOSE")) {
+    char* colon = nullptr;
+    const std::size_t gpu = std::strtoul(lose, &colon, 10);
+    if (*colon == ':' && gpu < machine.gpus.size())
+      machine.gpus[gpu].lost_after = std::strtoll(colon + 1, nullptr, 10);
+  }
   return machine;
 }
 

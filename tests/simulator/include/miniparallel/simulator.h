@@ -21,6 +21,7 @@ struct Gpu {
   int compute_capability = 90;
   int multiprocessors = 132;
   std::string name = "Simulated GPU";
+  std::int64_t lost_after = 0;  ///< kernels, with which it falls off the bus; 0: never
 };
 
 /// Which ordered pairs of devices may enable peer access: nobody, ring neighbours, everybody.
@@ -48,7 +49,8 @@ struct Machine {
 };
 
 /// The machine that the environment describes, by MINIPARALLEL_SIMULATED_GPUS (a number, default 1), _STREAMS
-/// (lazy or threaded), _SEED, _CHECK (0 or 1; default 1 where kernels are CHECKED), and CUDA_VISIBLE_DEVICES.
+/// (lazy or threaded), _SEED, _CHECK (0 or 1; default 1 where kernels are CHECKED), _LOSE (GPU:kernels), and
+/// CUDA_VISIBLE_DEVICES.
 Machine machine_from_environment();
 
 /// That machine with `count` equal GPUs.
