@@ -93,6 +93,8 @@ template <class Net>
 void check_counts(std::span<const Counts> steps, DataParallelOptions options = {}) {
   for (const Counts& expected : steps)
     for (const simulator::Streams streams : {simulator::Streams::lazy, simulator::Streams::threaded}) {
+      if (streams == simulator::Streams::threaded && expected.gpus != 2)
+        continue;  // counts are of calls alone
       simulator::Machine settings = simulator::machine_with(expected.gpus);
       settings.streams = streams;
       const Simulated machine(settings);
@@ -103,7 +105,7 @@ void check_counts(std::span<const Counts> steps, DataParallelOptions options = {
       typename Net::Optimizer optimizer(model.parameters(), {.lr = 1e-2});
       const std::int64_t rows = Net::inputs().size(0);
       const Tensor inputs = enough(Net::inputs(), rows), targets = enough(Net::targets(), rows);
-      for (int step = 0; step < 8; ++step) {
+      for (int step = 0; step < 5; ++step) {
         const simulator::Counters before = simulator::counters();
         {
           const Tensor loss = cross_entropy(model(inputs), targets.to(model.device()));

@@ -67,6 +67,7 @@ TEST_CASE("cross_entropy of items that blocks share, whatever the order of block
   for (const DType dtype : {float32, float64})
     for (const DType target_dtype : {int64, int32, uint8})
       for (const std::int64_t items : {0, 1, 1000, 20'001}) {
+        if (items > 1000 && target_dtype != int64) continue;
         INFO("dtype ", dtype, ", targets ", target_dtype, ", items ", items);
         Tensors first;
         for (const std::uint64_t seed : {0u, 1u}) {
