@@ -29,10 +29,9 @@ bool ShardedReducer::reads_first(std::size_t device) const {
 }
 
 Tensor ShardedReducer::on(std::size_t device, const Tensor& values) const {
-  for (std::size_t i = 0; i < values_[0].blocks().size(); ++i)
-    if (values_[0].blocks()[i].impl()->storage == values.impl()->storage)
-      return make_alias(values_[device].blocks()[i], values.shape(), values.strides(), values.impl()->offset);
-  return {};
+  std::size_t block = 0;
+  while (values_[0].blocks()[block].impl()->storage != values.impl()->storage) ++block;
+  return make_alias(values_[device].blocks()[block], values.shape(), values.strides(), values.impl()->offset);
 }
 
 void ShardedReducer::step(std::span<const Part> parts, const std::function<void()>& update) {
