@@ -1,5 +1,8 @@
 #include "../../cuda/simulated.h"
 #include "../models.h"
+#include "engine/device/accelerator.h"
+#include "engine/device/collectives.h"
+#include "engine/tensor/tensor_impl.h"
 #include "steady.h"
 
 #include <doctest/doctest.h>
@@ -100,6 +103,20 @@ TEST_CASE("nccl: a wrapper that cannot have it says so at once") {
                        doctest::Contains("ncclCommInitAll on cuda:0, cuda:1: "), Error);
   CHECK(DataParallel(Mlp{}, {.reduction = kNccl}).describe().find("  sums of gradients: nccl\n") !=
         std::string::npos);
+}
+
+TEST_CASE("nccl: sums arrays of every floating dtype") {
+  const Simulated simulated(2);
+  const Device first = Device::cuda(0), second = Device::cuda(1);
+  for (const DType dtype : {float64, float32, float16, bfloat16}) {
+    CAPTURE(dtype);
+    const Tensor a = full({300}, 1.5, {.dtype = dtype, .device = first});
+    const Tensor b = full({300}, 2.25, {.dtype = dtype, .device = second});
+    const Tensor y = zeros({300}, {.dtype = dtype, .device = first});
+    const std::vector<Collectives::Array> arrays{{raw(a), stream(first)}, {raw(b), stream(second)}};
+    accelerator(first).collectives({0, 1})->sum(arrays, raw(y), 300, dtype);
+    CHECK(equal(y.cpu().to(float32), full({300}, 3.75)));
+  }
 }
 
 }  // namespace

@@ -90,19 +90,5 @@ TEST_CASE("rare paths: a GPU that fails for good while the largest batch is look
   machine.expect_failure();
 }
 
-TEST_CASE("rare paths: NCCL sums gradients of doubles") {
-  const Simulated machine(2);
-  const auto gradient = [](GradientReduction way) {
-    manual_seed(3);
-    Mlp net;
-    to(net, float64);
-    DataParallel model{net, {.reduction = way}};
-    manual_seed(4);
-    mean(square(model(Mlp::batch(9)))).backward();
-    return model->first.weight.grad().cpu();
-  };
-  CHECK(allclose(gradient(GradientReduction::nccl), gradient(GradientReduction::automatic), 1e-12, 1e-12));
-}
-
 }  // namespace
 }  // namespace miniparallel
