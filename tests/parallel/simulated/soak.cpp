@@ -105,7 +105,7 @@ class Soak {
       CHECK(close(grad, before[i].defined() ? twin + before[i] : twin));
     }
     for (const auto& [name, buffer] : named_buffers(alone_))
-      CHECK_MESSAGE(close(model_.state_dict().at(name), buffer), name);
+      CHECK(close(model_.state_dict().at(name), buffer));
     if (at_most(3) == 0) return;  // gradients are added up
     optimizer_.step();
     model_.zero_grad();
