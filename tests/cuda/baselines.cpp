@@ -127,8 +127,8 @@ template <class Net, class Model>
 Work work_of(Model& model, const std::vector<Tensor>& parameters, int count) {
   typename Net::Optimizer optimizer(parameters, {.lr = 1e-2});
   const auto [x, y] = batch<Net>();
-  const auto step = [&, &x = x, &y = y] {
-    const Tensor loss = cross_entropy(model(x), y.to(Device::cuda(0)));
+  const auto step = [&, &inputs = x, &targets = y] {
+    const Tensor loss = cross_entropy(model(inputs), targets.to(Device::cuda(0)));
     loss.backward();
     optimizer.step();
     optimizer.zero_grad();
