@@ -132,9 +132,13 @@ void work_through(Simulation& s, const std::shared_ptr<Stream>& stream) {
 
 }  // namespace
 
-void start_worker(Simulation& s, const std::shared_ptr<Stream>& stream) {
+void join_ended_workers(Simulation& s) {
   for (auto& ended : s.ended_workers) ended.join();
   s.ended_workers.clear();
+}
+
+void start_worker(Simulation& s, const std::shared_ptr<Stream>& stream) {
+  join_ended_workers(s);
   stream->worker = std::thread([&s, stream] { work_through(s, stream); });
 }
 
@@ -147,7 +151,7 @@ void stop_workers(Simulation& s, Lock& lock) {
     stream->worker.join();
     lock.lock();
   }
-  for (auto& ended : s.ended_workers) ended.join();
+  join_ended_workers(s);
   for (const auto& stream : s.all_streams) {
     for (const auto& operation : stream->queue) operation->stream.reset();
     stream->queue.clear();

@@ -31,7 +31,12 @@ void replace(const Machine& machine) {
 }
 
 void finish() {
-  complain_about_unread_error(simulation(), "the program's end");
+  Simulation& last = simulation();
+  complain_about_unread_error(last, "the program's end");
+  {
+    const Lock lock(last.mutex);
+    join_ended_workers(last);  // a thread that nobody joins is a leak to the thread sanitizer
+  }
   write_launch_counts();
   exit_if_findings();
 }

@@ -99,6 +99,7 @@ std::shared_ptr<Stream> resolve(Simulation&, cudaStream_t handle);
 OperationRef append(Simulation&, const std::shared_ptr<Stream>&, Work work);
 void retire(Simulation&, const std::shared_ptr<Stream>&);
 void stop_workers(Simulation&, Lock&);
+void join_ended_workers(Simulation&);  ///< of destroyed streams
 
 /// Waits (and runs work, when streams are lazy) until the operation is done. The host then knows that it is.
 cudaError_t wait_until_done(Simulation&, Lock&, const OperationRef&);
