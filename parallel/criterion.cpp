@@ -23,9 +23,9 @@ Tensor join_losses(const std::vector<PartialLoss>& parts, Device device, int dim
   if (first.is_mean && !first.is_summed)  // a lambda's: weighted by rows
     for (std::size_t i = 0; i < parts.size(); ++i)
       if (losses[i].dim() == 0) losses[i] = losses[i] * (parts[i].weight / weight);
-  const Tensor all = gather_rows(losses, device, dim);
+  Tensor all = gather_rows(losses, device, dim);
   if (first.loss.dim() > 0) return all;
-  const Tensor total = sum(all);
+  Tensor total = sum(all);
   if (!first.is_summed) return total;
   if (!first.counted.defined()) return total / weight;
   std::vector<Tensor> counts;

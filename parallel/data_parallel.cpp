@@ -16,7 +16,7 @@ std::vector<Device> place_replicas(const DataParallelOptions& options) {
       options.batch_norm != BatchNormPolicy::sync || options.split.kind() != Split::Kind::by_speed,
       "DataParallel: Split::by_speed with BatchNormPolicy::sync; replicas that wait for each other cannot be "
       "timed, so name their Split::shares");
-  const std::vector<Device> devices = options.devices.resolve("DataParallel", options.require_gpu);
+  std::vector<Device> devices = options.devices.resolve("DataParallel", options.require_gpu);
   if (options.replicas == 0) return devices;
   const std::vector<std::int64_t> runs = chunk_sizes(options.replicas, static_cast<int>(devices.size()));
   std::vector<Device> placed;

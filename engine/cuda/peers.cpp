@@ -52,7 +52,8 @@ Peers::Peers(Gpus& gpus, Memory& memory, Copies& copies)
 
 Peers::Link Peers::link_of(int device, int peer) {
   if (device == peer) return Link::access;
-  std::atomic<Link>& link = links_[static_cast<std::size_t>(device * gpus_.count() + peer)];
+  const int index = device * gpus_.count() + peer;
+  std::atomic<Link>& link = links_[static_cast<std::size_t>(index)];
   if (const Link known = link.load(std::memory_order_acquire); known != Link::unknown) return known;
   std::string reason;
   {

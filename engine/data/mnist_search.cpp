@@ -37,7 +37,7 @@ std::string default_mnist_dir() {
     if (is_mnist_dir(folder)) return folder;
     looked_at += "\n  " + folder;
   }
-  const std::string fashion = fashion_mnist_dir();
+  std::string fashion = fashion_mnist_dir();
   if (is_mnist_dir(fashion)) {
     log(LogLevel::warning, "default_mnist_dir: MNIST was not found, this is Fashion-MNIST in " + fashion +
                                " (clothes, harder than digits); for MNIST set MNIST_DIR");

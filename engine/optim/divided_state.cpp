@@ -41,7 +41,7 @@ Tensor DividedState::state(std::size_t k, const Part& part) const {
 
 Tensor DividedState::whole(std::size_t k, std::int64_t begin, const Shape& shape) const {
   if (k >= states_.size()) return {};
-  const Tensor made = empty(shape, {.dtype = dtype_});
+  Tensor made = empty(shape, {.dtype = dtype_});
   const Tensor flat = made.view({-1});
   for (const Part& part : parts(begin, begin + flat.numel()))
     flat.narrow(0, part.begin - begin, part.end - part.begin).copy_(state(k, part));

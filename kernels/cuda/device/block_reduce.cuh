@@ -29,13 +29,14 @@ __device__ typename F::Accumulator combine_over_y(typename F::Accumulator mine) 
 /// A struct of doubles from the lane `distance` above.
 template <class Accumulator>
 __device__ Accumulator from_above(const Accumulator& value, unsigned distance) {
-  constexpr int count = sizeof(Accumulator) / sizeof(double);
+  constexpr std::size_t size = sizeof(double), count = sizeof(Accumulator) / size;
   struct Words {
     double word[count];
   };
   Words words = std::bit_cast<Words>(value);
   MP_UNROLL
-  for (int i = 0; i < count; ++i) words.word[i] = __shfl_down_sync(kWholeWarp, words.word[i], distance);
+  for (std::size_t i = 0; i < count; ++i)
+    words.word[i] = __shfl_down_sync(kWholeWarp, words.word[i], distance);
   return std::bit_cast<Accumulator>(words);
 }
 

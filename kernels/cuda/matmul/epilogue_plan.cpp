@@ -31,7 +31,8 @@ unsigned alignment_of(const void* address) {
 
 template <class Value>
 void set(cublasLtMatmulDescOpaque_t& product, cublasLtMatmulDescAttributes_t id, const Value& value) {
-  CUBLAS_CHECK(cublasLtMatmulDescSetAttribute(&product, id, &value, sizeof(value)));
+  const auto address = static_cast<const void*>(&value);  // also of a pointer
+  CUBLAS_CHECK(cublasLtMatmulDescSetAttribute(&product, id, address, sizeof(value)));
 }
 
 void set_layout(cublasLtMatrixLayoutOpaque_t& layout, cudaDataType_t type, cublasOperation_t operation,
