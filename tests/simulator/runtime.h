@@ -3,11 +3,13 @@
 // the memory that it reads and writes, to wait for work of other streams, and to report. Not installed.
 
 #include "miniparallel/simulator.h"
+#include "miniparallel/simulator_clock.h"
 
 #include <cuda_runtime_api.h>
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,6 +42,24 @@ struct Gate {
 
 enum class WorkKind { kernel, copy, library, host_function, marker };
 
+/// Bytes that cross the machine, from a device, or the host, to another.
+struct Transfer {
+  static constexpr int host = -1;
+  int from, to;
+  double bytes;
+};
+
+/// What work asks of the machine, for the virtual clock.
+struct Demand {
+  std::optional<double> bytes =
+      {};  ///< of its device's memory; if empty, both this and the rest follow from `accesses`
+  double operations = 0;
+  Unit unit = Unit::float32;
+  std::vector<Transfer> transfers = {};
+  std::optional<double> measured = {};  ///< seconds, instead of what bytes and operations take
+  bool nothing = false;                 ///< a part of other work, which takes the time
+};
+
 struct Work {
   std::string name;
   WorkKind kind = WorkKind::library;
@@ -52,6 +72,7 @@ struct Work {
   /// Those that depend on device memory (pointer arrays, a
   /// factor of 0): asked for and checked after `accesses`.
   std::function<std::vector<Access>()> more_accesses = nullptr;
+  Demand demand = {};
 };
 
 /// Appends work to a stream (any legal handle, the default streams included). Never waits. On failure returns

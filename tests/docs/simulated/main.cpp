@@ -1,6 +1,7 @@
 // The code of docs/simulated-gpu.md: its kernel runs, its controls act.
 
 #include <miniparallel/simulator.h>
+#include <miniparallel/simulator_clock.h>
 
 #include <cuda_runtime.h>
 
@@ -45,4 +46,7 @@ int main() {
     if (memory != nullptr) ok(cudaFree(memory));
   }
   if (failures != 1) return std::printf("%d allocations failed\n", failures), 1;
+
+  ok(cudaSetDevice(0));
+#include "snippets/simulated-gpu/clock.inc"
 }

@@ -96,7 +96,8 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEve
       return cudaErrorInvalidResourceHandle;
     const Operation &a = *first.record, &b = *found->second->record;
     if (a.state != Operation::State::done || b.state != Operation::State::done) return cudaErrorNotReady;
-    *milliseconds = std::chrono::duration<float, std::milli>(b.finished - a.finished).count();
+    *milliseconds = s.clock ? static_cast<float>((b.end - a.end) * 1e3)
+                            : std::chrono::duration<float, std::milli>(b.finished - a.finished).count();
     return cudaSuccess;
   });
 }

@@ -17,6 +17,10 @@ HostThread& HostThread::get(const Simulation& s) {
     thread.generation = s.generation;
     thread.in_operation = in_operation;
   }
+  if (thread.clock_number != s.clock_number) {
+    thread.clock_number = s.clock_number;
+    thread.time = 0;
+  }
   return thread;
 }
 

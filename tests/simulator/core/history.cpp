@@ -49,7 +49,8 @@ std::vector<Step> take_history() {
   std::vector<Step> steps;
   for (const OperationRef& operation : *s.history)
     steps.push_back({kind_of(*operation), describe(*operation), operation->device,
-                     static_cast<int>(operation->stream_index), operation->depth - s.history_start});
+                     static_cast<int>(operation->stream_index), operation->depth - s.history_start,
+                     operation->start, operation->end});
   s.history->clear();
   return steps;
 }

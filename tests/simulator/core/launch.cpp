@@ -8,6 +8,7 @@
 #include "core/device_model.h"
 #include "core/launch_counts.h"
 #include "core/symbol.h"
+#include "core/virtual_clock.h"
 
 namespace miniparallel::simulator {
 namespace {
@@ -63,6 +64,7 @@ cudaError_t launch_kernel(KernelLaunch launch) {
     work.name = name;
     work.kind = WorkKind::kernel;
     work.run = [launch] { return run(launch); };
+    if (s.clock) work.demand = demand_of(s, launch);
     const OperationRef operation = append(s, stream, std::move(work));
     operation->kernel = launch.function;
     operation->injected = strike(s.faults.kernels, device);

@@ -31,6 +31,8 @@ struct Operation {
   State state = State::queued;
   cudaError_t injected = cudaSuccess;  ///< the fault that strikes when it runs
   std::chrono::steady_clock::time_point finished;
+  double called = 0, start = 0, end = 0;  ///< by the virtual clock
+  std::thread::id caller;
 };
 
 /// A queue of operations of one device. Shared by its handle and by the operations in it.
@@ -45,7 +47,9 @@ struct Stream {
   std::uint32_t index = 0;
   std::uint32_t sequence = 0;
   Clock clock;
-  std::int64_t depth = 0;  ///< of the newest operation
+  std::int64_t depth = 0;      ///< of the newest operation
+  double called = 0, end = 0;  ///< of it, by the virtual clock
+  std::thread::id caller;      ///< who enqueued it
   std::deque<OperationRef> queue;
   OperationRef last;  ///< the newest operation, finished or not
   std::thread worker;

@@ -2,6 +2,7 @@
 // for it (lazy), or one worker per stream (threaded).
 
 #include "core/call.h"
+#include "core/virtual_clock.h"
 
 #include <algorithm>
 #include <set>
@@ -164,11 +165,13 @@ namespace {
 void join_host(Simulation& s, const Operation& operation) {
   s.host.join(operation.clock);
   s.host_depth = std::max(s.host_depth, operation.depth);
+  if (s.clock) s.clock->wait_for(s, operation);
 }
 
 }  // namespace
 
 bool poll(Simulation& s, Lock& lock, const OperationRef& operation) {
+  if (s.clock && !s.clock->has_passed(s, *operation)) return false;
   if (operation->state == State::done) {
     join_host(s, *operation);
     return true;

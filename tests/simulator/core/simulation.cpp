@@ -4,6 +4,7 @@
 #include "core/checker.h"
 #include "core/host_guard.h"
 #include "core/launch_counts.h"
+#include "core/virtual_clock.h"
 
 #include <cstdlib>
 #include <functional>
@@ -54,6 +55,8 @@ Simulation::Simulation(const Machine& machine, std::uint64_t number)
     devices[i].legacy = make_stream(*this, static_cast<int>(i), cudaStreamDefault, 0);
     devices[i].legacy->legacy = true;
   }
+  if (const char* const name = std::getenv("MINIPARALLEL_SIMULATED_CLOCK"))
+    clock = std::make_unique<VirtualClock>(preset(name).speeds, ClockOptions{}, devices.size());
   if (machine.checking) {
     start_checker(*this);
     install_host_guard();

@@ -52,6 +52,8 @@ struct DeviceState {
   std::shared_ptr<Stream> legacy;
 };
 
+class VirtualClock;
+
 struct Simulation {
   explicit Simulation(const Machine& settings, std::uint64_t generation);
   ~Simulation();
@@ -77,6 +79,8 @@ struct Simulation {
   std::int64_t host_depth = 0;                       ///< the deepest of it
   std::optional<std::vector<OperationRef>> history;  ///< what was enqueued since it was asked for
   std::int64_t history_start = 0;
+  std::unique_ptr<VirtualClock> clock;  ///< null: work has no modelled time
+  std::uint64_t clock_number = 0;       ///< how often it was started
   Random random;
   Faults faults;
   cudaError_t sticky = cudaSuccess;

@@ -1,6 +1,7 @@
 // Making, finding and ending streams; appending work to them.
 
 #include "core/call.h"
+#include "core/virtual_clock.h"
 
 #include <algorithm>
 
@@ -75,6 +76,9 @@ OperationRef append(Simulation& s, const std::shared_ptr<Stream>& stream, Work w
   operation->clock = stream->clock;
   operation->work = std::move(work);
   note_depth(s, *operation);
+  if (s.clock) s.clock->place(s, *operation);
+  if (s.clock && !s.clock->executes() && operation->work.kind != WorkKind::host_function)
+    operation->work.run = nullptr;
   std::erase_if(operation->work.after,
                 [](const OperationRef& before) { return before->state == Operation::State::done; });
   if (s.history && operation->work.kind != WorkKind::marker) s.history->push_back(operation);

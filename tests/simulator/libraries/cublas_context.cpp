@@ -55,9 +55,12 @@ cublasStatus_t begin(cudaStream_t stream, const char* function) {
 }
 
 cublasStatus_t queue(cudaStream_t stream, const char* name, std::vector<Access> parameters,
-                     std::function<std::vector<Access>()> operands, std::function<void()> calculate) {
+                     std::function<std::vector<Access>()> operands, std::function<void()> calculate,
+                     double operations, Unit unit) {
   Work work;
   work.name = name;
+  work.demand.operations = operations;
+  work.demand.unit = unit;
   work.accesses = std::move(parameters);
   work.more_accesses = std::move(operands);
   work.run = [calculate = std::move(calculate)] {

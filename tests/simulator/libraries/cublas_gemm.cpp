@@ -136,7 +136,10 @@ cublasStatus_t run_gemm(cublasHandle_t handle, const Gemm& gemm) {
       handle->stream, gemm.function, batch.parameters(), [batch] { return batch.matrices(); },
       [batch] {
         for (std::int64_t index = 0; index < batch.gemm.batch; ++index) run(batch.product(index));
-      });
+      },
+      2.0 * static_cast<double>(gemm.batch) * static_cast<double>(gemm.m) * static_cast<double>(gemm.n) *
+          static_cast<double>(gemm.k),
+      unit_of(gemm.a.type, batch.tf32));
 }
 
 }  // namespace miniparallel::simulator

@@ -72,6 +72,12 @@ struct LtMatmul {
             problem.desc.compute_type == CUBLAS_COMPUTE_32F_FAST_TF32};
   }
 
+  double operations() const {
+    const std::uint64_t inner = problem.desc.transa == CUBLAS_OP_N ? problem.a.cols : problem.a.rows;
+    return 2.0 * problem.d.batch_count * static_cast<double>(problem.rows()) *
+           static_cast<double>(problem.cols()) * static_cast<double>(inner);
+  }
+
   std::vector<Access> scalars() const {
     std::vector<Access> accesses;
     alpha.add_to(accesses);
@@ -198,7 +204,10 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc
       stream, "cublasLtMatmul", call.scalars(), [call] { return call.matrices(); },
       [call] {
         for (std::int64_t index = 0; index < call.problem.d.batch_count; ++index) run(call.product(index));
-      });
+      },
+      call.operations(),
+      unit_of(static_cast<cudaDataType_t>(problem.a.type),
+              problem.desc.compute_type == CUBLAS_COMPUTE_32F_FAST_TF32));
 }
 
 }  // extern "C"

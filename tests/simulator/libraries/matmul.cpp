@@ -103,6 +103,12 @@ void run_as(const Matmul& op) {
 
 }  // namespace
 
+Unit unit_of(cudaDataType_t type, bool tf32) {
+  if (type == CUDA_R_64F) return Unit::float64;
+  if (type != CUDA_R_32F) return Unit::half;
+  return tf32 ? Unit::tf32 : Unit::float32;
+}
+
 void run(const Matmul& op) {
   if (op.d.rows == 0 || op.d.cols == 0) return;
   if (op.d.type == CUDA_R_64F) {

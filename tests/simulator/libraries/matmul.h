@@ -1,6 +1,8 @@
 #pragma once
 // Matrix products as cuBLAS and cuBLASLt define them, on
 // memory that the host can reach. No stream, no checking.
+#include "miniparallel/simulator_clock.h"
+
 #include <cublasLt.h>
 
 #include <cstdint>
@@ -55,5 +57,8 @@ struct Matmul {
 };
 
 void run(const Matmul& matmul);
+
+/// What a GPU multiplies matrices of this type with.
+Unit unit_of(cudaDataType_t type, bool tf32);
 
 }  // namespace miniparallel::simulator

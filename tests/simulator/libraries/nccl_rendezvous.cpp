@@ -132,6 +132,7 @@ Work Rendezvous::arrival(const std::shared_ptr<Rendezvous>& self, std::size_t in
   Work work;
   work.name = std::string(seat.call.function) + " (rank " + std::to_string(seat.rank) + " sends)";
   if (bytes > 0) work.accesses.push_back({Use::read, seat.call.send, bytes});
+  work.demand.nothing = true;  // the departure takes the time
   // Work that never runs must not keep alive who keeps it; the departure, queued next, holds the rendezvous.
   work.run = [weak = std::weak_ptr(self), index, bytes] {
     if (const auto rendezvous = weak.lock()) rendezvous->stage(index, bytes);
@@ -165,6 +166,11 @@ Work Rendezvous::departure(const std::shared_ptr<Rendezvous>& self, std::size_t 
   Work work;
   work.name = std::string(seat.call.function) + " (rank " + std::to_string(seat.rank) + ')';
   if (bytes > 0) work.accesses.push_back({Use::write, seat.call.receive, bytes});
+  const auto ranks = static_cast<int>(self->seats_.size());
+  const Seat& neighbour = self->seats_[(index + self->seats_.size() - 1) % self->seats_.size()];
+  work.demand.bytes = static_cast<double>(bytes);
+  work.demand.transfers = {
+      {neighbour.device, seat.device, static_cast<double>(seat.call.bytes_on_links(seat.rank, ranks))}};
   work.run = [self, &seat] {
     self->deliver(seat);
     return cudaSuccess;
