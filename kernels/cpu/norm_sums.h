@@ -13,6 +13,11 @@ namespace miniparallel::kernels::cpu {
 inline constexpr int kLanes = 16;
 inline constexpr std::int64_t kSumBlock = 512;
 
+/// How many channels, rows or columns a thread takes at least.
+MP_INLINE std::int64_t grain(std::int64_t elements_of_each) {
+  return std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, elements_of_each));
+}
+
 struct Sums {
   double first[kLanes] = {}, second[kLanes] = {};
 };
