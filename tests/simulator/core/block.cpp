@@ -109,10 +109,7 @@ void Block::run_block() {
       idle_fibers().pop_back();
       fiber->resume();
     } else if (!ready_.empty()) {
-      running_ = &threads_[ready_.back()];
-      ready_.pop_back();
-      running_->state = CudaThread::State::running;
-      threadIdx = running_->index;
+      take_next_ready();
       running_->fiber->resume();
     } else if (!complete_warps()) {
       report_stuck();
@@ -154,9 +151,20 @@ void Block::run_threads(Fiber& fiber) {
   fiber.suspend();
 }
 
+void Block::take_next_ready() {
+  running_ = &threads_[ready_.back()];
+  ready_.pop_back();
+  running_->state = CudaThread::State::running;
+  threadIdx = running_->index;
+}
+
+/// Once all threads have started, the next one that is ready runs on without the scheduler.
 void Block::park(CudaThread::State state) {
-  running_->state = state;
-  running_->fiber->suspend();
+  CudaThread& self = *running_;
+  self.state = state;
+  if (started_ < thread_count_ || ready_.empty() || stopped_) return self.fiber->suspend();
+  take_next_ready();
+  if (running_ != &self) self.fiber->hand_over(*running_->fiber);
 }
 
 void Block::stop(cudaError_t error) {

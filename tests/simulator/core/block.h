@@ -92,6 +92,7 @@ class Block {
   bool complete_warp(unsigned warp, unsigned mask);
   void exchange(unsigned warp, unsigned lanes, WarpOperation operation);
   bool start_next_first();
+  void take_next_ready();
   void report_stuck();
 
   const Machine& settings_;

@@ -72,7 +72,8 @@ void Fiber::resume() {
   sanitizer_scheduler_ = __tsan_get_current_fiber();
   __tsan_switch_to_fiber(sanitizer_fiber_, 0);
 #endif
-  context_ = context::jump_fcontext(context_, this).fctx;
+  const context::transfer_t transfer = context::jump_fcontext(context_, this);
+  static_cast<Fiber*>(transfer.data)->context_ = transfer.fctx;
 #if defined(__SANITIZE_ADDRESS__)
   __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
 #endif
@@ -85,9 +86,34 @@ void Fiber::suspend() {
 #if defined(__SANITIZE_THREAD__)
   __tsan_switch_to_fiber(sanitizer_scheduler_, 0);
 #endif
-  scheduler_ = context::jump_fcontext(scheduler_, nullptr).fctx;
+  arrive(context::jump_fcontext(scheduler_, this));
+}
+
+void Fiber::hand_over(Fiber& next) {
+  next.scheduler_ = scheduler_;
 #if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_finish_switch_fiber(fake_stack_, &scheduler_stack_, &scheduler_stack_bytes_);
+  next.scheduler_stack_ = scheduler_stack_;
+  next.scheduler_stack_bytes_ = scheduler_stack_bytes_;
+  __sanitizer_start_switch_fiber(&fake_stack_, next.stack_, stack_bytes);
+#endif
+#if defined(__SANITIZE_THREAD__)
+  next.sanitizer_scheduler_ = sanitizer_scheduler_;
+  __tsan_switch_to_fiber(next.sanitizer_fiber_, 0);
+#endif
+  arrive(context::jump_fcontext(next.context_, this));
+}
+
+/// Back in this fiber, from its scheduler, which names it, or from another one, which names itself.
+void Fiber::arrive(context::transfer_t transfer) {
+  Fiber* const from = static_cast<Fiber*>(transfer.data);
+  (from == this ? scheduler_ : from->context_) = transfer.fctx;
+#if defined(__SANITIZE_ADDRESS__)
+  const void* stack = nullptr;
+  std::size_t bytes = 0;
+  __sanitizer_finish_switch_fiber(fake_stack_, &stack, &bytes);
+  if (from != this) return;
+  scheduler_stack_ = stack;
+  scheduler_stack_bytes_ = bytes;
 #endif
 }
 

@@ -18,10 +18,12 @@ class Fiber {
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  /// From the scheduler into the fiber; returns at the fiber's next suspend().
+  /// From the scheduler into the fiber; returns when it, or one that it handed over to, suspends.
   void resume();
   /// From inside the fiber back to its scheduler.
   void suspend();
+  /// From inside the fiber straight into one that was suspended; half the way over the scheduler.
+  void hand_over(Fiber& next);
   /// Forgets what the fiber was doing; the next resume() starts the body anew. Not called from inside.
   void restart();
 
@@ -36,6 +38,7 @@ class Fiber {
 
  private:
   static void enter(boost::context::detail::transfer_t transfer);
+  void arrive(boost::context::detail::transfer_t transfer);
 
   Body body_;
   char* stack_;
