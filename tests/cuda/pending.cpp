@@ -6,6 +6,9 @@
 #include "engine/tensor/tensor_impl.h"
 #include "simulated.h"
 
+#include <stdexcept>
+#include <utility>
+
 // Parts of a block of memory on which another stream still works.
 
 namespace miniparallel {
@@ -76,6 +79,56 @@ TEST_CASE("pending: a stream waits once for each mark, and for no other part") {
   CHECK(waits() == 1);
   raw(halves.whole.narrow(0, 255, 2));
   CHECK(waits() == 1);
+}
+
+TEST_CASE("pending: names the parts that bytes are of") {
+  const Simulated machine;
+  const Halves halves;
+  const auto parts = [&](std::size_t begin, std::size_t end) {
+    const Pending::Parts found = halves.pending().parts(begin, end);
+    return std::pair(found.first, found.last);
+  };
+  CHECK(parts(0, 1024) == std::pair<std::size_t, std::size_t>(0, 0));
+  CHECK(parts(1020, 1028) == std::pair<std::size_t, std::size_t>(0, 1));
+  CHECK(parts(1024, 1028) == std::pair<std::size_t, std::size_t>(1, 1));
+  CHECK(parts(0, 2048) == std::pair<std::size_t, std::size_t>(0, 1));
+}
+
+/// Fills the first half when somebody uses some of it.
+struct FillsFirst final : Pending::Deferred {
+  FillsFirst(const Tensor& of, int* done) : first(&of), runs(done) {}
+  bool is_for(std::size_t begin, std::size_t) const override { return begin < 1024; }
+  void run() const override {
+    if (*runs < 0) throw std::runtime_error("refused");
+    ++*runs;
+    Tensor(*first).fill_(7);  // uses the block itself
+  }
+  const Tensor* first;
+  int* runs;
+};
+
+TEST_CASE("pending: deferred work is done once, when somebody uses what it writes") {
+  const Simulated machine;
+  const Halves halves;
+  int runs = 0;
+  const auto defer = [&] { halves.pending().defer(std::make_shared<const FillsFirst>(halves.first, &runs)); };
+  defer();
+  raw(halves.second);
+  CHECK(runs == 0);
+  CHECK(sum(halves.whole).item() == 7 * 256);
+  CHECK(halves.pending().deferred() == nullptr);
+  raw(halves.whole);
+  CHECK(runs == 1);
+  defer();
+  halves.pending().defer(nullptr);
+  raw(halves.whole);
+  CHECK(runs == 1);
+  defer();
+  runs = -1;
+  CHECK_THROWS_WITH_AS(raw(halves.first), "refused", std::runtime_error);
+  runs = 1;
+  raw(halves.first);  // it is still to be done
+  CHECK(runs == 2);
 }
 
 TEST_CASE("pending: remembers in which order parts were asked for") {
