@@ -1,20 +1,45 @@
 #include "parallel/buckets.h"
 
-namespace miniparallel::parallel {
+#include <algorithm>
 
-std::vector<Bucket> divide_into_buckets(const Arena& arena, std::int64_t first_bytes, std::int64_t bytes) {
+namespace miniparallel::parallel {
+namespace {
+
+constexpr std::int64_t kFirstBytes = std::int64_t{1} << 20;
+constexpr std::int64_t kValueBytes = std::int64_t{8} << 20;  // which the last place of a bucket exceeds
+
+std::int64_t bytes_of(const Tensor& run) {
+  return run.numel() * static_cast<std::int64_t>(size_of(run.dtype()));
+}
+
+}  // namespace
+
+std::vector<Bucket> buckets_of_gradients(const Arena& arena, std::int64_t bytes) {
   std::vector<Bucket> buckets;
   std::int64_t used = 0;
   for (std::size_t i = arena.size(); i-- > 0;) {
-    const Tensor place = arena.padded_run(i, i);
-    const std::int64_t size = place.numel() * static_cast<std::int64_t>(size_of(place.dtype()));
-    const std::int64_t limit = buckets.size() == 1 ? first_bytes : bytes;
+    const std::int64_t size = bytes_of(arena.padded_run(i, i));
+    const std::int64_t limit = buckets.size() == 1 ? std::min(bytes, kFirstBytes) : bytes;
     if (buckets.empty() || !arena.is_followed(i) || used + size > limit) {
       buckets.push_back({i, i + 1});
       used = 0;
     }
     buckets.back().begin = i;
     used += size;
+  }
+  return buckets;
+}
+
+std::vector<Bucket> buckets_of_values(const Arena& arena) {
+  std::vector<Bucket> buckets;
+  std::int64_t room = 0;
+  for (std::size_t i = 0; i < arena.size(); ++i) {
+    if (room <= 0 || !arena.is_followed(i - 1)) {
+      room = buckets.empty() ? kFirstBytes : kValueBytes;
+      buckets.push_back({i, i});
+    }
+    buckets.back().end = i + 1;
+    room -= bytes_of(arena.run(i, i));
   }
   return buckets;
 }

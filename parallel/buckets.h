@@ -19,8 +19,11 @@ struct Bucket {
 };
 
 /// All places of the arena, the last ones first, since a backward begins at the end of a model. A bucket has at most
-/// `bytes`, the first one `first_bytes`; a larger place is one by itself.
-std::vector<Bucket> divide_into_buckets(const Arena& arena, std::int64_t first_bytes, std::int64_t bytes);
+/// `bytes`, and the first one a MiB, so that the links soon have work; a larger place is one by itself.
+std::vector<Bucket> buckets_of_gradients(const Arena& arena, std::int64_t bytes);
+/// All places of the arena, the first ones first, for a forward. The first bucket is small, since nothing runs
+/// meanwhile; the others are large enough for the bandwidth of a link.
+std::vector<Bucket> buckets_of_values(const Arena& arena);
 
 /// What a bucket waits for in one walk: the ends of the graph that bring its gradients, on several devices.
 class BucketProgress {

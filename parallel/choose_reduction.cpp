@@ -59,7 +59,13 @@ GradientReduction choose_reduction(const std::vector<Device>& devices, GradientR
   return chosen;
 }
 
-std::string describe_reduction(const std::vector<Device>& devices, GradientReduction chosen) {
+std::string describe_reduction(const std::vector<Device>& devices, GradientReduction chosen, bool in_shards) {
+  if (in_shards && chosen != GradientReduction::nccl) {
+    const char* const of_shares = "each GPU those of its share";
+    if (chosen == GradientReduction::host) return message(of_shares, ", through host memory");
+    if (all_reach_each_other(devices)) return of_shares;
+    return message(of_shares, ", through host memory where there is no link");
+  }
   if (chosen != GradientReduction::automatic) return std::string(name_of(chosen));
   const auto reached = static_cast<std::size_t>(
       std::ranges::count_if(devices, [&](Device device) { return reach_each_other(devices[0], device); }));

@@ -75,7 +75,8 @@ std::string describe(const Description& of) {
   for (const Device device : devices) text += line_of(device, of.placement);
   text += links_of(devices) + parameters_of(of.buckets);
   if (devices.size() > 1)
-    text += "  sums of gradients: " + describe_reduction(devices, of.options.reduction) + "\n";
+    text += "  sums of gradients: " +
+            describe_reduction(devices, of.options.reduction, of.options.shard_optimizer) + "\n";
   if (of.options.shard_optimizer && devices.size() > 1)
     text += "  optimizer: sharded; at most " + memory_of(devices) + "\n";
   text += "  rows: ";

@@ -47,11 +47,11 @@ void add(const Gradients& from, Gradients& into, Bucket bucket) {
       });
 }
 
-std::int64_t sum_gradients(const std::vector<const Gradients*>& parts, const Arena& sums, Bucket bucket,
+std::int64_t sum_gradients(const std::vector<const Gradients*>& parts, const Sums& sums, Bucket bucket,
                            GradientReduction reduction) {
   std::int64_t bytes = 0;
   for_each_run(
-      sums, bucket,
+      *sums.arenas[0], bucket,
       [&](std::size_t i) {
         return std::ranges::any_of(parts, [&](const Gradients* part) { return has(part, i); });
       },
@@ -64,7 +64,15 @@ std::int64_t sum_gradients(const std::vector<const Gradients*>& parts, const Are
         for (std::size_t rank = 0; rank < parts.size(); ++rank)
           if (has(parts[rank], first))  // with its padding, that none is left unwritten between two runs
             run.push_back({static_cast<int>(rank), parts[rank]->arena.padded_run(first, last)});
-        bytes += sum_parts(std::move(run), sums.padded_run(first, last), reduction);
+        const Tensor sum = sums.arenas[0]->padded_run(first, last);
+        if (sums.partition == nullptr) {
+          bytes += sum_parts(std::move(run), sum, reduction);
+          return;
+        }
+        std::vector<Tensor> shards;
+        for (const auto& [device, begin, end] : sums.partition->shards(sum))
+          shards.push_back(elements_of(*sums.arenas[device], sum.dtype(), begin, end));
+        bytes += sum_parts(std::move(run), shards, reduction);
       });
   return bytes;
 }

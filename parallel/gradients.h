@@ -4,6 +4,7 @@
 
 #include "engine/tensor/arena.h"
 #include "parallel/buckets.h"
+#include "parallel/partition.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -23,10 +24,17 @@ struct Gradients {
 /// Adds the bucket's gradients of `from`, on the same device, to `into`.
 void add(const Gradients& from, Gradients& into, Bucket bucket);
 
-/// Writes the sum of the gradients of each of the bucket's parameters to its place in `sums`, on the first
-/// replica's device, which may be the arena of some; parts[i] are those of replica i, or null. Neighbours that the
-/// same replicas have are summed together. Returns the bytes that devices read and write of one another.
-std::int64_t sum_gradients(const std::vector<const Gradients*>& parts, const Arena& sums, Bucket bucket,
+/// Where sums of gradients are written: all to one arena, on the first replica's device, or the shards of each device
+/// to an arena of its own. They may be arenas of gradients.
+struct Sums {
+  std::vector<const Arena*> arenas;      ///< by device
+  const Partition* partition = nullptr;  ///< null where there is one arena
+};
+
+/// Writes the sum of the gradients of each of the bucket's parameters to its place; parts[i] are those of replica i,
+/// or null. Neighbours that the same replicas have are summed together. Returns the bytes that devices read and write
+/// of one another.
+std::int64_t sum_gradients(const std::vector<const Gradients*>& parts, const Sums& sums, Bucket bucket,
                            GradientReduction reduction);
 
 /// Adds gradients, of which some are places of `sums` and some undefined, to `grad` of the parameters; they become

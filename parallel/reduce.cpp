@@ -48,6 +48,16 @@ std::vector<Part> sum_on_devices(std::span<const Part> parts, int bits, Device h
   return sums;
 }
 
+/// The same of all parts, brought to one dtype.
+std::vector<Part> summed_on_devices(const std::vector<Part>& parts, Device here) {
+  std::vector<Part> sums =
+      sum_on_devices(parts, std::bit_width(static_cast<unsigned>(parts.back().rank)), here);
+  const DType own = sums.front().values.dtype();
+  if (sums.size() > 1 && std::ranges::any_of(sums, [&](const Part& p) { return p.values.dtype() != own; }))
+    for (Part& part : sums) part.values = part.values.to(accumulator_of(own));
+  return sums;
+}
+
 /// Shards pay where the sum's device would read more than one other.
 SumPath path_of(GradientReduction reduction, const std::vector<Device>& devices, std::int64_t bytes) {
   using enum GradientReduction;
@@ -126,17 +136,30 @@ void sum_on(Device device, std::vector<Part> parts, const Tensor& y) {
 
 std::int64_t sum_parts(std::vector<Part> parts, const Tensor& sum, GradientReduction reduction) {
   if (parts.size() == 1 && raw(parts[0].values) == raw(sum)) return 0;
-  const int bits = std::bit_width(static_cast<unsigned>(parts.back().rank));
-  parts = sum_on_devices(parts, bits, sum.device());
+  parts = summed_on_devices(parts, sum.device());
   const std::vector<Device> devices = devices_of(parts, sum);
   if (devices.size() == 1) {
     sum_on(sum.device(), std::move(parts), sum);
     return 0;
   }
-  const DType own = parts.front().values.dtype();
-  if (std::ranges::any_of(parts, [&](const Part& p) { return p.values.dtype() != own; }))
-    for (Part& part : parts) part.values = part.values.to(accumulator_of(own));
   return path_of(reduction, devices, bytes_of(sum))(std::move(parts), sum);
+}
+
+std::int64_t sum_parts(std::vector<Part> parts, const std::vector<Tensor>& shards,
+                       GradientReduction reduction) {
+  parts = summed_on_devices(parts, Device::cpu());  // other devices read those of every device
+  std::vector<SumShard> sums;
+  for (const Tensor& shard : shards) sums.push_back({shard.device(), shard});
+  if (reduction != GradientReduction::host && all_reach_each_other(devices_of(parts, sums)))
+    return sum_shards(parts, sums);
+  std::int64_t bytes = 0, begin = 0;
+  for (const Tensor& shard : shards) {
+    std::vector<Part> some = narrowed(parts, begin, shard.numel());
+    begin += shard.numel();
+    if (some.size() == 1 && raw(some[0].values) == raw(shard)) continue;
+    bytes += (reduction == GradientReduction::host ? sum_host : sum_direct)(std::move(some), shard);
+  }
+  return bytes;
 }
 
 Tensor reduce_add(const std::vector<Tensor>& tensors, Device device) {

@@ -19,12 +19,23 @@ using SumPath = std::int64_t (*)(std::vector<Part> parts, const Tensor& sum);
 /// reach come through host memory.
 std::int64_t sum_direct(std::vector<Part> parts, const Tensor& sum);
 /// Each device sums its share of the elements and writes them to the sum: every link carries as much as the others,
-/// for large arrays. All devices must reach one another.
+/// for large arrays. All devices must reach one another. See sum_shards.
 std::int64_t sum_sharded(std::vector<Part> parts, const Tensor& sum);
 /// Each device copies its parts to pinned memory, where the sum's device reads them.
 std::int64_t sum_host(std::vector<Part> parts, const Tensor& sum);
 /// NCCL, which adds in an order of its own.
 std::int64_t sum_nccl(std::vector<Part> parts, const Tensor& sum);
+
+/// Consecutive elements of a sum: the device that adds them up, and where it writes them.
+struct SumShard {
+  Device device;
+  Tensor sum;
+};
+/// Each device sums its shards, reading the parts where they are. All must reach one another. Returns the bytes that
+/// cross links.
+std::int64_t sum_shards(const std::vector<Part>& parts, const std::vector<SumShard>& shards);
+/// The parts' elements from `begin` on, `length` of them.
+std::vector<Part> narrowed(const std::vector<Part>& parts, std::int64_t begin, std::int64_t length);
 
 /// From how many bytes on shards are worth their launches and events.
 inline constexpr std::int64_t kShardedBytes = std::int64_t{1} << 20;
@@ -38,6 +49,7 @@ inline std::int64_t bytes_of(const Tensor& tensor) {
 }
 /// The devices of the parts, the sum's first.
 std::vector<Device> devices_of(const std::vector<Part>& parts, const Tensor& sum);
+std::vector<Device> devices_of(const std::vector<Part>& parts, const std::vector<SumShard>& shards);
 
 /// y = the sum of the parts, one at least, by kernels of `device`, which reaches all memory.
 void sum_on(Device device, std::vector<Part> parts, const Tensor& y);

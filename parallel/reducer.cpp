@@ -7,6 +7,7 @@
 #include "engine/error.h"
 #include "engine/tensor/tensor_impl.h"
 #include "parallel/devices.h"
+#include "parallel/scattered_sums.h"
 #include "parallel/stream_order.h"
 
 #include <algorithm>
@@ -16,7 +17,14 @@
 namespace miniparallel::parallel {
 namespace {
 
-constexpr std::int64_t kFirstBucketBytes = std::int64_t{1} << 20;  // small, so that the links soon have work
+/// Null unless several devices step the parameters.
+std::shared_ptr<const Partition> make_partition(const Arena& values, const std::vector<Bucket>& buckets,
+                                                const std::vector<Device>& replicas,
+                                                const ReductionOptions& options) {
+  const std::size_t devices = each_once(replicas).size();
+  if (!options.shard_optimizer || devices == 1) return nullptr;
+  return std::make_shared<const Partition>(values, buckets, devices);
+}
 
 }  // namespace
 
@@ -57,20 +65,26 @@ class Reducer::Reduction final : public Walk {
   explicit Reduction(std::shared_ptr<Reducer> of)
       : of_(std::move(of)),
         syncs_(*of_->no_sync_ == 0),
+        scatters_(syncs_ && of_->partition_ &&
+                  of_->reduction_ != GradientReduction::nccl),  // whose sums arrive on one device
         staged_(of_->devices_.size()),
         progress_(of_->buckets_.size()) {}
   void start(const std::vector<std::size_t>& ends) {
     if (syncs_) held_ = of_->take_held();
+    communicating_ = each_once(of_->devices_);
+    if (scatters_) sums_.partition = of_->partition_.get();
+    for (const Device device : communicating_) {  // the sums are written over gradients of its first replica
+      if (!scatters_ && device != of_->devices_[0]) break;
+      const auto first = std::ranges::find(of_->devices_, device) - of_->devices_.begin();
+      sums_.arenas.push_back(&arena_of(static_cast<std::size_t>(first)));
+    }
     for (const std::size_t end : ends) expect(end);
     for (std::size_t replica = 0; replica < staged_.size(); ++replica) parts_.push_back(part_of(replica));
-    if (std::ranges::all_of(parts_, [](const Gradients* part) { return part == nullptr; })) return;
-    if (staged_[0].gradients.empty()) staged_[0].gradients = of_->take_arena(0);
-    communicating_ = each_once(of_->devices_);
-    enter_communication(communicating_);
+    enter(communicating_, StreamKind::communication);
   }
   ~Reduction() override {
     try {
-      leave_communication(communicating_);
+      leave(communicating_, StreamKind::communication);
     } catch (const std::exception&) {
       // The device has failed, as the next call on it will say.
     }
@@ -109,9 +123,10 @@ class Reducer::Reduction final : public Walk {
     if (!held_.parts.empty() && syncs_)  // of parameters that this walk has not reached
       for (std::size_t bucket = 0; bucket < progress_.size(); ++bucket)
         if (!progress_[bucket].is_expected()) sum(bucket);
-    leave_communication(communicating_);
+    leave(communicating_, StreamKind::communication);
     communicating_.clear();  // not before: after an error the destructor tries it again
-    of_->bytes_reduced_ = bytes_.load();
+    *of_->bytes_reduced_ = bytes_.load();
+    if (scatters_) ScatteredSums::defer(sums_.arenas, of_->partition_, of_->bytes_reduced_);
     std::vector<Tensor> gradients = all_gradients();
     for (std::size_t i = 0; i < gradients.size(); ++i)
       if (gradients[i].defined()) autograd::run_leaf_hooks(of_->parameters_[i], gradients[i]);
@@ -137,16 +152,22 @@ class Reducer::Reduction final : public Walk {
   std::size_t replica_of(std::size_t end) const { return end / of_->parameters_.size(); }
   std::size_t parameter_of(std::size_t end) const { return end % of_->parameters_.size(); }
   bool is_elsewhere(std::size_t replica) const { return of_->devices_[replica] != of_->devices_[0]; }
-  /// They are written over the first replica's gradients, whose places become those of `grad`.
-  const Arena& sums() const { return staged_[0].gradients.arena; }
+  /// The first device's, whose places become those of `grad`.
+  const Arena& sums() const { return *sums_.arenas[0]; }
 
-  void expect(std::size_t end) {
-    const std::size_t replica = replica_of(end);
+  /// Of the replica's gradients in this walk.
+  const Arena& arena_of(std::size_t replica) {
     Staged& staged = staged_[replica];
     if (staged.gradients.empty()) {
       staged.gradients = of_->take_arena(replica);
       staged.placed.assign(of_->parameters_.size(), false);
     }
+    return staged.gradients.arena;
+  }
+
+  void expect(std::size_t end) {
+    const std::size_t replica = replica_of(end);
+    arena_of(replica);
     progress_[of_->bucket_of_[parameter_of(end)]].expect(of_->devices_[replica]);
   }
 
@@ -169,12 +190,12 @@ class Reducer::Reduction final : public Walk {
 
   void sum(std::size_t number) {
     const Bucket bucket = of_->buckets_[number];
-    const CommunicationScope scope(communicating_);
+    const StreamsScope scope(communicating_, StreamKind::communication);
     progress_[number].wait();
     for (std::size_t replica = 0; replica < staged_.size(); ++replica)
       if (const Gradients* const held = held_of(replica); held != nullptr && held != parts_[replica])
         add(*held, staged_[replica].gradients, bucket);
-    bytes_ += sum_gradients(parts_, sums(), bucket, of_->reduction_);
+    bytes_ += sum_gradients(parts_, sums_, bucket, of_->reduction_);
   }
 
   /// The gradient of each parameter, undefined where there is none: places of `sums()`, except where the graph outside
@@ -207,8 +228,9 @@ class Reducer::Reduction final : public Walk {
   }
 
   std::shared_ptr<Reducer> of_;
-  const bool syncs_;
+  const bool syncs_, scatters_;
   std::vector<Staged> staged_;  // by replica
+  Sums sums_;
   Held held_;
   std::vector<const Gradients*> parts_;  // by replica
   std::vector<BucketProgress> progress_;
@@ -224,9 +246,9 @@ Reducer::Reducer(std::vector<Tensor> parameters, const Arena& values, std::vecto
       devices_(std::move(devices)),
       reduction_(options.path),
       no_sync_(std::move(no_sync)),
-      buckets_(divide_into_buckets(values, std::min(options.bucket_bytes, kFirstBucketBytes),
-                                   options.bucket_bytes)),
+      buckets_(buckets_of_gradients(values, options.bucket_bytes)),
       bucket_of_(parameters_.size()),
+      partition_(make_partition(values, buckets_, devices_, options)),
       arenas_(devices_.size()) {
   for (std::size_t bucket = 0; bucket < buckets_.size(); ++bucket)
     for (std::size_t i = buckets_[bucket].begin; i < buckets_[bucket].end; ++i) bucket_of_[i] = bucket;
@@ -283,6 +305,7 @@ Gradients Reducer::take_arena(std::size_t replica) {
         made.arena = unused.back();
     }
   }
+  ScatteredSums::forget(made.arena);
   if (made.arena.size() == 0) made.arena = values_.zeros_on(device);
   return made;
 }

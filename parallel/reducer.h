@@ -3,6 +3,7 @@
 #include "engine/autograd/gradient_sink.h"
 #include "engine/fork.h"
 #include "parallel/gradients.h"
+#include "parallel/partition.h"
 
 #include <atomic>
 #include <cstddef>
@@ -16,6 +17,9 @@ namespace miniparallel::parallel {
 /// Takes the gradients that plain backwards bring to the parameters of a model and of its replicas. Each replica's
 /// are written into an arena on its device. Buckets of neighbours are summed as soon as they are complete, next to
 /// the rest of the backward; when all of it has succeeded, the sums become the `grad` of the model's parameters.
+///
+/// Where the optimizer is sharded the sums are, too: each device has its shard of each bucket, and the first one's
+/// `grad` gets the others when somebody uses them (see ScatteredSums).
 ///
 /// While a NoSync lives the sums of the first device alone are added to `grad`; the others are kept on their
 /// devices until the next backward without one, or until `grad` is dropped or replaced.
@@ -32,10 +36,14 @@ class Reducer : public autograd::GradientSink, public std::enable_shared_from_th
   void attach();
   void detach();
   /// What devices read and wrote of one another for the last backward's sums.
-  std::int64_t bytes_reduced() const { return bytes_reduced_; }
+  std::int64_t bytes_reduced() const { return *bytes_reduced_; }
 
   std::unique_ptr<Walk> begin(const std::vector<std::size_t>& ends) override;
   void check_bypass() const override;
+
+ protected:
+  /// Of the sums among the devices, each once in the order of the list; null where the first one has all of them.
+  const Partition* partition() const { return partition_.get(); }
 
  private:
   class Publication;
@@ -59,7 +67,9 @@ class Reducer : public autograd::GradientSink, public std::enable_shared_from_th
   const std::shared_ptr<std::atomic<int>> no_sync_;
   const std::vector<Bucket> buckets_;
   std::vector<std::size_t> bucket_of_;  // by parameter
-  std::atomic<std::int64_t> bytes_reduced_ = 0;
+  const std::shared_ptr<const Partition> partition_;
+  const std::shared_ptr<std::atomic<std::int64_t>> bytes_reduced_ =
+      std::make_shared<std::atomic<std::int64_t>>(0);
 
   mutable std::mutex mutex_;  // guards what follows, and one publication of gradients from another
   const ForkSafety fork_safety_{LockOrder::reduction, mutex_};

@@ -114,11 +114,18 @@ struct ReplicaTensors::Impl {
     buffer_arena = pack(buffers.tensors);
     held.clear();
     for (const Inventory::Item& item : master.items) held.push_back(item.handle->impl().get());
-    // The steps of a sharded optimizer send values, too, and from GPU to GPU, whose order buckets would miss.
-    values = Values(parameters.tensors, parameter_arena, devices, !reduction.shard_optimizer);
+    values = Values(parameters.tensors, parameter_arena, devices, buckets_to_send());
     if (reducer) reducer->detach();
     reducer = make_reducer();
     reducer->attach();
+  }
+
+  /// The devices that step a bucket's shards send them.
+  std::vector<Bucket> buckets_to_send() const {
+    if (!reduction.shard_optimizer) return buckets_of_values(parameter_arena);
+    std::vector<Bucket> buckets = buckets_of_gradients(parameter_arena, reduction.bucket_bytes);
+    std::ranges::reverse(buckets);
+    return buckets;
   }
 
   std::shared_ptr<Reducer> make_reducer() {
@@ -128,12 +135,9 @@ struct ReplicaTensors::Impl {
     std::vector<Arena> on_devices;
     for (const Device device : once) on_devices.push_back(values.on(device));
     const auto refresh = [this] { bytes_in_step += values.refresh(devices.size()); };
-    const auto gathered = [this](std::int64_t bytes) {
-      values.note_sent();
-      bytes_in_step += bytes;
-    };
+    const auto exchange = [this](ShardedReducer::Parts parts) { bytes_in_step += values.exchange(parts); };
     return std::make_shared<ShardedReducer>(parameters.tensors, std::move(on_devices), devices, reduction,
-                                            no_sync, refresh, gathered);
+                                            no_sync, refresh, exchange);
   }
 
   void bind(std::size_t replica) {
@@ -208,7 +212,7 @@ struct ReplicaTensors::Impl {
   std::int64_t refresh_buffers(Copy& copy) {
     if (copy.buffers.empty()) return 0;
     const std::int64_t bytes =
-        copy_stale(buffer_arena, copy.buffer_arena, 0, copy.buffers.size() - 1, [&](std::size_t i) {
+        copy_stale(buffer_arena, copy.buffer_arena, {0, copy.buffers.size()}, [&](std::size_t i) {
           return copy.seen_buffers[i] != buffers.tensors[i].version() ||
                  copy.own_buffers[i] != copy.buffers[i].version();
         });

@@ -4,7 +4,6 @@
 #include "parallel/reducer.h"
 
 #include <cstddef>
-#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
@@ -12,28 +11,29 @@
 
 namespace miniparallel::parallel {
 
-/// A Reducer whose devices all step the parameters: each has an equal share of the elements, with the optimizer's
-/// state for them. It reads the sums of their gradients in the first device's memory, updates the values in its own,
-/// and sends them to all others.
+/// A Reducer whose devices all step the parameters: each has a shard of every bucket, of the sums of gradients and of
+/// the optimizer's states. It updates the values of its shards in its own memory, and sends them to all others.
 class ShardedReducer final : public Reducer, public optim::Shards {
  public:
+  using Parts = std::span<const Part>;
   /// `values`: of the parameters on each of the devices, the master's first. `refresh` brings all of them up to date;
-  /// `gathered` is told that they are, and how many bytes that took.
+  /// `exchange` sends parts, which their devices have updated, to all others.
   ShardedReducer(std::vector<Tensor> parameters, std::vector<Arena> values, std::vector<Device> replicas,
                  const ReductionOptions& options, std::shared_ptr<std::atomic<int>> no_sync,
-                 std::function<void()> refresh, std::function<void(std::int64_t)> gathered);
+                 std::function<void()> refresh, std::function<void(Parts)> exchange);
 
   const std::vector<Device>& devices() const override { return devices_; }
   bool has_copies_of(const Tensor& parameter) const override;
-  bool reads_first(std::size_t device) const override;
+  std::vector<Part> parts(const Tensor& run) const override;
   Tensor on(std::size_t device, const Tensor& values) const override;
-  void step(std::span<const Part> parts, const std::function<void()>& update) override;
+  Tensor gradient_on(std::size_t device, const Tensor& gradient) const override;
+  void step(Parts parts, const std::function<void()>& update) override;
 
  private:
   const std::vector<Arena> values_;
   const std::vector<Device> devices_;
   const std::function<void()> refresh_;
-  const std::function<void(std::int64_t)> gathered_;
+  const std::function<void(Parts)> exchange_;
 };
 
 }  // namespace miniparallel::parallel

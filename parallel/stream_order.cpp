@@ -31,24 +31,24 @@ void wait_for(Device device, const std::vector<Device>& earlier) {
   for (const Device other : earlier) let_wait({device}, other);
 }
 
-CommunicationScope::CommunicationScope(const std::vector<Device>& devices) {
-  for (const Device device : devices) scopes_.emplace_back(device, StreamKind::communication);
+StreamsScope::StreamsScope(const std::vector<Device>& devices, StreamKind kind) {
+  for (const Device device : devices) scopes_.emplace_back(device, kind);
 }
 
-void enter_communication(const std::vector<Device>& devices) {
+void enter(const std::vector<Device>& devices, StreamKind kind) {
   for (const Device device : devices) {
     Event event(device);
     event.record();
-    const StreamScope scope(device, StreamKind::communication);
+    const StreamScope scope(device, kind);
     event.wait(device);
   }
 }
 
-void leave_communication(const std::vector<Device>& devices) {
+void leave(const std::vector<Device>& devices, StreamKind kind) {
   for (const Device device : devices) {
     Event event(device);
     {
-      const StreamScope scope(device, StreamKind::communication);
+      const StreamScope scope(device, kind);
       event.record();
     }
     event.wait(device);

@@ -30,20 +30,19 @@ class JointWork : private PeerWork {
   ~JointWork();
 };
 
-/// While it lives, the calling thread's work for these devices goes to their communication streams, of high
-/// priority.
-class CommunicationScope {
+/// While it lives, the calling thread's work for these devices goes to their streams of this kind.
+class StreamsScope {
  public:
-  explicit CommunicationScope(const std::vector<Device>& devices);
+  StreamsScope(const std::vector<Device>& devices, StreamKind kind);
 
  private:
   std::deque<StreamScope> scopes_;
 };
 
-/// The communication streams of the devices start what comes next after what the calling thread's streams have been
-/// given, or the other way round.
-void enter_communication(const std::vector<Device>& devices);
-void leave_communication(const std::vector<Device>& devices);
+/// The devices' streams of this kind start what comes next after what the calling thread's streams have been given, or
+/// the other way round.
+void enter(const std::vector<Device>& devices, StreamKind kind);
+void leave(const std::vector<Device>& devices, StreamKind kind);
 
 /// What `later` are given from now on starts after what `device` has been given.
 void let_wait(const std::vector<Device>& later, Device device);

@@ -3,6 +3,9 @@
 #include "engine/device/accelerator.h"
 #include "engine/tensor/pending.h"
 #include "engine/tensor/tensor_impl.h"
+#include "parallel/devices.h"
+#include "parallel/partition.h"
+#include "parallel/stream_order.h"
 
 #include <algorithm>
 #include <deque>
@@ -13,11 +16,6 @@
 namespace miniparallel::parallel {
 namespace {
 
-// Bytes of a bucket, which a larger tensor exceeds. The first is small, since nothing runs meanwhile; the others
-// are large enough for the bandwidth of a link.
-constexpr std::size_t kFirstBucket = std::size_t{1} << 20;
-constexpr std::size_t kBucket = std::size_t{8} << 20;
-
 std::size_t bytes_to_end(const Tensor& run) {
   return static_cast<std::size_t>(run.impl()->offset + run.numel()) * size_of(run.dtype());
 }
@@ -25,60 +23,51 @@ std::size_t bytes_to_end(const Tensor& run) {
 }  // namespace
 
 Values::Values(std::vector<Tensor> parameters, Arena master, const std::vector<Device>& devices,
-               bool in_buckets)
+               std::vector<Bucket> buckets)
     : parameters_(std::move(parameters)), devices_(devices), master_(std::move(master)) {
   for (const Device device : devices_)
     if (device != devices_[0])
       copies_.try_emplace(
           device, Copy{Arena(parameters_, device), Versions(parameters_.size(), kNever), {}, Event(device)});
   if (copies_.empty() || parameters_.empty()) return;
-  if (in_buckets)
-    divide();
-  else
-    buckets_ = {{0, parameters_.size() - 1}};
+  buckets_ = std::move(buckets);
   if (buckets_.size() < 2) return;
   departures_ = marks_in(master_);
   written_ = Event(devices_[0]);
   for (auto& [device, copy] : copies_) copy.arrivals = marks_in(copy.arena);
 }
 
-void Values::divide() {
-  std::size_t room = 0;
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    const std::size_t bytes =
-        static_cast<std::size_t>(parameters_[i].numel()) * size_of(parameters_[i].dtype());
-    if (room == 0 || !master_.is_followed(i - 1)) {
-      room = buckets_.empty() ? kFirstBucket : kBucket;
-      buckets_.push_back({i, i});
-    }
-    buckets_.back().last = i;
-    room -= std::min(room, bytes);
+/// Where the buckets are marked in the arena's blocks. Wrappers that share an arena share the parts of its blocks, also
+/// where their buckets are not the same.
+std::vector<Values::Mark> Values::marks_in(const Arena& arena) const {
+  std::map<Storage*, std::vector<std::size_t>> ends;
+  for (const Bucket& bucket : buckets_) {
+    const Tensor run = arena.run(bucket.begin, bucket.end - 1);
+    ends[run.impl()->storage.get()].push_back(bytes_to_end(run));
   }
+  for (const auto& [block, ends_there] : ends)
+    if (block->pending() == nullptr)
+      block->set_pending(std::make_unique<Pending>(block->device(), ends_there));
+  std::vector<Mark> marks;
+  for (const Bucket& bucket : buckets_) {
+    const Tensor run = arena.run(bucket.begin, bucket.end - 1);
+    Pending* const pending = run.impl()->storage->pending();
+    const std::size_t begin = static_cast<std::size_t>(run.impl()->offset) * size_of(run.dtype());
+    marks.push_back({pending, pending->parts(begin, bytes_to_end(run))});
+  }
+  return marks;
 }
 
-/// The parts of the arena's blocks that are buckets. Wrappers that share an arena share its parts.
-std::vector<Values::Mark> Values::marks_in(const Arena& arena) const {
-  std::vector<std::vector<std::size_t>> ends;  // by block
-  std::vector<Storage*> blocks;
-  std::vector<Mark> marks;
-  std::vector<std::size_t> block_of;
-  for (const Bucket& bucket : buckets_) {
-    const Tensor run = arena.run(bucket.first, bucket.last);
-    Storage* const storage = run.impl()->storage.get();
-    const auto found = static_cast<std::size_t>(std::ranges::find(blocks, storage) - blocks.begin());
-    if (found == blocks.size()) {
-      blocks.push_back(storage);
-      ends.emplace_back();
-    }
-    block_of.push_back(found);
-    marks.push_back({nullptr, ends[found].size()});
-    ends[found].push_back(bytes_to_end(run));
-  }
-  for (std::size_t i = 0; i < blocks.size(); ++i)
-    if (blocks[i]->pending() == nullptr)
-      blocks[i]->set_pending(std::make_unique<Pending>(blocks[i]->device(), ends[i]));
-  for (std::size_t i = 0; i < marks.size(); ++i) marks[i].pending = blocks[block_of[i]]->pending();
-  return marks;
+void Values::Mark::set() const {
+  for (std::size_t part = parts.first; part <= parts.last; ++part) pending->mark(part);
+}
+
+std::uint64_t Values::Mark::turn() const {
+  std::uint64_t first = 0;
+  for (std::size_t part = parts.first; part <= parts.last; ++part)
+    if (const std::uint64_t turn = pending->turn(part); first == 0 || (turn != 0 && turn < first))
+      first = turn;
+  return first;
 }
 
 bool Values::is_stale(const Copy& copy, std::size_t i) const {
@@ -86,8 +75,7 @@ bool Values::is_stale(const Copy& copy, std::size_t i) const {
 }
 
 std::int64_t Values::send(const Bucket& bucket, Copy& copy) const {
-  return copy_stale(master_, copy.arena, bucket.first, bucket.last,
-                    [&](std::size_t i) { return is_stale(copy, i); });
+  return copy_stale(master_, copy.arena, bucket, [&](std::size_t i) { return is_stale(copy, i); });
 }
 
 std::int64_t Values::refresh(std::size_t replicas) {
@@ -117,8 +105,15 @@ void Values::note_sent(Copy& copy) const {
   for (std::size_t i = 0; i < copy.seen.size(); ++i) copy.seen[i] = parameters_[i].version();
 }
 
-void Values::note_sent() {
-  for (auto& [device, copy] : copies_) note_sent(copy);
+/// Buckets in the order in which the last forward asked for them.
+std::vector<std::size_t> Values::order_of_buckets() const {
+  std::vector<std::size_t> order(buckets_.size());
+  std::iota(order.begin(), order.end(), 0);
+  if (departures_.empty()) return order;
+  std::ranges::sort(order, {}, [&](std::size_t bucket) {
+    return std::pair(departures_[bucket].turn() - 1, bucket);  // the last, if never asked for
+  });
+  return order;
 }
 
 /// Sends bucket after bucket on the streams for copies, which first wait for the kernels that wrote the master's
@@ -133,23 +128,63 @@ std::int64_t Values::send_beside(const std::vector<Copy*>& copies, const std::ve
     streams.emplace_back(devices[i], StreamKind::copy);
     copies[i]->ready.wait(devices[i]);
   }
-  std::vector<std::size_t> order(buckets_.size());
-  std::iota(order.begin(), order.end(), 0);
-  const auto turn = [&](std::size_t bucket) {
-    return departures_[bucket].pending->turn(departures_[bucket].part) - 1;  // the last, if never asked for
-  };
-  std::ranges::sort(order, {}, [&](std::size_t bucket) { return std::pair(turn(bucket), bucket); });
   std::int64_t bytes = 0;
-  for (const std::size_t bucket : order) {
+  for (const std::size_t bucket : order_of_buckets()) {
     std::int64_t sent = 0;
     for (Copy* const copy : copies) {
       const std::int64_t arriving = send(buckets_[bucket], *copy);
-      if (arriving > 0) copy->arrivals[bucket].pending->mark(copy->arrivals[bucket].part);
+      if (arriving > 0) copy->arrivals[bucket].set();
       sent += arriving;
     }
-    if (sent > 0) departures_[bucket].pending->mark(departures_[bucket].part);
+    if (sent > 0) departures_[bucket].set();
     bytes += sent;
   }
+  return bytes;
+}
+
+/// Parts leave a device on its stream for copies and arrive on that for communication, so that it sends and receives
+/// at the same time; the stream for copies is that of the marks.
+std::int64_t Values::exchange(std::span<const optim::Shards::Part> parts) {
+  const std::vector<Device> devices = each_once(devices_);
+  enter(devices, StreamKind::copy);
+  std::int64_t bytes = 0;
+  {
+    const StreamsScope leaving(devices, StreamKind::copy);
+    enter(devices, StreamKind::communication);
+    try {
+      for (const std::size_t bucket : order_of_buckets()) bytes += exchange(parts, bucket, devices);
+    } catch (...) {  // a refresh comes after what is under way
+      leave(devices, StreamKind::communication);
+      throw;
+    }
+  }
+  if (departures_.empty()) leave(devices, StreamKind::copy);
+  for (auto& [device, copy] : copies_) note_sent(copy);
+  return bytes;
+}
+
+/// In each round every device sends its parts of the bucket to one other.
+std::int64_t Values::exchange(std::span<const optim::Shards::Part> parts, std::size_t bucket,
+                              const std::vector<Device>& devices) {
+  const Tensor all = master_.run(buckets_[bucket].begin, buckets_[bucket].end - 1);
+  const std::int64_t first = all.impl()->offset, last = first + all.numel();
+  std::int64_t bytes = 0;
+  for (std::size_t round = 1; round < devices.size(); ++round)
+    for (const auto& [number, values] : parts) {
+      const std::int64_t begin = std::max(values.impl()->offset, first),
+                         end = std::min(values.impl()->offset + values.numel(), last);
+      if (values.dtype() != all.dtype() || begin >= end) continue;
+      const Device from = devices[number], to = devices[(number + round) % devices.size()];
+      const StreamScope arriving(to, StreamKind::communication);
+      const Tensor source = elements_of(on(from), all.dtype(), begin, end);
+      elements_of(on(to), all.dtype(), begin, end).copy_(source);
+      bytes += source.numel() * static_cast<std::int64_t>(size_of(source.dtype()));
+    }
+  if (bytes == 0) return 0;
+  leave(devices, StreamKind::communication);
+  if (!departures_.empty())
+    for (const Device device : devices)
+      (device == devices_[0] ? departures_ : copies_.at(device).arrivals)[bucket].set();
   return bytes;
 }
 

@@ -2,16 +2,16 @@
 
 #include <miniparallel/cuda.h>
 
+#include "engine/optim/shards.h"
 #include "engine/tensor/arena.h"
+#include "engine/tensor/pending.h"
+#include "parallel/buckets.h"
 
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <span>
 #include <vector>
-
-namespace miniparallel {
-class Pending;
-}
 
 namespace miniparallel::parallel {
 
@@ -19,20 +19,18 @@ namespace miniparallel::parallel {
 using Versions = std::vector<std::int64_t>;
 constexpr std::int64_t kNever = -1;
 
-/// Copies the tensors from `first` to `last` that is_stale(i) names from arena to arena, neighbours together.
-/// Returns the bytes.
+/// Copies the tensors of the bucket that is_stale(i) names from arena to arena, neighbours together. Returns the bytes.
 template <class IsStale>
-std::int64_t copy_stale(const Arena& from, const Arena& to, std::size_t first, std::size_t last,
-                        const IsStale& is_stale) {
+std::int64_t copy_stale(const Arena& from, const Arena& to, Bucket bucket, const IsStale& is_stale) {
   std::int64_t bytes = 0;
-  for (std::size_t begin = first; begin <= last; ++begin) {
-    if (!is_stale(begin)) continue;
-    std::size_t end = begin;
-    while (end < last && from.is_followed(end) && is_stale(end + 1)) ++end;
-    const Tensor source = from.run(begin, end);
-    to.run(begin, end).copy_(source);
+  for (std::size_t first = bucket.begin; first < bucket.end; ++first) {
+    if (!is_stale(first)) continue;
+    std::size_t last = first;
+    while (last + 1 < bucket.end && from.is_followed(last) && is_stale(last + 1)) ++last;
+    const Tensor source = from.run(first, last);
+    to.run(first, last).copy_(source);
     bytes += source.numel() * static_cast<std::int64_t>(size_of(source.dtype()));
-    begin = end;
+    first = last;
   }
   return bytes;
 }
@@ -43,30 +41,31 @@ std::int64_t copy_stale(const Arena& from, const Arena& to, std::size_t first, s
 /// They are sent in buckets, runs of the arena, on streams for copies. Whoever takes a pointer to a parameter
 /// waits for its bucket (see Pending): a replica for its arrival, so that a layer starts when its own parameters
 /// are there; who writes the master's for its departure. Buckets leave in the order in which the last forward
-/// asked for them. A model of one bucket has nothing to overlap with, and is sent on the streams of its kernels.
+/// asked for them. A model of one bucket has nothing to overlap with: its kernels wait for all of it.
 class Values {
  public:
   Values() = default;
-  /// `master`: where `parameters` are. `devices`: of the replicas, the master's first. Without `in_buckets` all are
-  /// sent before the forward.
-  Values(std::vector<Tensor> parameters, Arena master, const std::vector<Device>& devices, bool in_buckets);
+  /// `master`: where `parameters` are. `devices`: of the replicas, the master's first. `buckets`: all parameters, in
+  /// order.
+  Values(std::vector<Tensor> parameters, Arena master, const std::vector<Device>& devices,
+         std::vector<Bucket> buckets);
 
   const Arena& on(Device device) const { return device == devices_[0] ? master_ : copies_.at(device).arena; }
   /// Sends what has been written since to the devices of the first `replicas` replicas. Returns the bytes.
   std::int64_t refresh(std::size_t replicas);
-  /// All devices have been brought up to date by other means.
-  void note_sent();
+  /// Devices, numbered as they first come among those of the replicas, have each written some elements, `parts`. All
+  /// had the same values before, and get the same. Returns the bytes.
+  std::int64_t exchange(std::span<const optim::Shards::Part> parts);
   /// In how many parts; 0 where there is nothing, or nowhere, to send.
   std::size_t buckets() const { return buckets_.size(); }
 
  private:
-  struct Bucket {
-    std::size_t first, last;  // parameters
-  };
   /// Where a bucket's copies are marked, in one arena.
   struct Mark {
     Pending* pending;
-    std::size_t part;
+    Pending::Parts parts;
+    void set() const;
+    std::uint64_t turn() const;  ///< of the part that was asked for first; 0 if none was
   };
   struct Copy {
     Arena arena;
@@ -75,9 +74,11 @@ class Values {
     Event ready;                 // the device has done with the values of before
   };
 
-  void divide();
   std::vector<Mark> marks_in(const Arena& arena) const;
+  std::vector<std::size_t> order_of_buckets() const;
   std::int64_t send(const Bucket& bucket, Copy& copy) const;
+  std::int64_t exchange(std::span<const optim::Shards::Part> parts, std::size_t bucket,
+                        const std::vector<Device>& devices);
   std::int64_t send_beside(const std::vector<Copy*>& copies, const std::vector<Device>& devices);
   bool is_stale(const Copy& copy, std::size_t i) const;
   void note_sent(Copy& copy) const;

@@ -7,51 +7,56 @@
 
 namespace miniparallel::optim {
 
-DividedState::DividedState(std::vector<Device> devices, DType dtype, std::int64_t elements,
+DividedState::DividedState(std::vector<Device> devices, DType dtype, std::vector<Part> parts,
                            std::size_t states)
-    : devices_(std::move(devices)), dtype_(dtype), elements_(elements) {
-  const std::int64_t units = static_cast<std::int64_t>(devices_.size()) * kUnit;
-  share_ = (elements + units - 1) / units * kUnit;
-  for (std::size_t k = 0; k < states; ++k) {
-    std::vector<Tensor>& parts = states_.emplace_back();
-    for (const Part& part : this->parts(0, elements))
-      parts.push_back(zeros({part.end - part.begin}, {.dtype = dtype, .device = devices_[part.device]}));
+    : devices_(std::move(devices)), dtype_(dtype), parts_(std::move(parts)) {
+  std::vector<std::int64_t> used(devices_.size());
+  for (const auto& [device, begin, end] : parts_) {
+    places_.push_back(used[device]);
+    used[device] += (end - begin + kUnit - 1) / kUnit * kUnit;
   }
+  states_.resize(states);
+  for (std::vector<Tensor>& on_devices : states_)
+    for (std::size_t device = 0; device < devices_.size(); ++device)
+      on_devices.push_back(zeros({used[device]}, {.dtype = dtype, .device = devices_[device]}));
 }
 
-bool DividedState::is_like(const std::vector<Device>& devices, DType dtype, std::int64_t elements,
+bool DividedState::is_like(const std::vector<Device>& devices, DType dtype, const std::vector<Part>& parts,
                            std::size_t states) const {
-  return devices == devices_ && dtype == dtype_ && elements == elements_ && states == states_.size();
+  return devices == devices_ && dtype == dtype_ && parts == parts_ && states == states_.size();
 }
 
-std::vector<DividedState::Part> DividedState::parts(std::int64_t begin, std::int64_t end) const {
-  std::vector<Part> parts;
-  while (begin < end) {
-    const std::int64_t device = begin / share_, last = std::min(end, (device + 1) * share_);
-    parts.push_back({static_cast<std::size_t>(device), begin, last});
-    begin = last;
+template <class F>
+void DividedState::for_each_part(std::size_t k, std::int64_t begin, std::int64_t end, const F& f) const {
+  const auto first = std::ranges::upper_bound(parts_, begin, {}, &Part::end);
+  for (auto part = first; part != parts_.end() && part->begin < end; ++part) {
+    const std::int64_t from = std::max(begin, part->begin), to = std::min(end, part->end);
+    const std::int64_t place = places_[static_cast<std::size_t>(part - parts_.begin())] + from - part->begin;
+    f(states_[k][part->device].narrow(0, place, to - from), from, to);
   }
-  return parts;
 }
 
-Tensor DividedState::state(std::size_t k, const Part& part) const {
-  const std::int64_t first = static_cast<std::int64_t>(part.device) * share_;
-  return states_[k][part.device].narrow(0, part.begin - first, part.end - part.begin);
+Tensor DividedState::state(std::size_t k, std::int64_t begin, std::int64_t end) const {
+  Tensor found;
+  for_each_part(k, begin, end, [&](const Tensor& state, std::int64_t, std::int64_t) { found = state; });
+  return found;
 }
 
 Tensor DividedState::whole(std::size_t k, std::int64_t begin, const Shape& shape) const {
   if (k >= states_.size()) return {};
   Tensor made = empty(shape, {.dtype = dtype_});
   const Tensor flat = made.view({-1});
-  for (const Part& part : parts(begin, begin + flat.numel()))
-    flat.narrow(0, part.begin - begin, part.end - part.begin).copy_(state(k, part));
+  for_each_part(k, begin, begin + flat.numel(), [&](const Tensor& state, std::int64_t from, std::int64_t to) {
+    flat.narrow(0, from - begin, to - from).copy_(state);
+  });
   return made;
 }
 
 void DividedState::set(std::size_t k, std::int64_t begin, const Tensor& whole) {
   const Tensor flat = whole.contiguous().view({-1});
-  for (const Part& part : parts(begin, begin + flat.numel()))
-    state(k, part).copy_(flat.narrow(0, part.begin - begin, part.end - part.begin));
+  for_each_part(k, begin, begin + flat.numel(), [&](Tensor state, std::int64_t from, std::int64_t to) {
+    state.copy_(flat.narrow(0, from - begin, to - from));
+  });
 }
 
 }  // namespace miniparallel::optim

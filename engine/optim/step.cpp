@@ -197,26 +197,40 @@ class Optimizer::Step {
     }
   }
 
-  /// Divides state that is not yet divided as it should be.
+  /// Elements `from` to `from` + `count` - 1 of a flat run that begins where `first` does.
+  static Tensor part_of(const Tensor& first, std::int64_t from, std::int64_t count) {
+    return make_alias(first, {count}, {1}, first.impl()->offset + from);
+  }
+
+  /// Divides state that is not yet divided as it should be: as its parameters are, whose neighbours are in its row as
+  /// far from each other as in memory.
   static void divide_state(const Batch& batch) {
-    constexpr std::int64_t kUnit = DividedState::kUnit;
     const Items items = batch.items;
     std::vector<std::int64_t> positions;
+    std::vector<DividedState::Part> parts;
     std::int64_t end = 0;
-    for (std::size_t i = 0; i < items.size(); ++i) {
-      const Tensor& parameter = items[i].slot->parameter;
-      positions.push_back(end);
-      if (i > 0)  // neighbours are as far from each other as in memory
-        if (const Tensor& before = items[i - 1].slot->parameter; are_neighbours(before, parameter))
-          positions[i] = positions[i - 1] + parameter.impl()->offset - before.impl()->offset;
-      end = (positions[i] + parameter.numel() + kUnit - 1) / kUnit * kUnit;
-    }
+    for_each_run(
+        items.size(),
+        [&](std::size_t i) { return are_neighbours(items[i].slot->parameter, items[i + 1].slot->parameter); },
+        [&](std::size_t first, std::size_t last) {
+          const Tensor& front = items[first].slot->parameter;
+          const std::int64_t offset = front.impl()->offset,
+                             count = elements(front, items[last].slot->parameter);
+          for (std::size_t i = first; i <= last; ++i)
+            positions.push_back(end + items[i].slot->parameter.impl()->offset - offset);
+          for (const auto& [device, values] : batch.shards->parts(part_of(front, 0, count))) {
+            const std::int64_t from = end + values.impl()->offset - offset;
+            parts.push_back({device, from, from + values.numel()});
+          }
+          end += count;
+        });
     const std::shared_ptr<DividedState> before = items[0].slot->divided;
-    bool same = before && before->is_like(batch.shards->devices(), batch.dtype, end, batch.states);
+    bool same = before && before->is_like(batch.shards->devices(), batch.dtype, parts, batch.states);
     for (std::size_t i = 0; same && i < items.size(); ++i)
       same = items[i].slot->divided == before && items[i].slot->position == positions[i];
     if (same) return;
-    const auto made = std::make_shared<DividedState>(batch.shards->devices(), batch.dtype, end, batch.states);
+    const auto made =
+        std::make_shared<DividedState>(batch.shards->devices(), batch.dtype, std::move(parts), batch.states);
     for (std::size_t i = 0; i < items.size(); ++i)
       for (std::size_t k = 0; k < batch.states; ++k)
         if (const Tensor state = items[i].slot->whole_state(k); state.defined())
@@ -232,30 +246,29 @@ class Optimizer::Step {
 
   static void divide_run(Batch& batch, const Item& first, const Item& last) {
     const Slot& slot = *first.slot;
-    const std::int64_t begin = slot.position, n = elements(slot.parameter, last.slot->parameter);
-    const auto part_of = [](const Tensor& run, std::int64_t from, std::int64_t count) {
-      return make_alias(run, {count}, {1}, run.impl()->offset + from);
-    };
-    for (const DividedState::Part& part : slot.divided->parts(begin, begin + n)) {
-      const std::int64_t from = part.begin - begin, count = part.end - part.begin;
-      batch.parts.push_back({part.device, part_of(slot.parameter, from, count)});
-      Tensor gradient = part_of(first.gradient, from, count);
-      if (!batch.shards->reads_first(part.device))
-        gradient = gradient.to(batch.shards->devices()[part.device]);
-      batch.pieces.push_back({slot.group, slot.step + 1, std::move(gradient), {}});
+    const Tensor run = part_of(slot.parameter, 0, elements(slot.parameter, last.slot->parameter));
+    for (Shards::Part& part : batch.shards->parts(run)) {
+      const std::int64_t from = part.values.impl()->offset - run.impl()->offset, count = part.values.numel();
+      const Tensor gradient = part_of(first.gradient, from, count);
+      batch.pieces.push_back(
+          {slot.group, slot.step + 1, batch.shards->gradient_on(part.device, gradient), {}});
       for (std::size_t k = 0; k < batch.states; ++k)
-        batch.pieces.back().state[k] = slot.divided->state(k, part);
+        batch.pieces.back().state[k] =
+            slot.divided->state(k, slot.position + from, slot.position + from + count);
+      batch.parts.push_back(std::move(part));
     }
   }
 
-  /// Calls f(), which updates the batch.
+  /// Calls f(), which updates the batch. If it fails halfway, parameters have been written all the same, and copies of
+  /// them elsewhere are out of date.
   template <class F>
   static void counted(const Batch& batch, const F& f) {
-    for (const Item& item : batch.items)
-      if (has_gradient(item)) ++item.slot->step;
+    for (const Item& item : batch.items) {
+      if (!has_gradient(item)) continue;
+      ++item.slot->step;
+      bump_version(item.slot->parameter);
+    }
     f();
-    for (const Item& item : batch.items)
-      if (has_gradient(item)) bump_version(item.slot->parameter);
   }
 
   void update_parts(const Batch& batch) {

@@ -55,13 +55,13 @@ constexpr Counts kSync[] = {{   1,     1,          29,          3,       2,     
                             {   2,     2,         103,          6,      15,      8732},
                             {   4,     4,         161,         12,      41,     25956},
                             {   8,     8,         285,         24,      93,     60284}};
-// With a sharded optimizer each GPU more has a launch of the step, and each sends its share to all others, in place of
-// the one copy of the parameters.
+// With a sharded optimizer each GPU more has a launch of the sums and one of the step, and each sends its share to all
+// others, in place of the one copy of the parameters.
 constexpr Counts kSharded[] = {{   1,     1,          11,          5,       2,         0},
-                               {   2,     2,          21,         10,       6,      4084},
-                               {   4,     4,          37,         20,      20,     11532},
-                               {   8,     8,          69,         40,      72,     26068},
-                               {   2,     8,          64,         40,      15,      4084}};
+                               {   2,     2,          22,         10,       6,      4084},
+                               {   4,     4,          40,         20,      20,     11532},
+                               {   8,     8,          76,         40,      72,     26068},
+                               {   2,     8,          66,         40,      15,      4084}};
 // clang-format on
 
 struct NormCnn {

@@ -27,6 +27,12 @@ Values values_of(const std::vector<Tensor>& tensors) {
   return all;
 }
 
+std::vector<Tensor> gradients_of(const std::vector<Tensor>& parameters) {
+  std::vector<Tensor> gradients;
+  for (const Tensor& parameter : parameters) gradients.push_back(parameter.grad());
+  return gradients;
+}
+
 Values values_of(const StateDict& state) {
   Values all;
   for (const auto& [name, tensor] : state) all.push_back(tensor.to_vector<double>());
@@ -51,9 +57,9 @@ constexpr Make kAdamW = [](auto& p) -> std::unique_ptr<optim::Optimizer> {
 };
 
 /// Everything that can be seen in six steps, with whatever a program does
-/// between them.
+/// between them. Gradients stay on their devices where nobody looks at them.
 template <class Net>
-Values train(Make make, DataParallelOptions options) {
+Values train(Make make, DataParallelOptions options, bool looks) {
   manual_seed(11);
   DataParallel<Net> model(Net(), options);
   const std::vector<Tensor> parameters = model.parameters();
@@ -68,11 +74,11 @@ Values train(Make make, DataParallelOptions options) {
     }
     if (step == 3) backward();  // adds to the gradients
     backward();
-    if (step % 2 == 1) see(values_of({nn::utils::clip_grad_norm_(parameters, 0.05)}));
-    if (step == 4) nn::utils::clip_grad_value_(parameters, 0.01);
-    std::vector<Tensor> gradients;
-    for (const Tensor& parameter : parameters) gradients.push_back(parameter.grad());
-    see(values_of(gradients));
+    if (looks || step == 3) {
+      if (step % 2 == 1) see(values_of({nn::utils::clip_grad_norm_(parameters, 0.05)}));
+      if (step == 4) nn::utils::clip_grad_value_(parameters, 0.01);
+      see(values_of(gradients_of(parameters)));
+    }
     optimizer->step();
     if (step != 1) optimizer->zero_grad(step != 4);
     if (step == 3) {
@@ -92,9 +98,13 @@ Values train(Make make, DataParallelOptions options) {
 
 template <class Net>
 void compare(Make make, DataParallelOptions options) {
-  const Values expected = train<Net>(make, options);
-  options.shard_optimizer = true;
-  CHECK(train<Net>(make, options) == expected);
+  for (const bool looks : {true, false}) {
+    CAPTURE(looks);
+    options.shard_optimizer = false;
+    const Values expected = train<Net>(make, options, looks);
+    options.shard_optimizer = true;
+    CHECK(train<Net>(make, options, looks) == expected);
+  }
 }
 
 TEST_CASE("sharded optimizer: the bits of the master's, in all that can be seen") {
@@ -117,6 +127,119 @@ TEST_CASE(
       compare<testing::Mlp>(make, {.devices = {devices[1], devices[1]}});
       compare<testing::Odd>(make, {.devices = devices, .bucket_bytes = 300});
     }
+    compare<testing::DropoutMlp>(kAdam, {.devices = devices, .replicas = 8, .bucket_bytes = 256});
+  });
+}
+
+TEST_CASE("sharded optimizer: `grad` is all of it for whoever looks, whenever and however") {
+  on_machines([](const std::vector<Device>& devices) {
+    const auto look = [&](bool sharded) {
+      manual_seed(7);
+      Values seen;
+      const auto see = [&](const std::vector<Tensor>& tensors) {
+        for (auto& values : values_of(tensors)) seen.push_back(std::move(values));
+      };
+      std::vector<Tensor> parameters, kept;
+      {
+        DataParallel model{testing::Mlp{},
+                           {.devices = devices, .bucket_bytes = 1024, .shard_optimizer = sharded}};
+        parameters = model.parameters();
+        optim::Adam optimizer(parameters, {.lr = 0.02});
+        const auto backward = [&] { mean(square(model(testing::Mlp::batch(11).to(float32)))).backward(); };
+        backward();
+        kept = gradients_of(parameters);
+        optimizer.step();
+        see(kept);  // after the step
+        optimizer.zero_grad();
+        for (int step = 0; step < 3; ++step) {  // the kept ones stay while others come and go
+          backward();
+          optimizer.step();
+          optimizer.zero_grad();
+        }
+        see(kept);
+        backward();
+        kept = gradients_of(parameters);
+        optimizer.zero_grad();
+        backward();
+        backward();  // adds to what nobody has looked at
+        see(gradients_of(parameters));
+        see(kept);
+        optimizer.zero_grad();
+        backward();
+        {
+          const NoGradGuard no_grad;
+          parameters[0].grad().narrow(0, 15, 1).mul_(3);  // one row of it is written
+        }
+        optimizer.step();
+        see(parameters);
+        optimizer.zero_grad();
+        Tensor in_hook;
+        parameters[0].register_hook([&](const Tensor& gradient) {
+          in_hook = gradient * 2;
+          return gradient * 3;
+        });
+        backward();
+        see({in_hook});
+        see(gradients_of(parameters));
+        optimizer.step();
+        see(parameters);
+        optimizer.zero_grad();
+        backward();
+      }
+      see(gradients_of(parameters));  // when the wrapper is gone
+      return seen;
+    };
+    CHECK(look(true) == look(false));
+  });
+}
+
+TEST_CASE("sharded optimizer: wrappers of one model, with buckets of their own, take turns") {
+  on_machine(4, [](const std::vector<Device>& devices) {
+    const auto train = [&](bool sharded) {
+      manual_seed(9);
+      testing::Mlp net;
+      DataParallel one{net, {.devices = devices, .bucket_bytes = 512, .shard_optimizer = sharded}};
+      DataParallel two{net, {.devices = devices, .bucket_bytes = 256, .shard_optimizer = sharded}};
+      DataParallel plain{net, {.devices = devices}};
+      optim::AdamW optimizer(one.parameters(), {.lr = 0.02});
+      const auto step = [&](auto& model) {
+        mean(square(model(testing::Mlp::batch(11).to(float32)))).backward();
+        optimizer.step();
+        optimizer.zero_grad();
+      };
+      for (int i = 0; i < 3; ++i) {
+        step(one);
+        step(two);
+        step(plain);
+      }
+      return values_of(one.parameters());
+    };
+    CHECK(train(true) == train(false));
+  });
+}
+
+TEST_CASE("sharded optimizer: a gradient that is another parameter's is the one that is stepped with") {
+  on_machine(3, [](const std::vector<Device>& devices) {
+    const auto train = [&](bool sharded) {
+      struct Twins {
+        nn::Linear a{16, 16}, b{16, 16};
+        Tensor operator()(const Tensor& x) { return b(tanh(a(x))); }
+      };
+      manual_seed(7);
+      DataParallel model{Twins{}, {.devices = devices, .shard_optimizer = sharded}};
+      const std::vector<Tensor> parameters = model.parameters();
+      optim::Adam optimizer(parameters, {.lr = 0.02});
+      for (int step = 0; step < 3; ++step) {
+        mean(square(model(randn({9, 16})))).backward();
+        const Tensor first = parameters[0].grad();
+        parameters[0].set_grad(parameters[2].grad());
+        parameters[2].set_grad(first);
+        optimizer.step();
+        optimizer.zero_grad();
+      }
+      return values_of(parameters);
+    };
+    CHECK(train(true) == train(false));
   });
 }
 

@@ -10,6 +10,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <numeric>
@@ -56,7 +57,25 @@ class Copies final : public autograd::GradientSink, public optim::Shards {
   bool has_copies_of(const Tensor& parameter) const override {
     return arenas_[0].holds(autograd::meta_of(parameter).sink_end, parameter);
   }
-  bool reads_first(std::size_t) const override { return reads_; }
+  /// Equal parts of each block.
+  std::vector<Part> parts(const Tensor& run) const override {
+    const auto count = static_cast<std::int64_t>(devices_.size());
+    std::int64_t size = 0;
+    for (const Tensor& block : arenas_[0].blocks())
+      if (block.dtype() == run.dtype()) size = block.numel();
+    const std::int64_t share = (size + count * 128 - 1) / (count * 128) * 128;
+    const std::int64_t first = run.impl()->offset, last = first + run.numel();
+    std::vector<Part> parts;
+    for (std::int64_t begin = first; begin < last;) {
+      const std::int64_t device = begin / share, end = std::min(last, (device + 1) * share);
+      parts.push_back({static_cast<std::size_t>(device), make_alias(run, {end - begin}, {1}, begin)});
+      begin = end;
+    }
+    return parts;
+  }
+  Tensor gradient_on(std::size_t, const Tensor& gradient) const override {
+    return reads_ ? gradient : gradient.clone();
+  }
   Tensor on(std::size_t device, const Tensor& values) const override {
     for (std::size_t i = 0; i < arenas_[0].blocks().size(); ++i)
       if (arenas_[0].blocks()[i].impl()->storage == values.impl()->storage)

@@ -68,11 +68,25 @@ TEST_CASE("describe: devices, replicas, links and rows") {
     const Simulated simulated(2);
     DataParallel model{Mlp{}, {.shard_optimizer = true}};
     CHECK(
-        model.describe().ends_with("  sums of gradients: direct\n"
+        model.describe().ends_with("  sums of gradients: each GPU those of its share\n"
                                    "  optimizer: sharded; at most 0.0 GiB used on cuda:0, 0.0 GiB on cuda:1\n"
                                    "  rows: balanced\n"));
     DataParallel alone{Mlp{}, {.devices = {0}, .shard_optimizer = true}};
     CHECK(alone.describe().find("optimizer") == std::string::npos);
+  }
+  {
+    const auto sums = [](const DataParallelOptions& options) {
+      const std::string text = DataParallel{Mlp{}, options}.describe();
+      const std::size_t begin = text.find("  sums of gradients: ") + 21;
+      return text.substr(begin, text.find('\n', begin) - begin);
+    };
+    const Messages messages;
+    const Simulated simulated(machine(4, simulator::Peers::ring));
+    CHECK(sums({.shard_optimizer = true}) ==
+          "each GPU those of its share, through host memory where there is no link");
+    CHECK(sums({.devices = {0, 1}, .reduction = GradientReduction::host, .shard_optimizer = true}) ==
+          "each GPU those of its share, through host memory");
+    CHECK(sums({.devices = {0, 1}, .reduction = GradientReduction::nccl, .shard_optimizer = true}) == "nccl");
   }
   const Simulated simulated(machine(3, simulator::Peers::none));
   const Messages messages;
