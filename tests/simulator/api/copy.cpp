@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <thread>
 
 using namespace miniparallel::simulator;
@@ -75,12 +76,18 @@ std::shared_ptr<char[]> stage(Copy& copy) {
   return staged;
 }
 
+/// The rate of the link that the copy takes, if it is a slow one.
+std::optional<double> slow_rate(const Simulation& s, const Place& to, const Place& from) {
+  const auto slow = s.faults.slow_links.find({from.device, to.device});
+  return slow == s.faults.slow_links.end() ? std::nullopt : std::optional(slow->second);
+}
+
 /// How long the link makes the copy take.
 std::chrono::duration<double> time_on_link(const Simulation& s, const Copy& copy, const Place& to,
                                            const Place& from) {
-  const auto slow = s.faults.slow_links.find({from.device, to.device});
-  if (slow == s.faults.slow_links.end() || s.settings.streams != Streams::threaded) return {};
-  return std::chrono::duration<double>(static_cast<double>(copy.bytes()) / slow->second);
+  const std::optional<double> rate = slow_rate(s, to, from);
+  if (!rate || *rate == 0 || s.settings.streams != Streams::threaded) return {};
+  return std::chrono::duration<double>(static_cast<double>(copy.bytes()) / *rate);
 }
 
 Work copy_work(Simulation& s, const Copy& copy, const Place& to, const Place& from,
@@ -92,6 +99,9 @@ Work copy_work(Simulation& s, const Copy& copy, const Place& to, const Place& fr
   work.kind = WorkKind::copy;
   work.accesses = {{on_devices ? Use::carry : Use::read, copy.from, copy.width, copy.from_pitch, copy.rows},
                    {Use::write, copy.to, copy.width, copy.to_pitch, copy.rows}};
+  if (slow_rate(s, to, from) == 0.0)  // a gate that nobody opens
+    work.gate =
+        std::make_shared<Gate>(Gate{.explain = [] { return "its link carries nothing"; }, .after = {}});
   work.run = [copy, corrupt, on_devices, staged = std::move(staged),
               pause = time_on_link(s, copy, to, from)] {
     perform(copy, corrupt);

@@ -119,6 +119,27 @@ TEST_CASE("faults: a corrupt link damages peer copies one way") {
   CHECK(there.download() != values);
 }
 
+TEST_CASE("faults: over a link that carries nothing a copy never ends, in the other direction it does") {
+  in_every_mode(2, [] {
+    sim::slow_link(0, 1, 0);
+    void *here = nullptr, *there = nullptr;  // the copy keeps them
+    REQUIRE(cudaMalloc(&here, 16) == cudaSuccess);
+    REQUIRE(cudaMemset(here, 1, 16) == cudaSuccess);
+    REQUIRE(cudaSetDevice(1) == cudaSuccess);
+    REQUIRE(cudaMalloc(&there, 16) == cudaSuccess);
+    REQUIRE(cudaMemset(there, 2, 16) == cudaSuccess);
+    REQUIRE(cudaDeviceSynchronize() == cudaSuccess);
+    cudaStream_t stream = nullptr;
+    REQUIRE(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess);
+    REQUIRE(cudaMemcpyPeerAsync(here, 0, there, 1, 16, stream) == cudaSuccess);
+    CHECK(cudaStreamSynchronize(stream) == cudaSuccess);
+    REQUIRE(cudaMemcpyPeerAsync(there, 1, here, 0, 16, stream) == cudaSuccess);
+    for (int i = 0; i < 100; ++i) CHECK(cudaStreamQuery(stream) == cudaErrorNotReady);
+    static_cast<void>(cudaGetLastError());
+    CHECK(cudaStreamDestroy(stream) == cudaSuccess);
+  });
+}
+
 TEST_CASE("faults: a slow device gives the same results") {
   in_every_mode(2, [] {
     sim::slow_down(1, 3);
