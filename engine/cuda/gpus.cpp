@@ -1,5 +1,6 @@
 #include "engine/cuda/gpus.h"
 
+#include "engine/cuda/link_probe.h"
 #include "engine/error.h"
 #include "kernels/cuda/device/probe.h"
 
@@ -39,9 +40,7 @@ Gpu& Gpus::operator[](int device) {
 void Gpus::synchronize() const {
   for (const std::atomic<Gpu*>& slot : gpus_) {
     const Gpu* const used = slot.load(std::memory_order_acquire);
-    if (used == nullptr) continue;
-    const DeviceGuard guard(used->index);
-    CUDA_CHECK(cudaDeviceSynchronize());
+    if (used != nullptr) cuda::synchronize(*used);
   }
 }
 

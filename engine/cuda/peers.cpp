@@ -2,12 +2,9 @@
 
 #include <miniparallel/log.h>
 
-#include "engine/cuda/wait_on_failure.h"
+#include "engine/cuda/link_probe.h"
 #include "engine/error.h"
-#include "kernels/cuda/backend.h"
-#include "kernels/elementwise.h"
 
-#include <cstdint>
 #include <cstdlib>
 #include <string_view>
 
@@ -15,25 +12,6 @@ namespace miniparallel::cuda {
 namespace {
 
 constexpr const char* kVariable = "MINIPARALLEL_PEER_COPIES";
-constexpr std::size_t kProbeWords = 64 << 10;
-
-/// Memory of a GPU for the time of a probe.
-class ProbeBlock {
- public:
-  ProbeBlock(CachingAllocator& allocator, kernels::Stream stream)
-      : allocator_(allocator), stream_(stream), data_(allocator.allocate(kBytes, stream)) {}
-  ~ProbeBlock() { allocator_.deallocate(data_, kBytes, stream_, {}); }
-  ProbeBlock(const ProbeBlock&) = delete;
-  ProbeBlock& operator=(const ProbeBlock&) = delete;
-
-  static constexpr std::size_t kBytes = kProbeWords * sizeof(std::uint32_t);
-  void* data() const { return data_; }
-
- private:
-  CachingAllocator& allocator_;
-  kernels::Stream stream_;
-  void* data_;
-};
 
 }  // namespace
 
@@ -42,6 +20,7 @@ Peers::Peers(Gpus& gpus, Memory& memory, Copies& copies)
       memory_(memory),
       copies_(copies),
       links_(static_cast<std::size_t>(gpus.count()) * static_cast<std::size_t>(gpus.count())) {
+  forget_links();
   const char* const text = std::getenv(kVariable);
   const std::string_view value = text == nullptr ? "" : text;
   trusts_ = value == "direct";
@@ -89,23 +68,7 @@ std::string Peers::set_up(int device, int peer) {
 }
 
 std::string Peers::try_out(int device, int peer) {
-  const kernels::Stream source = gpus_[device].streams[StreamKind::copy],
-                        target = gpus_[peer].streams[StreamKind::copy];
-  const ProbeBlock from(memory_[device], source), to(memory_[peer], target);
-  const WaitOnFailure guarded(source);  // which reads the other GPU's block, too
-  std::vector<std::uint32_t> sent(kProbeWords), received(kProbeWords);
-  for (std::size_t i = 0; i < sent.size(); ++i) sent[i] = static_cast<std::uint32_t>(i) * 2654435761u + 1u;
-  copies_.to_device(from.data(), sent.data(), ProbeBlock::kBytes, source);
-  copies_.direct(to.data(), target, from.data(), source, ProbeBlock::kBytes);
-  copies_.to_host(received.data(), to.data(), ProbeBlock::kBytes, target);
-  if (received != sent) return "bytes arrive changed";
-  kernels::ElementwiseArgs args;
-  args.layout = kernels::make_layout({kProbeWords}, {Shape{1}, Shape{1}});
-  args.operands[0] = from.data();
-  args.operands[1] = to.data();
-  kernels::cuda_backend().elementwise.convert(int32, int32, args, source);
-  copies_.to_host(received.data(), from.data(), ProbeBlock::kBytes, source);
-  return received == sent ? "" : "a kernel reads changed bytes";
+  return a_link_hangs() ? "another link hangs" : probe_link(gpus_, memory_, copies_, device, peer);
 }
 
 }  // namespace miniparallel::cuda

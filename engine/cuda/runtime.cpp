@@ -1,5 +1,6 @@
 #include "engine/cuda/runtime.h"
 
+#include "engine/cuda/link_probe.h"
 #include "engine/error.h"
 #include "engine/threads/workers.h"
 #include "kernels/cuda/backend.h"
@@ -36,8 +37,7 @@ std::shared_ptr<Collectives> Runtime::collectives(const std::vector<int>& device
 }
 
 void Runtime::synchronize(int device) {
-  const DeviceGuard guard(gpus_[device].index);
-  CUDA_CHECK(cudaDeviceSynchronize());
+  cuda::synchronize(gpus_[device]);
   throw_reported();
 }
 

@@ -1,11 +1,14 @@
 #include <miniparallel/cuda.h>
 #include <miniparallel/miniparallel.h>
 
+#include "engine/cuda/link_probe.h"
 #include "engine/device/accelerator.h"
 #include "messages.h"
 #include "simulated.h"
 
+#include <chrono>
 #include <cstdlib>
+#include <utility>
 
 // Copies between GPUs on every sort of machine: with peer access, without, refused, and corrupting.
 
@@ -118,6 +121,41 @@ TEST_CASE("peers: a link that changes bytes is found by trying and not used") {
     REQUIRE(messages.list.size() == 1);
     CHECK(messages.list[0].find("bytes arrive changed") != std::string::npos);
   }
+}
+
+/// For trials of links.
+class Patience {
+ public:
+  explicit Patience(std::chrono::milliseconds patience)
+      : previous_(std::exchange(cuda::probe_patience, patience)) {}
+  ~Patience() { cuda::probe_patience = previous_; }
+
+ private:
+  std::chrono::milliseconds previous_;
+};
+
+TEST_CASE("peers: a link that hangs is found by a deadline; neither it nor a link not yet tried is used") {
+  const Patience patience(std::chrono::milliseconds(50));
+  for (const int gpus : {2, 3, 4, 8})
+    for (const simulator::Streams streams : {simulator::Streams::lazy, simulator::Streams::threaded})
+      for (const int hanging : {0, 1, gpus - 1}) {
+        CAPTURE(gpus);
+        CAPTURE(hanging);
+        simulator::Machine settings = machine(gpus);
+        settings.streams = streams;
+        Simulated simulated(settings);
+        const Messages messages;
+        simulator::slow_link(hanging, (hanging + 1) % gpus, 0);
+        CHECK(ring_is_right(gpus));
+        const auto before = simulator::counters();
+        CHECK(ring_is_right(gpus));
+        CHECK((simulator::counters() - before).bytes_between_devices == 2 * hanging * 5000 * 4);
+        for (int gpu = 0; gpu < gpus; ++gpu) synchronize(Device::cuda(gpu));
+        REQUIRE(messages.list.size() == 1);
+        CHECK(messages.list[0].find("copies from cuda:" + std::to_string(hanging)) == 0);
+        CHECK(messages.list[0].find("slower: a copy has not ended within 0.05 s. If") != std::string::npos);
+        simulated.expect_failure();  // the link keeps the memory of its trial
+      }
 }
 
 TEST_CASE("peers: a link is tried with a kernel that reads, once") {
