@@ -186,6 +186,29 @@ TEST_CASE("statistics: an exception leaves them untouched") {
   });
 }
 
+TEST_CASE("statistics: with one replica a layer has counted the batch when a later one fails") {
+  on_machine(1, [](const std::vector<Device>& devices) {
+    struct Net {
+      nn::BatchNorm1d early{2}, late{2};
+      bool fails = true;
+      Tensor operator()(const Tensor& x) {
+        const Tensor h = early(x);
+        if (fails) throw std::runtime_error("between the layers");
+        return late(h);
+      }
+    };
+    DataParallel model{Net{}, {.devices = devices}};
+    CHECK_THROWS_WITH_AS(model(randn({10, 2})), "between the layers", std::runtime_error);
+    CHECK(model->early.num_batches_tracked.item<int>() == 1);
+    CHECK(model->late.num_batches_tracked.item<int>() == 0);
+    CHECK(equal(model->late.running_var.cpu(), ones({2})));
+    model->fails = false;
+    model(randn({10, 2}));  // the next call works
+    CHECK(model->early.num_batches_tracked.item<int>() == 2);
+    CHECK(model->late.num_batches_tracked.item<int>() == 1);
+  });
+}
+
 TEST_CASE("statistics: one row per replica is an error of batch normalisation that min_rows avoids") {
   on_machine(4, [](const std::vector<Device>& devices) {
     struct Net {
