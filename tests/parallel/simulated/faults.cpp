@@ -37,7 +37,7 @@ struct Trainer {
   Tensor first = Net::batch(11).to(float32), second = Net::batch(13).to(float32);
   int stage = 0;  ///< of `step`: how far it came
 
-  explicit Trainer(const Net& net) : model(clone(net)) {}
+  explicit Trainer(const Net& net, const DataParallelOptions& options = {}) : model(clone(net), options) {}
 
   void accumulate(const Tensor& x) { mean(square(model(x))).backward(); }
   /// A forward after values have been written, a backward that adds to gradients, an update.
@@ -72,11 +72,11 @@ int stride() { return std::getenv("MINIPARALLEL_ALL_FAULTS") == nullptr ? 29 : 1
 /// Lets the first call that `strike(nth)` names fail, then the next one, and so on; each time the step is repeated and
 /// compared with that of a twin, which nothing strikes. Returns how many were struck.
 template <class Net>
-int strike_each(int gpus, const std::function<void(int)>& strike) {
+int strike_each(int gpus, const std::function<void(int)>& strike, const DataParallelOptions& options = {}) {
   Simulated machine(gpus);
   manual_seed(3);
   const Net net;
-  Trainer<Net> hit(net), twin(net);
+  Trainer<Net> hit(net, options), twin(net, options);
   twin.first = hit.first;
   twin.second = hit.second;
   hit.step();
@@ -147,6 +147,18 @@ TEST_CASE_TEMPLATE("faults: a call that fails once leaves all as it was, and the
       strike_each<Net>([](int nth) { simulator::fail_call("", nth, cudaErrorMemoryAllocation); }) +
       strike_each<Net>([](int nth) { simulator::fail_call("", nth, cudaErrorUnknown); }) +
       strike_each<Net>([](int nth) { simulator::fail_library_call("", nth); });
+  MESSAGE(struck << " faults");
+  CHECK(struck > 300 / stride());
+}
+
+TEST_CASE("faults: likewise with a sharded optimizer, whose gradients may be on their way") {
+  const Watchdog watchdog(std::chrono::minutes(30));
+  const Messages silent;
+  int struck = 0;
+  for (const int gpus : {2, 3, 4})
+    for (const int error : {2, 999})  // cudaErrorMemoryAllocation, cudaErrorUnknown
+      struck += strike_each<Mlp>(gpus, [error](int nth) { simulator::fail_call("", nth, error); },
+                                 {.bucket_bytes = 512, .shard_optimizer = true});
   MESSAGE(struck << " faults");
   CHECK(struck > 300 / stride());
 }
