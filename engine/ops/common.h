@@ -61,7 +61,7 @@ void record_activation(Activation activation, Tensor& y, const Tensor& x);
 /// A result of the same shape, dtype and device, contiguous, not initialised.
 inline Tensor result_like(const Tensor& x) { return make_tensor(x.shape(), x.dtype(), x.device()); }
 
-// For functors of kernels/elementwise.h whose backward runs on tensors.
+// For functors of kernels/functors/ whose backward runs on tensors.
 inline Tensor select(const Tensor& condition, const Tensor& a, const Tensor& b) {
   return where(condition, a, b);
 }

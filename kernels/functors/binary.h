@@ -1,0 +1,118 @@
+#pragma once
+
+#include "kernels/functors/common.h"
+
+/// Binary functions: y = forward(a, b), da = backward_a(g, a, b), db = backward_b(g, a, b).
+
+namespace miniparallel::kernels::functors {
+
+struct Add {
+  static constexpr bool linear = true;  // the gradient reads neither operand
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    return T(modular(a) + modular(b));
+  }
+  template <class T>
+  MP_INLINE static T backward_a(T g, T, T) {
+    return g;
+  }
+  template <class T>
+  MP_INLINE static T backward_b(T g, T, T) {
+    return g;
+  }
+};
+
+struct Sub {
+  static constexpr bool linear = true;  // the gradient reads neither operand
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    return T(modular(a) - modular(b));
+  }
+  template <class T>
+  MP_INLINE static T backward_a(T g, T, T) {
+    return g;
+  }
+  template <class T>
+  MP_INLINE static T backward_b(T g, T, T) {
+    return T(-g);
+  }
+};
+
+struct Mul {
+  static constexpr bool bilinear = true;  // the gradient of a side reads the other one only
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    return T(modular(a) * modular(b));
+  }
+  template <class T>
+  MP_INLINE static T backward_a(T g, T, T b) {
+    return g * b;
+  }
+  template <class T>
+  MP_INLINE static T backward_b(T g, T a, T) {
+    return g * a;
+  }
+};
+
+struct Div {
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    return a / b;
+  }
+  template <class T>
+  MP_INLINE static T backward_a(T g, T, T b) {
+    return g / b;
+  }
+  template <class T>
+  MP_INLINE static T backward_b(T g, T a, T b) {
+    return -g * a / (b * b);
+  }
+};
+
+struct Pow {
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    return pow(a, b);
+  }
+  template <class T>
+  MP_INLINE static T backward_a(T g, T a, T b) {
+    return select(b == 0, zero(g), T(g * b * pow(a, T(b - 1))));
+  }
+  template <class T>
+  MP_INLINE static T backward_b(T g, T a, T b) {
+    const T slope = T(g * pow(a, b) * log(a));
+    return select(a == 0, select(b >= 0, zero(g), slope), slope);
+  }
+};
+
+struct Maximum {
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    return a != a ? a : b != b ? b : a > b ? a : b;
+  }  // a NaN wins
+  template <class T>
+  MP_INLINE static T backward_a(T g, T a, T b) {
+    return select(a < b, zero(g), select(a == b, T(g * constant<T>(0.5)), g));  // NaN: to both sides
+  }
+  template <class T>
+  MP_INLINE static T backward_b(T g, T a, T b) {
+    return backward_a(g, b, a);
+  }
+};
+
+struct Minimum {
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    return a != a ? a : b != b ? b : a < b ? a : b;
+  }
+  template <class T>
+  MP_INLINE static T backward_a(T g, T a, T b) {
+    return select(a > b, zero(g), select(a == b, T(g * constant<T>(0.5)), g));  // NaN: to both sides
+  }
+  template <class T>
+  MP_INLINE static T backward_b(T g, T a, T b) {
+    return backward_a(g, b, a);
+  }
+};
+
+}  // namespace miniparallel::kernels::functors
