@@ -55,6 +55,7 @@ MP_INLINE T parameter(double value) {
 
 /// e^r and 2^n of x = n ln 2 + r, |r| <= ln 2 / 2, the first by its Taylor polynomial of degree 7.
 struct ExpParts {
+  float minus_1;  ///< e^r - 1, exact where r is small
   float fraction;
   std::int32_t exponent;
 
@@ -68,7 +69,8 @@ struct ExpParts {
     p = p * r + 1.f / 24;
     p = p * r + 1.f / 6;
     p = p * r + 0.5f;
-    fraction = p * r * r + r + 1.f;
+    minus_1 = p * r * r + r;
+    fraction = minus_1 + 1.f;
     exponent = std::bit_cast<std::int32_t>(shifted) - std::bit_cast<std::int32_t>(12582912.f);
   }
 };
@@ -85,32 +87,82 @@ MP_INLINE float exp(float x) {
 }
 MP_INLINE double exp(double x) { return std::exp(x); }
 
-/// log by x = 2^n m, sqrt(1/2) <= m < sqrt(2), and a
-/// polynomial of degree 8 in m - 1 (Cephes logf): below 1 ulp.
-MP_INLINE float log(float x) {
-  const bool subnormal = x < 1.17549435e-38f;
-  const float scaled = subnormal ? x * 8388608.f : x;
-  const std::uint32_t bits = std::bit_cast<std::uint32_t>(scaled);  // unsigned: below 0 it wraps around
-  const std::int32_t n = static_cast<std::int32_t>(bits - 0x3f3504f3u) >> 23;  // 0x3f3504f3 is sqrt(1/2)
-  const float m = std::bit_cast<float>(bits - (static_cast<std::uint32_t>(n) << 23)) - 1.f;
-  const float e = static_cast<float>(n) - (subnormal ? 23.f : 0.f);
-  const float z = m * m;
-  float p = 7.0376836292e-2f;
-  p = p * m - 1.1514610310e-1f;
-  p = p * m + 1.1676998740e-1f;
-  p = p * m - 1.2420140846e-1f;
-  p = p * m + 1.4249322787e-1f;
-  p = p * m - 1.6668057665e-1f;
-  p = p * m + 2.0000714765e-1f;
-  p = p * m - 2.4999993993e-1f;
-  p = p * m + 3.3333331174e-1f;
-  const float tail = p * m * z + e * -2.12194440e-4f - 0.5f * z;
-  const float y = (m + tail) + e * 0.693359375f;
+/// exp(x) - 1 = 2^n (e^r - 1) + (2^n - 1): below 2 ulp. Below -18 it rounds to -1, above 60 to exp(x).
+MP_INLINE float expm1(float x) {
+  const float limited = x < -18.f ? -18.f : x > 60.f ? 60.f : x;
+  const ExpParts parts(limited);
+  const float power = power_of_2(parts.exponent);
+  const float y = power * parts.minus_1 + (power - 1.f);
+  const float large = exp(x);
+  return x <= 60.f ? y : large;  // NaN passes
+}
+MP_INLINE double expm1(double x) { return std::expm1(x); }
+
+/// log(1 + f) and n of x = 2^n (1 + f), sqrt(1/2) <= 1 + f < sqrt(2), the first by a polynomial of degree 8
+/// (Cephes logf): it is f + polynomial - square. For x > 0.
+struct LogParts {
+  float f, polynomial, square, exponent;
+
+  MP_INLINE explicit LogParts(float x) {
+    const bool subnormal = x < 1.17549435e-38f;
+    const float scaled = subnormal ? x * 8388608.f : x;
+    const std::uint32_t bits = std::bit_cast<std::uint32_t>(scaled);  // unsigned: below 0 it wraps around
+    const std::int32_t n = static_cast<std::int32_t>(bits - 0x3f3504f3u) >> 23;  // 0x3f3504f3 is sqrt(1/2)
+    f = std::bit_cast<float>(bits - (static_cast<std::uint32_t>(n) << 23)) - 1.f;
+    exponent = static_cast<float>(n) - (subnormal ? 23.f : 0.f);
+    const float z = f * f;
+    float p = 7.0376836292e-2f;
+    p = p * f - 1.1514610310e-1f;
+    p = p * f + 1.1676998740e-1f;
+    p = p * f - 1.2420140846e-1f;
+    p = p * f + 1.4249322787e-1f;
+    p = p * f - 1.6668057665e-1f;
+    p = p * f + 2.0000714765e-1f;
+    p = p * f - 2.4999993993e-1f;
+    p = p * f + 3.3333331174e-1f;
+    polynomial = p * f * z;
+    square = 0.5f * z;
+  }
+};
+
+/// `y`, a logarithm of x, where x > 0 and finite; else what a logarithm of x is.
+MP_INLINE float logarithm(float x, float y) {
   const float infinity = std::numeric_limits<float>::infinity();
   const float limited = x < infinity ? y : x;  // infinity and NaN pass
   return x > 0.f ? limited : x == 0.f ? -infinity : std::numeric_limits<float>::quiet_NaN();
 }
+
+/// log: below 1 ulp.
+MP_INLINE float log(float x) {
+  const LogParts parts(x);
+  const float tail = parts.polynomial + parts.exponent * -2.12194440e-4f - parts.square;
+  return logarithm(x, (parts.f + tail) + parts.exponent * 0.693359375f);
+}
 MP_INLINE double log(double x) { return std::log(x); }
+
+/// log2, log10: below 2 ulp, exact for powers of the base (Cephes log2f, log10f: constants in two parts).
+MP_INLINE float log2(float x) {
+  const LogParts parts(x);
+  const float tail = parts.polynomial - parts.square;
+  const float y = tail * 0.44269504f + parts.f * 0.44269504f + tail + parts.f;
+  return logarithm(x, y + parts.exponent);
+}
+MP_INLINE double log2(double x) { return std::log2(x); }
+MP_INLINE float log10(float x) {
+  const LogParts parts(x);
+  const float tail = parts.polynomial - parts.square;
+  const float y = (parts.f + tail) * 7.00731903e-4f + tail * 4.3359375e-1f + parts.f * 4.3359375e-1f;
+  return logarithm(x, y + parts.exponent * 2.48745664e-4f + parts.exponent * 3.0078125e-1f);
+}
+MP_INLINE double log10(double x) { return std::log10(x); }
+
+/// log(1 + x): what 1 + x has lost by rounding is added to its logarithm. Below 2 ulp.
+MP_INLINE float log1p(float x) {
+  const float u = 1.f + x;
+  const float y = log(u), lost = (x - (u - 1.f)) / u;
+  return u > 0.f && x < 1e8f ? y + lost : y;
+}
+MP_INLINE double log1p(double x) { return std::log1p(x); }
 
 /// tanh: an odd polynomial below 0.625 (Cephes tanhf), 1 - 2 / (e^2x + 1) above.
 MP_INLINE float tanh(float x) {
@@ -155,6 +207,49 @@ MP_INLINE float erf(float x) {
 }
 MP_INLINE double erf(double x) { return std::erf(x); }
 
+/// The inverse of erf by polynomials in the logarithm of 1 - x^2: below 4 ulp. (Giles: "Approximating the
+/// erfinv function", 2012.)
+MP_INLINE float erfinv(float x) {
+  const float log_of = -log((1.f - x) * (1.f + x));
+  const float w = log_of - 2.5f;
+  float p = 2.81022636e-8f;
+  p = p * w + 3.43273939e-7f;
+  p = p * w - 3.5233877e-6f;
+  p = p * w - 4.39150654e-6f;
+  p = p * w + 2.1858087e-4f;
+  p = p * w - 1.25372503e-3f;
+  p = p * w - 4.17768164e-3f;
+  p = p * w + 2.46640727e-1f;
+  p = p * w + 1.50140941f;
+  const float v = std::sqrt(log_of) - 3.f;
+  float q = -2.00214257e-4f;
+  q = q * v + 1.00950558e-4f;
+  q = q * v + 1.34934322e-3f;
+  q = q * v - 3.67342844e-3f;
+  q = q * v + 5.73950773e-3f;
+  q = q * v - 7.6224613e-3f;
+  q = q * v + 9.43887047e-3f;
+  q = q * v + 1.00167406f;
+  q = q * v + 2.83297682f;
+  const float y = (log_of < 5.f ? p : q) * x;
+  const float ends = x * std::numeric_limits<float>::infinity();
+  return x == 1.f || x == -1.f ? ends : y;
+}
+/// Winitzki's formula, which is right to 2 parts in 1000, and two of Halley's steps, each of which triples
+/// the digits. erfc keeps those of the distance from 1.
+MP_INLINE double erfinv(double x) {
+  const double a = x < 0 ? -x : x;
+  if (a == 1) return x * std::numeric_limits<double>::infinity();
+  const double w = -std::log((1 - a) * (1 + a)), t = 4.3307467508799836 - w / 2;  // 2 / (0.147 pi)
+  double y = std::sqrt(std::sqrt(t * t + w / 0.147) - t);
+  for (int step = 0; step < 2; ++step) {
+    const double error = a < 0.5 ? std::erf(y) - a : (1 - a) - std::erfc(y);
+    const double newton = error * 0.88622692545275801 * std::exp(y * y);
+    y -= newton / (1 + y * newton);
+  }
+  return x < 0 ? -y : y;
+}
+
 template <class T>
 MP_INLINE T sigmoid(T x) {
   return T(1) / (T(1) + exp(-x));
@@ -187,13 +282,90 @@ MP_INLINE T pow(T x, T y) {
     return static_cast<T>(power);
   }
 }
+/// log(1 + exp(x))
 template <class T>
-MP_INLINE T sin(T x) {
-  return std::sin(x);
+MP_INLINE T softplus(T x) {
+  return (x > T(0) ? x : T(0)) + log1p(exp(-abs(x)));
 }
+
+#define MP_OF_STD(name)   \
+  template <class T>      \
+  MP_INLINE T name(T x) { \
+    return std::name(x);  \
+  }
+MP_OF_STD(sin)
+MP_OF_STD(cos)
+MP_OF_STD(tan)
+MP_OF_STD(asin)
+MP_OF_STD(acos)
+MP_OF_STD(atan)
+MP_OF_STD(sinh)
+MP_OF_STD(cosh)
+#undef MP_OF_STD
 template <class T>
-MP_INLINE T cos(T x) {
-  return std::cos(x);
+MP_INLINE T atan2(T y, T x) {
+  return std::atan2(y, x);
+}
+
+// Of integers, which are whole already, as they are.
+
+#define MP_OF_STD(name, standard)        \
+  template <class T>                     \
+  MP_INLINE T name(T x) {                \
+    if constexpr (std::is_integral_v<T>) \
+      return x;                          \
+    else                                 \
+      return std::standard(x);           \
+  }
+MP_OF_STD(floor, floor)
+MP_OF_STD(ceil, ceil)
+MP_OF_STD(round, nearbyint)
+MP_OF_STD(trunc, trunc)
+#undef MP_OF_STD
+
+/// Whether b is 0, or -1, by which processors do not divide the least number either.
+template <class T>
+MP_INLINE bool is_degenerate(T b) {
+  if constexpr (std::is_signed_v<T>)
+    return b == T(0) || b == T(-1);
+  else
+    return b == T(0);
+}
+
+/// a - b trunc(a / b); 0 for integers by 0.
+template <class T>
+MP_INLINE T fmod(T a, T b) {
+  if constexpr (std::is_integral_v<T>)
+    return is_degenerate(b) ? T(0) : T(a % b);
+  else
+    return std::fmod(a, b);
+}
+
+/// a - b floor(a / b); 0 for integers by 0.
+template <class T>
+MP_INLINE T remainder(T a, T b) {
+  const T rest = fmod(a, b);
+  if constexpr (std::is_unsigned_v<T>)
+    return rest;
+  else
+    return rest != T(0) && (rest < T(0)) != (b < T(0)) ? rest + b : rest;
+}
+
+/// floor(a / b); 0 for integers by 0. Of floating numbers the quotient of what the rest leaves, which
+/// rounding cannot lift to the next integer.
+template <class T>
+MP_INLINE T floor_divide(T a, T b) {
+  if constexpr (std::is_unsigned_v<T>) {
+    return b == T(0) ? T(0) : T(a / b);
+  } else if constexpr (std::is_integral_v<T>) {
+    if (is_degenerate(b)) return b == T(0) ? T(0) : T(-modular(a));
+    return T(a / b - (a % b != 0 && (a < T(0)) != (b < T(0)) ? 1 : 0));
+  } else {
+    if (b == T(0)) return a / b;
+    const T rest = std::fmod(a, b), quotient = (a - rest) / b;
+    const T lower = rest != T(0) && (rest < T(0)) != (b < T(0)) ? quotient - T(1) : quotient;
+    return lower == T(0) ? std::copysign(T(0), a / b) : std::nearbyint(lower);
+  }
 }
 
 }  // namespace miniparallel::kernels::math
