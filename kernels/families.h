@@ -13,7 +13,9 @@
 #include "kernels/pool2d.h"
 #include "kernels/random.h"
 #include "kernels/reduce.h"
+#include "kernels/scan.h"
 #include "kernels/softmax.h"
+#include "kernels/sort.h"
 
 /// The families of kernels: struct of launchers, name. The tables of every backend and of the profiler are
 /// made from this list.
@@ -31,4 +33,6 @@
   X(Pool2d, pool2d)                \
   X(Random, random)                \
   X(Reduce, reduce)                \
-  X(Softmax, softmax)
+  X(Scan, scan)                    \
+  X(Softmax, softmax)              \
+  X(Sort, sort)

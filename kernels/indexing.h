@@ -2,6 +2,7 @@
 
 #include <miniparallel/dtype.h>
 
+#include "kernels/layout.h"
 #include "kernels/sizes.h"
 #include "kernels/stream.h"
 
@@ -22,6 +23,16 @@ inline Sizes sizes(const IndexArgs& args) {
   return {"outer rows inner count", {args.outer, args.rows, args.inner, args.count}};
 }
 
+/// An index of one dimension for each element of a result.
+struct PositionArgs {
+  const char* op = "gather";  ///< for the error message
+  Layout layout;  ///< the shape of the index, and where in `whole` each of its elements would be for index 0
+  std::int64_t stride = 1, bound = 0;  ///< of the indexed dimension of `whole`
+  const void* index = nullptr;         ///< row-major
+  DType index_dtype = DType::int64;    ///< int64 or int32
+};
+inline Sizes sizes(const PositionArgs& args) { return {"indices bound", {args.layout.numel(), args.bound}}; }
+
 /// Indices of one call up to which sums of rows can be made at once in their accumulators. More of float32 are
 /// added to a float64 `whole`: a sum that is rounded now and then stops growing once it is large.
 inline constexpr std::int64_t kMaxScatter = std::int64_t{1} << 20;
@@ -34,6 +45,15 @@ struct Indexing {
   /// of `picked`, float32 or float64. `whole` has the same or float64, beyond kMaxScatter indices float64.
   void (*scatter_add)(DType dtype, const IndexArgs& args, const void* picked, DType whole_dtype, void* whole,
                       Stream stream);
+  /// Copies rows of `picked` to `whole`, of equal indices the last; any dtype. Nothing is skipped.
+  void (*scatter)(DType dtype, const IndexArgs& args, const void* picked, void* whole, Stream stream);
+  /// Which element of `whole`, in memory, each index names. One out of range names the first until its
+  /// `Error`.
+  void (*positions)(const PositionArgs& args, std::int64_t* positions, Stream stream);
+  /// The places of `n` where the mask is true, in their order; `ends` has the number of them up to each
+  /// place.
+  void (*places)(const bool* mask, const std::int64_t* ends, std::int64_t n, std::int64_t* places,
+                 Stream stream);
 };
 
 }  // namespace miniparallel::kernels

@@ -258,10 +258,47 @@ void scatter_add(DType dtype, const IndexArgs& args, const void* picked, DType w
                });
 }
 
+/// In the order of the indices, on one thread for each of `outer`: the last one counts.
+void scatter(DType dtype, const IndexArgs& args, const void* picked, void* whole, Stream) {
+  check_indices(args.op, "index", args.index, args.index_dtype, args.count, args.rows);
+  const auto bytes = static_cast<std::size_t>(args.inner) * size_of(dtype);
+  if (bytes == 0) return;
+  parallel_for(
+      args.outer, std::max<std::int64_t>(kGrain / std::max<std::int64_t>(args.count * args.inner, 1), 1),
+      [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin * args.count; i < end * args.count; ++i) {
+          const std::int64_t row =
+              i / args.count * args.rows + index_at(args.index, args.index_dtype, i % args.count);
+          std::memcpy(static_cast<std::byte*>(whole) + static_cast<std::size_t>(row) * bytes,
+                      static_cast<const std::byte*>(picked) + static_cast<std::size_t>(i) * bytes, bytes);
+        }
+      });
+}
+
+void positions(const PositionArgs& args, std::int64_t* positions, Stream) {
+  const std::int64_t n = args.layout.numel();
+  check_indices(args.op, "index", args.index, args.index_dtype, n, args.bound);
+  parallel_for(n, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i)
+      positions[i] = offset_of(args.layout, i) + index_at(args.index, args.index_dtype, i) * args.stride;
+  });
+}
+
+void places(const bool* mask, const std::int64_t* ends, std::int64_t n, std::int64_t* places, Stream) {
+  parallel_for(n, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i)
+      if (mask[i]) places[ends[i] - 1] = i;
+  });
+}
+
 }  // namespace
 
 const Indexing& indexing() {
-  static constexpr Indexing launchers{.gather = gather, .scatter_add = scatter_add};
+  static constexpr Indexing launchers{.gather = gather,
+                                      .scatter_add = scatter_add,
+                                      .scatter = scatter,
+                                      .positions = positions,
+                                      .places = places};
   return launchers;
 }
 

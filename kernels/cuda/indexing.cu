@@ -68,6 +68,55 @@ __global__ void add_sorted_rows(IndexArgs args, const Key* keys, int count, cons
   }
 }
 
+/// For the last of the sorted keys of each row, a warp copies its row of `picked`.
+template <class Bits>
+__global__ void copy_sorted_rows(IndexArgs args, const Key* keys, int count, const Bits* picked,
+                                 Bits* whole) {
+  const int last = static_cast<int>(blockIdx.x * blockDim.y + threadIdx.y);
+  if (last >= count) return;
+  const std::int64_t row = row_of(keys[last]);
+  if (row == args.rows || (last + 1 < count && row_of(keys[last + 1]) == row)) return;
+  const std::int64_t i = static_cast<std::int64_t>(keys[last] % kPart);
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.y) * 32;
+  for (std::int64_t c = blockIdx.y * 32 + threadIdx.x; c < args.outer * args.inner; c += step) {
+    const std::int64_t outer = c / args.inner, column = c % args.inner;
+    whole[(outer * args.rows + row) * args.inner + column] =
+        picked[(outer * args.count + i) * args.inner + column];
+  }
+}
+
+__global__ void element_positions(PositionArgs args, std::int64_t n, std::int64_t* positions,
+                                  BadIndexWord* word) {
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
+  for (std::int64_t e = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; e < n; e += step) {
+    const std::int64_t index = index_at(args.index, args.index_dtype, e);
+    const bool here = check_index(index, args.bound, args.op, word);
+    positions[e] = here ? offset_of(args.layout, e) + index * args.stride : 0;
+  }
+}
+
+__global__ void list_places(const bool* mask, const std::int64_t* ends, std::int64_t n,
+                            std::int64_t* places) {
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += step)
+    if (mask[i]) places[ends[i] - 1] = i;
+}
+
+/// Calls f for the unsigned type of an element's size.
+template <class F>
+void with_bits(DType dtype, const F& f) {
+  switch (size_of(dtype)) {
+    case 1:
+      return f.template operator()<std::uint8_t>();
+    case 2:
+      return f.template operator()<std::uint16_t>();
+    case 4:
+      return f.template operator()<std::uint32_t>();
+    default:
+      return f.template operator()<std::uint64_t>();
+  }
+}
+
 template <class Bits>
 void gather_bits(const IndexArgs& args, const void* whole, void* picked, Stream stream) {
   launch_on(stream, gather_rows<Bits>, grid_for(args.outer * args.count * args.inner, stream.device), kBlock,
@@ -76,16 +125,7 @@ void gather_bits(const IndexArgs& args, const void* whole, void* picked, Stream 
 
 void gather(DType dtype, const IndexArgs& args, const void* whole, void* picked, Stream stream) {
   if (args.outer * args.count * args.inner == 0) return;
-  switch (size_of(dtype)) {
-    case 1:
-      return gather_bits<std::uint8_t>(args, whole, picked, stream);
-    case 2:
-      return gather_bits<std::uint16_t>(args, whole, picked, stream);
-    case 4:
-      return gather_bits<std::uint32_t>(args, whole, picked, stream);
-    default:
-      return gather_bits<std::uint64_t>(args, whole, picked, stream);
-  }
+  with_bits(dtype, [&]<class Bits>() { gather_bits<Bits>(args, whole, picked, stream); });
 }
 
 const Key* sorted_keys(const IndexArgs& args, std::int64_t begin, int count, Stream stream) {
@@ -96,8 +136,10 @@ const Key* sorted_keys(const IndexArgs& args, std::int64_t begin, int count, Str
   return keys;
 }
 
+/// Runs a kernel of sorted keys, a warp for each, part by part.
 template <class T, class Whole>
-void scatter_add_as(const IndexArgs& args, const void* picked, void* whole, Stream stream) {
+void for_sorted_keys(void (*kernel)(IndexArgs, const Key*, int, const T*, Whole*), const IndexArgs& args,
+                     const void* picked, void* whole, Stream stream) {
   constexpr unsigned warps = kBlock / 32, most_tiles = 65535;
   const std::int64_t tiles = (args.outer * args.inner + 31) / 32;
   for (std::int64_t begin = 0; begin < args.count; begin += kPart) {
@@ -105,9 +147,18 @@ void scatter_add_as(const IndexArgs& args, const void* picked, void* whole, Stre
     const Key* keys = sorted_keys(args, begin, count, stream);
     const dim3 grid((static_cast<unsigned>(count) + warps - 1) / warps,
                     static_cast<unsigned>(std::min<std::int64_t>(tiles, most_tiles)));
-    launch_blocks(stream, add_sorted_rows<T, Whole>, grid, dim3(32, warps), args, keys, count,
+    launch_blocks(stream, kernel, grid, dim3(32, warps), args, keys, count,
                   in<T>(picked) + begin * args.inner, out<Whole>(whole));
   }
+}
+
+template <class T, class Whole>
+void scatter_add_as(const IndexArgs& args, const void* picked, void* whole, Stream stream) {
+  for_sorted_keys(add_sorted_rows<T, Whole>, args, picked, whole, stream);
+}
+template <class Bits>
+void scatter_bits(const IndexArgs& args, const void* picked, void* whole, Stream stream) {
+  for_sorted_keys(copy_sorted_rows<Bits>, args, picked, whole, stream);
 }
 
 void scatter_add(DType dtype, const IndexArgs& args, const void* picked, DType whole_dtype, void* whole,
@@ -119,10 +170,31 @@ void scatter_add(DType dtype, const IndexArgs& args, const void* picked, DType w
   run(args, picked, whole, stream);
 }
 
+void scatter(DType dtype, const IndexArgs& args, const void* picked, void* whole, Stream stream) {
+  if (args.outer * args.count * args.inner == 0) return;
+  with_bits(dtype, [&]<class Bits>() { scatter_bits<Bits>(args, picked, whole, stream); });
+}
+
+void positions(const PositionArgs& args, std::int64_t* positions, Stream stream) {
+  const std::int64_t n = args.layout.numel();
+  if (n == 0) return;
+  launch_on(stream, element_positions, grid_for(n, stream.device), kBlock, args, n, positions,
+            bad_index_word(stream.device));
+}
+
+void places(const bool* mask, const std::int64_t* ends, std::int64_t n, std::int64_t* places, Stream stream) {
+  if (n == 0) return;
+  launch_on(stream, list_places, grid_for(n, stream.device), kBlock, mask, ends, n, places);
+}
+
 }  // namespace
 
 const Indexing& indexing() {
-  static constexpr Indexing launchers{.gather = gather, .scatter_add = scatter_add};
+  static constexpr Indexing launchers{.gather = gather,
+                                      .scatter_add = scatter_add,
+                                      .scatter = scatter,
+                                      .positions = positions,
+                                      .places = places};
   return launchers;
 }
 

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <miniparallel/dtype.h>
+
+#include "kernels/reductions.h"
+#include "kernels/sizes.h"
+#include "kernels/stream.h"
+
+#include <cstdint>
+
+namespace miniparallel::kernels {
+
+/// Arrays are row-major (outer, n, inner); the recurrence runs along n.
+struct ScanArgs {
+  std::int64_t outer = 1, n = 1, inner = 1;
+  const void* factor = nullptr;  ///< null: 1
+  const void* term = nullptr;    ///< null: 0
+  double initial = 0;            ///< what precedes the first element
+  bool reverse = false;          ///< from the last element to the first
+};
+inline Sizes sizes(const ScanArgs& args) { return {"outer n inner", {args.outer, args.n, args.inner}}; }
+
+struct Scan {
+  /// y[i] = factor[i] y[i - 1] + term[i], in float64 or int64; float32, float64, int64, all arrays alike.
+  void (*recurrence)(DType dtype, const ScanArgs& args, void* y, Stream stream);
+};
+
+/// One step of the recurrence, y -> factor y + term, or several in a row.
+template <class T>
+struct ScanStep {
+  using Value = Wide<T>;
+  Value factor, term;
+
+  /// The step of element `at`.
+  MP_INLINE static ScanStep load(const T* factor, const T* term, std::int64_t at) {
+    return {factor ? static_cast<Value>(factor[at]) : Value(1),
+            term ? static_cast<Value>(term[at]) : Value(0)};
+  }
+  MP_INLINE Value operator()(Value y) const {
+    return static_cast<Value>(math::modular(factor) * math::modular(y) + math::modular(term));
+  }
+  /// This step, then `next`.
+  MP_INLINE ScanStep then(const ScanStep& next) const {
+    return {static_cast<Value>(math::modular(factor) * math::modular(next.factor)), next(term)};
+  }
+};
+
+}  // namespace miniparallel::kernels
