@@ -5,6 +5,7 @@
 
 #include "kernels/functors/activations.h"
 #include "kernels/functors/binary.h"
+#include "kernels/functors/ternary.h"
 #include "kernels/functors/unary.h"
 #include "kernels/layout.h"
 #include "kernels/sequence.h"
@@ -18,7 +19,7 @@ namespace miniparallel::kernels {
 
 // --- the lists: name of the op, its functor
 
-/// The public ops, of miniparallel/elementwise.h, and the two forms of gelu.
+/// The public ops, of miniparallel/elementwise.h, and what others are made of.
 #define MP_UNARY_ARITHMETIC(X) MINIPARALLEL_UNARY_ARITHMETIC(X)
 #define MP_UNARY_FLOATING(X)     \
   MINIPARALLEL_UNARY_FLOATING(X) \
@@ -36,18 +37,29 @@ namespace miniparallel::kernels {
 #define MP_PARAMETRIC_FLOATING(X) \
   X(div_scalar, DivScalar)        \
   X(scalar_over, ScalarOver)      \
-  X(pow_scalar, PowScalar)
+  X(pow_scalar, PowScalar)        \
+  X(leaky_relu_by, LeakyRelu)     \
+  X(elu_by, Elu)                  \
+  X(celu_by, Celu)                \
+  X(softplus_by, Softplus)
 
 #define MP_ALL_UNARY_ARITHMETIC(X) MP_UNARY_ARITHMETIC(X) MP_PARAMETRIC_ARITHMETIC(X)
 #define MP_ALL_UNARY_FLOATING(X) MP_UNARY_FLOATING(X) MP_PARAMETRIC_FLOATING(X)
 
 #define MP_BINARY_ARITHMETIC(X) MINIPARALLEL_BINARY_ARITHMETIC(X)
-#define MP_BINARY_FLOATING(X) MINIPARALLEL_BINARY_FLOATING(X)
+#define MP_BINARY_FLOATING(X)     \
+  MINIPARALLEL_BINARY_FLOATING(X) \
+  X(prelu_broadcast, Prelu)
+#define MP_TERNARY_FLOATING(X) \
+  X(addcmul, Addcmul)          \
+  X(addcdiv, Addcdiv)          \
+  X(lerp, Lerp)
 #define MP_COMPARE(X) MINIPARALLEL_COMPARE(X)
 
 #define MP_NAME(name, functor) name,
 enum class Unary { MP_ALL_UNARY_ARITHMETIC(MP_NAME) MP_ALL_UNARY_FLOATING(MP_NAME) count };
 enum class Binary { MP_BINARY_ARITHMETIC(MP_NAME) MP_BINARY_FLOATING(MP_NAME) count };
+enum class Ternary { MP_TERNARY_FLOATING(MP_NAME) count };
 enum class Compare { MP_COMPARE(MP_NAME) count };
 #undef MP_NAME
 
@@ -75,6 +87,8 @@ struct Elementwise {
   void (*binary)(Binary function, DType dtype, const ElementwiseArgs& args, Stream stream);  ///< y, a, b
   void (*binary_backward)(Binary function, int side, DType dtype, const ElementwiseArgs& args,
                           Stream stream);  ///< da (side 0) or db, g, a, b
+  void (*ternary)(Ternary function, DType dtype, const ElementwiseArgs& args,
+                  Stream stream);  ///< y, a, b, c; float32 and float64
   void (*compare)(Compare function, DType dtype, const ElementwiseArgs& args,
                   Stream stream);                                          ///< bool y, a, b
   void (*where)(DType dtype, const ElementwiseArgs& args, Stream stream);  ///< y, bool condition, a, b

@@ -21,8 +21,9 @@ std::int64_t scrambled(std::int64_t i, std::int64_t n) {
 const std::vector<OpCase>& op_cases() {
   static const std::vector<OpCase> all = [] {
     std::vector<OpCase> rows;
-    for (const Rows* family : {&arithmetic, &comparison, &functions, &reductions, &joining, &linear_algebra,
-                               &losses, &images, &normalisation, &attention, &views, &in_place})
+    for (const Rows* family :
+         {&arithmetic, &comparison, &functions, &activations, &reductions, &scans, &joining, &rearranged,
+          &elements, &linear_algebra, &losses, &images, &normalisation, &attention, &views, &in_place})
       rows.insert(rows.end(), family->begin(), family->end());
     return rows;
   }();

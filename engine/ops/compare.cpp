@@ -35,6 +35,18 @@ Tensor compare(kernels::Compare function, const char* op, const Tensor& a, Scala
   return compare(function, op, x, number_like(op, b, x));
 }
 
+/// Of the elements' values alone: records nothing.
+Tensor classify(const char* op, const Tensor& x, kernels::Compare function, double bound) {
+  check_computes(op, x.dtype());
+  const NoGradGuard no_grad;
+  const Tensor a = abs(x);
+  return compare(function, op, a, number_like(op, bound, a));
+}
+
+Tensor same_for_all(const Tensor& x, bool value) {
+  return make_full("full", x.shape(), value, {.dtype = boolean, .device = x.device()});
+}
+
 void check_masks(const char* op, std::initializer_list<Tensor> masks) {
   for (const Tensor& mask : masks) {
     check_defined(op, mask);
@@ -54,11 +66,29 @@ void check_masks(const char* op, std::initializer_list<Tensor> masks) {
   Tensor name(const Tensor& a, Scalar b) { return compare(kernels::Compare::name, "operator" #op, a, b); }
 MINIPARALLEL_COMPARE(MP_DEFINE_COMPARE)
 
+// Integers are finite.
+
+Tensor isnan(const Tensor& x) {
+  check_defined("isnan", x);
+  return x.is_floating() ? compare(kernels::Compare::ne, "isnan", x, x) : same_for_all(x, false);
+}
+Tensor isinf(const Tensor& x) {
+  check_defined("isinf", x);
+  return x.is_floating() ? classify("isinf", x, kernels::Compare::eq, HUGE_VAL) : same_for_all(x, false);
+}
+Tensor isfinite(const Tensor& x) {
+  check_defined("isfinite", x);
+  return x.is_floating() ? classify("isfinite", x, kernels::Compare::lt, HUGE_VAL) : same_for_all(x, true);
+}
+
 Tensor logical_and(const Tensor& a, const Tensor& b) {
   return mul(a.detach().to(boolean), b.detach().to(boolean));
 }
 Tensor logical_or(const Tensor& a, const Tensor& b) {
   return maximum(a.detach().to(boolean), b.detach().to(boolean));
+}
+Tensor logical_xor(const Tensor& a, const Tensor& b) {
+  return a.detach().to(boolean) != b.detach().to(boolean);
 }
 Tensor logical_not(const Tensor& x) { return x == 0; }
 
@@ -69,6 +99,10 @@ Tensor operator&(const Tensor& a, const Tensor& b) {
 Tensor operator|(const Tensor& a, const Tensor& b) {
   check_masks("operator|", {a, b});
   return logical_or(a, b);
+}
+Tensor operator^(const Tensor& a, const Tensor& b) {
+  check_masks("operator^", {a, b});
+  return logical_xor(a, b);
 }
 Tensor operator~(const Tensor& mask) {
   check_masks("operator~", {mask});
@@ -132,14 +166,20 @@ Tensor masked_fill_as(const char* op, const Tensor& x, const Tensor& mask, Scala
 
 // --- whole tensors
 
-bool allclose(const Tensor& a, const Tensor& b, double rtol, double atol) {
+Tensor isclose(const Tensor& a, const Tensor& b, double rtol, double atol) {
+  check_defined("isclose", a);
+  check_defined("isclose", b);
   const NoGradGuard no_grad;
   const DType dtype = promote(promote(a.dtype(), b.dtype()), float32);
   const Tensor x = a.to(dtype), y = b.to(dtype);
   const Tensor close = logical_or(x == y, abs(x - y) <= abs(y) * rtol + atol);
   // inf - inf is NaN and inf times rtol infinite: an infinite b is close to itself only.
   const Tensor wrong_infinity = logical_and(abs(y) == HUGE_VAL, x != y);
-  return sum(logical_or(close == false, wrong_infinity)).item<std::int64_t>() == 0;
+  return logical_and(close, logical_not(wrong_infinity));
+}
+
+bool allclose(const Tensor& a, const Tensor& b, double rtol, double atol) {
+  return all(isclose(a, b, rtol, atol)).item<bool>();
 }
 
 bool equal(const Tensor& a, const Tensor& b) {

@@ -101,6 +101,29 @@ Tensor arange(Scalar start, Scalar stop, Scalar step, const TensorOptions& optio
 }
 Tensor arange(Scalar stop, const TensorOptions& options) { return arange(0, stop, 1, options); }
 
+namespace {
+
+/// In float64, where rounding is out of sight, from the nearer end, so that both are exact.
+Tensor evenly_spaced(const char* op, double start, double end, std::int64_t steps, Device device) {
+  check(steps >= 0, op, ": the number of steps is ", steps, "; it must be at least 0");
+  const Tensor place = arange(steps, {.dtype = float64, .device = device});
+  const TensorOptions options{.dtype = float64, .device = device};
+  const double last = std::max<double>(static_cast<double>(steps - 1), 1);
+  return lerp(full({}, start, options), full({}, end, options), place / last);
+}
+
+}  // namespace
+
+Tensor linspace(double start, double end, std::int64_t steps, const TensorOptions& options) {
+  const Tensor made = evenly_spaced("linspace", start, end, steps, options.device);
+  return finish(made.to(options.dtype.value_or(default_dtype())), options);
+}
+
+Tensor logspace(double start, double end, std::int64_t steps, double base, const TensorOptions& options) {
+  const Tensor made = pow(base, evenly_spaced("logspace", start, end, steps, options.device));
+  return finish(made.to(options.dtype.value_or(default_dtype())), options);
+}
+
 Tensor eye(std::int64_t n, const TensorOptions& options) {
   check_shape("eye", {n, n});
   Tensor made = zeros({n, n}, {.dtype = options.dtype, .device = options.device});

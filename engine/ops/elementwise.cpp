@@ -109,6 +109,8 @@ template <class F>
 Tensor& unary_in_place(Unary function, const char* op, Tensor& x, double p, double q = 0) {
   check_defined(op, x);
   check_supported(op, function, x.dtype());
+  if (F::saves == Saves::output && recording(x))  // the gradient reads a result that nobody writes
+    return copy_into(op, x, unary<F>(function, op, x, p, q));
   const InPlace write(op, x);
   const bool keep = F::saves == Saves::input && recording(x);
   const autograd::Saved saved = keep ? save(x.clone()) : autograd::Saved();
@@ -239,12 +241,10 @@ Tensor& number_in_place(Unary with_parameter, Binary function, const char* op, T
     return unary<kernels::functors::functor>(Unary::name, name_of<kernels::functors::functor>(#name), \
                                              to_floating(x));                                         \
   }
-#define MP_DEFINE_PARAMETRIC(name, functor)                                                      \
-  static Tensor name(const char* op, const Tensor& x, double p, [[maybe_unused]] double q = 0) { \
-    return unary<kernels::functors::functor>(Unary::name, op, x, p, q);                          \
+#define MP_DEFINE_PARAMETRIC(name, functor)                                           \
+  Tensor name(const char* op, const Tensor& x, double p, [[maybe_unused]] double q) { \
+    return unary<kernels::functors::functor>(Unary::name, op, x, p, q);               \
   }
-Tensor gelu_erf(const Tensor& x);
-Tensor gelu_tanh(const Tensor& x);
 MP_UNARY_ARITHMETIC(MP_DEFINE)
 MP_UNARY_FLOATING(MP_DEFINE_FLOATING)
 MP_PARAMETRIC_ARITHMETIC(MP_DEFINE_PARAMETRIC)
@@ -256,13 +256,13 @@ MP_PARAMETRIC_FLOATING(MP_DEFINE_PARAMETRIC)
     check_defined(#name, b);                                                                 \
     return binary<kernels::functors::functor>(Binary::name, #name, a, b, result_type(a, b)); \
   }
-#define MP_DEFINE_BINARY_FLOATING(name, functor)                                             \
-  Tensor name(const Tensor& a, const Tensor& b) {                                            \
-    check_defined(#name, a);                                                                 \
-    check_defined(#name, b);                                                                 \
-    const DType dtype = result_type(a, b);                                                   \
-    return binary<kernels::functors::functor>(Binary::name, #name, a, b,                     \
-                                              is_floating(dtype) ? dtype : default_dtype()); \
+#define MP_DEFINE_BINARY_FLOATING(name, functor)                                                           \
+  Tensor name(const Tensor& a, const Tensor& b) {                                                          \
+    check_defined(#name, a);                                                                               \
+    check_defined(#name, b);                                                                               \
+    const DType dtype = result_type(a, b);                                                                 \
+    return binary<kernels::functors::functor>(Binary::name, name_of<kernels::functors::functor>(#name), a, \
+                                              b, is_floating(dtype) ? dtype : default_dtype());            \
   }
 MP_BINARY_ARITHMETIC(MP_DEFINE_BINARY)
 MP_BINARY_FLOATING(MP_DEFINE_BINARY_FLOATING)
@@ -328,9 +328,11 @@ Tensor pow(const Tensor& base, Scalar exponent) {
 
 Tensor pow(Scalar base, const Tensor& exponent) { return pow(number_like("pow", base, exponent), exponent); }
 
-Tensor gelu(const Tensor& x, Gelu approximate) {
-  return approximate == Gelu::erf ? gelu_erf(x) : gelu_tanh(x);
-}
+Tensor floor_divide(const Tensor& a, Scalar b) { return floor_divide(a, number_like("floor_divide", b, a)); }
+Tensor remainder(const Tensor& a, Scalar b) { return remainder(a, number_like("remainder", b, a)); }
+Tensor fmod(const Tensor& a, Scalar b) { return fmod(a, number_like("fmod", b, a)); }
+
+Tensor reciprocal(const Tensor& x) { return scalar_over("reciprocal", floating("reciprocal", x), 1); }
 
 void record_activation(Activation activation, Tensor& y, const Tensor& x) {
   using namespace kernels::functors;
@@ -349,11 +351,31 @@ bool is_exact_bound(Scalar bound, const Tensor& x) {
 
 }  // namespace
 
-Tensor clamp(const Tensor& x, Scalar low, Scalar high) {
-  const Tensor a = promoted("clamp", promoted("clamp", x, low), high);
+Tensor clamp_as(const char* op, const Tensor& x, Scalar low, Scalar high) {
+  const Tensor a = promoted(op, promoted(op, x, low), high);
   if (is_exact_bound(low, a) && is_exact_bound(high, a))
-    return clamp_between("clamp", a, low.as_double(), high.as_double());
-  return minimum(maximum(a, number_like("clamp", low, a)), number_like("clamp", high, a));
+    return clamp_between(op, a, low.as_double(), high.as_double());
+  return minimum(maximum(a, number_like(op, low, a)), number_like(op, high, a));
+}
+Tensor clamp(const Tensor& x, Scalar low, Scalar high) { return clamp_as("clamp", x, low, high); }
+
+// The other bound is out of every range.
+Tensor clamp_min(const Tensor& x, Scalar low) {
+  const Tensor a = promoted("clamp_min", x, low);
+  return is_exact_bound(low, a) ? clamp_between("clamp_min", a, low.as_double(), HUGE_VAL)
+                                : maximum(a, number_like("clamp_min", low, a));
+}
+Tensor clamp_max(const Tensor& x, Scalar high) {
+  const Tensor a = promoted("clamp_max", x, high);
+  return is_exact_bound(high, a) ? clamp_between("clamp_max", a, -HUGE_VAL, high.as_double())
+                                 : minimum(a, number_like("clamp_max", high, a));
+}
+
+Tensor clamp(const Tensor& x, const Tensor& low, const Tensor& high) {
+  check_defined("clamp", x);
+  check(low.defined() || high.defined(), "clamp: both bounds are undefined; give at least one");
+  const Tensor raised = low.defined() ? maximum(x, low) : x;
+  return high.defined() ? minimum(raised, high) : raised;
 }
 
 // --- in place
@@ -399,6 +421,12 @@ Tensor& Tensor::clamp_(Scalar low, Scalar high) {
   return unary_in_place<functors::Clamp>(Unary::clamp_between, "clamp_", *this, low.as_double(),
                                          high.as_double());
 }
+
+#define MP_DEFINE_IN_PLACE(name, functor) \
+  Tensor& Tensor::name##_() { return unary_in_place<functors::functor>(Unary::name, #name "_", *this, 0); }
+MINIPARALLEL_UNARY_ARITHMETIC(MP_DEFINE_IN_PLACE)
+MINIPARALLEL_UNARY_FLOATING(MP_DEFINE_IN_PLACE)
+
 Tensor& Tensor::masked_fill_(const Tensor& mask, Scalar value) {
   return copy_into("masked_fill_", *this, masked_fill_as("masked_fill_", *this, mask, value));
 }

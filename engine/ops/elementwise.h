@@ -21,6 +21,19 @@ std::pair<Tensor, Tensor> operands_of(const char* op, const Tensor& a, const Ten
 /// naming `op`, where that does not have it.
 Tensor number_like(const char* op, Scalar value, const Tensor& like);
 
+// Of the lists in kernels/elementwise.h: functions of parameters, whose errors name `op`, and parts of ops.
+#define MP_DECLARE_PARAMETRIC(name, functor) \
+  Tensor name(const char* op, const Tensor& x, double p, double q = 0);
+MP_PARAMETRIC_ARITHMETIC(MP_DECLARE_PARAMETRIC)
+MP_PARAMETRIC_FLOATING(MP_DECLARE_PARAMETRIC)
+#undef MP_DECLARE_PARAMETRIC
+Tensor gelu_erf(const Tensor& x);
+Tensor gelu_tanh(const Tensor& x);
+Tensor prelu_broadcast(const Tensor& x, const Tensor& weight);
+
+/// `clamp`, whose errors name `op`.
+Tensor clamp_as(const char* op, const Tensor& x, Scalar low, Scalar high);
+
 /// `masked_fill`, whose errors name `op`.
 Tensor masked_fill_as(const char* op, const Tensor& x, const Tensor& mask, Scalar value);
 

@@ -1,16 +1,11 @@
-#include "engine/ops/common.h"
+#include "engine/ops/indexing.h"
 
-// index_select and embedding gather rows; the gradient scatters them back. Each is the other's backward.
+#include <algorithm>
+
+// Rows are gathered by an index, or scattered. Each is the other's backward.
 
 namespace miniparallel {
 namespace {
-
-/// Which rows of which dimension; `skip`: see kernels::IndexArgs.
-struct Rows {
-  const char* op;
-  int dim;
-  std::int64_t skip;
-};
 
 kernels::IndexArgs make_args(const Rows& rows, const Shape& whole, const Tensor& index) {
   kernels::IndexArgs args;
@@ -25,10 +20,8 @@ kernels::IndexArgs make_args(const Rows& rows, const Shape& whole, const Tensor&
   return args;
 }
 
-Tensor scatter(const Rows& rows, const Tensor& g, const Tensor& index, const Shape& whole);
-
 /// `shape`: of the result, whose elements are those of `x` with `index.numel()` rows in dimension `rows.dim`.
-Tensor gather(const Rows& rows, const Tensor& input, const Tensor& index, const Shape& shape) {
+Tensor picked_rows(const Rows& rows, const Tensor& input, const Tensor& index, const Shape& shape) {
   const Tensor x = input.contiguous();
   Tensor y = make_tensor(shape, x.dtype(), x.device());
   backend(x).indexing.gather(x.dtype(), make_args(rows, x.shape(), index), raw(x), raw(y), stream(x));
@@ -50,14 +43,15 @@ void scatter_into(const Rows& rows, const Tensor& picked, const Tensor& index, c
                                   raw(whole), stream(g));
 }
 
-/// `gradient`: the rows that the gradient goes to; they differ from `rows` in what they skip.
-Tensor recorded_gather(const Rows& rows, const Rows& gradient, const Tensor& x, const Tensor& index,
-                       const Shape& shape) {
-  Tensor y = gather(rows, x, index, shape);
+}  // namespace
+
+Tensor gather_rows(const Rows& rows, const Rows& gradient, const Tensor& x, const Tensor& index,
+                   const Shape& shape) {
+  Tensor y = picked_rows(rows, x, index, shape);
   if (recording(x))
     record(rows.op, y, {x}, [gradient, index = save(index), whole = x.shape()](Backward& b) {
       const Tensor which = index.get(b), g = b.grad();
-      if (b.create_graph()) return b.set(0, scatter(gradient, g, which, whole));
+      if (b.create_graph()) return b.set(0, scatter_rows(gradient, g, which, whole));
       b.write(0, whole, g.dtype(), g.device(), [&](Tensor destination, int beta) {
         if (beta == 0) destination.zero_();
         scatter_into(gradient, g, which, destination);
@@ -66,12 +60,12 @@ Tensor recorded_gather(const Rows& rows, const Rows& gradient, const Tensor& x, 
   return y;
 }
 
-Tensor scatter(const Rows& rows, const Tensor& g, const Tensor& index, const Shape& whole) {
+Tensor scatter_rows(const Rows& rows, const Tensor& g, const Tensor& index, const Shape& whole) {
   Tensor x = zeros(whole, {.dtype = g.dtype(), .device = g.device()});
   scatter_into(rows, g, index, x);
   if (recording(g))
     record(rows.op, x, {g}, [rows, index = save(index), shape = g.shape()](Backward& b) {
-      b.set(0, recorded_gather(rows, rows, b.grad(), index.get(b), shape));
+      b.set(0, gather_rows(rows, rows, b.grad(), index.get(b), shape));
     });
   return x;
 }
@@ -84,8 +78,6 @@ void check_index(const char* op, const Tensor& x, const Tensor& index) {
         "; convert them to int64 or int32");
 }
 
-}  // namespace
-
 Tensor index_select(const Tensor& x, int dim, const Tensor& index) {
   check_index("index_select", x, index);
   check(x.dim() > 0, "index_select: the tensor has no dimension to select from; unsqueeze it first");
@@ -94,7 +86,7 @@ Tensor index_select(const Tensor& x, int dim, const Tensor& index) {
   const Rows rows{"index_select", normalize_dim("index_select", dim, x.dim()), -1};
   Shape shape = x.shape();
   shape[rows.dim] = index.size(0);
-  return recorded_gather(rows, rows, x, index.contiguous(), shape);
+  return gather_rows(rows, rows, x, index.contiguous(), shape);
 }
 
 Tensor embedding(const Tensor& weight, const Tensor& indices, std::int64_t padding_idx) {
@@ -105,8 +97,55 @@ Tensor embedding(const Tensor& weight, const Tensor& indices, std::int64_t paddi
   Shape shape = indices.shape();
   shape.push_back(weight.size(1));
   // The padding row is read like any other; only its gradient is dropped.
-  return recorded_gather({"embedding", 0, -1}, {"embedding", 0, padding_idx}, weight, indices.contiguous(),
-                         shape);
+  return gather_rows({"embedding", 0, -1}, {"embedding", 0, padding_idx}, weight, indices.contiguous(),
+                     shape);
+}
+
+namespace {
+
+Tensor add_at(const char* op, const Tensor& x, int dim, const Tensor& index, const Tensor& source,
+              Scalar alpha) {
+  check_index(op, x, index);
+  check_floating(op, x);
+  check_floating(op, source);
+  check_same_device(op, {x, source});
+  check_same_dtype(op, {x, source});
+  check(x.dim() > 0 && index.dim() == 1, op, ": got shape ", x.shape(), " and an index of shape ",
+        index.shape(), "; both need a dimension, the index no more");
+  const Rows rows{op, normalize_dim(op, dim, x.dim()), -1};
+  Shape shape = x.shape();
+  shape[rows.dim] = index.size(0);
+  check(source.shape() == shape, op, ": the source has shape ", source.shape(), "; for ", index.size(0),
+        " indices it must be ", shape);
+  const Tensor scaled = alpha.as_double() == 1 ? source : source * alpha;
+  return x + scatter_rows(rows, scaled, index.contiguous(), x.shape());
+}
+
+}  // namespace
+
+Tensor index_add(const Tensor& x, int dim, const Tensor& index, const Tensor& source, Scalar alpha) {
+  return add_at("index_add", x, dim, index, source, alpha);
+}
+Tensor& Tensor::index_add_(int dim, const Tensor& index, const Tensor& source, Scalar alpha) {
+  return copy_into("index_add_", *this, add_at("index_add_", *this, dim, index, source, alpha));
+}
+
+Tensor bincount(const Tensor& x, const Tensor& weights, std::int64_t minlength) {
+  check_defined("bincount", x);
+  check(x.dim() == 1 && !x.is_floating() && x.dtype() != boolean, "bincount: got ", x.dtype(), " of shape ",
+        x.shape(), "; it takes integers in one dimension");
+  check(minlength >= 0, "bincount: minlength is ", minlength, "; it must be at least 0");
+  check(!weights.defined() || weights.shape() == x.shape(), "bincount: the weights have shape ",
+        weights.defined() ? weights.shape() : Shape(), " for numbers of shape ", x.shape(),
+        "; they must agree");
+  const Tensor index = x.to(int64).contiguous();
+  const std::int64_t greatest = x.numel() == 0 ? -1 : amax(index).item<std::int64_t>();
+  const Shape bins{std::max(greatest + 1, minlength)};
+  const Tensor counted = weights.defined() && weights.is_floating()
+                             ? weights
+                             : (weights.defined() ? weights : ones_like(index)).to(float64);
+  const Tensor sums = scatter_rows({"bincount", 0, -1}, counted, index, bins);
+  return weights.defined() ? sums : sums.to(int64);
 }
 
 }  // namespace miniparallel

@@ -22,9 +22,27 @@ Tensor Tensor::sub(Scalar other) const { return miniparallel::sub(*this, other);
 Tensor Tensor::mul(Scalar other) const { return miniparallel::mul(*this, other); }
 Tensor Tensor::div(Scalar other) const { return miniparallel::div(*this, other); }
 Tensor Tensor::pow(Scalar exponent) const { return miniparallel::pow(*this, exponent); }
+Tensor Tensor::floor_divide(Scalar other) const { return miniparallel::floor_divide(*this, other); }
+Tensor Tensor::remainder(Scalar other) const { return miniparallel::remainder(*this, other); }
+Tensor Tensor::fmod(Scalar other) const { return miniparallel::fmod(*this, other); }
+Tensor Tensor::reciprocal() const { return miniparallel::reciprocal(*this); }
+Tensor Tensor::isnan() const { return miniparallel::isnan(*this); }
+Tensor Tensor::isinf() const { return miniparallel::isinf(*this); }
+Tensor Tensor::isfinite() const { return miniparallel::isfinite(*this); }
+Tensor Tensor::addcmul(const Tensor& a, const Tensor& b, Scalar value) const {
+  return miniparallel::addcmul(*this, a, b, value);
+}
+Tensor Tensor::addcdiv(const Tensor& a, const Tensor& b, Scalar value) const {
+  return miniparallel::addcdiv(*this, a, b, value);
+}
+Tensor Tensor::lerp(const Tensor& end, const Tensor& weight) const {
+  return miniparallel::lerp(*this, end, weight);
+}
+Tensor Tensor::lerp(const Tensor& end, Scalar weight) const { return miniparallel::lerp(*this, end, weight); }
 Tensor Tensor::gelu(Gelu approximate) const { return miniparallel::gelu(*this, approximate); }
 Tensor Tensor::logical_and(const Tensor& other) const { return miniparallel::logical_and(*this, other); }
 Tensor Tensor::logical_or(const Tensor& other) const { return miniparallel::logical_or(*this, other); }
+Tensor Tensor::logical_xor(const Tensor& other) const { return miniparallel::logical_xor(*this, other); }
 Tensor Tensor::logical_not() const { return miniparallel::logical_not(*this); }
 bool Tensor::equal(const Tensor& other) const { return miniparallel::equal(*this, other); }
 bool Tensor::allclose(const Tensor& other, double rtol, double atol) const {
@@ -40,6 +58,11 @@ Tensor Tensor::masked_fill(const Tensor& mask, Scalar value) const {
   return miniparallel::masked_fill(*this, mask, value);
 }
 Tensor Tensor::clamp(Scalar low, Scalar high) const { return miniparallel::clamp(*this, low, high); }
+Tensor Tensor::clamp(const Tensor& low, const Tensor& high) const {
+  return miniparallel::clamp(*this, low, high);
+}
+Tensor Tensor::clamp_min(Scalar low) const { return miniparallel::clamp_min(*this, low); }
+Tensor Tensor::clamp_max(Scalar high) const { return miniparallel::clamp_max(*this, high); }
 
 Tensor Tensor::sum() const { return miniparallel::sum(*this); }
 Tensor Tensor::sum(const Shape& dims, bool keepdim) const { return miniparallel::sum(*this, dims, keepdim); }
@@ -61,11 +84,83 @@ Tensor Tensor::amin(const Shape& dims, bool keepdim) const {
 }
 Tensor Tensor::argmax() const { return miniparallel::argmax(*this); }
 Tensor Tensor::argmax(int dim, bool keepdim) const { return miniparallel::argmax(*this, dim, keepdim); }
+Tensor Tensor::argmin() const { return miniparallel::argmin(*this); }
+Tensor Tensor::argmin(int dim, bool keepdim) const { return miniparallel::argmin(*this, dim, keepdim); }
+Tensor Tensor::max() const { return miniparallel::max(*this); }
+ValuesAndIndices Tensor::max(int dim, bool keepdim) const { return miniparallel::max(*this, dim, keepdim); }
+Tensor Tensor::min() const { return miniparallel::min(*this); }
+ValuesAndIndices Tensor::min(int dim, bool keepdim) const { return miniparallel::min(*this, dim, keepdim); }
+Tensor Tensor::any(const Shape& dims, bool keepdim) const { return miniparallel::any(*this, dims, keepdim); }
+Tensor Tensor::all(const Shape& dims, bool keepdim) const { return miniparallel::all(*this, dims, keepdim); }
+Tensor Tensor::logsumexp(const Shape& dims, bool keepdim) const {
+  return miniparallel::logsumexp(*this, dims, keepdim);
+}
+Tensor Tensor::prod(const Shape& dims, bool keepdim) const {
+  return miniparallel::prod(*this, dims, keepdim);
+}
+Tensor Tensor::count_nonzero(const Shape& dims) const { return miniparallel::count_nonzero(*this, dims); }
+Tensor Tensor::norm(double p, const Shape& dims, bool keepdim) const {
+  return miniparallel::norm(*this, p, dims, keepdim);
+}
+Tensor Tensor::cumsum(int dim) const { return miniparallel::cumsum(*this, dim); }
+Tensor Tensor::cumprod(int dim) const { return miniparallel::cumprod(*this, dim); }
+ValuesAndIndices Tensor::sort(int dim, bool descending) const {
+  return miniparallel::sort(*this, dim, descending);
+}
+Tensor Tensor::argsort(int dim, bool descending) const {
+  return miniparallel::argsort(*this, dim, descending);
+}
+ValuesAndIndices Tensor::topk(std::int64_t k, int dim, bool largest) const {
+  return miniparallel::topk(*this, k, dim, largest);
+}
 Tensor Tensor::matmul(const Tensor& other) const { return miniparallel::matmul(*this, other); }
+Tensor Tensor::mm(const Tensor& other) const { return miniparallel::mm(*this, other); }
+Tensor Tensor::bmm(const Tensor& other) const { return miniparallel::bmm(*this, other); }
+Tensor Tensor::dot(const Tensor& other) const { return miniparallel::dot(*this, other); }
+Tensor Tensor::outer(const Tensor& other) const { return miniparallel::outer(*this, other); }
+Tensor Tensor::mv(const Tensor& vector) const { return miniparallel::mv(*this, vector); }
+Tensor Tensor::addmm(const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) const {
+  return miniparallel::addmm(*this, a, b, beta, alpha);
+}
+Tensor Tensor::baddbmm(const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) const {
+  return miniparallel::baddbmm(*this, a, b, beta, alpha);
+}
 Tensor Tensor::softmax(int dim) const { return miniparallel::softmax(*this, dim); }
 Tensor Tensor::log_softmax(int dim) const { return miniparallel::log_softmax(*this, dim); }
 Tensor Tensor::index_select(int dim, const Tensor& index) const {
   return miniparallel::index_select(*this, dim, index);
+}
+Tensor Tensor::gather(int dim, const Tensor& index) const { return miniparallel::gather(*this, dim, index); }
+Tensor Tensor::scatter(int dim, const Tensor& index, const Tensor& source) const {
+  return miniparallel::scatter(*this, dim, index, source);
+}
+Tensor Tensor::scatter(int dim, const Tensor& index, Scalar value) const {
+  return miniparallel::scatter(*this, dim, index, value);
+}
+Tensor Tensor::scatter_add(int dim, const Tensor& index, const Tensor& source) const {
+  return miniparallel::scatter_add(*this, dim, index, source);
+}
+Tensor Tensor::index_add(int dim, const Tensor& index, const Tensor& source, Scalar alpha) const {
+  return miniparallel::index_add(*this, dim, index, source, alpha);
+}
+Tensor Tensor::take_along_dim(const Tensor& index, int dim) const {
+  return miniparallel::take_along_dim(*this, index, dim);
+}
+Tensor Tensor::masked_select(const Tensor& mask) const { return miniparallel::masked_select(*this, mask); }
+Tensor Tensor::nonzero() const { return miniparallel::nonzero(*this); }
+Tensor Tensor::bincount(const Tensor& weights, std::int64_t minlength) const {
+  return miniparallel::bincount(*this, weights, minlength);
+}
+Tensor Tensor::tril(std::int64_t diagonal) const { return miniparallel::tril(*this, diagonal); }
+Tensor Tensor::triu(std::int64_t diagonal) const { return miniparallel::triu(*this, diagonal); }
+Tensor Tensor::diag(std::int64_t diagonal) const { return miniparallel::diag(*this, diagonal); }
+Tensor Tensor::tile(const Shape& repeats) const { return miniparallel::tile(*this, repeats); }
+Tensor Tensor::repeat_interleave(std::int64_t repeats, std::optional<int> dim) const {
+  return miniparallel::repeat_interleave(*this, repeats, dim);
+}
+Tensor Tensor::flip(const Shape& dims) const { return miniparallel::flip(*this, dims); }
+Tensor Tensor::roll(const Shape& shifts, const Shape& dims) const {
+  return miniparallel::roll(*this, shifts, dims);
 }
 
 }  // namespace miniparallel

@@ -41,6 +41,7 @@ constexpr const char* kUnaryBackward[] = {MP_ALL_UNARY_ARITHMETIC(MP_BACKWARD_TE
 constexpr const char* kBinary[] = {MP_BINARY_ARITHMETIC(MP_TEXT) MP_BINARY_FLOATING(MP_TEXT)};
 constexpr const char* kBinaryBackward[] = {MP_BINARY_ARITHMETIC(MP_BACKWARD_TEXT)
                                                MP_BINARY_FLOATING(MP_BACKWARD_TEXT)};
+constexpr const char* kTernary[] = {MP_TERNARY_FLOATING(MP_TEXT)};
 constexpr const char* kCompare[] = {MP_COMPARE(MP_TEXT)};
 #undef MP_TEXT
 #undef MP_BACKWARD_TEXT
@@ -58,6 +59,10 @@ const char* name_of(const char*, kernels::Binary function, DType, const kernels:
 const char* name_of(const char*, kernels::Binary function, int, DType, const kernels::ElementwiseArgs&,
                     kernels::Stream) {
   return kBinaryBackward[static_cast<int>(function)];
+}
+const char* name_of(const char*, kernels::Ternary function, DType, const kernels::ElementwiseArgs&,
+                    kernels::Stream) {
+  return kTernary[static_cast<int>(function)];
 }
 const char* name_of(const char*, kernels::Compare function, DType, const kernels::ElementwiseArgs&,
                     kernels::Stream) {

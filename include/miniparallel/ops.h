@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -53,13 +54,17 @@ inline Tensor operator>=(Scalar a, const Tensor& b) { return le(b, a); }
 
 Tensor logical_and(const Tensor& a, const Tensor& b);
 Tensor logical_or(const Tensor& a, const Tensor& b);
+Tensor logical_xor(const Tensor& a, const Tensor& b);
 Tensor logical_not(const Tensor& x);
 Tensor operator&(const Tensor& a, const Tensor& b);
 Tensor operator|(const Tensor& a, const Tensor& b);
+Tensor operator^(const Tensor& a, const Tensor& b);
 Tensor operator~(const Tensor& mask);
 inline Tensor operator!(const Tensor& mask) { return ~mask; }
 
-/// |a - b| <= atol + rtol * |b| for every element of the broadcast tensors, NaN unequal. Waits for a GPU.
+/// |a - b| <= atol + rtol * |b|, broadcast, NaN unequal, an infinity close to itself alone: bool.
+Tensor isclose(const Tensor& a, const Tensor& b, double rtol = 1e-5, double atol = 1e-8);
+/// Whether `isclose` holds for every element. Waits for a GPU.
 bool allclose(const Tensor& a, const Tensor& b, double rtol = 1e-5, double atol = 1e-8);
 /// Same shape, dtype and elements, NaN unequal. Waits for a GPU.
 bool equal(const Tensor& a, const Tensor& b);
@@ -69,6 +74,10 @@ bool equal(const Tensor& a, const Tensor& b);
 /// Dtypes promote; NaN everywhere where a bound is NaN. The gradient passes between the bounds; at them, as in
 /// PyTorch since 2.15, and at NaN it is 0.
 Tensor clamp(const Tensor& x, Scalar low, Scalar high);
+Tensor clamp_min(const Tensor& x, Scalar low);
+Tensor clamp_max(const Tensor& x, Scalar high);
+/// Bounds that broadcast; an undefined one is none. minimum(maximum(x, low), high), with their gradients.
+Tensor clamp(const Tensor& x, const Tensor& low, const Tensor& high);
 /// Elements of `a` where `condition`, which is bool, else of `b`; all three broadcast.
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
 Tensor where(const Tensor& condition, const Tensor& a, Scalar b);
@@ -94,6 +103,37 @@ Tensor amax(const Tensor& x, const Shape& dims = {},
 Tensor amin(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
 /// Where the first maximum is: int64, along `dim`, or in row-major order of the whole tensor. No gradient.
 Tensor argmax(const Tensor& x, std::optional<int> dim = {}, bool keepdim = false);
+Tensor argmin(const Tensor& x, std::optional<int> dim = {}, bool keepdim = false);  ///< likewise
+inline Tensor max(const Tensor& x) { return amax(x); }
+inline Tensor min(const Tensor& x) { return amin(x); }
+/// The maximum along `dim` and where it first is; it gets the whole gradient.
+ValuesAndIndices max(const Tensor& x, int dim, bool keepdim = false);
+ValuesAndIndices min(const Tensor& x, int dim, bool keepdim = false);  ///< likewise
+/// Whether an element is not 0; NaN is not. bool; false of nothing.
+Tensor any(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
+/// Whether no element is 0. bool; true of nothing.
+Tensor all(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
+Tensor count_nonzero(const Tensor& x, const Shape& dims = {});  ///< int64
+/// The product; integers and bool multiply in int64. Its gradient is right for zeros too.
+Tensor prod(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
+/// (sum |x|^p)^(1 / p); for p infinite or minus infinite the largest or smallest |x|, for 0 the number of
+/// elements that are not 0. Gradient 0 where the norm is 0; floating only.
+Tensor norm(const Tensor& x, double p = 2, const Shape& dims = {}, bool keepdim = false);
+/// log(sum(exp(x))), of x less its maximum, so that exp cannot overflow.
+Tensor logsumexp(const Tensor& x, const Shape& dims, bool keepdim = false);
+/// `var` and `mean`.
+std::pair<Tensor, Tensor> var_mean(const Tensor& x, const Shape& dims = {}, bool unbiased = true,
+                                   bool keepdim = false);
+
+// --- along a dimension: results have the shape of x; integers and bool add and multiply in int64
+
+Tensor cumsum(const Tensor& x, int dim);   ///< of the elements up to each
+Tensor cumprod(const Tensor& x, int dim);  ///< likewise; its gradient is right for zeros too
+/// In ascending order, or descending, equal elements in the order they had; NaN is greater than every number.
+ValuesAndIndices sort(const Tensor& x, int dim = -1, bool descending = false);
+Tensor argsort(const Tensor& x, int dim = -1, bool descending = false);  ///< the indices of `sort`
+/// The first k of `sort`, largest first, or smallest.
+ValuesAndIndices topk(const Tensor& x, std::int64_t k, int dim = -1, bool largest = true);
 
 // --- views and parts, as the members that tensor.h describes
 
@@ -121,24 +161,107 @@ inline std::vector<Tensor> split(const Tensor& x, const Shape& sizes, int dim = 
   return x.split(sizes, dim);
 }
 
+inline Tensor broadcast_to(const Tensor& x, const Shape& shape) { return x.expand(shape); }
+inline Tensor movedim(const Tensor& x, const Shape& source, const Shape& destination) {
+  return x.movedim(source, destination);
+}
+inline Tensor diagonal(const Tensor& x, std::int64_t offset = 0, int dim1 = 0, int dim2 = 1) {
+  return x.diagonal(offset, dim1, dim2);
+}
+inline std::vector<Tensor> unbind(const Tensor& x, int dim = 0) { return x.unbind(dim); }
+
+/// The vectors, as views of one shape with a dimension for each, along which it varies.
+std::vector<Tensor> meshgrid(const std::vector<Tensor>& vectors);
+
+// --- rearranged copies
+
+/// (..., n, m) with 0 above the diagonal that begins `diagonal` to the right of the first element.
+Tensor tril(const Tensor& x, std::int64_t diagonal = 0);
+Tensor triu(const Tensor& x, std::int64_t diagonal = 0);  ///< with 0 below it
+/// The diagonal of a matrix; of a vector, the matrix that has it there, and 0 elsewhere.
+Tensor diag(const Tensor& x, std::int64_t diagonal = 0);
+Tensor tile(const Tensor& x, const Shape& repeats);  ///< `repeat` where further numbers are 1
+/// Each index of `dim` (of the flattened tensor, when not given) `repeats` times in a row.
+Tensor repeat_interleave(const Tensor& x, std::int64_t repeats, std::optional<int> dim = {});
+Tensor flip(const Tensor& x, const Shape& dims);  ///< these dimensions backwards
+/// Each element `shifts[i]` further along dims[i], from the end to the beginning; of the flattened tensor
+/// without dims.
+Tensor roll(const Tensor& x, const Shape& shifts, const Shape& dims = {});
+
+enum class PadMode {
+  constant,   ///< the value
+  reflect,    ///< ... 2 1 | 0 1 2: less than the size
+  replicate,  ///< the nearest element
+  circular,   ///< from the other end; at most the size
+};
+/// Elements added before and after the last dimension, the one before it, ...: {left, right, top, bottom}.
+/// Negative numbers take elements away.
+Tensor pad(const Tensor& x, const std::vector<std::int64_t>& padding, PadMode mode = PadMode::constant,
+           Scalar value = 0);
+
 // --- joining and picking
 
 /// Joins tensors whose shapes differ at most in dimension `dim`, which is the sum of theirs; dtypes promote.
 Tensor cat(const std::vector<Tensor>& tensors, int dim = 0);
 /// Joins tensors of one shape along a new dimension, `dim` of the result; dtypes promote.
 Tensor stack(const std::vector<Tensor>& tensors, int dim = 0);
+Tensor hstack(const std::vector<Tensor>& tensors);  ///< `cat` along dimension 1, of vectors along 0
+Tensor vstack(const std::vector<Tensor>& tensors);  ///< `cat` along dimension 0, vectors as rows
 /// Rows `index` (int64 or int32, one dimension) of dimension `dim`, which has the size of the index in the
 /// result. An index out of range is an `Error`, on a GPU at the next `synchronize` or `step`.
 Tensor index_select(const Tensor& x, int dim, const Tensor& index);
 /// weight (count, width), indices of any shape (int64 or int32) -> indices.shape + (width). Row
 /// `padding_idx`, if not negative, gets no gradient. An index out of range: as in `index_select`.
 Tensor embedding(const Tensor& weight, const Tensor& indices, std::int64_t padding_idx = -1);
+/// y[i][j] = x[index[i][j]][j] for dim 0, and so on: the shape of `index` (int64 or int32), whose sizes
+/// outside `dim` are at most x's. An index out of range: as in `index_select`, here and in what follows.
+Tensor gather(const Tensor& x, int dim, const Tensor& index);
+/// The same with shapes that broadcast outside `dim`.
+Tensor take_along_dim(const Tensor& x, const Tensor& index, int dim);
+/// x with y[index[i][j]][j] = source[i][j] for dim 0, and so on; of equal indices the last counts. Sizes of
+/// `index` are at most those of `source`, which has the dtype of x, and outside `dim` those of x.
+Tensor scatter(const Tensor& x, int dim, const Tensor& index, const Tensor& source);
+Tensor scatter(const Tensor& x, int dim, const Tensor& index, Scalar value);
+/// The same with +=: of equal indices all count, in their order; floating only.
+Tensor scatter_add(const Tensor& x, int dim, const Tensor& index, const Tensor& source);
+/// x with alpha times row i of `source` added to row index[i] of dimension `dim`; floating only.
+Tensor index_add(const Tensor& x, int dim, const Tensor& index, const Tensor& source, Scalar alpha = 1);
+
+// --- results whose size depends on the elements: they wait for a GPU
+
+/// The elements where `mask`, which is bool and broadcasts with x, in row-major order; one dimension.
+Tensor masked_select(const Tensor& x, const Tensor& mask);
+/// The indices of the elements that are not 0: int64, (how many, x.dim()).
+Tensor nonzero(const Tensor& x);
+/// How often 0, 1, ... are in x, integers at least 0 in one dimension, or the sum of their weights: int64, or
+/// the dtype of the weights. At least `minlength` numbers.
+Tensor bincount(const Tensor& x, const Tensor& weights = {}, std::int64_t minlength = 0);
+/// 1 at [..., x[...]] of a new last dimension, 0 elsewhere: int64. Its size is `num_classes`, with which
+/// nothing waits, or one more than the greatest index.
+Tensor one_hot(const Tensor& x, std::int64_t num_classes = -1);
 
 // --- linear algebra
 
 /// (..., n, k) x (..., k, m) -> (..., n, m); leading dimensions broadcast; a vector (k) on either side is a
 /// row or a column, which the result drops. One floating dtype.
 Tensor matmul(const Tensor& a, const Tensor& b);
+// The same for operands of certain dimensions; others are an `Error`.
+Tensor mm(const Tensor& a, const Tensor& b);            ///< two matrices
+Tensor bmm(const Tensor& a, const Tensor& b);           ///< (count, n, k) x (count, k, m)
+Tensor mv(const Tensor& matrix, const Tensor& vector);  ///< matrix and vector
+Tensor dot(const Tensor& a, const Tensor& b);           ///< two vectors
+Tensor outer(const Tensor& a, const Tensor& b);         ///< (n), (m) -> a[i] b[j], any dtype that computes
+/// beta x + alpha a b, `mm` of the latter; x broadcasts, and does not count for a beta of 0.
+Tensor addmm(const Tensor& x, const Tensor& a, const Tensor& b, Scalar beta = 1, Scalar alpha = 1);
+Tensor baddbmm(const Tensor& x, const Tensor& a, const Tensor& b, Scalar beta = 1,
+               Scalar alpha = 1);  ///< `bmm` likewise
+/// Sums over the last `dims` dimensions of a with the first of b, or over dims_a[i] with dims_b[i].
+Tensor tensordot(const Tensor& a, const Tensor& b, int dims = 2);
+Tensor tensordot(const Tensor& a, const Tensor& b, const Shape& dims_a, const Shape& dims_b);
+/// Products summed over the letters that the result lacks: "bij,bjk->bik". A letter for each dimension, ...
+/// for any number that broadcast, the same letter twice for a diagonal; without -> the letters that occur
+/// once, in alphabetical order. Operands are contracted from left to right; one floating dtype.
+Tensor einsum(const std::string& equation, const std::vector<Tensor>& operands);
 /// x (..., in), weight (out, in), bias (out) or undefined -> activation(x weight^T + bias), (..., out).
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
               Activation activation = Activation::none);
@@ -148,6 +271,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
 /// exp(x) over its sum along `dim`, of the shape of x,
 /// the maximum is subtracted first, so exp cannot overflow.
 Tensor softmax(const Tensor& x, int dim);
+Tensor softmin(const Tensor& x, int dim);  ///< softmax(-x)
 /// The logarithm of `softmax`, more exact than taking it afterwards.
 Tensor log_softmax(const Tensor& x, int dim);
 

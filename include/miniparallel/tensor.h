@@ -24,6 +24,7 @@
 namespace miniparallel {
 
 struct TensorImpl;
+struct ValuesAndIndices;
 
 namespace detail {
 /// Throws `Error` unless the number, truncated, is in the range.
@@ -114,9 +115,18 @@ class Tensor {
   Tensor select(int dim, std::int64_t index) const;                       ///< drops the dimension
   Tensor operator[](std::int64_t index) const { return select(0, index); }
   Tensor expand(const Shape& shape) const;  ///< repeats size-1 dimensions without a copy; -1 keeps a size
-  Tensor squeeze() const;                   ///< drops every dimension of size 1
-  Tensor squeeze(int dim) const;            ///< drops the dimension if its size is 1
-  Tensor unsqueeze(int dim) const;          ///< a new dimension of size 1, `dim` of the result
+  Tensor expand_as(const Tensor& other) const { return expand(other.shape()); }
+  Tensor broadcast_to(const Shape& shape) const { return expand(shape); }
+  Tensor view_as(const Tensor& other) const { return view(other.shape()); }
+  Tensor T() const { return t(); }
+  /// Dimension source[i] of this one is dimension destination[i] of the result; the others keep their order.
+  Tensor movedim(const Shape& source, const Shape& destination) const;
+  /// The elements whose index in `dim2` is that in `dim1` plus `offset`, as the last dimension.
+  Tensor diagonal(std::int64_t offset = 0, int dim1 = 0, int dim2 = 1) const;
+  std::vector<Tensor> unbind(int dim = 0) const;  ///< `select` for each index of the dimension
+  Tensor squeeze() const;                         ///< drops every dimension of size 1
+  Tensor squeeze(int dim) const;                  ///< drops the dimension if its size is 1
+  Tensor unsqueeze(int dim) const;                ///< a new dimension of size 1, `dim` of the result
   /// At most `chunks` equal parts; the last may be smaller.
   std::vector<Tensor> chunk(std::int64_t chunks, int dim = 0) const;  ///< of nothing, `chunks` empty parts
   /// Parts of `size`, the last one smaller where it does not divide.
@@ -125,8 +135,11 @@ class Tensor {
   std::vector<Tensor> split(const Shape& sizes, int dim = 0) const;
 
   // --- copies
-  Tensor contiguous() const;       ///< itself when it is contiguous
-  Tensor clone() const;            ///< contiguous; gradients flow through it
+  Tensor contiguous() const;  ///< itself when it is contiguous
+  Tensor clone() const;       ///< contiguous; gradients flow through it
+  /// As often as `repeats` says along each dimension, the last one by the last number; a dimension for each
+  /// further number is added in front.
+  Tensor repeat(const Shape& repeats) const;
   Tensor to(DType dtype) const;    ///< itself when nothing changes
   Tensor to(Device device) const;  ///< itself when nothing changes
   Tensor to(Device device, DType dtype) const;
@@ -150,6 +163,16 @@ class Tensor {
   Tensor& div_(Scalar value);
   Tensor& clamp_(Scalar low, Scalar high);
   Tensor& masked_fill_(const Tensor& mask, Scalar value);
+  Tensor& addcmul_(const Tensor& a, const Tensor& b, Scalar value = 1);  ///< += value a b
+  Tensor& addcdiv_(const Tensor& a, const Tensor& b, Scalar value = 1);  ///< += value a / b
+#define MINIPARALLEL_IN_PLACE(name, functor) Tensor& name##_();
+  MINIPARALLEL_UNARY_ARITHMETIC(MINIPARALLEL_IN_PLACE)  // neg_, relu_, ...
+  MINIPARALLEL_UNARY_FLOATING(MINIPARALLEL_IN_PLACE)    // exp_, sqrt_, ...: floating only
+#undef MINIPARALLEL_IN_PLACE
+  Tensor& scatter_(int dim, const Tensor& index, const Tensor& source);
+  Tensor& scatter_(int dim, const Tensor& index, Scalar value);
+  Tensor& scatter_add_(int dim, const Tensor& index, const Tensor& source);
+  Tensor& index_add_(int dim, const Tensor& index, const Tensor& source, Scalar alpha = 1);
   Tensor& uniform_(double low = 0, double high = 1);    ///< random in [low, high); floating only
   Tensor& normal_(double mean = 0, double stddev = 1);  ///< random; floating only
   Tensor& operator+=(const Tensor& other) { return add_(other); }
@@ -206,9 +229,21 @@ class Tensor {
   Tensor mul(Scalar other) const;
   Tensor div(Scalar other) const;
   Tensor pow(Scalar exponent) const;
+  Tensor floor_divide(Scalar other) const;
+  Tensor remainder(Scalar other) const;
+  Tensor fmod(Scalar other) const;
+  Tensor reciprocal() const;
+  Tensor isnan() const;
+  Tensor isinf() const;
+  Tensor isfinite() const;
+  Tensor addcmul(const Tensor& a, const Tensor& b, Scalar value = 1) const;
+  Tensor addcdiv(const Tensor& a, const Tensor& b, Scalar value = 1) const;
+  Tensor lerp(const Tensor& end, const Tensor& weight) const;
+  Tensor lerp(const Tensor& end, Scalar weight) const;
   Tensor gelu(Gelu approximate = Gelu::erf) const;
   Tensor logical_and(const Tensor& other) const;
   Tensor logical_or(const Tensor& other) const;
+  Tensor logical_xor(const Tensor& other) const;
   Tensor logical_not() const;
   Tensor sum() const;
   Tensor sum(const Shape& dims, bool keepdim = false) const;
@@ -218,18 +253,61 @@ class Tensor {
   Tensor std(const Shape& dims = {}, bool unbiased = true, bool keepdim = false) const;
   Tensor amax(const Shape& dims = {}, bool keepdim = false) const;
   Tensor amin(const Shape& dims = {}, bool keepdim = false) const;
+  Tensor max() const;
+  ValuesAndIndices max(int dim, bool keepdim = false) const;
+  Tensor min() const;
+  ValuesAndIndices min(int dim, bool keepdim = false) const;
   Tensor argmax() const;
   Tensor argmax(int dim, bool keepdim = false) const;
+  Tensor argmin() const;
+  Tensor argmin(int dim, bool keepdim = false) const;
+  Tensor any(const Shape& dims = {}, bool keepdim = false) const;
+  Tensor all(const Shape& dims = {}, bool keepdim = false) const;
+  Tensor count_nonzero(const Shape& dims = {}) const;
+  Tensor norm(double p = 2, const Shape& dims = {}, bool keepdim = false) const;
+  Tensor logsumexp(const Shape& dims, bool keepdim = false) const;
+  Tensor prod(const Shape& dims = {}, bool keepdim = false) const;
+  Tensor cumsum(int dim) const;
+  Tensor cumprod(int dim) const;
+  ValuesAndIndices sort(int dim = -1, bool descending = false) const;
+  Tensor argsort(int dim = -1, bool descending = false) const;
+  ValuesAndIndices topk(std::int64_t k, int dim = -1, bool largest = true) const;
   bool equal(const Tensor& other) const;
   bool allclose(const Tensor& other, double rtol = 1e-5, double atol = 1e-8) const;
   Tensor matmul(const Tensor& other) const;
+  Tensor mm(const Tensor& other) const;
+  Tensor bmm(const Tensor& other) const;
+  Tensor mv(const Tensor& vector) const;
+  Tensor dot(const Tensor& other) const;
+  Tensor outer(const Tensor& other) const;
+  Tensor addmm(const Tensor& a, const Tensor& b, Scalar beta = 1, Scalar alpha = 1) const;
+  Tensor baddbmm(const Tensor& a, const Tensor& b, Scalar beta = 1, Scalar alpha = 1) const;
   Tensor softmax(int dim) const;
   Tensor log_softmax(int dim) const;
   Tensor masked_fill(const Tensor& mask, Scalar value) const;
   Tensor clamp(Scalar low, Scalar high) const;
+  Tensor clamp(const Tensor& low, const Tensor& high) const;
+  Tensor clamp_min(Scalar low) const;
+  Tensor clamp_max(Scalar high) const;
   Tensor where(const Tensor& condition, const Tensor& other) const;
   Tensor where(const Tensor& condition, Scalar other) const;
   Tensor index_select(int dim, const Tensor& index) const;
+  Tensor gather(int dim, const Tensor& index) const;
+  Tensor scatter(int dim, const Tensor& index, const Tensor& source) const;
+  Tensor scatter(int dim, const Tensor& index, Scalar value) const;
+  Tensor scatter_add(int dim, const Tensor& index, const Tensor& source) const;
+  Tensor index_add(int dim, const Tensor& index, const Tensor& source, Scalar alpha = 1) const;
+  Tensor take_along_dim(const Tensor& index, int dim) const;
+  Tensor masked_select(const Tensor& mask) const;
+  Tensor nonzero() const;
+  Tensor bincount(const Tensor& weights = {}, std::int64_t minlength = 0) const;
+  Tensor tril(std::int64_t diagonal = 0) const;
+  Tensor triu(std::int64_t diagonal = 0) const;
+  Tensor diag(std::int64_t diagonal = 0) const;
+  Tensor tile(const Shape& repeats) const;
+  Tensor repeat_interleave(std::int64_t repeats, std::optional<int> dim = {}) const;
+  Tensor flip(const Shape& dims) const;
+  Tensor roll(const Shape& shifts, const Shape& dims = {}) const;
 
   const std::shared_ptr<TensorImpl>& impl() const { return impl_; }
   /// Same handle, not same values.
@@ -239,6 +317,11 @@ class Tensor {
   void* checked_data(DType dtype) const;
 
   std::shared_ptr<TensorImpl> impl_;
+};
+
+/// Elements, and where each stands along the dimension: int64, of the same shape.
+struct ValuesAndIndices {
+  Tensor values, indices;
 };
 
 std::ostream& operator<<(std::ostream& stream, const Tensor& tensor);
@@ -255,7 +338,12 @@ Tensor full(const Shape& shape, Scalar value, const TensorOptions& options = {})
 /// start, start + step, ... below `stop` (above, for a negative step), one dimension. int64 for integer
 /// arguments. `Error` for a step of 0 or one that leads away from `stop`.
 Tensor arange(Scalar start, Scalar stop, Scalar step = 1, const TensorOptions& options = {});
-Tensor arange(Scalar stop, const TensorOptions& options = {});        ///< 0, 1, ... below `stop`
+Tensor arange(Scalar stop, const TensorOptions& options = {});  ///< 0, 1, ... below `stop`
+/// `steps` numbers evenly from `start` to `end`, which both are among them; one dimension.
+Tensor linspace(double start, double end, std::int64_t steps, const TensorOptions& options = {});
+/// `base` to the power of each number of `linspace`.
+Tensor logspace(double start, double end, std::int64_t steps, double base = 10,
+                const TensorOptions& options = {});
 Tensor eye(std::int64_t n, const TensorOptions& options = {});        ///< (n, n): ones on the diagonal
 Tensor rand(const Shape& shape, const TensorOptions& options = {});   ///< uniform in [0, 1)
 Tensor randn(const Shape& shape, const TensorOptions& options = {});  ///< normal with mean 0 and variance 1
@@ -308,6 +396,10 @@ Tensor arange(Scalar start, Scalar stop, Option option) {
 template <OptionAlone Option>
 Tensor arange(Scalar stop, Option option) {
   return arange(stop, options_of(option));
+}
+template <OptionAlone Option>
+Tensor linspace(double start, double end, std::int64_t steps, Option option) {
+  return linspace(start, end, steps, options_of(option));
 }
 template <OptionAlone Option>
 Tensor eye(std::int64_t n, Option option) {

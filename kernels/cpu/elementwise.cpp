@@ -49,6 +49,14 @@ void binary_backward_loop(const LoopArgs& args) {
     d[i] = side == 0 ? F::backward_a(g[i], a[i], b[i]) : F::backward_b(g[i], a[i], b[i]);
 }
 
+template <class F, class T>
+void ternary_loop(const LoopArgs& args) {
+  T* y = args.output<T>();
+  const T *a = args.input<T>(0), *b = args.input<T>(1), *c = args.input<T>(2);
+  MP_IVDEP
+  for (std::int64_t i = 0; i < args.n; ++i) y[i] = F::forward(a[i], b[i], c[i], args.p);
+}
+
 #define MP_COMPARE_LOOP(name, op)                                  \
   template <class T>                                               \
   void name##_loop(const LoopArgs& args) {                         \
@@ -126,6 +134,9 @@ constexpr Row binary_arithmetic{binary_loop<F, float>,        binary_loop<F, dou
 template <class F, int side>
 constexpr Row binary_backward{binary_backward_loop<F, float, side>, binary_backward_loop<F, double, side>};
 
+template <class F>
+constexpr Row ternary_floating{ternary_loop<F, float>, ternary_loop<F, double>};
+
 template <class From>
 constexpr Row convert_from{convert_loop<From, float>,        convert_loop<From, double>,
                            convert_loop<From, std::int64_t>, convert_loop<From, std::int32_t>,
@@ -142,6 +153,7 @@ const ElementwiseLoops& elementwise_loops() {
 #define MP_ROW_BINARY_FLOATING(name, functor) binary_floating<functors::functor>,
 #define MP_ROW_BINARY_A(name, functor) binary_backward<functors::functor, 0>,
 #define MP_ROW_BINARY_B(name, functor) binary_backward<functors::functor, 1>,
+#define MP_ROW_TERNARY(name, functor) ternary_floating<functors::functor>,
 #define MP_ROW_COMPARE(name, op)                                                       \
   Row{name##_loop<float>,        name##_loop<double>,       name##_loop<std::int64_t>, \
       name##_loop<std::int32_t>, name##_loop<std::uint8_t>, name##_loop<bool>},
@@ -151,6 +163,7 @@ const ElementwiseLoops& elementwise_loops() {
       .binary = {MP_BINARY_ARITHMETIC(MP_ROW_BINARY) MP_BINARY_FLOATING(MP_ROW_BINARY_FLOATING)},
       .binary_backward = {{MP_BINARY_ARITHMETIC(MP_ROW_BINARY_A) MP_BINARY_FLOATING(MP_ROW_BINARY_A)},
                           {MP_BINARY_ARITHMETIC(MP_ROW_BINARY_B) MP_BINARY_FLOATING(MP_ROW_BINARY_B)}},
+      .ternary = {MP_TERNARY_FLOATING(MP_ROW_TERNARY)},
       .compare = {MP_COMPARE(MP_ROW_COMPARE)},
       .where = {where_loop<float>, where_loop<double>, where_loop<std::int64_t>, where_loop<std::int32_t>,
                 where_loop<std::uint8_t>, where_loop<bool>},
@@ -184,6 +197,9 @@ void binary(Binary function, DType dtype, const ElementwiseArgs& args, Stream) {
 void binary_backward(Binary function, int side, DType dtype, const ElementwiseArgs& args, Stream) {
   map(elementwise_loops().binary_backward[side][at(function)][at(dtype)], args, {dtype, dtype, dtype, dtype});
 }
+void ternary(Ternary function, DType dtype, const ElementwiseArgs& args, Stream) {
+  map(elementwise_loops().ternary[at(function)][at(dtype)], args, {dtype, dtype, dtype, dtype});
+}
 void compare(Compare function, DType dtype, const ElementwiseArgs& args, Stream) {
   map(elementwise_loops().compare[at(function)][at(dtype)], args, {boolean, dtype, dtype});
 }
@@ -202,6 +218,7 @@ const Elementwise& elementwise() {
                                          .unary_backward = unary_backward,
                                          .binary = binary,
                                          .binary_backward = binary_backward,
+                                         .ternary = ternary,
                                          .compare = compare,
                                          .where = where,
                                          .convert = convert_or_copy,

@@ -31,6 +31,7 @@ using DTypeRow = std::array<Loop, 8>;
 struct ElementwiseLoops {
   std::array<DTypeRow, static_cast<int>(Unary::count)> unary, unary_backward;
   std::array<DTypeRow, static_cast<int>(Binary::count)> binary, binary_backward[2];
+  std::array<DTypeRow, static_cast<int>(Ternary::count)> ternary;
   std::array<DTypeRow, static_cast<int>(Compare::count)> compare;
   DTypeRow where;
   std::array<DTypeRow, 8> convert;  ///< [from][to]; null where they are equal

@@ -115,4 +115,98 @@ struct Minimum {
   }
 };
 
+struct FloorDivide {
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    return floor_divide(a, b);
+  }
+  template <class T>
+  MP_INLINE static T backward_a(T g, T, T) {
+    return zero(g);
+  }
+  template <class T>
+  MP_INLINE static T backward_b(T g, T, T) {
+    return zero(g);
+  }
+};
+
+struct Remainder {
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    return remainder(a, b);
+  }
+  template <class T>
+  MP_INLINE static T backward_a(T g, T, T) {
+    return g;
+  }
+  template <class T>
+  MP_INLINE static T backward_b(T g, T a, T b) {
+    return -g * floor_divide(a, b);
+  }
+};
+
+struct Fmod {
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    return fmod(a, b);
+  }
+  template <class T>
+  MP_INLINE static T backward_a(T g, T, T) {
+    return g;
+  }
+  template <class T>
+  MP_INLINE static T backward_b(T g, T a, T b) {
+    return -g * trunc(T(a / b));
+  }
+};
+
+struct Atan2 {
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    return atan2(a, b);
+  }
+  template <class T>
+  MP_INLINE static T backward_a(T g, T a, T b) {
+    return g * b / (a * a + b * b);
+  }
+  template <class T>
+  MP_INLINE static T backward_b(T g, T a, T b) {
+    return -g * a / (a * a + b * b);
+  }
+};
+
+/// a log(b), 0 where a is 0.
+struct Xlogy {
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    return b != b ? b : a == 0 ? T(0) : a * log(b);
+  }
+  template <class T>
+  MP_INLINE static T backward_a(T g, T a, T b) {
+    const T slope = g * log(b);
+    return select(a == 0, select(b <= 0, zero(g), slope), slope);
+  }
+  template <class T>
+  MP_INLINE static T backward_b(T g, T a, T b) {
+    return g * a / b;
+  }
+};
+
+/// a, or b a below 0. (He et al. 2015.)
+struct Prelu {
+  static constexpr const char* op = "prelu";
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    return a > 0 ? a : b * a;
+  }
+  template <class T>
+  MP_INLINE static T backward_a(T g, T a, T b) {
+    return select(a > 0, g, T(g * b));
+  }
+  template <class T>
+  MP_INLINE static T backward_b(T g, T a, T) {
+    return select(a > 0, zero(g), T(g * a));
+  }
+};
+
 }  // namespace miniparallel::kernels::functors

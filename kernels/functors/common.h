@@ -4,9 +4,9 @@
 
 #include <type_traits>
 
-/// What the functors share. They are every elementwise function, once: forward and backward side by side, for the
-/// CPU, for CUDA and - where the backward is itself differentiated - for tensors, which is why they are templates
-/// over T.
+/// What the functors share. They are every elementwise function, once: forward and backward side by side, for
+/// the CPU, for CUDA and - where the backward is itself differentiated - for tensors, which is why they are
+/// templates over T.
 
 namespace miniparallel::kernels::functors {
 

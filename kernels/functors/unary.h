@@ -56,6 +56,18 @@ struct Exp {
   }
 };
 
+struct Expm1 {
+  static constexpr Saves saves = Saves::output;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return expm1(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T y, double, double) {
+    return g * (y + 1);
+  }
+};
+
 struct Log {
   static constexpr Saves saves = Saves::input;
   template <class T>
@@ -68,6 +80,42 @@ struct Log {
   }
 };
 
+struct Log1p {
+  static constexpr Saves saves = Saves::input;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return log1p(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T x, double, double) {
+    return g / (x + 1);
+  }
+};
+
+struct Log2 {
+  static constexpr Saves saves = Saves::input;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return log2(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T x, double, double) {
+    return g / (x * constant<T>(0.69314718055994531));
+  }
+};
+
+struct Log10 {
+  static constexpr Saves saves = Saves::input;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return log10(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T x, double, double) {
+    return g / (x * constant<T>(2.3025850929940457));
+  }
+};
+
 struct Sqrt {
   static constexpr Saves saves = Saves::output;
   template <class T>
@@ -77,6 +125,18 @@ struct Sqrt {
   template <class T>
   MP_INLINE static T backward(T g, T y, double, double) {
     return g / (y + y);
+  }
+};
+
+struct Rsqrt {
+  static constexpr Saves saves = Saves::output;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return 1 / sqrt(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T y, double, double) {
+    return g * constant<T>(-0.5) * y * y * y;
   }
 };
 
@@ -104,6 +164,78 @@ struct Cos {
   }
 };
 
+struct Tan {
+  static constexpr Saves saves = Saves::output;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return tan(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T y, double, double) {
+    return g * (1 + y * y);
+  }
+};
+
+struct Asin {
+  static constexpr Saves saves = Saves::input;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return asin(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T x, double, double) {
+    return g / sqrt(1 - x * x);
+  }
+};
+
+struct Acos {
+  static constexpr Saves saves = Saves::input;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return acos(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T x, double, double) {
+    return -g / sqrt(1 - x * x);
+  }
+};
+
+struct Atan {
+  static constexpr Saves saves = Saves::input;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return atan(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T x, double, double) {
+    return g / (1 + x * x);
+  }
+};
+
+struct Sinh {
+  static constexpr Saves saves = Saves::input;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return sinh(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T x, double, double) {
+    return g * cosh(x);
+  }
+};
+
+struct Cosh {
+  static constexpr Saves saves = Saves::input;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return cosh(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T x, double, double) {
+    return g * sinh(x);
+  }
+};
+
 struct Erf {
   static constexpr Saves saves = Saves::input;
   template <class T>
@@ -113,6 +245,18 @@ struct Erf {
   template <class T>
   MP_INLINE static T backward(T g, T x, double, double) {
     return g * exp(-x * x) * constant<T>(1.1283791670955126);
+  }
+};
+
+struct Erfinv {
+  static constexpr Saves saves = Saves::output;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return erfinv(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T y, double, double) {
+    return g * exp(y * y) * constant<T>(0.88622692545275801);
   }
 };
 
@@ -139,6 +283,73 @@ struct Sigmoid {
     return g * y * (1 - y);
   }
 };
+
+// Steps: constant but where they jump.
+
+struct Sign {
+  static constexpr Saves saves = Saves::nothing;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    if constexpr (std::is_unsigned_v<T>)
+      return T(x > 0);
+    else
+      return T((x > 0) - (x < 0));
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T, double, double) {
+    return zero(g);
+  }
+};
+
+struct Floor {
+  static constexpr Saves saves = Saves::nothing;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return floor(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T, double, double) {
+    return zero(g);
+  }
+};
+
+struct Ceil {
+  static constexpr Saves saves = Saves::nothing;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return ceil(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T, double, double) {
+    return zero(g);
+  }
+};
+
+struct Round {
+  static constexpr Saves saves = Saves::nothing;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return round(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T, double, double) {
+    return zero(g);
+  }
+};
+
+struct Trunc {
+  static constexpr Saves saves = Saves::nothing;
+  template <class T>
+  MP_INLINE static T forward(T x, double, double) {
+    return trunc(x);
+  }
+  template <class T>
+  MP_INLINE static T backward(T g, T, double, double) {
+    return zero(g);
+  }
+};
+
+// With parameters.
 
 struct AddScalar {
   static constexpr bool passes_gradient = true;

@@ -146,6 +146,17 @@ TEST_CASE("binary functions and their gradients") {
   }
 }
 
+TEST_CASE("ternary functions") {
+  const Gpus machine;
+  for (int f = 0; f < static_cast<int>(kernels::Ternary::count); ++f)
+    for (const DType dtype : {float32, float64}) {
+      CAPTURE(f);
+      compare({dtype, dtype, dtype, dtype}, [&](auto& e, auto& args, auto s) {
+        e.ternary(static_cast<kernels::Ternary>(f), dtype, args, s);
+      });
+    }
+}
+
 TEST_CASE("comparisons and choices") {
   const Gpus machine;
   for (const DType dtype : {float32, float64, int64, int32, uint8, boolean}) {

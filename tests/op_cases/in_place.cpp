@@ -58,6 +58,18 @@ const Rows in_place{
      },
      {m34, real({3, 1})},
      no_integers},
+    {"addcmul_", IN_PLACE(addcmul_(x[1], x[2])), {m34, m34, real({4})}, no_integers},
+    {"addcdiv_", IN_PLACE(addcdiv_(x[1], x[2], 2)), {m34, m34, m34p}, no_integers},
+    {"scatter_",
+     IN_PLACE(scatter_(0, argsort(x[1].to(float32), 0), x[2])),
+     {m34, constant({3, 4}), m34},
+     any_dtype | no_integers},
+    {"scatter_: value", IN_PLACE(scatter_(1, x[1], 7)), {m34, whole({2, 3}, 4)}, any_dtype},
+    {"scatter_add_",
+     IN_PLACE(scatter_add_(0, x[1], x[2])),
+     {m34, whole({5, 3}, 3), real({5, 3})},
+     no_integers},
+    {"index_add_", IN_PLACE(index_add_(0, x[1], x[2])), {m34, whole({5}, 3), real({5, 4})}, no_integers},
 };
 
 }  // namespace miniparallel::testing

@@ -27,6 +27,10 @@ const Rows joining{
      {real({6, 3}), whole({3, 5}, 6)},
      any_dtype | no_integers | no_differences},
     {"embedding: large", OP(embedding(x[0], x[1])), {real({301, 17}), whole({8, 801}, 301)}, no_golden},
+    {"hstack", OP(hstack({x[0], x[1]})), {m34, real({3, 2})}, any_dtype},
+    {"hstack: vectors", OP(hstack({x[0], x[1]})), {real({3}), real({2})}, any_dtype},
+    {"vstack", OP(vstack({x[0], x[1]})), {real({3}), real({3})}, any_dtype},
+    {"meshgrid", OP(meshgrid({x[0], x[1]})[1]), {real({3}), real({4})}, view_traits},
 };
 
 }  // namespace miniparallel::testing

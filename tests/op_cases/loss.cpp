@@ -16,6 +16,7 @@ const Rows losses{
     {"softmax: short rows", OP(softmax(x[0], 1)), {real({70, 3})}, no_integers | no_golden},
     {"softmax: short columns", OP(softmax(x[0], 1)), {real({3, 5, 16})}, no_integers | no_golden},
     {"softmax: large", OP(softmax(x[0], 1)), {real({101, 1009})}, no_golden},
+    {"softmin", OP(softmin(x[0], -1)), {m34}, no_integers},
     {"log_softmax", OP(log_softmax(x[0], -1)), {cube}, no_integers},
     {"log_softmax: middle", OP(log_softmax(x[0], 1)), {cube}, no_integers},
     {"log_softmax: large", OP(log_softmax(x[0], 1)), {real({101, 1009})}, no_golden},

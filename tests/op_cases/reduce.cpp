@@ -1,5 +1,7 @@
 #include "tests/op_cases/rows.h"
 
+#include <cmath>
+
 namespace miniparallel::testing {
 
 const Rows reductions{
@@ -39,6 +41,35 @@ const Rows reductions{
     {"argmax: short rows", OP(argmax(x[0], 1)), {real({37, 2})}, no_gradient | no_golden},
     {"argmax: short columns", OP(argmax(x[0], 0)), {real({37, 2})}, no_gradient | no_golden},
     {"argmax: last, dimension kept", OP(argmax(x[0], -1, true)), {cube}, no_gradient},
+    {"argmin", OP(argmin(x[0])), {cube}, no_gradient},
+    {"argmin: middle", OP(argmin(x[0], 1)), {cube}, no_gradient},
+    {"max", OP(max(x[0])), {cube}},
+    {"max: middle", OP(max(x[0], 1).values), {cube}},
+    {"max: last, dimension kept", OP(max(x[0], -1, true).values), {cube}},
+    {"max: indices", OP(max(x[0], 1).indices), {cube}, no_gradient},
+    {"min", OP(min(x[0])), {cube}},
+    {"min: first", OP(min(x[0], 0).values), {cube}},
+    {"any", OP(any(x[0])), {flag({3, 4})}, no_gradient},
+    {"any: first", OP(any(x[0], {0})), {flag({3, 4})}, no_gradient},
+    {"any: of nothing", OP(any(x[0], {1}, true)), {flag({3, 0})}, no_gradient},
+    {"all", OP(all(x[0])), {flag({3, 4})}, no_gradient},
+    {"all: first", OP(all(x[0], {0})), {flag({3, 4})}, no_gradient},
+    {"all: of nothing", OP(all(x[0], {1})), {flag({3, 0})}, no_gradient},
+    {"count_nonzero", OP(count_nonzero(x[0], {1})), {whole({3, 4}, 2)}, no_gradient},
+    {"prod", OP(prod(x[0])), {m34p}},
+    {"prod: middle", OP(prod(x[0], {1}, true)), {cube}},
+    {"prod: outer two", OP(prod(x[0], {0, -1})), {real({2, 3, 2})}},
+    {"prod: of nothing", OP(prod(x[0], {1})), {real({3, 0})}},
+    {"norm", OP(norm(x[0])), {cube}, no_integers},
+    {"norm: middle", OP(norm(x[0], 2, {1}, true)), {cube}, no_integers},
+    {"norm: 1", OP(norm(x[0], 1, {-1})), {cube}, no_integers},
+    {"norm: 3.5", OP(norm(x[0], 3.5, {-1})), {cube}, no_integers},
+    {"norm: infinity", OP(norm(x[0], HUGE_VAL, {-1})), {cube}, no_integers},
+    {"norm: minus infinity", OP(norm(x[0], -HUGE_VAL, {-1})), {cube}, no_integers},
+    {"norm: 0", OP(norm(x[0], 0, {0, 2})), {cube}, no_integers | no_gradient},
+    {"logsumexp", OP(logsumexp(x[0], {1})), {cube}, no_integers},
+    {"logsumexp: outer two", OP(logsumexp(x[0] * 1000, {0, -1}, true)), {cube}, no_integers | no_differences},
+    {"var_mean", OP(cat({var_mean(x[0], {1}).first, var_mean(x[0], {1}).second})), {cube}, no_integers},
 };
 
 }  // namespace miniparallel::testing

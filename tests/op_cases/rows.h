@@ -29,10 +29,12 @@ inline Input flag(Shape shape) { return {shape, 0, 1, Input::Kind::flag}; }
 inline const Input m34 = real({3, 4}), m34p = real({3, 4}, 0.2, 3), image = real({2, 4, 7, 6});
 inline const Input cube = real({3, 4, 5});
 
+constexpr unsigned view_traits = any_dtype | may_alias;
+
 using Rows = std::vector<OpCase>;
 
 // Each in the file of its family.
-extern const Rows arithmetic, comparison, functions, reductions, joining, linear_algebra, losses, images,
-    normalisation, attention, views, in_place;
+extern const Rows arithmetic, comparison, functions, activations, reductions, scans, joining, rearranged,
+    elements, linear_algebra, losses, images, normalisation, attention, views, in_place;
 
 }  // namespace miniparallel::testing

@@ -1,11 +1,6 @@
 #include "tests/op_cases/rows.h"
 
 namespace miniparallel::testing {
-namespace {
-
-const unsigned view_traits = any_dtype | may_alias;
-
-}  // namespace
 
 const Rows views{
     {"view", OP(x[0].view({2, -1})), {m34}, view_traits | contiguous_only},
@@ -35,6 +30,17 @@ const Rows views{
     {"to: device and dtype", OP(x[0].to(x[0].device(), float64)), {m34}, view_traits},
     {"cpu", OP(x[0].cpu()), {m34}, view_traits},
     {"cuda", OP(x[0].is_cuda() ? x[0].cuda() : x[0]), {m34}, view_traits | no_golden},
+    {"expand_as", OP(x[0].expand_as(x[1])), {real({3, 1}), constant({3, 4})}, view_traits},
+    {"broadcast_to", OP(broadcast_to(x[0], {2, 3, 4})), {m34}, view_traits},
+    {"view_as", OP(x[0].view_as(x[1])), {m34, constant({2, 6})}, view_traits | contiguous_only},
+    {"T", OP(x[0].T()), {m34}, view_traits},
+    {"movedim", OP(x[0].movedim(0, -1)), {cube}, view_traits},
+    {"movedim: two", OP(movedim(x[0], {2, 0}, {0, 1})), {cube}, view_traits},
+    {"diagonal", OP(x[0].diagonal()), {cube}, view_traits},
+    {"diagonal: below", OP(x[0].diagonal(-1, 2, 0)), {cube}, view_traits},
+    {"diagonal: outside", OP(diagonal(x[0], 9)), {m34}, view_traits},
+    {"unbind", OP(unbind(x[0], 1)[2]), {cube}, view_traits},
+    {"repeat", OP(x[0].repeat({2, 1, 3})), {m34}, any_dtype},
 };
 
 }  // namespace miniparallel::testing

@@ -20,6 +20,8 @@ const Elementwise& elementwise() {
           [](Binary function, int side, DType dtype, const ElementwiseArgs& args, Stream stream) {
             binary_backward_maps[at(side)][at(function)][at(dtype)](args, stream);
           },
+      .ternary = [](Ternary function, DType dtype, const ElementwiseArgs& args,
+                    Stream stream) { ternary_maps[at(function)][at(dtype)](args, stream); },
       .compare = [](Compare function, DType dtype, const ElementwiseArgs& args,
                     Stream stream) { compare_maps[at(function)][at(dtype)](args, stream); },
       .where = [](DType dtype, const ElementwiseArgs& args,

@@ -19,6 +19,7 @@ extern const MapTable<Unary> unary_maps;
 extern const MapTable<Unary> unary_backward_maps;
 extern const MapTable<Binary> binary_maps;
 extern const std::array<MapTable<Binary>, 2> binary_backward_maps;  ///< by side
+extern const MapTable<Ternary> ternary_maps;
 extern const MapTable<Compare> compare_maps;
 extern const MapRow where_maps;
 extern const std::array<MapRow, 8> convert_maps;  ///< [from][to]; null where they are equal

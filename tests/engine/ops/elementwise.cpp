@@ -40,10 +40,85 @@ TEST_CASE("every elementwise op is a function and a member") {
   CHECK(equal(x.gelu(Gelu::tanh), gelu(x, Gelu::tanh)));
   CHECK(equal(x.var(0), var(x, {0})));
   CHECK(allclose(x.std({1}, false), sqrt(var(x, {1}, false))));
+  CHECK(equal(x.floor_divide(2), floor_divide(x, 2)));
+  CHECK(equal(x.remainder(2), remainder(x, 2)));
+  CHECK(equal(x.fmod(2), fmod(x, 2)));
+  CHECK(equal(x.reciprocal(), 1 / x));
+  CHECK(equal(x.isfinite(), !(x.isnan() | x.isinf())));
+  CHECK(equal(x.addcmul(x, y, 2), addcmul(x, x, y, 2)));
+  CHECK(equal(x.addcdiv(x, y), addcdiv(x, x, y)));
+  CHECK(equal(x.lerp(y, 0.5), lerp(x, y, full({}, 0.5))));
+  CHECK(equal(x.clamp_min(1), maximum(x, ones({}))));
+  CHECK(equal(x.clamp_max(1), minimum(x, ones({}))));
+  CHECK(equal(x.clamp(y, y + 1), clamp(x, y, y + 1)));
+  CHECK(equal(x.logical_xor(y > 0), (x != 0) ^ (y > 0)));
   CHECK(x.equal(x));
   CHECK(x.allclose(x + 1e-7));
   CHECK(equal(x.logical_and(y > 0), logical_and(x, y > 0)));
   CHECK(equal(x.where(y > 0, 0.0), where(y > 0, x, 0.0)));
+}
+
+TEST_CASE("every unary op has a form in place, with the same values and gradients") {
+  const Tensor x = tensor({{0.5, 0.75}, {0.125, 0.25}});
+#define CHECK_IN_PLACE(name, functor)                                            \
+  {                                                                              \
+    INFO(#name);                                                                 \
+    const Tensor a = x.clone().requires_grad_(), b = x.clone().requires_grad_(); \
+    Tensor written = a * 1;                                                      \
+    sum(written.name##_()).backward();                                           \
+    const Tensor made = name(b);                                                 \
+    sum(made).backward();                                                        \
+    CHECK(equal(written, made));                                                 \
+    CHECK(equal(a.grad(), b.grad()));                                            \
+  }
+  MINIPARALLEL_UNARY_ARITHMETIC(CHECK_IN_PLACE)
+  MINIPARALLEL_UNARY_FLOATING(CHECK_IN_PLACE)
+  CHECK_THROWS_WITH_AS(tensor({1}).sqrt_(), "sqrt_: int64 is not supported; convert with to(float32)", Error);
+}
+
+TEST_CASE("every op of ops.h that PyTorch has as a member is one") {
+  const Tensor x = tensor({{0.5, 1.5}, {2.0, 0.25}}), y = tensor({{1.0, 1.5}, {-2.0, 3.0}}), v = x[0];
+  const Tensor index = tensor({{0, 1}, {1, 0}}), row = tensor({1, 0});
+  CHECK(equal(x.max(), max(x)));
+  CHECK(equal(x.min(), min(x)));
+  CHECK(equal(x.max(1).indices, max(x, 1).indices));
+  CHECK(equal(x.min(0, true).values, min(x, 0, true).values));
+  CHECK(equal(x.argmin(), argmin(x)));
+  CHECK(equal(x.argmin(1), argmin(x, 1)));
+  CHECK(equal((x > 1).any(), any(x > 1)));
+  CHECK(equal((x > 1).all({0}), all(x > 1, {0})));
+  CHECK(equal(x.count_nonzero(), count_nonzero(x)));
+  CHECK(equal(x.norm(), norm(x)));
+  CHECK(equal(x.logsumexp(1), logsumexp(x, 1)));
+  CHECK(equal(x.prod(0), prod(x, 0)));
+  CHECK(equal(x.cumsum(1), cumsum(x, 1)));
+  CHECK(equal(x.cumprod(1), cumprod(x, 1)));
+  CHECK(equal(x.sort().values, sort(x).values));
+  CHECK(equal(x.argsort(), argsort(x)));
+  CHECK(equal(x.topk(1).values, topk(x, 1).values));
+  CHECK(equal(x.mm(y), mm(x, y)));
+  CHECK(equal(stack({x}).bmm(stack({y})), bmm(stack({x}), stack({y}))));
+  CHECK(equal(x.mv(v), mv(x, v)));
+  CHECK(equal(v.dot(v), dot(v, v)));
+  CHECK(equal(v.outer(v), outer(v, v)));
+  CHECK(equal(x.addmm(x, y, 2, 3), addmm(x, x, y, 2, 3)));
+  CHECK(equal(stack({x}).baddbmm(stack({x}), stack({y})), baddbmm(stack({x}), stack({x}), stack({y}))));
+  CHECK(equal(x.gather(1, index), gather(x, 1, index)));
+  CHECK(equal(x.scatter(1, index, y), scatter(x, 1, index, y)));
+  CHECK(equal(x.scatter(1, index, 7), scatter(x, 1, index, 7)));
+  CHECK(equal(x.scatter_add(1, index, y), scatter_add(x, 1, index, y)));
+  CHECK(equal(x.index_add(0, row, y), index_add(x, 0, row, y)));
+  CHECK(equal(x.take_along_dim(index, 1), take_along_dim(x, index, 1)));
+  CHECK(equal(x.masked_select(x > 1), masked_select(x, x > 1)));
+  CHECK(equal(x.nonzero(), nonzero(x)));
+  CHECK(equal(row.bincount(), bincount(row)));
+  CHECK(equal(x.tril(), tril(x)));
+  CHECK(equal(x.triu(1), triu(x, 1)));
+  CHECK(equal(x.diag(), diag(x)));
+  CHECK(equal(x.tile({2, 1}), tile(x, {2, 1})));
+  CHECK(equal(x.repeat_interleave(2, 0), repeat_interleave(x, 2, 0)));
+  CHECK(equal(x.flip({0}), flip(x, {0})));
+  CHECK(equal(x.roll(1, 0), roll(x, 1, 0)));
 }
 
 TEST_CASE("std at equal elements is 0, and so is its gradient") {

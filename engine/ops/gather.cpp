@@ -1,0 +1,139 @@
+#include "engine/ops/indexing.h"
+
+// Single elements named by an index of one dimension: gather, scatter and their like. Each index becomes a
+// position among all elements, a row of the flattened tensor.
+
+namespace miniparallel {
+
+Tensor positions_of(const char* op, const Shape& whole, int dim, const Tensor& index) {
+  const Tensor plain = index.contiguous();
+  Shape strides = whole.row_major_strides();
+  kernels::PositionArgs args;
+  args.op = op;
+  args.bound = whole[dim];
+  args.stride = strides[dim];
+  strides[dim] = 0;
+  args.layout = kernels::make_layout(plain.shape(), {strides});
+  args.index = raw(plain);
+  args.index_dtype = plain.dtype();
+  const Tensor positions = make_tensor({plain.numel()}, int64, plain.device());
+  backend(plain).indexing.positions(args, reinterpret_cast<std::int64_t*>(raw(positions)), stream(plain));
+  return positions;
+}
+
+namespace {
+
+/// The dimension, once the index is seen to fit the tensor.
+int indexed_dim(const char* op, const Tensor& x, int dim, const Tensor& index) {
+  check_index(op, x, index);
+  check(x.dim() > 0 && index.dim() == x.dim(), op, ": got shape ", x.shape(), " and an index of shape ",
+        index.shape(), "; they must have as many dimensions, at least one");
+  const int axis = normalize_dim(op, dim, x.dim());
+  for (int d = 0; d < x.dim(); ++d)
+    check(d == axis || index.size(d) <= x.size(d), op, ": an index of shape ", index.shape(),
+          " does not fit shape ", x.shape(), "; outside dim ", axis, " no size may be larger");
+  return axis;
+}
+
+/// The elements that go to the places of the index.
+Tensor sources(const char* op, const Tensor& x, const Tensor& index, const Tensor& source) {
+  check_defined(op, source);
+  check_same_device(op, {x, source});
+  check_same_dtype(op, {x, source});
+  check(source.dim() == index.dim(), op, ": the source has shape ", source.shape(), ", the index ",
+        index.shape(), "; they must have as many dimensions");
+  Tensor part = source;
+  for (int d = 0; d < index.dim(); ++d) {
+    check(index.size(d) <= source.size(d), op, ": an index of shape ", index.shape(),
+          " needs a source that is no ", "smaller; it has shape ", source.shape());
+    if (index.size(d) < source.size(d)) part = part.narrow(d, 0, index.size(d));
+  }
+  return part;
+}
+
+Rows elements(const char* op) { return {op, 0, -1}; }
+
+/// `x` with the elements of `source` at the positions, where of equal ones the last counts.
+Tensor replaced(const char* op, const Tensor& x, const Tensor& positions, const Tensor& source) {
+  Tensor y = x.detach().clone();
+  const Tensor from = source.detach().contiguous();
+  kernels::IndexArgs args;
+  args.op = op;
+  args.rows = y.numel();
+  args.count = positions.numel();
+  args.index = raw(positions);
+  backend(y).indexing.scatter(y.dtype(), args, raw(from), raw(y), stream(y));
+  if (recording(x, source))
+    record(op, y, {x, source}, [op, positions = save(positions), shape = source.shape()](Backward& b) {
+      const Tensor where = positions.get(b), g = b.grad();
+      if (b.needs(0))
+        b.set(0, replaced(op, g, where, zeros(shape, {.dtype = g.dtype(), .device = g.device()})));
+      if (b.needs(1)) b.set(1, gather_rows(elements(op), elements(op), g.flatten(), where, shape));
+    });
+  return y;
+}
+
+Tensor replaced_along(const char* op, const Tensor& x, int dim, const Tensor& index, const Tensor& source) {
+  const int axis = indexed_dim(op, x, dim, index);
+  return replaced(op, x, positions_of(op, x.shape(), axis, index), sources(op, x, index, source));
+}
+Tensor replaced_along(const char* op, const Tensor& x, int dim, const Tensor& index, Scalar value) {
+  check_index(op, x, index);
+  return replaced_along(
+      op, x, dim, index,
+      make_full(op, {}, value, {.dtype = x.dtype(), .device = x.device()}).expand(index.shape()));
+}
+
+Tensor added_along(const char* op, const Tensor& x, int dim, const Tensor& index, const Tensor& source) {
+  check_floating(op, x);
+  const int axis = indexed_dim(op, x, dim, index);
+  const Tensor part = sources(op, x, index, source);
+  const Tensor positions = positions_of(op, x.shape(), axis, index);
+  return x + scatter_rows(elements(op), part.flatten(), positions, {x.numel()}).view(x.shape());
+}
+
+}  // namespace
+
+Tensor gather(const Tensor& x, int dim, const Tensor& index) {
+  const int axis = indexed_dim("gather", x, dim, index);
+  return gather_rows(elements("gather"), elements("gather"), x.flatten(),
+                     positions_of("gather", x.shape(), axis, index), index.shape());
+}
+
+Tensor take_along_dim(const Tensor& x, const Tensor& index, int dim) {
+  check_index("take_along_dim", x, index);
+  check(x.dim() > 0 && index.dim() == x.dim(), "take_along_dim: got shape ", x.shape(),
+        " and an index of shape ", index.shape(), "; they must have as many dimensions, at least one");
+  const int axis = normalize_dim("take_along_dim", dim, x.dim());
+  Shape of_x = x.shape(), of_index = index.shape();
+  of_x[axis] = of_index[axis] = 1;
+  const Shape common = broadcast_shapes("take_along_dim", of_x, of_index);
+  const auto stretched = [&](const Tensor& tensor) {
+    Shape shape = common;
+    shape[axis] = tensor.size(axis);
+    return tensor.expand(shape);
+  };
+  return gather(stretched(x), axis, stretched(index));
+}
+
+Tensor scatter(const Tensor& x, int dim, const Tensor& index, const Tensor& source) {
+  return replaced_along("scatter", x, dim, index, source);
+}
+Tensor scatter(const Tensor& x, int dim, const Tensor& index, Scalar value) {
+  return replaced_along("scatter", x, dim, index, value);
+}
+Tensor scatter_add(const Tensor& x, int dim, const Tensor& index, const Tensor& source) {
+  return added_along("scatter_add", x, dim, index, source);
+}
+
+Tensor& Tensor::scatter_(int dim, const Tensor& index, const Tensor& source) {
+  return copy_into("scatter_", *this, replaced_along("scatter_", *this, dim, index, source));
+}
+Tensor& Tensor::scatter_(int dim, const Tensor& index, Scalar value) {
+  return copy_into("scatter_", *this, replaced_along("scatter_", *this, dim, index, value));
+}
+Tensor& Tensor::scatter_add_(int dim, const Tensor& index, const Tensor& source) {
+  return copy_into("scatter_add_", *this, added_along("scatter_add_", *this, dim, index, source));
+}
+
+}  // namespace miniparallel

@@ -1,0 +1,32 @@
+#pragma once
+
+#include "engine/ops/common.h"
+#include "engine/ops/in_place.h"
+
+/// Rows of a tensor that an index names.
+
+namespace miniparallel {
+
+/// Which rows of which dimension; `skip`: see kernels::IndexArgs.
+struct Rows {
+  const char* op;
+  int dim;
+  std::int64_t skip;
+};
+
+/// The rows of `x` that `index`, int64 or int32 and contiguous, names, with the result's shape. `gradient`:
+/// the rows that the gradient goes to; they differ from `rows` in what they skip.
+Tensor gather_rows(const Rows& rows, const Rows& gradient, const Tensor& x, const Tensor& index,
+                   const Shape& shape);
+
+/// Zeros of shape `whole` to which rows of `g` are added.
+Tensor scatter_rows(const Rows& rows, const Tensor& g, const Tensor& index, const Shape& whole);
+
+/// Throws unless both are on one device and the index is int64 or int32.
+void check_index(const char* op, const Tensor& x, const Tensor& index);
+
+/// Which element of a contiguous tensor of this shape each index of dimension `dim` names: int64, of one
+/// dimension.
+Tensor positions_of(const char* op, const Shape& whole, int dim, const Tensor& index);
+
+}  // namespace miniparallel

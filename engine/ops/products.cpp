@@ -1,0 +1,129 @@
+#include "engine/ops/common.h"
+
+#include <algorithm>
+
+// Matrix products of operands with certain dimensions, and sums with them.
+
+namespace miniparallel {
+namespace {
+
+void check_dims(const char* op, const Tensor& x, int dims, const char* what) {
+  check_defined(op, x);
+  check(x.dim() == dims, op, ": got shape ", x.shape(), "; it must be ", what, ", use matmul for others");
+}
+
+Tensor stacks_product(const char* op, const Tensor& a, const Tensor& b) {
+  for (const Tensor* x : {&a, &b}) check_dims(op, *x, 3, "(count, rows, columns)");
+  check(a.size(0) == b.size(0), op, ": ", a.shape(), " and ", b.shape(),
+        " are stacks of different sizes; they must be equal, matmul broadcasts");
+  return matmul(a, b);
+}
+
+Tensor matrix_product(const char* op, const Tensor& a, const Tensor& b) {
+  for (const Tensor* x : {&a, &b}) check_dims(op, *x, 2, "a matrix");
+  return matmul(a, b);
+}
+
+/// beta x + alpha product
+Tensor added(const char* op, const Tensor& x, const Tensor& product, Scalar beta, Scalar alpha) {
+  check_floating(op, x);
+  check(broadcast_shapes(op, x.shape(), product.shape()) == product.shape(), op, ": ", x.shape(),
+        " does not broadcast to ", product.shape(), ", the shape of the product; reshape it");
+  const Tensor scaled = alpha.as_double() == 1 ? product : product * alpha;
+  if (beta.as_double() == 0) return scaled;
+  return (beta.as_double() == 1 ? x : x * beta) + scaled;
+}
+
+}  // namespace
+
+Tensor mm(const Tensor& a, const Tensor& b) { return matrix_product("mm", a, b); }
+Tensor bmm(const Tensor& a, const Tensor& b) { return stacks_product("bmm", a, b); }
+
+Tensor mv(const Tensor& matrix, const Tensor& vector) {
+  check_dims("mv", matrix, 2, "a matrix");
+  check_dims("mv", vector, 1, "a vector");
+  return matmul(matrix, vector);
+}
+
+Tensor dot(const Tensor& a, const Tensor& b) {
+  for (const Tensor* x : {&a, &b}) check_dims("dot", *x, 1, "a vector");
+  return matmul(a, b);
+}
+
+Tensor outer(const Tensor& a, const Tensor& b) {
+  for (const Tensor* x : {&a, &b}) check_dims("outer", *x, 1, "a vector");
+  return a.unsqueeze(1) * b;
+}
+
+Tensor addmm(const Tensor& x, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
+  return added("addmm", x, matrix_product("addmm", a, b), beta, alpha);
+}
+Tensor baddbmm(const Tensor& x, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
+  return added("baddbmm", x, stacks_product("baddbmm", a, b), beta, alpha);
+}
+
+// --- over any dimensions
+
+namespace {
+
+/// An operand as a matrix: the dimensions that are summed last, or first, the others in their order.
+struct Summands {
+  Tensor matrix;
+  Shape others;
+
+  Summands(const Tensor& x, const Shape& dims, bool last) {
+    Shape order;
+    std::int64_t terms = 1;
+    bool summed[kMaxRank] = {};
+    for (const std::int64_t dim : dims) {
+      const int d = normalize_dim("tensordot", static_cast<int>(dim), x.dim());
+      check(!summed[d], "tensordot: dimension ", d, " is named twice in ", dims, "; name it once");
+      summed[d] = true;
+      terms *= x.size(d);
+      if (!last) order.push_back(d);
+    }
+    for (int d = 0; d < x.dim(); ++d) {
+      if (summed[d]) continue;
+      order.push_back(d);
+      others.push_back(x.size(d));
+    }
+    if (last)
+      for (const std::int64_t dim : dims) order.push_back(dim);
+    const std::int64_t rest = others.numel();
+    matrix = x.permute(order).reshape(last ? Shape{rest, terms} : Shape{terms, rest});
+  }
+};
+
+}  // namespace
+
+Tensor tensordot(const Tensor& a, const Tensor& b, const Shape& dims_a, const Shape& dims_b) {
+  check_floating("tensordot", a);
+  check_floating("tensordot", b);
+  check(dims_a.rank() == dims_b.rank(), "tensordot: got dims ", dims_a, " and ", dims_b,
+        "; name as many of both operands");
+  for (int i = 0; i < dims_a.rank(); ++i) {
+    const int p = normalize_dim("tensordot", static_cast<int>(dims_a[i]), a.dim());
+    const int q = normalize_dim("tensordot", static_cast<int>(dims_b[i]), b.dim());
+    check(a.size(p) == b.size(q), "tensordot: dimension ", p, " of ", a.shape(), " and ", q, " of ",
+          b.shape(), " differ; sums run over equal sizes");
+  }
+  const Summands left(a, dims_a, true), right(b, dims_b, false);
+  Shape shape = left.others;
+  for (const std::int64_t size : right.others) shape.push_back(size);
+  return matmul(left.matrix, right.matrix).reshape(shape);
+}
+
+Tensor tensordot(const Tensor& a, const Tensor& b, int dims) {
+  check_defined("tensordot", a);
+  check_defined("tensordot", b);
+  check(dims >= 0 && dims <= std::min(a.dim(), b.dim()), "tensordot: got ", dims, " dimensions for ",
+        a.shape(), " and ", b.shape(), "; both must have as many");
+  Shape last, first;
+  for (int d = 0; d < dims; ++d) {
+    last.push_back(a.dim() - dims + d);
+    first.push_back(d);
+  }
+  return tensordot(a, b, last, first);
+}
+
+}  // namespace miniparallel

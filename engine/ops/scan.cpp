@@ -1,0 +1,111 @@
+#include "engine/ops/common.h"
+
+#include <algorithm>
+
+// cumsum, cumprod and prod. All are the recurrence y[i] = factor[i] y[i - 1] + term[i] along a dimension,
+// whose gradient is the same recurrence backwards: nothing is divided, so zeros do no harm.
+
+namespace miniparallel {
+namespace {
+
+struct Recurrence {
+  const char* op;
+  int dim;
+  double initial;  ///< y[-1]
+  bool reverse;    ///< from the last element to the first
+};
+
+Tensor run(const Recurrence& how, const Tensor& factor, const Tensor& term);
+
+/// The elements that precede those of `x`: `first`, then all but the last.
+Tensor preceding(const Recurrence& how, const Tensor& x, double first) {
+  const std::int64_t n = x.size(how.dim);
+  Shape edge_shape = x.shape();
+  edge_shape[how.dim] = std::min<std::int64_t>(n, 1);
+  const Tensor edge = full(edge_shape, first, {.dtype = x.dtype(), .device = x.device()});
+  const Tensor others =
+      x.narrow(how.dim, how.reverse ? std::min<std::int64_t>(n, 1) : 0, std::max<std::int64_t>(n - 1, 0));
+  return how.reverse ? cat({others, edge}, how.dim) : cat({edge, others}, how.dim);
+}
+
+/// With G[i] = g[i] + factor[i + 1] G[i + 1] the term has the gradient G, the factor G[i] y[i - 1].
+void backward_of(const Recurrence& how, Backward& b, const Tensor& factor, const Tensor& y) {
+  const Recurrence back{how.op, how.dim, 0, !how.reverse};
+  const Tensor next = factor.defined() ? preceding(back, factor, 0) : Tensor();
+  const Tensor gradient = run(back, next, b.grad());
+  if (b.needs(0)) b.set(0, gradient);
+  if (b.needs(1)) b.set(1, gradient * preceding(how, y, how.initial));
+}
+
+/// Of `factor` and `term` one may be undefined: 1, or 0.
+Tensor run(const Recurrence& how, const Tensor& given_factor, const Tensor& given_term) {
+  const Tensor factor = given_factor.defined() ? given_factor.contiguous() : given_factor;
+  const Tensor term = given_term.defined() ? given_term.contiguous() : given_term;
+  const Tensor& like = term.defined() ? term : factor;
+  Tensor y = result_like(like);
+  kernels::ScanArgs args;
+  for (int d = 0; d < y.dim(); ++d)
+    (d < how.dim ? args.outer : d == how.dim ? args.n : args.inner) *= y.size(d);
+  args.factor = factor.defined() ? raw(factor) : nullptr;
+  args.term = term.defined() ? raw(term) : nullptr;
+  args.initial = how.initial;
+  args.reverse = how.reverse;
+  backend(y).scan.recurrence(y.dtype(), args, raw(y), stream(y));
+  if (recording(term, factor))
+    record(how.op, y, {term, factor},
+           [how, factor = save(factor),
+            y = autograd::is_tracked(factor) ? save_output(y) : autograd::Saved()](Backward& b) {
+             backward_of(how, b, factor.defined() ? factor.get(b) : Tensor(),
+                         y.defined() ? y.get(b) : Tensor());
+           });
+  return y;
+}
+
+/// What is added or multiplied: integers in int64.
+Tensor accumulable(const char* op, const Tensor& x) {
+  check_defined(op, x);
+  if (!x.is_floating()) return x.to(int64);
+  check_floating(op, x);
+  return x;
+}
+
+Tensor cumulated(const char* op, const Tensor& input, int dim, bool product) {
+  const Tensor x = accumulable(op, input);
+  const int d = normalize_dim(op, dim, x.dim());
+  if (x.dim() == 0) return x.is_same(input) ? x.clone() : x;
+  const Recurrence how{op, d, product ? 1.0 : 0.0, false};
+  return product ? run(how, x, {}) : run(how, {}, x);
+}
+
+/// The product along `dim`, which stays with size 1; of nothing 1.
+Tensor multiplied(const Tensor& x, int dim) {
+  const std::int64_t n = x.size(dim);
+  return n > 0 ? cumulated("prod", x, dim, true).narrow(dim, n - 1, 1).clone() : sum(x, {dim}, true) + 1;
+}
+
+}  // namespace
+
+Tensor cumsum(const Tensor& x, int dim) { return cumulated("cumsum", x, dim, false); }
+Tensor cumprod(const Tensor& x, int dim) { return cumulated("cumprod", x, dim, true); }
+
+Tensor prod(const Tensor& input, const Shape& dims, bool keepdim) {
+  Tensor x = accumulable("prod", input);
+  if (dims.empty()) {
+    const Tensor y = multiplied(x.flatten(), 0);
+    return y.reshape(keepdim ? Shape::filled(x.dim(), 1) : Shape{});
+  }
+  bool reduced[kMaxRank] = {};
+  for (const std::int64_t dim : dims) {
+    const int d = normalize_dim("prod", static_cast<int>(dim), x.dim());
+    check(!reduced[d], "prod: dim ", d, " appears twice in dims ", dims, "; name every dimension once");
+    reduced[d] = true;
+  }
+  for (int d = x.dim() - 1; d >= 0; --d) {
+    if (!reduced[d]) continue;
+    x = multiplied(x, d);
+    if (!keepdim) x = x.squeeze(d);
+  }
+  return x;
+}
+
+}  // namespace miniparallel

@@ -1,0 +1,47 @@
+#include "engine/ops/common.h"
+
+// sort, argsort and topk: a kernel finds the order, `gather` the elements.
+
+namespace miniparallel {
+namespace {
+
+Tensor order_of(const char* op, const Tensor& input, int dim, bool descending) {
+  check_defined(op, input);
+  check(input.dtype() != float16 && input.dtype() != bfloat16, op, ": ", input.dtype(),
+        " is a storage type; convert first with x.to(float32)");
+  const int axis = normalize_dim(op, dim, input.dim());
+  const Tensor x = input.detach().contiguous();
+  Tensor indices = make_tensor(x.shape(), int64, x.device());
+  kernels::SortArgs args;
+  for (int d = 0; d < x.dim(); ++d) (d < axis ? args.outer : d == axis ? args.n : args.inner) *= x.size(d);
+  args.descending = descending;
+  args.x = raw(x);
+  const Tensor scratch = make_tensor({args.lines() * args.padded(), 2}, int64, x.device());
+  args.scratch = reinterpret_cast<kernels::SortEntry*>(raw(scratch));
+  backend(x).sort.argsort(x.dtype(), args, reinterpret_cast<std::int64_t*>(raw(indices)), stream(x));
+  return indices;
+}
+
+/// The elements at these places of dimension `dim`.
+ValuesAndIndices taken(const Tensor& x, int dim, const Tensor& indices) {
+  return {x.dim() == 0 ? x.clone() : gather(x, dim, indices), indices};
+}
+
+}  // namespace
+
+Tensor argsort(const Tensor& x, int dim, bool descending) { return order_of("argsort", x, dim, descending); }
+
+ValuesAndIndices sort(const Tensor& x, int dim, bool descending) {
+  return taken(x, dim, order_of("sort", x, dim, descending));
+}
+
+ValuesAndIndices topk(const Tensor& x, std::int64_t k, int dim, bool largest) {
+  check_defined("topk", x);
+  const std::int64_t n = x.dim() == 0 ? 1 : x.size(dim);
+  check(k >= 0 && k <= n, "topk: k is ", k, " for dimension ", dim, " of ", x.shape(),
+        "; it must be at least 0 and at most its size");
+  const Tensor order = order_of("topk", x, dim, largest);
+  return taken(x, dim, x.dim() == 0 ? order : order.narrow(dim, 0, k).contiguous());
+}
+
+}  // namespace miniparallel

@@ -1,0 +1,95 @@
+#include "engine/ops/common.h"
+
+#include <cmath>
+
+// Reductions that are made of others.
+
+namespace miniparallel {
+
+Tensor count_nonzero(const Tensor& x, const Shape& dims) {
+  check_defined("count_nonzero", x);
+  return sum(x != 0, dims);
+}
+Tensor any(const Tensor& x, const Shape& dims, bool keepdim) {
+  check_defined("any", x);
+  return sum(x != 0, dims, keepdim) > 0;
+}
+Tensor all(const Tensor& x, const Shape& dims, bool keepdim) {
+  check_defined("all", x);
+  return sum(x == 0, dims, keepdim) == 0;
+}
+
+namespace {
+
+/// The order of the elements reversed; -1 - x, unlike -x, is right at both ends of integers.
+Tensor reversed(const Tensor& x) {
+  return x.dtype() == boolean ? logical_not(x) : x.is_floating() ? -x : -1 - x;
+}
+
+}  // namespace
+
+Tensor argmin(const Tensor& x, std::optional<int> dim, bool keepdim) {
+  check_defined("argmin", x);
+  check(x.numel() > 0 || (dim && x.size(*dim) > 0), "argmin: nothing to compare in a tensor of shape ",
+        x.shape(), "; the reduced dimension must not be empty");
+  return argmax(reversed(x.detach()), dim, keepdim);
+}
+
+namespace {
+
+ValuesAndIndices picked(const char* op, const Tensor& x, int dim, bool keepdim, const Tensor& indices) {
+  if (x.dim() == 0) return {x.clone(), indices};
+  const int d = normalize_dim(op, dim, x.dim());
+  const Tensor values = gather(x, d, indices);
+  return keepdim ? ValuesAndIndices{values, indices}
+                 : ValuesAndIndices{values.squeeze(d), indices.squeeze(d)};
+}
+
+}  // namespace
+
+ValuesAndIndices max(const Tensor& x, int dim, bool keepdim) {
+  return picked("max", x, dim, keepdim, argmax(x, dim, true));
+}
+ValuesAndIndices min(const Tensor& x, int dim, bool keepdim) {
+  return picked("min", x, dim, keepdim, argmin(x, dim, true));
+}
+
+std::pair<Tensor, Tensor> var_mean(const Tensor& x, const Shape& dims, bool unbiased, bool keepdim) {
+  return {var(x, dims, unbiased, keepdim), mean(x, dims, keepdim)};
+}
+
+namespace {
+
+/// total^(1 / p), whose gradient is 0 where the total is 0.
+Tensor root(const Tensor& total, double p) {
+  const Tensor none = total == 0;
+  return where(none, total, pow(where(none, 1, total), 1 / p));
+}
+
+}  // namespace
+
+Tensor norm(const Tensor& x, double p, const Shape& dims, bool keepdim) {
+  check_floating("norm", x);
+  if (std::isinf(p)) return p > 0 ? amax(abs(x), dims, keepdim) : amin(abs(x), dims, keepdim);
+  if (p == 0) return sum(x != 0, dims, keepdim).to(x.dtype());
+  if (p == 1) return sum(abs(x), dims, keepdim);
+  if (p == 2) return root(sum(square(x), dims, keepdim), 2);
+  return root(sum(pow(abs(x), p), dims, keepdim), p);
+}
+
+Tensor logsumexp(const Tensor& x, const Shape& dims, bool keepdim) {
+  check_floating("logsumexp", x);
+  const Tensor largest = amax(x.detach(), dims, true);
+  const Tensor shift = where(isfinite(largest), largest, 0);  // not infinity less infinity
+  const Tensor y = log(sum(exp(x - shift), dims, true)) + shift;
+  if (keepdim) return y;
+  Shape kept;
+  for (int d = 0; d < x.dim(); ++d) {
+    bool reduced = dims.empty();
+    for (const std::int64_t dim : dims) reduced = reduced || (dim < 0 ? dim + x.dim() : dim) == d;
+    if (!reduced) kept.push_back(x.size(d));
+  }
+  return y.reshape(kept);
+}
+
+}  // namespace miniparallel
