@@ -13,7 +13,7 @@ TEST_CASE("cumulated sums and products: lines of many tiles, columns, both direc
   manual_seed(2);
   for (const DType dtype : {float32, float64})
     for (const Shape& shape :
-         std::vector<Shape>{{1}, {255}, {256}, {257}, {3, 1000}, {1000, 3}, {2, 300, 5}, {0, 3}, {3, 0}}) {
+         std::vector<Shape>{{1}, {257}, {2, 700}, {300, 3}, {2, 40, 5}, {0, 3}, {3, 0}}) {
       CAPTURE(shape);
       for (int dim = 0; dim < shape.rank(); ++dim) {
         const Tensor x = (rand(shape, dtype) * 0.1 + 0.95).requires_grad_();
