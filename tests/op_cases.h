@@ -8,7 +8,7 @@
 
 /// THE table of ops: a row per way to call one. op_table.cpp runs every check over every row,
 /// op_headers.cpp finds ops without one;
-/// make_op_goldens.py has PyTorch's expression for each, by the same name.
+/// data/op_rows/ has PyTorch's expression for each, by the same name.
 
 namespace miniparallel::testing {
 

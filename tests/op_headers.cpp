@@ -42,7 +42,7 @@ TEST_CASE("ops: every op, view, copy and in-place method of the headers has a ro
   CHECK(methods.size() > 30);
   for (const auto& declarations : {functions, methods})
     for (const auto& op : declarations) {
-      INFO(op.first, ": add a row in tests/op_cases/ and to tests/data/make_op_goldens.py");
+      INFO(op.first, ": add a row in tests/op_cases/ and to tests/data/op_rows/");
       CHECK(rows[op.first] >= op.second);
     }
 }
