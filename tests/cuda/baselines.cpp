@@ -1,4 +1,4 @@
-#include "baselines.h"
+#include "examples/scaling/baselines.h"
 
 #include <miniparallel/simulator_history.h>
 
