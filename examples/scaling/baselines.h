@@ -13,7 +13,7 @@
 
 // How others train one model on several devices, over the public ops: for comparison.
 
-namespace miniparallel::testing {
+namespace miniparallel::baselines {
 
 /// A copy of a model for one device, whose tensors are made anew by each forward.
 template <class Net>
@@ -118,4 +118,4 @@ class LibtorchReplicate {
 template <class Net>
 using LibtorchDataParallel = Baseline<Net, LibtorchReplicate>;
 
-}  // namespace miniparallel::testing
+}  // namespace miniparallel::baselines

@@ -24,9 +24,9 @@
 namespace miniparallel {
 namespace {
 
-using testing::LibtorchDataParallel;
+using baselines::LibtorchDataParallel;
+using baselines::TorchDataParallel;
 using testing::Simulated;
-using testing::TorchDataParallel;
 
 /// Checks that docs/data-parallel.md has `text` between the lines "<!-- made: NAME -->" and "<!-- end -->". With
 /// MINIPARALLEL_UPDATE_PAGES=1 it is written there instead.
