@@ -3,6 +3,7 @@
 #include <miniparallel/miniparallel.h>
 
 #include "engine/ops/split.h"
+#include "parallel/run_on.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -29,8 +30,9 @@ class MadeReplica {
   reflect::Inventory items_;
 };
 
-/// What both schemes have in common: the batch goes to the first device, its rows from there to the others, and
-/// outputs return there. One device calls the model. `Scheme::refresh(replica, device)` gives a replica its tensors.
+/// What both schemes have in common: the batch goes to the first device, its rows from there to the others,
+/// replicas run in threads, and outputs return to the first device. One device calls the model.
+/// `Scheme::refresh(replica, device)` gives a replica its tensors.
 template <class Net, class Scheme>
 class Baseline {
  public:
@@ -46,8 +48,9 @@ class Baseline {
     const std::vector<Tensor> chunks = parallel::scatter(x, devices_, {.split = Split::torch_chunk});
     Scheme scheme(items_);
     for (std::size_t i = 0; i < chunks.size(); ++i) scheme.refresh(replicas_[i], devices_[i]);
-    std::vector<Tensor> outputs;
-    for (std::size_t i = 0; i < chunks.size(); ++i) outputs.push_back((*replicas_[i])(chunks[i]));
+    std::vector<Tensor> outputs(chunks.size());
+    const std::vector<Device> used(devices_.begin(), devices_.begin() + std::ssize(chunks));
+    parallel::run_on(used, [&](std::size_t i) { outputs[i] = (*replicas_[i])(chunks[i]); });
     return parallel::gather(std::move(outputs), devices_[0]);
   }
 
@@ -58,15 +61,16 @@ class Baseline {
   std::vector<MadeReplica<Net>> replicas_;
 };
 
-/// PyTorch's nn.DataParallel: at each forward the tensors of each dtype, joined to one block, go to each device;
-/// when the backward has come to its end the gradients of each device, joined, return and are added.
+/// PyTorch's nn.DataParallel: at each forward the parameters of each dtype, joined to one block, go to each device,
+/// and so do the buffers; when the backward has come to its end the gradients of each device, joined, return and are
+/// added.
 class TorchReplicate {
  public:
   explicit TorchReplicate(const reflect::Inventory& master) : master_(master) {
     for (std::size_t i = 0; i < master.items.size(); ++i)
       if (const Tensor& tensor = *master.items[i].handle; tensor.defined())
-        blocks_[tensor.dtype()].items.push_back(i);
-    for (auto& [dtype, block] : blocks_) {
+        blocks_[{tensor.dtype(), tensor.requires_grad()}].items.push_back(i);
+    for (auto& [kind, block] : blocks_) {
       std::vector<Tensor> rows;
       for (const std::size_t i : block.items) rows.push_back(master.items[i].handle->reshape({-1}));
       for (const Tensor& row : rows) block.sizes.push_back(row.numel());
@@ -76,7 +80,7 @@ class TorchReplicate {
 
   template <class Net>
   void refresh(MadeReplica<Net>& replica, Device device) {
-    for (const auto& [dtype, block] : blocks_) {
+    for (const auto& [kind, block] : blocks_) {
       const bool here = block.values.device() == device;
       const std::vector<Tensor> parts = here ? std::vector<Tensor>(block.items.size())
                                              : split_whole(block.values.to(device), block.sizes, 0);
@@ -94,7 +98,7 @@ class TorchReplicate {
     Tensor values;
   };
   const reflect::Inventory& master_;
-  std::map<DType, Block> blocks_;
+  std::map<std::pair<DType, bool>, Block> blocks_;  // by dtype and whether it has gradients
 };
 template <class Net>
 using TorchDataParallel = Baseline<Net, TorchReplicate>;
