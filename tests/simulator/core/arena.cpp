@@ -58,6 +58,19 @@ Arenas::~Arenas() {
   munmap(reinterpret_cast<void*>(base_), total_);
 }
 
+/// Makes one hole of those that are neighbours.
+static void join(std::multimap<std::size_t, std::uintptr_t>& holes) {
+  std::map<std::uintptr_t, std::size_t> by_address;
+  for (const auto& [size, begin] : holes) by_address.emplace(begin, size);
+  holes.clear();
+  for (auto hole = by_address.begin(); hole != by_address.end();) {
+    const std::uintptr_t begin = hole->first;
+    std::size_t size = 0;
+    for (; hole != by_address.end() && hole->first == begin + size; ++hole) size += hole->second;
+    holes.emplace(size, begin);
+  }
+}
+
 Allocation* Arenas::allocate(int owner, std::size_t bytes) {
   const std::size_t room =
       rounded_up(bytes, alignment) + alignment;  // a gap behind each: neighbours never touch
@@ -67,7 +80,11 @@ Allocation* Arenas::allocate(int owner, std::size_t bytes) {
   if (next + room <= base(owner) + span()) {
     next += room;
   } else {
-    const auto hole = holes.lower_bound(room);
+    auto hole = holes.lower_bound(room);
+    if (hole == holes.end()) {
+      join(holes);
+      hole = holes.lower_bound(room);
+    }
     if (hole == holes.end()) return nullptr;
     begin = hole->second;
     if (hole->first > room) holes.emplace(hole->first - room, begin + room);

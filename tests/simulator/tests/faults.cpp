@@ -22,6 +22,25 @@ TEST_CASE("faults: out of memory is recoverable") {
   CHECK(sim::counters(0).bytes_in_use == 80);
 }
 
+TEST_CASE("faults: freed neighbours serve a larger allocation when all addresses were used") {
+  if (is_checked()) return;  // addresses are never used again
+  sim::Machine large = machine(1);
+  const std::size_t part = std::size_t{30}
+                           << 30;  // of the 128 GiB that a device has addresses for; nothing is touched
+  large.gpus[0].memory = 3 * part;
+  const FreshMachine fresh(large);
+  for (int round = 0; round < 2; ++round) {
+    void *first = nullptr, *second = nullptr;
+    REQUIRE(cudaMalloc(&first, part) == cudaSuccess);
+    REQUIRE(cudaMalloc(&second, part) == cudaSuccess);
+    REQUIRE(cudaFree(first) == cudaSuccess);
+    REQUIRE(cudaFree(second) == cudaSuccess);
+  }
+  void* whole = nullptr;
+  REQUIRE(cudaMalloc(&whole, 2 * part) == cudaSuccess);
+  CHECK(cudaFree(whole) == cudaSuccess);
+}
+
 TEST_CASE("faults: pinned memory has its own capacity, and registered memory counts") {
   sim::Machine small = machine(2);
   small.pinned_memory = 1000;
