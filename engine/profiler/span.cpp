@@ -1,6 +1,7 @@
 #include "engine/profiler/span.h"
 
 #include "engine/fork.h"
+#include "engine/profiler/current_event.h"
 
 #include <chrono>
 #include <mutex>
@@ -41,6 +42,7 @@ void Registry::forget_parent() {
 }
 
 thread_local Span* innermost = nullptr;
+thread_local const Event* innermost_event = nullptr;
 thread_local const char* role = nullptr;
 
 ThreadLog& log_of_this_thread() {
@@ -99,11 +101,14 @@ const char* intern(const std::string& name) {
 
 void set_thread_role(const char* name) { role = name; }
 
+const Event* current_event() { return innermost_event; }
+
 void Span::begin(Kind kind, const char* name) {
   number_ = current_recording.load(std::memory_order_relaxed);
   children_ = 0;
   parent_ = std::exchange(innermost, this);
   event_ = {};
+  innermost_event = &event_;
   event_.kind = kind;
   event_.name = name;
   event_.start = now();
@@ -112,6 +117,7 @@ void Span::begin(Kind kind, const char* name) {
 void Span::end() {
   event_.duration = now() - event_.start;
   innermost = parent_;
+  innermost_event = parent_ == nullptr ? nullptr : &parent_->event_;
   if (parent_ != nullptr && parent_->number_ == number_) parent_->children_ += event_.duration;
 
   ThreadLog& log = log_of_this_thread();
