@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/macros.h"
+#include "kernels/math_float64.h"
 
 #include <bit>
 #include <cmath>
@@ -8,8 +9,8 @@
 #include <limits>
 #include <type_traits>
 
-/// Elementary functions for one element, host and device. The float32 ones have no branch and no table, so
-/// that a loop over them vectorises; float64 uses the platform's.
+/// Elementary functions for one element, host and device. Those of float32 have no branch and no table, so that a
+/// loop over them vectorises, nor on the host have exp, log and tanh of float64; others are the platform's.
 
 namespace miniparallel::kernels::math {
 
@@ -85,7 +86,6 @@ MP_INLINE float exp(float x) {
   const float y = parts.fraction * power_of_2(half) * power_of_2(parts.exponent - half);
   return x == x ? y : x;
 }
-MP_INLINE double exp(double x) { return std::exp(x); }
 
 /// exp(x) - 1 = 2^n (e^r - 1) + (2^n - 1): below 2 ulp. Below -18 it rounds to -1, above 60 to exp(x).
 MP_INLINE float expm1(float x) {
@@ -138,7 +138,6 @@ MP_INLINE float log(float x) {
   const float tail = parts.polynomial + parts.exponent * -2.12194440e-4f - parts.square;
   return logarithm(x, (parts.f + tail) + parts.exponent * 0.693359375f);
 }
-MP_INLINE double log(double x) { return std::log(x); }
 
 /// log2, log10: below 2 ulp, exact for powers of the base (Cephes log2f, log10f: constants in two parts).
 MP_INLINE float log2(float x) {
@@ -179,7 +178,6 @@ MP_INLINE float tanh(float x) {
   const float signed_large = x < 0.f ? -large : large;
   return a < 0.625f ? small : signed_large;
 }
-MP_INLINE double tanh(double x) { return std::tanh(x); }
 
 /// erf: x times a polynomial in x^2 below 0.93, 1 - e^p(x) above with p a polynomial that fits log erfc up to
 /// 4, from where erf rounds to 1. Both fitted to the least relative error, 2e-8 and 3e-9: below 1.2 ulp.
