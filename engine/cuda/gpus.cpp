@@ -1,6 +1,5 @@
 #include "engine/cuda/gpus.h"
 
-#include "engine/cuda/link_probe.h"
 #include "engine/error.h"
 #include "kernels/cuda/device/probe.h"
 
@@ -37,10 +36,20 @@ Gpu& Gpus::operator[](int device) {
   return *made;
 }
 
+void Gpus::synchronize(const Gpu& gpu) const {
+  const DeviceGuard guard(gpu.index);
+  if (!a_link_hangs) {
+    CUDA_CHECK(cudaDeviceSynchronize());
+    return;
+  }
+  for (const StreamKind kind : {StreamKind::compute, StreamKind::communication, StreamKind::copy})
+    CUDA_CHECK(cudaStreamSynchronize(native(gpu.streams[kind])));
+}
+
 void Gpus::synchronize() const {
   for (const std::atomic<Gpu*>& slot : gpus_) {
     const Gpu* const used = slot.load(std::memory_order_acquire);
-    if (used != nullptr) cuda::synchronize(*used);
+    if (used != nullptr) synchronize(*used);
   }
 }
 

@@ -45,8 +45,13 @@ class Gpus {
 
   int count() const { return static_cast<int>(gpus_.size()); }
   Gpu& operator[](int device);
-  /// Waits for all work of the GPUs in use.
+  /// Waits for all work of the GPU but the trial of a link that hangs.
+  void synchronize(const Gpu& gpu) const;
+  /// Of all GPUs in use.
   void synchronize() const;
+
+  /// Whether a link hangs: then no further one should be tried, and CUDA can no longer wait for all of a GPU.
+  std::atomic<bool> a_link_hangs = false;
 
  private:
   std::mutex mutex_;  // guards the setting up

@@ -4,7 +4,6 @@
 #include "kernels/cuda/backend.h"
 #include "kernels/elementwise.h"
 
-#include <atomic>
 #include <cstdint>
 #include <exception>
 #include <thread>
@@ -17,8 +16,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kWords = 64 << 10;
 constexpr std::size_t kBytes = kWords * sizeof(std::uint32_t);
-
-std::atomic<bool> hangs = false;
 
 /// Memory of a GPU for the time of a probe.
 class Block {
@@ -111,8 +108,8 @@ class Probe {
   bool hangs_ = false;
 };
 
-std::string hang(const char* what) {
-  hangs = true;
+std::string hang(Gpus& gpus, const char* what) {
+  gpus.a_link_hangs = true;
   return message(what, " has not ended within ", static_cast<double>(probe_patience.count()) / 1000, " s");
 }
 
@@ -128,7 +125,7 @@ std::string probe_link(Gpus& gpus, Memory& memory, Copies& copies, int device, i
   copies.to_device(probe.from.data(), sent.data(), kBytes, here);
   PooledEvent(gpu.events, here).make_wait(source);
   copies.direct(probe.to.data(), target, probe.from.data(), source, kBytes);
-  if (!probe.ends()) return hang("a copy");
+  if (!probe.ends()) return hang(gpus, "a copy");
   copies.to_host(received.data(), probe.to.data(), kBytes, there);
   if (received != sent) return "bytes arrive changed";
   kernels::ElementwiseArgs args;
@@ -136,22 +133,9 @@ std::string probe_link(Gpus& gpus, Memory& memory, Copies& copies, int device, i
   args.operands[0] = probe.from.data();
   args.operands[1] = probe.to.data();
   kernels::cuda_backend().elementwise.convert(int32, int32, args, source);
-  if (!probe.ends()) return hang("a kernel that reads");
+  if (!probe.ends()) return hang(gpus, "a kernel that reads");
   copies.to_host(received.data(), probe.from.data(), kBytes, here);
   return received == sent ? "" : "a kernel reads changed bytes";
-}
-
-bool a_link_hangs() { return hangs; }
-void forget_links() { hangs = false; }
-
-void synchronize(const Gpu& gpu) {
-  const DeviceGuard guard(gpu.index);
-  if (!hangs) {
-    CUDA_CHECK(cudaDeviceSynchronize());
-    return;
-  }
-  for (const StreamKind kind : {StreamKind::compute, StreamKind::communication, StreamKind::copy})
-    CUDA_CHECK(cudaStreamSynchronize(native(gpu.streams[kind])));
 }
 
 }  // namespace miniparallel::cuda

@@ -20,7 +20,6 @@ Peers::Peers(Gpus& gpus, Memory& memory, Copies& copies)
       memory_(memory),
       copies_(copies),
       links_(static_cast<std::size_t>(gpus.count()) * static_cast<std::size_t>(gpus.count())) {
-  forget_links();
   const char* const text = std::getenv(kVariable);
   const std::string_view value = text == nullptr ? "" : text;
   trusts_ = value == "direct";
@@ -68,7 +67,7 @@ std::string Peers::set_up(int device, int peer) {
 }
 
 std::string Peers::try_out(int device, int peer) {
-  return a_link_hangs() ? "another link hangs" : probe_link(gpus_, memory_, copies_, device, peer);
+  return gpus_.a_link_hangs ? "another link hangs" : probe_link(gpus_, memory_, copies_, device, peer);
 }
 
 }  // namespace miniparallel::cuda

@@ -1,6 +1,5 @@
 #include "engine/cuda/runtime.h"
 
-#include "engine/cuda/link_probe.h"
 #include "engine/error.h"
 #include "engine/threads/workers.h"
 #include "kernels/cuda/backend.h"
@@ -37,7 +36,7 @@ std::shared_ptr<Collectives> Runtime::collectives(const std::vector<int>& device
 }
 
 void Runtime::synchronize(int device) {
-  cuda::synchronize(gpus_[device]);
+  gpus_.synchronize(gpus_[device]);
   throw_reported();
 }
 
