@@ -138,6 +138,7 @@ Tensor bincount(const Tensor& x, const Tensor& weights, std::int64_t minlength) 
   check(!weights.defined() || weights.shape() == x.shape(), "bincount: the weights have shape ",
         weights.defined() ? weights.shape() : Shape(), " for numbers of shape ", x.shape(),
         "; they must agree");
+  if (weights.defined() && weights.is_floating()) check_floating("bincount", weights);
   const Tensor index = x.to(int64).contiguous();
   const std::int64_t greatest = x.numel() == 0 ? -1 : amax(index).item<std::int64_t>();
   const Shape bins{std::max(greatest + 1, minlength)};
