@@ -144,6 +144,7 @@ TEST_CASE("faults: over a link that carries nothing a copy never ends, in the ot
     void *here = nullptr, *there = nullptr;  // the copy keeps them
     REQUIRE(cudaMalloc(&here, 16) == cudaSuccess);
     REQUIRE(cudaMemset(here, 1, 16) == cudaSuccess);
+    REQUIRE(cudaDeviceSynchronize() == cudaSuccess);
     REQUIRE(cudaSetDevice(1) == cudaSuccess);
     REQUIRE(cudaMalloc(&there, 16) == cudaSuccess);
     REQUIRE(cudaMemset(there, 2, 16) == cudaSuccess);
