@@ -1,5 +1,7 @@
 #include <miniparallel/miniparallel.h>
 
+#include "tests/kernels/error_in_ulp.h"
+
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -9,20 +11,11 @@
 // Elementary functions against the platform's in higher precision, by the ops that use them.
 
 using namespace miniparallel;
+using miniparallel::testing::error_in_ulp;
 
 namespace {
 
 constexpr double inf = std::numeric_limits<double>::infinity();
-
-/// The distance of y from the exact value, in units of the last digit of T.
-template <class T>
-double error_in_ulp(double y, long double exact) {
-  const T nearest = static_cast<T>(exact);
-  if (!std::isfinite(nearest) || std::isnan(y)) return static_cast<T>(y) == nearest ? 0 : inf;
-  const T next = std::nextafter(std::abs(nearest), std::numeric_limits<T>::infinity());
-  return static_cast<double>(std::abs(static_cast<long double>(y) - exact) /
-                             static_cast<long double>(next - std::abs(nearest)));
-}
 
 /// The largest error of `op` at numbers spread over [low, high].
 template <class T>
