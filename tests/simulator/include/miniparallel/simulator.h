@@ -118,7 +118,7 @@ void lose_device(int device);
 /// Operations of the device take `factor` times as long
 /// (threaded streams), or yield to all others (lazy streams).
 void slow_down(int device, double factor);
-/// Copies from one device to another carry no more than that (threaded streams).
+/// Copies from one device to another carry no more than that (threaded streams); at 0 they never end.
 void slow_link(int from, int to, double bytes_per_second);
 /// Peer copies from one device to another arrive damaged, as behind a misconfigured IOMMU.
 void corrupt_link(int from, int to);
