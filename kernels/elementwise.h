@@ -5,6 +5,7 @@
 
 #include "kernels/functors/activations.h"
 #include "kernels/functors/binary.h"
+#include "kernels/functors/parametrised.h"
 #include "kernels/functors/ternary.h"
 #include "kernels/functors/unary.h"
 #include "kernels/layout.h"

@@ -2,9 +2,7 @@
 
 #include "kernels/functors/common.h"
 
-/// Unary functions: y = forward(x), dx = backward(g, saved).
-/// p and q are the parameters of a parametrised function; `op` is the name that users know, where the row has
-/// another.
+/// Unary functions: y = forward(x), dx = backward(g, saved). Those with parameters are in parametrised.h.
 
 namespace miniparallel::kernels::functors {
 
@@ -284,10 +282,16 @@ struct Sigmoid {
   }
 };
 
-// Steps: constant but where they jump.
-
-struct Sign {
+/// A function that is constant except where it jumps.
+struct Step {
   static constexpr Saves saves = Saves::nothing;
+  template <class T>
+  MP_INLINE static T backward(T g, T, double, double) {
+    return zero(g);
+  }
+};
+
+struct Sign : Step {
   template <class T>
   MP_INLINE static T forward(T x, double, double) {
     if constexpr (std::is_unsigned_v<T>)
@@ -295,150 +299,33 @@ struct Sign {
     else
       return T((x > 0) - (x < 0));
   }
-  template <class T>
-  MP_INLINE static T backward(T g, T, double, double) {
-    return zero(g);
-  }
 };
 
-struct Floor {
-  static constexpr Saves saves = Saves::nothing;
+struct Floor : Step {
   template <class T>
   MP_INLINE static T forward(T x, double, double) {
     return floor(x);
   }
-  template <class T>
-  MP_INLINE static T backward(T g, T, double, double) {
-    return zero(g);
-  }
 };
 
-struct Ceil {
-  static constexpr Saves saves = Saves::nothing;
+struct Ceil : Step {
   template <class T>
   MP_INLINE static T forward(T x, double, double) {
     return ceil(x);
   }
-  template <class T>
-  MP_INLINE static T backward(T g, T, double, double) {
-    return zero(g);
-  }
 };
 
-struct Round {
-  static constexpr Saves saves = Saves::nothing;
+struct Round : Step {
   template <class T>
   MP_INLINE static T forward(T x, double, double) {
     return round(x);
   }
-  template <class T>
-  MP_INLINE static T backward(T g, T, double, double) {
-    return zero(g);
-  }
 };
 
-struct Trunc {
-  static constexpr Saves saves = Saves::nothing;
+struct Trunc : Step {
   template <class T>
   MP_INLINE static T forward(T x, double, double) {
     return trunc(x);
-  }
-  template <class T>
-  MP_INLINE static T backward(T g, T, double, double) {
-    return zero(g);
-  }
-};
-
-// With parameters.
-
-struct AddScalar {
-  static constexpr bool passes_gradient = true;
-  static constexpr Saves saves = Saves::nothing;
-  template <class T>
-  MP_INLINE static T forward(T x, double p, double) {
-    return T(modular(x) + modular(parameter<T>(p)));
-  }
-  template <class T>
-  MP_INLINE static T backward(T g, T, double, double) {
-    return g;
-  }
-};
-
-/// p - x
-struct ScalarMinus {
-  static constexpr Saves saves = Saves::nothing;
-  template <class T>
-  MP_INLINE static T forward(T x, double p, double) {
-    return T(modular(parameter<T>(p)) - modular(x));
-  }
-  template <class T>
-  MP_INLINE static T backward(T g, T, double, double) {
-    return T(-g);
-  }
-};
-
-struct MulScalar {
-  static constexpr Saves saves = Saves::nothing;
-  template <class T>
-  MP_INLINE static T forward(T x, double p, double) {
-    return T(modular(x) * modular(parameter<T>(p)));
-  }
-  template <class T>
-  MP_INLINE static T backward(T g, T, double p, double) {
-    return g * constant<T>(p);
-  }
-};
-
-struct DivScalar {
-  static constexpr Saves saves = Saves::nothing;
-  template <class T>
-  MP_INLINE static T forward(T x, double p, double) {
-    return x / T(p);
-  }
-  template <class T>
-  MP_INLINE static T backward(T g, T, double p, double) {
-    return g / constant<T>(p);
-  }
-};
-
-/// p / x
-struct ScalarOver {
-  static constexpr Saves saves = Saves::input;
-  template <class T>
-  MP_INLINE static T forward(T x, double p, double) {
-    return T(p) / x;
-  }
-  template <class T>
-  MP_INLINE static T backward(T g, T x, double p, double) {
-    return -g * constant<T>(p) / (x * x);
-  }
-};
-
-struct PowScalar {
-  static constexpr Saves saves = Saves::input;
-  template <class T>
-  MP_INLINE static T forward(T x, double p, double) {
-    return pow(x, T(p));
-  }
-  template <class T>
-  MP_INLINE static T backward(T g, T x, double p, double) {
-    if (p == 0) return zero(g);
-    return g * constant<T>(p) * pow(x, constant<T>(p - 1));
-  }
-};
-
-/// min(max(x, p), q), NaN where one of the three is. Only elements between the bounds have a gradient.
-struct Clamp {
-  static constexpr Saves saves = Saves::input;
-  template <class T>
-  MP_INLINE static T forward(T x, double p, double q) {
-    const T low = saturated<T>(p), high = saturated<T>(q);
-    const T raised = x < low || low != low ? low : x;
-    return raised > high || high != high ? high : raised;
-  }
-  template <class T>
-  MP_INLINE static T backward(T g, T x, double p, double q) {
-    return select(x > constant<T>(p), select(x < constant<T>(q), g, zero(g)), zero(g));
   }
 };
 
