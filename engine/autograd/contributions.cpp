@@ -68,7 +68,7 @@ void GraphTask::add_contributions(State& found) const {
 /// The one output of an end of the graph, a gradient for each recorder; then nothing more, which is said, too.
 void GraphTask::hand_to_sink(State& found) const {
   if (Tensor& sum = found.grads[0]; sum.defined())
-    found.sink->arrived(found.sink_end, found.contributions.empty() ? found.sender_rank : kNoRank,
+    found.sink->arrived(found.sink_end, found.contributions.empty() ? found.sender.rank : kNoRank,
                         std::move(sum));
   if (!found.contributions.empty()) {
     std::ranges::sort(found.contributions, {}, place_of<Contribution>);

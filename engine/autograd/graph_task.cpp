@@ -45,25 +45,31 @@ GraphTask::State& GraphTask::new_state(const Node* node) {
 
 void GraphTask::discover() {
   std::vector<Node*> stack;
-  const auto visit = [&](Node* node) {
+  const auto visit = [&](Node* node) -> State& {
     State& found = new_state(node);
-    if (found.seen) return;
+    if (found.seen) return found;
     found.seen = true;
     order_.push_back(node);
     stack.push_back(node);
+    return found;
   };
-  for (const std::shared_ptr<Node>& root : roots_) visit(root.get());
+  for (const std::shared_ptr<Node>& root : roots_) {
+    visit(root.get());
+    ++entries_[group_of(*root)];
+  }
   while (!stack.empty()) {
     Node* const node = stack.back();
     stack.pop_back();
     if (ends_in_sink(*node)) continue;
+    const Group group = group_of(*node);
     for (const Edge& edge : node->next()) {
       if (!edge.node) continue;
-      State& receiver = new_state(edge.node.get());
+      State& receiver = visit(edge.node.get());
       ++receiver.waiting;
-      if (receiver.senders++ == 0) receiver.sender_rank = node->rank();
-      receiver.several_ranks |= receiver.sender_rank != node->rank();
-      visit(edge.node.get());
+      if (receiver.senders++ == 0) receiver.sender = group;
+      receiver.several_ranks |= receiver.sender.rank != group.rank;
+      receiver.several_groups |= receiver.sender != group;
+      if (const Group to = group_of(*edge.node); to != group) ++entries_[to];
     }
   }
 }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <exception>
 #include <limits>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <queue>
@@ -45,8 +46,8 @@ class GraphTask {
     int output;
     Tensor* gradient;
   };
-  /// A gradient for one output of a node. Where the order of arrival must not matter - several threads walk,
-  /// or several recorders send - they are kept and added in the order of their senders.
+  /// A gradient for one output of a node. Where the order of arrival must not matter - several recorders send, or
+  /// timing decides who comes first - they are kept and added in the order of their senders.
   struct Contribution {  // LCOV_EXCL_LINE: counted for what compilers add
     int output;
     int rank;       // of the sender's recorder
@@ -55,12 +56,20 @@ class GraphTask {
     std::size_t input;  // of the sender
     Tensor gradient;
   };
+  /// The nodes of one recorder on one device. They run one after the other; and in an order that timing has no part in,
+  /// if at most one edge leads into the group.
+  struct Group {
+    int rank = kNoRank;
+    Device device;
+    bool operator==(const Group&) const = default;
+    auto operator<=>(const Group&) const = default;
+  };
   struct State {
     std::vector<Tensor> grads;  // by output, summed up as they arrive
     std::vector<Contribution> contributions;
     int senders = 0, waiting = 0;  // edges that deliver, and that will still do so
-    int sender_rank = kNoRank;     // of the first sender's recorder
-    bool several_ranks = false;
+    Group sender;                  // the first one's
+    bool several_ranks = false, several_groups = false;
     GradientSink::Walk* sink = nullptr;  // takes the gradient of this end of the graph
     std::size_t sink_end = 0;
     bool seen = false, needed = true;
@@ -86,6 +95,7 @@ class GraphTask {
   void discover();
   void begin_sinks();
   void prune();
+  static Group group_of(const Node& node) { return {node.rank(), node.device()}; }
   /// Whether a plain backward leaves the node to a sink.
   bool ends_in_sink(const Node& node) const {
     return !capturing_ && !create_graph_ && node.sink().sink != nullptr;
@@ -118,6 +128,7 @@ class GraphTask {
   // --- run_node.cpp
   void run_node(const std::shared_ptr<Node>& node);
   bool find_targets(const Node& node, std::vector<Tensor>& received, std::vector<Target>& targets);
+  bool arrive_in_one_order(const State& receiver) const;
   void deliver(const Node& node, const std::vector<Edge>& edges, std::vector<Tensor> received);
   /// Where several threads walk.
   std::unique_lock<std::mutex> lock(ReadyQueue& queue) const {
@@ -129,6 +140,7 @@ class GraphTask {
   Device led_;             // whose nodes the calling thread runs then
   std::vector<std::shared_ptr<Node>> roots_;
   std::vector<Node*> order_;
+  std::map<Group, int> entries_;  // how many edges lead into each group
   std::vector<std::unique_ptr<GradientSink::Walk>> sinks_;
   std::unordered_map<const Node*, State> states_;
   std::vector<ReadyQueue> queues_ = std::vector<ReadyQueue>(1);  // 0: the calling thread; of GPU i: i + 1

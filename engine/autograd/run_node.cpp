@@ -67,6 +67,12 @@ void GraphTask::run_node(const std::shared_ptr<Node>& node) {
   deliver(*node, edges, std::move(received));
 }
 
+bool GraphTask::arrive_in_one_order(const State& receiver) const {
+  if (receiver.senders == 1) return true;
+  if (receiver.several_ranks) return false;
+  return !parallel_ || (!receiver.several_groups && entries_.at(receiver.sender) < 2);
+}
+
 /// Where the node's gradients go: straight to the receivers, where a kernel can add to what is there, unless
 /// the order of arrival must not matter.
 bool GraphTask::find_targets(const Node& node, std::vector<Tensor>& received, std::vector<Target>& targets) {
@@ -78,11 +84,11 @@ bool GraphTask::find_targets(const Node& node, std::vector<Tensor>& received, st
     if (!receiver.needed) continue;
     targets[i].sink = receiver.sink;
     targets[i].end = receiver.sink_end;
-    if (receiver.several_ranks || (parallel_ && receiver.senders > 1)) {
+    if (arrive_in_one_order(receiver)) {
+      targets[i].sum = &receiver.grads[static_cast<std::size_t>(next[i].output)];
+    } else {
       received.resize(next.size());
       targets[i].sum = &received[i];
-    } else {
-      targets[i].sum = &receiver.grads[static_cast<std::size_t>(next[i].output)];
     }
     wanted = true;
   }

@@ -210,6 +210,43 @@ TEST_CASE("autograd: gradients from several GPUs add up in the order of the devi
   }
 }
 
+TEST_CASE("autograd: gradients that reach a GPU by several ways add up in one order, whoever is first") {
+  const std::vector<float> parts{3.0f, 1e8f, -1e8f};  // in float32: 3 in falling order, 0 in rising order
+  for (const int delay : {0, 10}) {                   // the second time each comes alone, the first one first
+    const Simulated machine(2);
+    const Tensor w = ones({1}).requires_grad_(), local = w.to(Device::cuda(1));
+    std::vector<Tensor> products;
+    for (const float part : parts) products.push_back(local * part);
+    Tensor sum = zeros({1}, {.device = Device::cuda(0)});
+    for (std::size_t i = parts.size(); i-- > 0;) {
+      const Tensor there = products[i].to(Device::cuda(0));
+      there.register_hook([=](const Tensor&) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(delay));
+        return Tensor();
+      });
+      sum = sum + there;
+    }
+    sum.backward();
+    CHECK(w.grad().item<float>() == 3);
+  }
+}
+
+TEST_CASE("autograd: gradients that reach a GPU by one way are added up as they are written") {
+  const auto launches = [](Device device) {
+    const Simulated machine(2);
+    const Tensor x = randn({16, 8}, {.device = device}).requires_grad_();
+    const Tensor a = randn({8, 8}, {.device = device}), b = randn({8, 8}, {.device = device});
+    const Tensor y = (matmul(x, a) + matmul(x, b)).to(Device::cuda(0));
+    const Tensor gradient = ones({16, 8}, {.device = Device::cuda(0)});
+    (void)gradient.to(device);  // tries the link out
+    const simulator::Counters before = simulator::counters();
+    y.backward(gradient);
+    const simulator::Counters work = simulator::counters() - before;
+    return work.kernels + work.library_calls;
+  };
+  CHECK(launches(Device::cuda(1)) == launches(Device::cuda(0)));
+}
+
 TEST_CASE("autograd: a hook may differentiate over all GPUs, on every worker at once") {
   on_machines([](int gpus) {
     const std::vector<Device> devices = all_devices(gpus);

@@ -39,10 +39,10 @@ constexpr Counts kCnn[] = {{   1,     1,          26,          6,       2,      
                            {   8,     8,         166,         48,      23,    668836},
                            {   2,     8,         167,         48,      14,     95668}};
 constexpr Counts kBlock[] = {{   1,     1,          38,         17,       2,         0},
-                             {   2,     2,          78,         34,       5,     25292},
-                             {   4,     4,         150,         68,      11,     57660},
-                             {   8,     8,         294,        136,      23,    113288},
-                             {   2,     8,         295,        136,      14,     25292}};
+                             {   2,     2,          74,         34,       5,     25292},
+                             {   4,     4,         142,         68,      11,     57660},
+                             {   8,     8,         278,        136,      23,    113288},
+                             {   2,     8,         279,        136,      14,     25292}};
 // Three copies more: buffers of each of two dtypes, and the statistics of all layers of batch normalisation.
 constexpr Counts kNorm[] = {{   1,     1,          29,          3,       2,         0},
                             {   2,     2,          53,          6,       8,      8956},
