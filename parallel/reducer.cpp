@@ -26,6 +26,8 @@ std::shared_ptr<const Partition> make_partition(const Arena& values, const std::
   return std::make_shared<const Partition>(values, buckets, devices);
 }
 
+bool has(const Gradients& part, std::size_t i) { return !part.empty() && part.has[i] != 0; }
+
 }  // namespace
 
 /// The gradients of one backward of a model without other replicas: nothing to sum, only to wait for the end.
@@ -47,8 +49,10 @@ class Reducer::Publication final : public Walk {
       autograd::accumulate(gradients_.back().second, std::move(gradient), false);
   }
 
-  void commit() override {
+  void finish() override {
     for (auto& [i, gradient] : gradients_) autograd::run_leaf_hooks(of_->parameters_[i], gradient);
+  }
+  void commit() override {
     for (auto& [i, gradient] : gradients_)
       autograd::accumulate_grad(of_->parameters_[i], std::move(gradient), false);
   }
@@ -70,7 +74,10 @@ class Reducer::Reduction final : public Walk {
         staged_(of_->devices_.size()),
         progress_(of_->buckets_.size()) {}
   void start(const std::vector<std::size_t>& ends) {
-    if (syncs_) held_ = of_->take_held();
+    if (syncs_) {
+      const std::scoped_lock lock(of_->mutex_);
+      held_ = of_->take_held();
+    }
     communicating_ = each_once(of_->devices_);
     if (scatters_) sums_.partition = of_->partition_.get();
     for (const Device device : communicating_) {  // the sums are written over gradients of its first replica
@@ -89,7 +96,7 @@ class Reducer::Reduction final : public Walk {
       // The device has failed, as the next call on it will say.
     }
     const std::scoped_lock lock(of_->mutex_);
-    if (of_->held_.parts.empty()) of_->held_ = std::move(held_);  // an error came between
+    if (!held_.parts.empty()) of_->hold_again(std::move(held_));  // an error came between
     for (std::size_t replica = 0; replica < staged_.size(); ++replica)
       of_->return_arena(replica, staged_[replica].gradients);
   }
@@ -119,7 +126,7 @@ class Reducer::Reduction final : public Walk {
     gradients.has[i] = 1;
   }
 
-  void commit() override {
+  void finish() override {
     if (!held_.parts.empty() && syncs_)  // of parameters that this walk has not reached
       for (std::size_t bucket = 0; bucket < progress_.size(); ++bucket)
         if (!progress_[bucket].is_expected()) sum(bucket);
@@ -127,19 +134,18 @@ class Reducer::Reduction final : public Walk {
     communicating_.clear();  // not before: after an error the destructor tries it again
     *of_->bytes_reduced_ = bytes_.load();
     if (scatters_) ScatteredSums::defer(sums_.arenas, of_->partition_, of_->bytes_reduced_);
-    std::vector<Tensor> gradients = all_gradients();
-    for (std::size_t i = 0; i < gradients.size(); ++i)
-      if (gradients[i].defined()) autograd::run_leaf_hooks(of_->parameters_[i], gradients[i]);
-    if (!syncs_) held_ = of_->take_held();
+    gradients_ = all_gradients();
+    for (std::size_t i = 0; i < gradients_.size(); ++i)
+      if (gradients_[i].defined()) autograd::run_leaf_hooks(of_->parameters_[i], gradients_[i]);
+  }
+
+  void commit() override {
     const std::scoped_lock lock(of_->mutex_);
-    accumulate_gradients(of_->parameters_, std::move(gradients), sums());
-    if (syncs_) {
-      for (std::size_t replica = 0; replica < held_.parts.size(); ++replica)
-        of_->return_arena(replica, held_.parts[replica]);
-      held_ = {};
-    } else {
-      keep_other_devices();
-    }
+    if (!syncs_) return keep_other_devices();
+    accumulate_gradients(of_->parameters_, std::move(gradients_), sums());
+    for (std::size_t replica = 0; replica < held_.parts.size(); ++replica)
+      of_->return_arena(replica, held_.parts[replica]);
+    held_ = {};
   }
 
  private:
@@ -214,17 +220,37 @@ class Reducer::Reduction final : public Walk {
     return gradients;
   }
 
+  /// Publishes the first device's part. The others' are kept with what was held before, to which they are added first:
+  /// if that fails all is as it was.
   void keep_other_devices() {
+    held_ = of_->take_held();
     if (held_.parts.empty()) held_.parts.resize(staged_.size());
-    for (std::size_t replica = 1; replica < staged_.size(); ++replica) {
-      Gradients &held = held_.parts[replica], &staged = staged_[replica].gradients;
-      if (!is_elsewhere(replica) || staged.empty()) continue;
-      if (held.empty())
-        held = std::exchange(staged, {});
-      else
-        add(staged, held, {0, of_->parameters_.size()});
-    }
+    for (std::size_t replica = 1; replica < staged_.size(); ++replica)
+      if (Gradients& staged = staged_[replica].gradients;
+          is_elsewhere(replica) && !staged.empty() && !held_.parts[replica].empty())
+        add(held_.parts[replica], staged, {0, of_->parameters_.size()});
+    std::vector<Tensor> zeros = zeros_to_hold();
+    accumulate_gradients(of_->parameters_, std::move(gradients_), sums());
+    for (std::size_t i = 0; i < zeros.size(); ++i)
+      if (zeros[i].defined()) of_->parameters_[i].set_grad(std::move(zeros[i]));
+    for (std::size_t replica = 1; replica < staged_.size(); ++replica)
+      if (Gradients& staged = staged_[replica].gradients; is_elsewhere(replica) && !staged.empty())
+        std::swap(held_.parts[replica], staged);
     of_->hold(std::exchange(held_, {}));
+  }
+
+  /// For parameters that only other devices have a gradient of: a `grad` that can be dropped with theirs.
+  std::vector<Tensor> zeros_to_hold() const {
+    std::vector<Tensor> zeros(of_->parameters_.size());
+    for (std::size_t i = 0; i < zeros.size(); ++i) {
+      const Tensor& parameter = of_->parameters_[i];
+      if (gradients_[i].defined() || parameter.grad().defined()) continue;
+      bool is_elsewhere_only = is_held(held_, i);
+      for (std::size_t replica = 1; replica < staged_.size(); ++replica)
+        is_elsewhere_only |= is_elsewhere(replica) && has(staged_[replica].gradients, i);
+      if (is_elsewhere_only) zeros[i] = zeros_like(parameter);
+    }
+    return zeros;
   }
 
   std::shared_ptr<Reducer> of_;
@@ -237,6 +263,7 @@ class Reducer::Reduction final : public Walk {
   std::vector<Device> communicating_;  // their communication streams may be at work
   std::atomic<std::int64_t> bytes_ = 0;
   std::vector<std::pair<std::size_t, Tensor>> others_;  // (parameter, gradient) from outside of the replicas
+  std::vector<Tensor> gradients_;                       // of the parameters, when all of it has ended
 };
 
 Reducer::Reducer(std::vector<Tensor> parameters, const Arena& values, std::vector<Device> devices,
@@ -282,12 +309,22 @@ void Reducer::check_bypass() const {
         "DataParallel: a backward with create_graph under no_sync; its gradients are part of a graph that "
         "spans "
         "the devices, so leave create_graph out, or call it when no_sync has ended");
-  const std::scoped_lock lock(mutex_);
-  for (std::size_t i = 0; i < held_.grads.size(); ++i)
-    check(
-        !is_current(held_, i),
+  check(!holds_for(parameters_),
         "DataParallel: a backward with create_graph while gradients of no_sync wait on their devices; call a "
         "backward without it first, which adds them, or zero_grad(), which drops them");
+}
+
+bool Reducer::holds_for(const std::vector<Tensor>& parameters) const {
+  const std::scoped_lock lock(mutex_);
+  for (std::size_t i = 0; i < held_.grads.size(); ++i) {
+    const Tensor grad = parameters_[i].grad();
+    if (!is_held(held_, i) || !grad.defined()) continue;
+    const bool is_converted = !values_.fits(i, grad.shape(), grad.dtype());
+    if (!is_current(held_, i) && !is_converted) continue;
+    if (std::ranges::any_of(parameters, [&](const Tensor& one) { return one.is_same(parameters_[i]); }))
+      return true;
+  }
+  return false;
 }
 
 /// An arena for a replica's gradients, of which it has none yet. One whose places the user still holds, as `grad`,
@@ -320,13 +357,13 @@ bool Reducer::is_current(const Held& held, std::size_t i) const {
   return grad.defined() && held.grads[i].lock() == grad.impl();
 }
 
-/// What is held, without what belongs to gradients that were dropped or replaced.
+bool Reducer::is_held(const Held& held, std::size_t i) {
+  return std::ranges::any_of(held.parts, [&](const Gradients& part) { return has(part, i); });
+}
+
+/// What is held, without what belongs to gradients that were dropped or replaced. With the lock.
 Reducer::Held Reducer::take_held() {
-  Held held;
-  {
-    const std::scoped_lock lock(mutex_);
-    held = std::exchange(held_, {});
-  }
+  Held held = std::exchange(held_, {});
   for (std::size_t i = 0; i < held.grads.size(); ++i)
     if (!is_current(held, i))
       for (Gradients& part : held.parts)
@@ -334,17 +371,28 @@ Reducer::Held Reducer::take_held() {
   return held;
 }
 
-/// A parameter that only other devices have a gradient of gets zeros, which can be dropped with it.
 void Reducer::hold(Held held) {
   held.grads.resize(parameters_.size());
-  for (std::size_t i = 0; i < parameters_.size(); ++i) {
-    if (std::ranges::none_of(held.parts,
-                             [&](const Gradients& part) { return !part.empty() && part.has[i] != 0; }))
-      continue;
-    if (!parameters_[i].grad().defined()) parameters_[i].set_grad(zeros_like(parameters_[i]));
-    held.grads[i] = parameters_[i].grad().impl();
-  }
+  for (std::size_t i = 0; i < parameters_.size(); ++i)
+    if (is_held(held, i)) held.grads[i] = parameters_[i].grad().impl();
   held_ = std::move(held);
+}
+
+/// Of a walk that has failed. Another thread's may have left some meanwhile.
+void Reducer::hold_again(Held held) {
+  if (held_.parts.empty()) {
+    held_ = std::move(held);
+    return;
+  }
+  for (std::size_t i = 0; i < parameters_.size(); ++i)
+    if (is_held(held, i)) held_.grads[i] = held.grads[i];
+  for (std::size_t replica = 0; replica < held.parts.size(); ++replica) {
+    Gradients &from = held.parts[replica], &to = held_.parts[replica];
+    if (to.empty())
+      to = std::exchange(from, {});
+    else if (!from.empty())
+      add(from, to, {0, parameters_.size()});
+  }
 }
 
 }  // namespace miniparallel::parallel

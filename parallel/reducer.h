@@ -38,6 +38,9 @@ class Reducer : public autograd::GradientSink, public std::enable_shared_from_th
   /// What devices read and wrote of one another for the last backward's sums.
   std::int64_t bytes_reduced() const { return *bytes_reduced_; }
 
+  /// Whether gradients of no_sync, of some of these parameters, wait on their devices for the next backward.
+  bool holds_for(const std::vector<Tensor>& parameters) const;
+
   std::unique_ptr<Walk> begin(const std::vector<std::size_t>& ends) override;
   void check_bypass() const override;
 
@@ -57,8 +60,10 @@ class Reducer : public autograd::GradientSink, public std::enable_shared_from_th
   Gradients take_arena(std::size_t replica);
   void return_arena(std::size_t replica, Gradients& gradients);
   bool is_current(const Held& held, std::size_t i) const;
+  static bool is_held(const Held& held, std::size_t i);
   Held take_held();
   void hold(Held held);
+  void hold_again(Held held);
 
   const std::vector<Tensor> parameters_;
   const Arena values_;

@@ -178,6 +178,9 @@ struct ReplicaTensors::Impl {
     }
     const bool in_place = is_in_place(parameters, parameter_arena) && is_in_place(buffers, buffer_arena);
     if (same && in_place) return;
+    check(!reducer->holds_for(parameters.tensors),
+          "DataParallel: the model got other parameters or another dtype while gradients of no_sync wait on "
+          "their devices; change it after the backward that adds them, or drop them with zero_grad()");
     pack_master();
     for (std::size_t i = 1; i < devices.size(); ++i) bind(i);
   }

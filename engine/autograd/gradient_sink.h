@@ -26,7 +26,10 @@ class GradientSink {
     /// order of the ranks; outside of every recorder possibly several. At last an undefined one, also where no other
     /// came: the end is complete. Called in the thread that runs the end's device's nodes.
     virtual void arrived(std::size_t end, int rank, Tensor gradient) = 0;
-    /// The walk has ended without an error. Called in the thread that called backward.
+    /// The walk has ended without an error: hooks see the gradients, and may throw. Called, as `commit`, in the thread
+    /// that called backward.
+    virtual void finish() {}
+    /// Publishes the gradients. Called when all sinks of the walk have finished.
     virtual void commit() = 0;
   };
 

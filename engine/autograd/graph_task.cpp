@@ -34,6 +34,7 @@ void GraphTask::run() {
     walk_in_parallel();
   else
     walk();
+  for (const auto& sink : sinks_) sink->finish();
   for (const auto& sink : sinks_) sink->commit();
 }
 

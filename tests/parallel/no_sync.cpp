@@ -7,6 +7,7 @@
 
 #include <optional>
 #include <stdexcept>
+#include <thread>
 
 // Gradients that stay on their devices until a backward without no_sync.
 
@@ -217,6 +218,56 @@ TEST_CASE("no_sync: create_graph is refused, for it would leave what is held beh
     }
     model(batch_of(0)).sum().backward({}, false, true);
     model.zero_grad();
+  });
+}
+
+TEST_CASE("no_sync: backwards of two threads add up") {
+  on_machine(3, [](const std::vector<Device>& devices) {
+    for (int round = 0; round < 20; ++round) {
+      DataParallel model{Integers{}, {.devices = devices}}, plain{Integers{}, {.devices = devices}};
+      {
+        const auto guard = model.no_sync();
+        std::vector<std::thread> threads;
+        for (const int step : {1, 2})
+          threads.emplace_back([&, step] { model(batch_of(step)).sum().backward(); });
+        for (std::thread& thread : threads) thread.join();
+      }
+      model(batch_of(3)).sum().backward();
+      for (const int step : {1, 2, 3}) plain(batch_of(step)).sum().backward();
+      CHECK(have_equal_grads(model.parameters(), plain.parameters()));
+    }
+  });
+}
+
+TEST_CASE("no_sync: a model that changes while gradients wait is refused until they are dropped") {
+  on_machine(2, [](const std::vector<Device>& devices) {
+    if (devices[0] == devices[1]) return;  // nothing waits elsewhere
+    const auto replace_layer = [&](DataParallel<Mlp>& model) {
+      model->second = nn::Linear{16, 4};
+      to(model.model(), devices[0]);
+    };
+    const auto convert = [](DataParallel<Mlp>& model) { model.to(float64); };
+    for (const bool converts : {false, true}) {
+      DataParallel model{Mlp{}, {.devices = devices}};
+      {
+        const auto guard = model.no_sync();
+        model(randn({4, 6})).sum().backward();
+      }
+      converts ? convert(model) : replace_layer(model);
+      const Tensor x = randn({4, 6}, {.dtype = converts ? float64 : float32});
+      CHECK_THROWS_WITH_AS(
+          model(x),
+          "DataParallel: the model got other parameters or another dtype while gradients of no_sync wait on "
+          "their devices; change it after the backward that adds them, or drop them with zero_grad()",
+          Error);
+      model.zero_grad();
+      Mlp alone = clone(model.model());
+      model(x).sum().backward();
+      to(alone, Device::cpu());
+      alone(x).sum().backward();
+      for (std::size_t i = 0; i < parameters(alone).size(); ++i)
+        CHECK(allclose(model.parameters()[i].grad().cpu(), parameters(alone)[i].grad(), 1e-5, 1e-5));
+    }
   });
 }
 

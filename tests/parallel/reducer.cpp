@@ -305,6 +305,9 @@ TEST_CASE("reducer: two wrappers of one model, used in turn and in one loss") {
     a(x).sum().backward();
     for (std::size_t i = 0; i < 4; ++i)
       CHECK(allclose(parameters(net)[i].grad().cpu(), parameters(alone)[i].grad() * 3, 1e-5, 1e-4));
+    (a(x).sum() + b(x).sum()).backward();
+    for (std::size_t i = 0; i < 4; ++i)
+      CHECK(allclose(parameters(net)[i].grad().cpu(), parameters(alone)[i].grad() * 5, 1e-5, 1e-4));
   });
 }
 

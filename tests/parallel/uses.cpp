@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include <memory>
+#include <stdexcept>
 #include <thread>
 #include <utility>
 
@@ -336,6 +337,26 @@ TEST_CASE("uses: training of a transformer block and of odd models, step by step
     compare<testing::Transformer>(devices, train(testing::Transformer::batch));
     compare<testing::DropoutMlp>(devices, train(testing::DropoutMlp::batch));
     compare<testing::Odd>(devices, train(testing::Odd::batch));
+  });
+}
+
+TEST_CASE("uses: a hook that throws leaves the gradients of every wrapper in the loss as they were") {
+  on_machines([](const std::vector<Device>& devices) {
+    DataParallel one{Mlp{}, {.devices = devices}}, other{Mlp{}, {.devices = devices}};
+    bool fails = true;
+    for (DataParallel<Mlp>* const model : {&one, &other})
+      (*model)->second.bias.register_hook([&, model](const Tensor&) -> Tensor {
+        if (fails && model == &other) throw std::runtime_error("a hook");
+        return {};
+      });
+    const auto loss = [&] { return one(zeros({8, 6})).sum() + other(zeros({8, 6})).sum(); };
+    CHECK_THROWS_WITH_AS(loss().backward(), "a hook", std::runtime_error);
+    for (const Tensor& parameter : one.parameters()) CHECK_FALSE(parameter.grad().defined());
+    for (const Tensor& parameter : other.parameters()) CHECK_FALSE(parameter.grad().defined());
+    fails = false;
+    loss().backward();
+    CHECK(one->second.bias.grad()[0].item() == 8);
+    CHECK(other->second.bias.grad()[0].item() == 8);
   });
 }
 
