@@ -68,6 +68,7 @@ Tensor gather_rows(const std::vector<Tensor>& tensors, Device device, int dim, c
   Tensor y = make_tensor(shape, parts[0].dtype(), device);
   {
     const NoGradGuard no_grad;
+    for (const Tensor& part : parts) raw(part);  // what is pending there comes before the reader
     const PeerWork ordered(device, peers_of(parts, device));
     std::int64_t start = 0;
     for (const Tensor& part : parts) {

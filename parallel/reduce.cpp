@@ -135,6 +135,8 @@ void sum_on(Device device, std::vector<Part> parts, const Tensor& y) {
 }
 
 std::int64_t sum_parts(std::vector<Part> parts, const Tensor& sum, GradientReduction reduction) {
+  for (const Part& part : parts)
+    raw(part.values);  // what is pending there comes before readers on other devices
   if (parts.size() == 1 && raw(parts[0].values) == raw(sum)) return 0;
   parts = summed_on_devices(parts, sum.device());
   const std::vector<Device> devices = devices_of(parts, sum);

@@ -8,13 +8,23 @@
 namespace miniparallel::parallel {
 namespace {
 
-/// For destructors: a device that cannot be told to wait has failed, and the next call that can says so.
+/// The host waits for the calling thread's stream where another stream cannot be told to: the order holds all the same.
+void wait_instead(Device device) noexcept {
+  if (device.is_cpu()) return;
+  try {
+    accelerator(device).synchronize_stream(stream(device));
+  } catch (const std::exception&) {
+    // The device has failed for good: nothing is computed there any more.
+  }
+}
+
+/// For destructors. What has failed is in order, and other calls tell of a device that has failed for good.
 template <class F>
 void quietly(const F& f) noexcept {
   try {
     f();
   } catch (const std::exception&) {
-    // Said by the next call.
+    // See above.
   }
 }
 
@@ -22,13 +32,26 @@ void quietly(const F& f) noexcept {
 
 void let_wait(const std::vector<Device>& later, Device device) {
   if (later.empty()) return;
-  Event event(device);
-  event.record();
-  for (const Device other : later) event.wait(other);
+  try {
+    Event event(device);
+    event.record();
+    for (const Device other : later) event.wait(other);
+  } catch (const std::exception&) {
+    wait_instead(device);
+    throw;
+  }
 }
 
 void wait_for(Device device, const std::vector<Device>& earlier) {
-  for (const Device other : earlier) let_wait({device}, other);
+  std::exception_ptr error;
+  for (const Device other : earlier) {
+    try {
+      let_wait({device}, other);
+    } catch (const std::exception&) {
+      error = std::current_exception();
+    }
+  }
+  if (error) std::rethrow_exception(error);
 }
 
 StreamsScope::StreamsScope(const std::vector<Device>& devices, StreamKind kind) {
@@ -45,14 +68,22 @@ void enter(const std::vector<Device>& devices, StreamKind kind) {
 }
 
 void leave(const std::vector<Device>& devices, StreamKind kind) {
+  std::exception_ptr error;
   for (const Device device : devices) {
-    Event event(device);
-    {
+    try {
+      Event event(device);
+      {
+        const StreamScope scope(device, kind);
+        event.record();
+      }
+      event.wait(device);
+    } catch (const std::exception&) {
+      error = std::current_exception();
       const StreamScope scope(device, kind);
-      event.record();
+      wait_instead(device);
     }
-    event.wait(device);
   }
+  if (error) std::rethrow_exception(error);
 }
 
 PeerWork::PeerWork(Device reader, std::vector<Device> owners) : reader_(reader), owners_(std::move(owners)) {

@@ -40,7 +40,8 @@ class StreamsScope {
 };
 
 /// The devices' streams of this kind start what comes next after what the calling thread's streams have been given, or
-/// the other way round.
+/// the other way round. After an error of these, and of the next ones, the host has waited: what was to come first has
+/// ended.
 void enter(const std::vector<Device>& devices, StreamKind kind);
 void leave(const std::vector<Device>& devices, StreamKind kind);
 

@@ -26,8 +26,8 @@ Values::Values(std::vector<Tensor> parameters, Arena master, const std::vector<D
                std::vector<Bucket> buckets)
     : parameters_(std::move(parameters)), devices_(devices), master_(std::move(master)) {
   for (const Device device : devices_)
-    if (device != devices_[0])
-      copies_.try_emplace(
+    if (device != devices_[0] && !copies_.contains(device))  // one for all replicas that are there
+      copies_.emplace(
           device, Copy{Arena(parameters_, device), Versions(parameters_.size(), kNever), {}, Event(device)});
   if (copies_.empty() || parameters_.empty()) return;
   buckets_ = std::move(buckets);
@@ -148,15 +148,18 @@ std::int64_t Values::exchange(std::span<const optim::Shards::Part> parts) {
   const std::vector<Device> devices = each_once(devices_);
   enter(devices, StreamKind::copy);
   std::int64_t bytes = 0;
-  {
+  try {
     const StreamsScope leaving(devices, StreamKind::copy);
     enter(devices, StreamKind::communication);
     try {
       for (const std::size_t bucket : order_of_buckets()) bytes += exchange(parts, bucket, devices);
-    } catch (...) {  // a refresh comes after what is under way
+    } catch (...) {
       leave(devices, StreamKind::communication);
       throw;
     }
+  } catch (...) {  // whatever is written next comes after what is under way
+    leave(devices, StreamKind::copy);
+    throw;
   }
   if (departures_.empty()) leave(devices, StreamKind::copy);
   for (auto& [device, copy] : copies_) note_sent(copy);

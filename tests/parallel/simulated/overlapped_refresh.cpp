@@ -151,5 +151,24 @@ TEST_CASE("refresh: a write to a parameter waits until the parameter has left") 
   }
 }
 
+TEST_CASE("refresh: a parameter that a forward returns is gathered when it has arrived") {
+  struct Shows {
+    testing::Deep net;
+    Tensor operator()(const Tensor&) { return net.last.bias.view({1, -1}); }
+  };
+  for (const std::uint64_t seed : {0u, 1u, 2u, 3u}) {
+    simulator::Machine settings = simulator::machine_with(4);
+    settings.streams = simulator::Streams::lazy;
+    settings.seed = seed;
+    const Simulated machine(settings);
+    DataParallel model{Shows{}};
+    const NoGradGuard no_grad;
+    for (int step = 0; step < 4; ++step) {
+      for (Tensor& parameter : model.parameters()) parameter.fill_(step);
+      CHECK(equal(model(zeros({4, 1})).cpu(), full({4, 64}, static_cast<float>(step))));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace miniparallel

@@ -209,35 +209,44 @@ TEST_CASE("sharded optimizer: steady steps of several buckets wait for nothing a
 }
 
 TEST_CASE("sharded optimizer: after a step that fails anywhere all GPUs have the same parameters") {
-  for (const int gpus : {2, 3, 4}) {
-    CAPTURE(gpus);
-    Simulated machine(gpus);
-    const testing::Messages silent;
-    Deep::watched = -1;
-    DataParallel model{Deep{}, {.bucket_bytes = Deep::bucket, .shard_optimizer = true}};
-    optim::Adam optimizer(model.parameters());
-    const Tensor row = randn({1, 128});
-    const auto backward = [&] { mean(square(model(randn({gpus, 128})))).backward(); };
-    backward();
-    optimizer.step();
-    int struck = 0;
-    for (int nth = 1;; nth += 5, ++struck) {
-      CAPTURE(nth);
-      optimizer.zero_grad();
+  for (const int gpus : {2, 3, 4})
+    for (const std::int64_t bucket : {Deep::bucket, std::int64_t{1} << 30}) {  // several, and one
+      CAPTURE(gpus);
+      CAPTURE(bucket);
+      Simulated machine(gpus);
+      const testing::Messages silent;
+      Deep::watched = -1;
+      DataParallel model{Deep{}, {.bucket_bytes = bucket, .shard_optimizer = true}};
+      optim::Adam optimizer(model.parameters());
+      const Tensor rows = cat(std::vector<Tensor>(static_cast<std::size_t>(gpus), randn({1, 128})));
+      const auto backward = [&] { mean(square(model(randn({gpus, 128})))).backward(); };
       backward();
-      simulator::fail_call("", nth, 999);  // cudaErrorUnknown
-      try {
-        optimizer.step();
-      } catch (const Error&) {
+      optimizer.step();
+      StateDict state;
+      for (const auto& [name, tensor] : model.state_dict()) state[name] = tensor.cpu().clone();
+      const Tensor expected = model(rows).detach().cpu();
+      int struck = 0;
+      for (int nth = 1;; nth += 5, ++struck) {
+        CAPTURE(nth);
+        optimizer.zero_grad();
+        backward();
+        simulator::fail_call("", nth, 999);  // cudaErrorUnknown
+        try {
+          optimizer.step();
+        } catch (const Error&) {
+        }
+        if (simulator::faults_to_come() > 0) break;
+        const NoGradGuard no_grad;
+        if (nth % 2 == 0) {  // what is written next is not written over by what is still under way
+          model.load_state_dict(state);
+          CHECK(equal(model(rows).cpu(), expected));
+        }
+        const Tensor y = model(rows).cpu();
+        for (int i = 1; i < gpus; ++i) CHECK(equal(y.select(0, i), y.select(0, 0)));
       }
-      if (simulator::faults_to_come() > 0) break;
-      const NoGradGuard no_grad;
-      const Tensor y = model(cat(std::vector<Tensor>(static_cast<std::size_t>(gpus), row))).cpu();
-      for (int i = 1; i < gpus; ++i) CHECK(equal(y.select(0, i), y.select(0, 0)));
+      CHECK(struck > 10);
+      machine.expect_failure();  // the last one may strike what gives memory back
     }
-    CHECK(struck > 10);
-    machine.expect_failure();  // the last one may strike what gives memory back
-  }
 }
 
 TEST_CASE("sharded optimizer: shares are sent side by side, in as many turns as there are other GPUs") {
