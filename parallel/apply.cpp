@@ -35,7 +35,8 @@ void run_replicas(const ReplicaTensors& tensors, const Division& division, const
   }
   const RandomState start = random_state();
   std::vector<std::uint64_t> ordinals(count, start.ordinal);
-  std::vector<CollectedStatistics> statistics = collect_statistics(tensors.statistics_places(), devices);
+  std::vector<CollectedStatistics> statistics =
+      collect_statistics(tensors.statistics_places(), devices, begin);
   std::optional<Meeting> meeting;
   if (options.batch_norm == BatchNormPolicy::sync && count > 1) meeting.emplace(tensors, division, recorders);
   const auto run = [&](std::size_t i) {
@@ -65,10 +66,10 @@ void run_replicas(const ReplicaTensors& tensors, const Division& division, const
   if (options.speeds != nullptr) options.speeds->end_step();
   tensors.check_parameters_unwritten();
   finish();
-  set_random_state({.seed = start.seed, .ordinal = *std::ranges::max_element(ordinals)});
   if (options.batch_norm == BatchNormPolicy::device0)
     statistics.erase(statistics.begin() + 1, statistics.end());
   merge_statistics(tensors, division.replicas, statistics, tensors.statistics_places());
+  set_random_state({.seed = start.seed, .ordinal = *std::ranges::max_element(ordinals)});
 }
 
 ChunkRows::ChunkRows(std::size_t chunks, std::size_t replicas, int dim) : dim_(dim) {

@@ -2,6 +2,8 @@
 
 #include <miniparallel/autograd.h>
 
+#include "engine/error.h"
+
 #include <algorithm>
 #include <map>
 #include <utility>
@@ -128,14 +130,20 @@ void update_all(const std::vector<Merged>& calls, const std::vector<Group>& grou
 
 }  // namespace
 
+std::string CollectedStatistics::advice_on_one_value() const {
+  if (parts_ == 1 || rows_ == 0) return {};
+  return message("; ", rows_, " rows are divided among ", parts_,
+                 " replicas, and .min_rows = 2 gives none of them less than two");
+}
+
 std::vector<CollectedStatistics> collect_statistics(const StatisticsPlaces& planned,
-                                                    const std::vector<Device>& devices) {
+                                                    const std::vector<Device>& devices, std::int64_t rows) {
   std::map<Device, StatisticsPlaces> places;
   std::vector<CollectedStatistics> collected;
   for (std::size_t part = 0; part < devices.size(); ++part) {
     const auto [found, fresh] = places.try_emplace(devices[part]);
     if (fresh && planned.parts() >= devices.size()) found->second = planned.on(devices[part]);
-    collected.emplace_back(found->second, part);
+    collected.emplace_back(found->second, part, rows, devices.size());
   }
   return collected;
 }

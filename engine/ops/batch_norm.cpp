@@ -23,9 +23,11 @@ void check_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
         ": only one of running_mean and running_var is given; give both together or neither");
   check(training || running_mean.defined(), op,
         ": got no running statistics; without training it needs running_mean and running_var");
-  check(
-      !training || x.numel() > (is_part ? 0 : x.size(1)), op, ": input of shape ", x.shape(),
-      " has not more than one value per channel, so no variance to train with; use a larger batch or eval()");
+  if (training && x.numel() <= (is_part ? 0 : x.size(1)))
+    fail(op, ": input of shape ", x.shape(),
+         " has not more than one value per channel, so no variance to train with; use a larger batch or "
+         "eval()",
+         advice_on_one_value());
 }
 
 void fixed_composed(Backward& b, const Tensor& x, const Tensor& mean, const Tensor& weight,

@@ -83,6 +83,8 @@ void update_or_hand_over(const RunningStatistics& running, const BatchStatistics
     update({{{running, batch}}});
 }
 
+std::string advice_on_one_value() { return sink == nullptr ? std::string() : sink->advice_on_one_value(); }
+
 StatisticsScope::StatisticsScope(StatisticsSink& to) : previous_(std::exchange(sink, &to)) {}
 StatisticsScope::~StatisticsScope() { sink = previous_; }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace miniparallel {
@@ -59,10 +60,15 @@ class StatisticsSink {
     return make_statistics(channels, dtype, device, count);
   }
   virtual void add(const RunningStatistics& running, const BatchStatistics& batch) = 0;
+  /// What the `Error` of a batch with one value per channel adds to its advice.
+  virtual std::string advice_on_one_value() const { return {}; }
 
  protected:
   ~StatisticsSink() = default;
 };
+
+/// Of the calling thread's sink, if it has one.
+std::string advice_on_one_value();
 
 /// While it lives, the calling thread's statistics go to the sink.
 class StatisticsScope {

@@ -216,7 +216,15 @@ TEST_CASE("statistics: one row per replica is an error of batch normalisation th
       Tensor operator()(const Tensor& x) { return norm(x); }
     };
     DataParallel model{Net{}, {.devices = devices}};
-    CHECK_THROWS_AS(model(randn({5, 3})), Error);
+    CHECK_THROWS_WITH_AS(
+        model(randn({5, 3})),
+        ("batch_norm: input of shape [1, 3] has not more than one value per channel, so no variance to train "
+         "with; use a larger batch or eval(); 5 rows are divided among 4 replicas, and .min_rows = 2 gives "
+         "none of them less than two\n  in replica 1 on " +
+         to_string(devices[1]) + ", rows [2, 3)")
+            .c_str(),
+        Error);
+    CHECK(model(randn({8, 3})).shape() == Shape{8, 3});
     DataParallel wider{Net{}, {.devices = devices, .min_rows = 2}};
     wider(randn({5, 3}));
     CHECK(wider.counters().replicas_used == 2);
