@@ -152,8 +152,11 @@ LoadReport load_state_dict(Model& model, const StateDict& state, const LoadOptio
 /// the model in evaluation mode on zeros of `input_shape`, which starts with the batch.
 template <class Model>
 std::string summary(Model& model, const Shape& input_shape, const SummaryOptions& options = {}) {
-  return reflect::summary(reflect::inventory(model), input_shape, options,
-                          [&model](const Tensor& input) { (void)model(input); });
+  if constexpr (detail::WrapsModel<Model>)  // of which it would see one replica, with its rows
+    return summary(model.model(), input_shape, options);
+  else
+    return reflect::summary(reflect::inventory(model), input_shape, options,
+                            [&model](const Tensor& input) { (void)model(input); });
 }
 
 }  // namespace miniparallel

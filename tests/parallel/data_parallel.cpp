@@ -1,9 +1,12 @@
 #include <miniparallel/parallel/data_parallel.h>
 
+#include "engine/device/accelerator.h"
 #include "machines.h"
 #include "models.h"
 
 #include <doctest/doctest.h>
+
+#include <memory>
 
 // DataParallel against the model alone: outputs, gradients, steps.
 
@@ -118,7 +121,7 @@ TEST_CASE("data_parallel: several replicas on each GPU") {
     });
 }
 
-TEST_CASE("data_parallel: other splits, and the batch along another dimension") {
+TEST_CASE("data_parallel: other splits and places of the outputs") {
   on_machine(4, [](const std::vector<Device>& devices) {
     compare<testing::Mlp>(devices, 10, {.split = Split::torch_chunk});
     compare<testing::Mlp>(devices, 10, {.split = Split::sizes({1, 0, 6, 3})});
@@ -164,6 +167,115 @@ TEST_CASE("data_parallel: an optimizer made before the wrapper trains it, and so
           CHECK(allclose(parameters(net)[i].cpu(), parameters(alone)[i], 1e-11, 1e-11));
       }
     }
+  });
+}
+
+TEST_CASE("data_parallel: rows along another dimension") {
+  struct Columns {
+    nn::Linear fc{6, 4};
+    Tensor operator()(const Tensor& x) { return fc(x.t()).t(); }
+  };
+  on_machines([](const std::vector<Device>& devices) {
+    for (const int dim : {1, -1}) {
+      Columns net;
+      to(net, float64);
+      Columns alone = clone(net);
+      DataParallel model{net, {.devices = devices, .dim = dim}};
+      const Tensor x = randn({6, 11}, {.dtype = float64}), target = randn({4, 11}, {.dtype = float64});
+      const Tensor y = model(x), expected = alone(x);
+      CHECK(allclose(y.cpu(), expected, 1e-11, 1e-11));
+      mse_loss(y, target.to(model.device())).backward();
+      mse_loss(expected, target).backward();
+      CHECK(allclose(model->fc.weight.grad().cpu(), alone.fc.weight.grad(), 1e-11, 1e-11));
+      CHECK(model.counters().replicas_used == static_cast<std::int64_t>(devices.size()));
+    }
+  });
+}
+
+TEST_CASE("data_parallel: numbers of replicas that run, and shapes of numbers that they return") {
+  struct Sums {
+    nn::Linear fc{3, 2};
+    Tensor operator()(const Tensor& x) { return fc(x).sum(); }
+  };
+  struct Draws {
+    nn::Linear fc{3, 2};
+    Tensor operator()(int rows) { return fc(ones({rows, 3}, {.device = fc.weight.device()})); }
+  };
+  on_machines([](const std::vector<Device>& devices) {
+    const auto count = static_cast<std::int64_t>(devices.size());
+    DataParallel model{Sums{}, {.devices = devices}};
+    const auto is_direct = devices.size() == 1;
+    CHECK(model(zeros({16, 3})).shape() == (is_direct ? Shape{} : Shape{count}));
+    CHECK(model.counters().replicas_used == count);
+    for (const std::int64_t rows : {0, 1}) {
+      CHECK(model(zeros({rows, 3})).shape() == (is_direct ? Shape{} : Shape{1}));
+      CHECK(model.counters().replicas_used == 1);
+    }
+    DataParallel draws{Draws{}, {.devices = devices}};  // no tensor, so every replica runs
+    CHECK(draws(2).shape() == Shape{2 * count, 2});
+    CHECK(draws.counters().replicas_used == count);
+  });
+}
+
+TEST_CASE("data_parallel: one replica is the model itself, its outputs where they are wanted") {
+  on_machine(2, [](const std::vector<Device>& devices) {
+    testing::Mlp net;
+    DataParallel model{net, {.devices = {devices[0]}, .output_device = devices[1]}};
+    CHECK(model->first.weight.is_same(net.first.weight));
+    const Tensor y = model(zeros({5, 6}));
+    CHECK(y.device() == devices[1]);
+    CHECK(model.counters().bytes_refreshed == 0);
+    y.sum().backward();
+    CHECK(net.first.weight.grad().device() == devices[0]);
+  });
+}
+
+TEST_CASE("data_parallel: the gradient of an input arrives where the input is") {
+  on_machines([](const std::vector<Device>& devices) {
+    testing::Mlp net;
+    testing::Mlp alone = clone(net);
+    DataParallel model{net, {.devices = devices}};
+    const Tensor x = randn({9, 6}).requires_grad_(),
+                 there = x.detach().clone().to(devices.back()).requires_grad_();
+    alone(x).sum().backward();
+    model(there).sum().backward();
+    CHECK(there.grad().device() == devices.back());
+    CHECK(allclose(there.grad().cpu(), x.grad(), 1e-5, 1e-5));
+  });
+}
+
+TEST_CASE("data_parallel: replicas have the caller's default dtype and streams") {
+  struct Makes {
+    nn::Linear fc{3, 2};
+    StreamKind kind = StreamKind::compute;
+    Tensor operator()(const Tensor& x) {
+      if (!x.device().is_cpu())
+        CHECK(stream(x.device()) == accelerator(x.device()).stream(x.device().index, kind));
+      return zeros({x.size(0)});
+    }
+  };
+  on_machines([](const std::vector<Device>& devices) {
+    DataParallel model{Makes{}, {.devices = devices}};
+    set_default_dtype(float64);
+    CHECK(model(zeros({8, 3})).dtype() == float64);
+    set_default_dtype(float32);
+    CHECK(model(zeros({8, 3})).dtype() == float32);
+    if (devices[0].is_cpu()) return;
+    std::vector<std::unique_ptr<StreamScope>> scopes;
+    for (const Device device : devices)
+      scopes.push_back(std::make_unique<StreamScope>(device, StreamKind::communication));
+    model->kind = StreamKind::communication;
+    model(zeros({8, 3}));
+    while (!scopes.empty()) scopes.pop_back();
+  });
+}
+
+TEST_CASE("data_parallel: a summary shows the whole batch") {
+  on_machine(3, [](const std::vector<Device>& devices) {
+    DataParallel model{testing::Mlp{}, {.devices = devices}};
+    const std::string text = summary(model, {5, 6});
+    CHECK(text == summary(model.model(), {5, 6}));
+    CHECK(text.find("[5, 16]") != std::string::npos);
   });
 }
 

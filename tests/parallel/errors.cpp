@@ -57,8 +57,52 @@ TEST_CASE("errors: options that make no sense") {
     CHECK_THROWS_WITH_AS(DataParallel(Mlp{}, {.devices = {0, Device::cpu()}}),
                          "DataParallel: got cuda:0 and cpu; replicas run either on GPUs or on the CPU",
                          Error);
-    CHECK_THROWS_AS(DataParallel(Mlp{}, {.devices = {0, 77}}), Error);
-    CHECK_THROWS_AS(DataParallel(Mlp{}, {.devices = {-1}}), Error);
+    const std::string last = "; the last GPU is " + to_string(Device::cuda(cuda_device_count() - 1));
+    CHECK_THROWS_WITH_AS(DataParallel(Mlp{}, {.devices = {0, 77}}),
+                         ("DataParallel: there is no cuda:77" + last).c_str(), Error);
+    CHECK_THROWS_WITH_AS(DataParallel(Mlp{}, {.devices = {-1}}),
+                         ("DataParallel: there is no cuda:-1" + last).c_str(), Error);
+    CHECK_THROWS_WITH_AS(DataParallel(Mlp{}, {.devices = devices, .output_device = Device::cuda(77)}),
+                         ("DataParallel: output_device: there is no cuda:77" + last).c_str(), Error);
+  });
+}
+
+/// Calls another wrapper.
+struct Calls {
+  static inline DataParallel<Mlp>* inner = nullptr;
+  nn::Linear fc{6, 6};
+  Tensor operator()(const Tensor& x) { return (*inner)(fc(x)); }
+};
+
+TEST_CASE("errors: a wrapper called inside a replica of another one") {
+  on_machine(2, [](const std::vector<Device>& devices) {
+    DataParallel inner{Mlp{}, {.devices = devices}};
+    Calls::inner = &inner;
+    DataParallel model{Calls{}, {.devices = devices}}, alone{Calls{}, {.devices = {devices[0]}}};
+    CHECK_THROWS_WITH_AS(
+        model(zeros({4, 6})),
+        ("DataParallel: called inside a replica of a DataParallel, whose devices would wait for one another; "
+         "wrap the outer model alone\n  in replica 0 on " +
+         to_string(devices[0]) + ", rows [0, 2)")
+            .c_str(),
+        Error);
+    CHECK(inner(zeros({4, 6})).shape() == Shape{4, 4});
+    CHECK(alone(zeros({4, 6})).shape() == Shape{4, 4});  // one replica is the model itself
+  });
+}
+
+TEST_CASE("errors: the model stays on the first device") {
+  on_machine(2, [](const std::vector<Device>& devices) {
+    DataParallel model{Mlp{}, {.devices = devices}};
+    CHECK(&model.to(devices[0]) == &model);
+    const Device other = devices[0].is_cpu() ? Device::cuda(0) : Device::cpu();
+    CHECK_THROWS_WITH_AS(
+        model.to(other),
+        ("DataParallel: to(" + to_string(other) + "), but the model stays on " + to_string(devices[0]) +
+         ", the first of its devices; make another wrapper for other devices")
+            .c_str(),
+        Error);
+    CHECK(model(zeros({4, 6})).shape() == Shape{4, 4});
   });
 }
 
@@ -232,6 +276,7 @@ TEST_CASE("errors: without a GPU the wrapper runs on the CPU and says why once; 
   CHECK(y.device().is_cpu());
   REQUIRE(lines.size() == 1);
   CHECK(lines[0] == "DataParallel runs on the CPU: " + cuda_unavailable_reason());
+  CHECK(CudaMultiGPU(Mlp{}, {.output_device = Device::cuda(1)})(x).device().is_cpu());
   CHECK_THROWS_WITH_AS(CudaMultiGPU(Mlp{}, {.require_gpu = true}),
                        ("DataParallel: there is no GPU to run on: " + cuda_unavailable_reason() +
                         "; leave require_gpu out to run on the CPU")

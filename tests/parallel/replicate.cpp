@@ -195,5 +195,44 @@ TEST_CASE("replicate: a plain tensor is sent like a buffer; one that requires gr
   });
 }
 
+TEST_CASE("replicate: a master that gets a layer more is an error, whatever the number of rows") {
+  on_machine(3, [](const std::vector<Device>& devices) {
+    struct Tower {
+      std::vector<nn::Linear> layers;
+      Tensor operator()(Tensor x) {
+        for (nn::Linear& layer : layers) x = layer(x);
+        return x;
+      }
+    };
+    Tower net;
+    net.layers.emplace_back(6, 6);
+    DataParallel model{net, {.devices = devices}};
+    model->layers.emplace_back(6, 6);
+    to(model.model(), devices[0]);
+    for (const std::int64_t rows : {1, 6})  // one row: of the master alone
+      CHECK_THROWS_WITH_AS(
+          model(zeros({rows, 6})),
+          doctest::Contains("\n  while replicas follow their master; wrap the changed model anew"), Error);
+    model->layers.pop_back();
+    CHECK(model(zeros({6, 6})).shape() == Shape{6, 6});
+  });
+}
+
+TEST_CASE("replicate: what a replica writes to its plain members is overwritten by the next forward") {
+  on_machines([](const std::vector<Device>& devices) {
+    struct Counts {
+      nn::Linear fc{3, 2};
+      int calls = 0;
+      Tensor operator()(const Tensor& x) { return full({x.size(0)}, ++calls, {.device = x.device()}); }
+    };
+    DataParallel model{Counts{}, {.devices = devices}};
+    const Tensor x = zeros({8, 3});
+    CHECK(equal(model(x).cpu(), ones({8}, {.dtype = int64})));
+    CHECK(model->calls == 1);
+    model->calls = 10;
+    CHECK(equal(model(x).cpu(), full({8}, 11)));
+  });
+}
+
 }  // namespace
 }  // namespace miniparallel

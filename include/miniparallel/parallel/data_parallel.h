@@ -38,6 +38,16 @@ namespace parallel {
 /// The replica's device for each of `replicas` (0: as many as devices), placed in equal runs on the devices of
 /// the list. Throws `Error` for options that make no sense.
 std::vector<Device> place_replicas(const DataParallelOptions& options);
+/// Where outputs are gathered; the CPU where replicas run there for want of a GPU. Throws `Error` for a GPU that does
+/// not exist.
+Device place_outputs(const DataParallelOptions& options, Device first_replica);
+
+/// Locks a wrapper of `replicas` replicas for a forward. Throws `Error` inside a replica of a wrapper: its device would
+/// wait for this forward, and this one for that device.
+std::unique_lock<std::mutex> lock_for_forward(std::mutex& mutex, std::size_t replicas);
+
+/// Throws `Error` unless the model of a wrapper is to be moved to where it is.
+void check_stays(Device master, Device device);
 
 /// Kernels and library routines launched so far on the devices of `placement`, by all threads.
 std::int64_t launches_on(const std::vector<Device>& placement);
@@ -95,7 +105,7 @@ class DataParallel {
   explicit DataParallel(Model model, const DataParallelOptions& options = {})
       : options_(options),
         placement_(parallel::place_replicas(options)),
-        output_device_(options.output_device.value_or(placement_[0])),
+        output_device_(parallel::place_outputs(options, placement_[0])),
         split_(options.split),
         speeds_(placement_),
         hints_(placement_, options),
@@ -111,7 +121,7 @@ class DataParallel {
   /// With one replica the model is called directly. Throws `Error` where tensors disagree in their rows.
   template <class... Arguments>
   auto operator()(Arguments&&... arguments) {
-    const std::scoped_lock lock(mutex_);
+    const auto lock = parallel::lock_for_forward(mutex_, placement_.size());
     if (placement_.size() == 1)
       return to_output(call_directly(parallel::CallModel(), std::forward<Arguments>(arguments)...));
     return run(
@@ -122,7 +132,7 @@ class DataParallel {
   /// The same without gathering: what each replica that ran returned, on its device.
   template <class... Arguments>
   auto shards(Arguments&&... arguments) {
-    const std::scoped_lock lock(mutex_);
+    const auto lock = parallel::lock_for_forward(mutex_, placement_.size());
     if (placement_.size() > 1)
       return run(parallel::CallModel(), std::identity(), std::forward<Arguments>(arguments)...);
     std::vector<ResultOf<parallel::CallModel, Arguments...>> results;
@@ -139,7 +149,7 @@ class DataParallel {
     static_assert(sizeof...(InputsAndTarget) >= 2,
                   "miniparallel: loss(criterion, inputs..., target) needs the model's inputs and the target");
     const auto typed = parallel::criterion_of(std::decay_t<Criterion>(criterion));
-    const std::scoped_lock lock(mutex_);
+    const auto lock = parallel::lock_for_forward(mutex_, placement_.size());
     if (placement_.size() == 1) {
       const auto call = [&](Model& model, auto&&... parts) {
         return apply_to_inputs(
@@ -184,6 +194,7 @@ class DataParallel {
         {placement_, output_device_, options_, split_, division_, replicas_.tensors().buckets()});
   }
   DataParallelCounters counters() const {
+    const std::scoped_lock lock(mutex_);
     DataParallelCounters counters = counters_;
     counters.bytes_reduced = replicas_.tensors().bytes_reduced();
     counters.launches = parallel::launches_on(placement_) - launches_before_;
@@ -220,6 +231,11 @@ class DataParallel {
   void zero_grad() { miniparallel::zero_grad(model_); }
   DataParallel& to(DType dtype) {
     miniparallel::to(model_, dtype);
+    return *this;
+  }
+  /// Does nothing: the model stays on the first device of the list. Throws `Error` for another one.
+  DataParallel& to(Device device) {
+    parallel::check_stays(placement_[0], device);
     return *this;
   }
 

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <miniparallel/error.h>
 #include <miniparallel/model.h>
 #include <miniparallel/model/plain_members.h>
 #include <miniparallel/parallel/device_list.h>
 #include <miniparallel/parallel/no_sync.h>
 #include <miniparallel/parallel/options.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -14,6 +16,10 @@
 namespace miniparallel::parallel {
 
 class StatisticsPlaces;
+
+/// Note on the `Error` of a master whose layers have changed.
+inline constexpr const char* kReplicasKeepLayers =
+    "while replicas follow their master; wrap the changed model anew";
 
 /// The tensors of a model on several devices: the part of Replicas that does not depend on the model's type.
 /// Replica 0 is the model itself, the master. A replica's parameters show the master's values of the last
@@ -80,7 +86,9 @@ class Replicas {
   /// Brings the first `replicas` replicas up to date, plain members too, and returns the number of bytes copied.
   /// Throws `Error`, naming the member, where the master has other layers or shapes than before.
   std::int64_t refresh(std::size_t replicas) {
-    for (std::size_t i = 1; i < replicas; ++i) reflect::assign_plain_members(master_, *copies_[i - 1]);
+    const std::size_t followers =
+        std::max(replicas, std::min<std::size_t>(size(), 2));  // one tells of changed layers
+    for (std::size_t i = 1; i < followers; ++i) follow(*copies_[i - 1]);
     reflect::retake(tensors_.master(), master_);
     return tensors_.refresh(replicas);
   }
@@ -88,6 +96,15 @@ class Replicas {
   const ReplicaTensors& tensors() const { return tensors_; }
 
  private:
+  void follow(Model& copy) {
+    try {
+      reflect::assign_plain_members(master_, copy);
+    } catch (Error& error) {
+      error.add_note(kReplicasKeepLayers);
+      throw;
+    }
+  }
+
   Model& master_;
   std::vector<std::unique_ptr<Model>> copies_;
   ReplicaTensors tensors_;
