@@ -25,6 +25,7 @@ Tensor Tensor::pow(Scalar exponent) const { return miniparallel::pow(*this, expo
 Tensor Tensor::floor_divide(Scalar other) const { return miniparallel::floor_divide(*this, other); }
 Tensor Tensor::remainder(Scalar other) const { return miniparallel::remainder(*this, other); }
 Tensor Tensor::fmod(Scalar other) const { return miniparallel::fmod(*this, other); }
+Tensor Tensor::prelu(const Tensor& weight) const { return miniparallel::prelu(*this, weight); }
 Tensor Tensor::reciprocal() const { return miniparallel::reciprocal(*this); }
 Tensor Tensor::isnan() const { return miniparallel::isnan(*this); }
 Tensor Tensor::isinf() const { return miniparallel::isinf(*this); }
@@ -45,6 +46,9 @@ Tensor Tensor::logical_or(const Tensor& other) const { return miniparallel::logi
 Tensor Tensor::logical_xor(const Tensor& other) const { return miniparallel::logical_xor(*this, other); }
 Tensor Tensor::logical_not() const { return miniparallel::logical_not(*this); }
 bool Tensor::equal(const Tensor& other) const { return miniparallel::equal(*this, other); }
+Tensor Tensor::isclose(const Tensor& other, double rtol, double atol) const {
+  return miniparallel::isclose(*this, other, rtol, atol);
+}
 bool Tensor::allclose(const Tensor& other, double rtol, double atol) const {
   return miniparallel::allclose(*this, other, rtol, atol);
 }

@@ -88,7 +88,7 @@ class Tensor {
     }
   }
   Scalar scalar() const;  ///< the same, of the tensor's kind
-  /// All elements in row-major order, converted to T.
+  /// All elements in row-major order, converted to T as `to` converts them.
   template <class T>
   std::vector<T> to_vector() const {
     std::vector<T> values(static_cast<std::size_t>(numel()));
@@ -232,6 +232,7 @@ class Tensor {
   Tensor floor_divide(Scalar other) const;
   Tensor remainder(Scalar other) const;
   Tensor fmod(Scalar other) const;
+  Tensor prelu(const Tensor& weight) const;
   Tensor reciprocal() const;
   Tensor isnan() const;
   Tensor isinf() const;
@@ -273,6 +274,7 @@ class Tensor {
   Tensor argsort(int dim = -1, bool descending = false) const;
   ValuesAndIndices topk(std::int64_t k, int dim = -1, bool largest = true) const;
   bool equal(const Tensor& other) const;
+  Tensor isclose(const Tensor& other, double rtol = 1e-5, double atol = 1e-8) const;
   bool allclose(const Tensor& other, double rtol = 1e-5, double atol = 1e-8) const;
   Tensor matmul(const Tensor& other) const;
   Tensor mm(const Tensor& other) const;

@@ -49,6 +49,8 @@ TEST_CASE("every elementwise op is a function and a member") {
   CHECK(equal(x.addcdiv(x, y), addcdiv(x, x, y)));
   CHECK(equal(x.lerp(y, 0.5), lerp(x, y, full({}, 0.5))));
   CHECK(equal(x.clamp_min(1), maximum(x, ones({}))));
+  CHECK(equal(x.prelu(full({}, 0.25)), prelu(x, full({}, 0.25))));
+  CHECK(x.isclose(x + 1e-9).all().item<bool>());
   CHECK(equal(x.clamp_max(1), minimum(x, ones({}))));
   CHECK(equal(x.clamp(y, y + 1), clamp(x, y, y + 1)));
   CHECK(equal(x.logical_xor(y > 0), (x != 0) ^ (y > 0)));
