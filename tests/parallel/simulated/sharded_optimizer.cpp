@@ -244,7 +244,7 @@ TEST_CASE("sharded optimizer: after a step that fails anywhere all GPUs have the
         const Tensor y = model(rows).cpu();
         for (int i = 1; i < gpus; ++i) CHECK(equal(y.select(0, i), y.select(0, 0)));
       }
-      CHECK(struck > 10);
+      CHECK(struck > 5);
       machine.expect_failure();  // the last one may strike what gives memory back
     }
 }
