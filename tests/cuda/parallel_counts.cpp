@@ -89,6 +89,24 @@ Tensor enough(const Tensor& batch, std::int64_t rows) {
   return rows >= 8 ? batch : cat(std::vector<Tensor>(8, batch));
 }
 
+std::vector<std::int64_t> launches_of_each(int gpus) {
+  std::vector<std::int64_t> launches;
+  for (int gpu = 0; gpu < gpus; ++gpu)
+    launches.push_back(simulator::counters(gpu).kernels + simulator::counters(gpu).library_calls);
+  return launches;
+}
+
+/// A GPU launches no more than one alone would. The first one also sums the bucket of gradients and the statistics of
+/// batch normalisation, and gathers the outputs, one launch for each replica's.
+void check_each_gpu(const Counts& alone, const Counts& counts, const std::vector<std::int64_t>& before) {
+  const std::vector<std::int64_t> after = launches_of_each(counts.gpus);
+  const std::int64_t most = alone.kernels + alone.library_calls;
+  for (std::size_t gpu = 0; gpu < after.size(); ++gpu) {
+    CAPTURE(gpu);
+    CHECK(after[gpu] - before[gpu] <= (gpu > 0 ? most : most + 2 + counts.replicas));
+  }
+}
+
 template <class Net>
 void check_counts(std::span<const Counts> steps, DataParallelOptions options = {}) {
   for (const Counts& expected : steps)
@@ -107,6 +125,7 @@ void check_counts(std::span<const Counts> steps, DataParallelOptions options = {
       const Tensor inputs = enough(Net::inputs(), rows), targets = enough(Net::targets(), rows);
       for (int step = 0; step < 5; ++step) {
         const simulator::Counters before = simulator::counters();
+        const std::vector<std::int64_t> launches = launches_of_each(expected.gpus);
         {
           const Tensor loss = cross_entropy(model(inputs), targets.to(model.device()));
           loss.backward();
@@ -123,6 +142,9 @@ void check_counts(std::span<const Counts> steps, DataParallelOptions options = {
                             .copies = work.copies,
                             .between = work.bytes_between_devices};
         CHECK_MESSAGE(counts == expected, "a step counts ", row(counts));
+        if (counts.replicas == counts.gpus && counts.gpus > 1 &&
+            options.batch_norm == BatchNormPolicy::merge && !options.shard_optimizer)
+          check_each_gpu(steps[0], counts, launches);
         CHECK(work.bytes_set == 0);
         CHECK(work.host_synchronizations == 0);
         CHECK(work.allocations == 0);
