@@ -76,12 +76,32 @@ void fail_call(const std::string& prefix, int nth, int error) {
   s.faults.calls.push_back({prefix, nth, static_cast<cudaError_t>(error)});
 }
 
-int faults_to_come() {
+namespace {
+
+/// Calls f for each list of faults that strike once.
+template <class F>
+void for_each_list(F&& f) {
   Simulation& s = simulation();
   const Lock lock(s.mutex);
-  const Faults& f = s.faults;
-  return static_cast<int>(f.allocations.size() + f.kernels.size() + f.copies.size() + f.library_calls.size() +
-                          f.calls.size());
+  f(s.faults.allocations), f(s.faults.kernels), f(s.faults.copies);
+  f(s.faults.library_calls), f(s.faults.calls);
+}
+
+}  // namespace
+
+int faults_to_come() {
+  std::size_t count = 0;
+  for_each_list([&](const auto& list) { count += list.size(); });
+  return static_cast<int>(count);
+}
+
+int forget_faults() {
+  std::size_t count = 0;
+  for_each_list([&](auto& list) {
+    count += list.size();
+    list.clear();
+  });
+  return static_cast<int>(count);
 }
 
 void lose_device(int device) {

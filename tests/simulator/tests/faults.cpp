@@ -64,6 +64,18 @@ TEST_CASE("faults: pinned memory has its own capacity, and registered memory cou
   REQUIRE(cudaFreeHost(second) == cudaSuccess);
 }
 
+TEST_CASE("faults: those to come can be forgotten") {
+  const FreshMachine fresh(machine(2));
+  sim::fail_call("cudaSet", 2, cudaErrorUnknown);
+  sim::fail_allocation(1, 1);
+  CHECK(sim::forget_faults() == 2);
+  CHECK(sim::forget_faults() == 0);
+  for (int i = 0; i < 3; ++i) CHECK(cudaSetDevice(1) == cudaSuccess);
+  void* memory = nullptr;
+  CHECK(cudaMalloc(&memory, 100) == cudaSuccess);
+  CHECK(cudaFree(memory) == cudaSuccess);
+}
+
 TEST_CASE("faults: the n-th call of a function fails once, and has done nothing") {
   const FreshMachine fresh(machine(2));
   sim::fail_call("cudaSet", 1, cudaErrorUnknown);

@@ -113,6 +113,8 @@ void fail_library_call(const std::string& prefix, int nth);
 void fail_call(const std::string& prefix, int nth, int cuda_error = 2 /* cudaErrorMemoryAllocation */);
 /// How many of the faults that were asked for have not struck yet.
 int faults_to_come();
+/// They will not strike any more. Returns how many there were.
+int forget_faults();
 /// The device falls off the bus: its queued work never finishes and every call on it fails; the others go on.
 void lose_device(int device);
 /// Operations of the device take `factor` times as long
