@@ -1,5 +1,5 @@
-# cmake -D COMPILER= -D SOURCE= -D INCLUDE= -D PROGRAM= -P compile.cmake
-# Compiles and runs SOURCE without a warning. Lines of it that say otherwise:
+# cmake -D COMPILER= -D SOURCE= -D INCLUDE= -D PROGRAM= -D WERROR= -P compile.cmake
+# Compiles and runs SOURCE; with WERROR on, a warning is an error. Lines of it that say otherwise:
 #   // compile only          it is not run
 #   // standard: 17          with that standard of C++
 #   // expect: TEXT          it must not compile, and the compiler says TEXT; one line or several
@@ -16,9 +16,14 @@ endif()
 
 set(flags -std=c++${standard} -I${INCLUDE})
 if(COMPILER MATCHES "nvcc")
-  list(APPEND flags -x cu -Xcompiler -Wall,-Wextra,-Werror -Werror all-warnings)
+  list(APPEND flags -x cu -Xcompiler -Wall,-Wextra)
+  set(werror -Xcompiler -Werror -Werror all-warnings)
 else()
-  list(APPEND flags -Wall -Wextra -Wpedantic -Wshadow -Werror)
+  list(APPEND flags -Wall -Wextra -Wpedantic -Wshadow)
+  set(werror -Werror)
+endif()
+if(WERROR)
+  list(APPEND flags ${werror})
 endif()
 if(compile_only OR cases)
   list(APPEND flags -c)
