@@ -3,6 +3,8 @@
 #include <miniparallel/miniparallel.h>
 
 #include <cstdio>
+#include <cstdlib>
+#include <string>
 
 using namespace miniparallel;
 
@@ -17,9 +19,10 @@ struct Net {
   }
 };
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   const std::string folder = argc > 1 ? argv[1] : data::default_mnist_dir();
-  const int epochs = argc > 2 ? std::stoi(argv[2]) : 1;
+  const int epochs = argc > 2 ? std::atoi(argv[2]) : 1;
+  if (epochs < 1) throw Error(std::string("epochs: got '") + argv[2] + "'; give a number, at least 1");
   CudaMultiGPU model{Net{}};
   const Device device = model.device();
   optim::Adam optimizer(parameters(model), {.lr = 1e-3});
@@ -34,4 +37,7 @@ int main(int argc, char** argv) {
     }
     std::printf("epoch %d: loss %.4f\n", epoch, last.item());
   }
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "%s\n", error.what());
+  return 1;
 }
