@@ -76,7 +76,7 @@ struct Summands {
     std::int64_t terms = 1;
     bool summed[kMaxRank] = {};
     for (const std::int64_t dim : dims) {
-      const int d = normalize_dim("tensordot", static_cast<int>(dim), x.dim());
+      const int d = normalize_dim("tensordot", dim, x.dim());
       check(!summed[d], "tensordot: dimension ", d, " is named twice in ", dims, "; name it once");
       summed[d] = true;
       terms *= x.size(d);
@@ -102,8 +102,8 @@ Tensor tensordot(const Tensor& a, const Tensor& b, const Shape& dims_a, const Sh
   check(dims_a.rank() == dims_b.rank(), "tensordot: got dims ", dims_a, " and ", dims_b,
         "; name as many of both operands");
   for (int i = 0; i < dims_a.rank(); ++i) {
-    const int p = normalize_dim("tensordot", static_cast<int>(dims_a[i]), a.dim());
-    const int q = normalize_dim("tensordot", static_cast<int>(dims_b[i]), b.dim());
+    const int p = normalize_dim("tensordot", dims_a[i], a.dim());
+    const int q = normalize_dim("tensordot", dims_b[i], b.dim());
     check(a.size(p) == b.size(q), "tensordot: dimension ", p, " of ", a.shape(), " and ", q, " of ",
           b.shape(), " differ; sums run over equal sizes");
   }

@@ -13,8 +13,8 @@ Tensor Tensor::movedim(const Shape& source, const Shape& destination) const {
   Shape order = Shape::filled(dim(), -1);
   bool moved[kMaxRank] = {};
   for (int i = 0; i < source.rank(); ++i) {
-    const int from = normalize_dim("movedim", static_cast<int>(source[i]), dim());
-    const int to = normalize_dim("movedim", static_cast<int>(destination[i]), dim());
+    const int from = normalize_dim("movedim", source[i], dim());
+    const int to = normalize_dim("movedim", destination[i], dim());
     check(!moved[from] && order[to] < 0, "movedim: a dimension is named twice in ", source, " or ",
           destination, "; name each once");
     moved[from] = true;
@@ -107,7 +107,7 @@ Tensor flip(const Tensor& x, const Shape& dims) {
   check_defined("flip", x);
   bool named[kMaxRank] = {};
   for (const std::int64_t dim : dims) {
-    const int d = normalize_dim("flip", static_cast<int>(dim), x.dim());
+    const int d = normalize_dim("flip", dim, x.dim());
     check(!named[d], "flip: dimension ", d, " is named twice in ", dims, "; name it once");
     named[d] = true;
   }
@@ -127,7 +127,7 @@ Tensor roll(const Tensor& x, const Shape& shifts, const Shape& dims) {
         "; name a dimension for each shift, or one shift alone");
   Tensor y = x;
   for (int i = 0; i < dims.rank(); ++i) {
-    const int d = normalize_dim("roll", static_cast<int>(dims[i]), x.dim());
+    const int d = normalize_dim("roll", dims[i], x.dim());
     const std::int64_t n = x.size(d);
     const std::int64_t shift = n == 0 ? 0 : (shifts[i] % n + n) % n;
     if (shift != 0) y = cat({y.narrow(d, n - shift, shift), y.narrow(d, 0, n - shift)}, d);

@@ -15,7 +15,7 @@ struct Split {
     const int rank = x.dim();
     bool fold[kMaxRank] = {};
     for (const std::int64_t dim : dims) {
-      const int d = normalize_dim(op, static_cast<int>(dim), rank);
+      const int d = normalize_dim(op, dim, rank);
       check(!fold[d], op, ": dim ", d, " appears twice in dims ", dims, "; name every dimension once");
       fold[d] = true;
     }

@@ -96,7 +96,7 @@ Tensor prod(const Tensor& input, const Shape& dims, bool keepdim) {
   }
   bool reduced[kMaxRank] = {};
   for (const std::int64_t dim : dims) {
-    const int d = normalize_dim("prod", static_cast<int>(dim), x.dim());
+    const int d = normalize_dim("prod", dim, x.dim());
     check(!reduced[d], "prod: dim ", d, " appears twice in dims ", dims, "; name every dimension once");
     reduced[d] = true;
   }

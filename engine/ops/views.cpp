@@ -125,7 +125,7 @@ Tensor Tensor::permute(const Shape& dims) const {
   Shape inverse = dims, sizes, new_strides;
   bool used[kMaxRank] = {};
   for (int i = 0; i < dim(); ++i) {
-    const int d = normalize_dim("permute", static_cast<int>(dims[i]), dim());
+    const int d = normalize_dim("permute", dims[i], dim());
     check(!used[d], "permute: dimension ", d, " is named twice in ", dims, "; name every dimension once");
     used[d] = true;
     inverse[d] = i;

@@ -59,11 +59,11 @@ std::string to_string(const Shape& shape) {
 
 std::ostream& operator<<(std::ostream& stream, const Shape& shape) { return stream << to_string(shape); }
 
-int normalize_dim(const char* op, int dim, int rank) {
+int normalize_dim(const char* op, std::int64_t dim, int rank) {
   const int range = std::max(rank, 1);
   check(dim >= -range && dim < range, op, ": dimension ", dim, " is out of range for a tensor with ", rank,
         " dimensions; it must be from ", -range, " to ", range - 1);
-  return dim < 0 ? dim + range : dim;
+  return static_cast<int>(dim < 0 ? dim + range : dim);
 }
 
 void check_shape(const char* op, const Shape& shape) {

@@ -8,7 +8,7 @@ namespace miniparallel {
 
 /// `dim` counted from the front. Throws, naming `op`, unless -rank <= dim < rank (a tensor without dimensions
 /// has rank 1).
-int normalize_dim(const char* op, int dim, int rank);
+int normalize_dim(const char* op, std::int64_t dim, int rank);
 
 /// Throws, naming `op`, for a negative size.
 void check_shape(const char* op, const Shape& shape);
