@@ -27,6 +27,9 @@ Tensor draw_uniform(const char* op, const Shape& shape, DType dtype, Device devi
   check_shape(op, shape);
   Tensor y = make_tensor(shape, drawn_dtype(op, dtype), device);
   for (const double bound : {low, high}) check_representable(op, bound, dtype);
+  const double width = high - low;
+  check(std::isfinite(width) && is_representable(width, y.dtype()), op, ": from ", low, " to ", high,
+        " is a range wider than the greatest number of ", y.dtype(), "; bring the bounds closer together");
   const double first = rounded(low, dtype), last = next_below(rounded(high, dtype), dtype);
   backend(y).random.uniform(y.dtype(), raw(y), y.numel(), {low, high, std::max(first, last)},
                             next_random_key(y.numel()), stream(y));
@@ -37,6 +40,7 @@ Tensor draw_normal(const char* op, const Shape& shape, DType dtype, Device devic
                    double stddev) {
   check_shape(op, shape);
   Tensor y = make_tensor(shape, drawn_dtype(op, dtype), device);
+  for (const double parameter : {mean, stddev}) check_representable(op, parameter, dtype);
   backend(y).random.normal(y.dtype(), raw(y), y.numel(), mean, stddev, next_random_key(y.numel()), stream(y));
   return y;
 }
@@ -111,14 +115,15 @@ Tensor randperm(std::int64_t n, const TensorOptions& options) {
 
 Tensor& Tensor::uniform_(double low, double high) {
   check_defined("uniform_", *this);
-  check(low <= high && std::isfinite(high - low), "uniform_: got the bounds ", low, " and ", high,
-        "; they must be finite, the lower one first");
+  check(low <= high && std::isfinite(low) && std::isfinite(high), "uniform_: got the bounds ", low, " and ",
+        high, "; they must be finite, the lower one first");
   return copy_into("uniform_", *this, draw_uniform("uniform_", shape(), dtype(), device(), low, high));
 }
 
 Tensor& Tensor::normal_(double mean, double stddev) {
   check_defined("normal_", *this);
-  check(stddev >= 0, "normal_: got the standard deviation ", stddev, "; it must not be negative");
+  check(std::isfinite(mean) && std::isfinite(stddev) && stddev >= 0, "normal_: got the mean ", mean,
+        " and the standard deviation ", stddev, "; both must be finite, the second at least 0");
   return copy_into("normal_", *this, draw_normal("normal_", shape(), dtype(), device(), mean, stddev));
 }
 

@@ -192,6 +192,25 @@ const std::vector<Mistake> mistakes{
     {"uniform_", [] { zeros({1}).uniform_(0, 1e300); },
      "uniform_: 1e+300 is not in the range of float32, which is -3.40282e+38 to 3.40282e+38; choose another "
      "number or dtype"},
+    {"uniform_", [] { zeros({1}).uniform_(-3e38, 3e38); },
+     "uniform_: from -3e+38 to 3e+38 is a range wider than the greatest number of float32; bring the bounds "
+     "closer together"},
+    {"uniform_", [] { zeros({1}, {.dtype = float64}).uniform_(-1e308, 1e308); },
+     "uniform_: from -1e+308 to 1e+308 is a range wider than the greatest number of float64; bring the "
+     "bounds "
+     "closer together"},
+    {"uniform_", [] { zeros({1}).uniform_(0, HUGE_VAL); },
+     "uniform_: got the bounds 0 and inf; they must be finite, the lower one first"},
+    {"normal_", [] { zeros({1}).normal_(1e300); },
+     "normal_: 1e+300 is not in the range of float32, which is -3.40282e+38 to 3.40282e+38; choose another "
+     "number or dtype"},
+    {"normal_", [] { zeros({1}).normal_(0, 1e300); },
+     "normal_: 1e+300 is not in the range of float32, which is -3.40282e+38 to 3.40282e+38; choose another "
+     "number or dtype"},
+    {"normal_", [] { zeros({1}).normal_(NAN); },
+     "normal_: got the mean nan and the standard deviation 1; both must be finite, the second at least 0"},
+    {"normal_", [] { zeros({1}).normal_(0, -1); },
+     "normal_: got the mean 0 and the standard deviation -1; both must be finite, the second at least 0"},
     {"item", [] { (void)tensor({300}).item<std::uint8_t>(); },
      "item: the element is 300, and the type asked for goes from 0 to 255; ask for a wider one"},
     {"item", [] { (void)tensor({1e20}).item<std::int64_t>(); },
