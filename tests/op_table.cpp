@@ -11,6 +11,9 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
+#include <set>
+#include <string>
 
 // Every check here runs over every row of the table of ops to which it applies.
 
@@ -388,6 +391,97 @@ TEST_CASE("ops: float16 is an error that names the op, but for those that only m
     Tensors same;
     for (const Tensor& half : halves) same.push_back(half.is_floating() ? half.to(float64) : half);
     check_close(got.to(float64), row.function(same).to(float64), 1e-3);
+  });
+}
+
+/// The names with which errors of a row's function may begin: its own, and where a row's expression calls other
+/// functions too, or two names are one function, those.
+std::vector<std::string> names_of(const OpCase& row) {
+  const char* const undefined = "an undefined tensor was used; assign it first";  // of shape() and its like
+  static const std::map<std::string, std::vector<std::string>> others{
+      // operators and the methods that they are
+      {"operator+", {"add"}},
+      {"operator-", {"sub", "neg"}},
+      {"operator*", {"mul"}},
+      {"operator/", {"div"}},
+      {"operator+=", {"add_"}},
+      {"operator-=", {"sub_"}},
+      {"operator*=", {"mul_"}},
+      {"operator/=", {"div_"}},
+      {"operator[]", {"select"}},
+      // other names of one function
+      {"T", {"t"}},
+      {"broadcast_to", {"expand"}},
+      {"cpu", {"to"}},
+      {"cuda", {"to"}},
+      {"max", {"amax"}},
+      {"min", {"amin"}},
+      {"zero_", {"fill_"}},
+      // what else the rows call
+      {"add_: to a view", {"mul", "select"}},
+      {"allclose", {"add"}},
+      {"amax: equal maxima", {"clamp"}},
+      {"batch_norm", {"clone"}},
+      {"contiguous", {"t"}},
+      {"copy_: to columns", {"mul", "slice"}},
+      {"cosine_embedding_loss", {"mul"}},
+      {"cumprod: zeros", {"mul"}},
+      {"equal", {"add"}},
+      {"expand_as", {"expand", undefined}},
+      {"isclose", {"add", "mul"}},
+      {"isfinite", {"log"}},
+      {"isinf", {"log"}},
+      {"isnan", {"log"}},
+      {"logsumexp: outer two", {"mul"}},
+      {"matmul: transposed", {"t"}},
+      {"mul_: to columns, twice", {"mul", "slice"}},
+      {"reshape: of a transpose", {"t"}},
+      {"scaled_dot_product_attention: bool mask", {"operator<"}},
+      {"scatter", {"to"}},
+      {"scatter_", {"to"}},
+      {"softmax: large numbers", {"mul"}},
+      {"to: device", {undefined}},
+      {"to: device and dtype", {undefined}},
+      {"view_as", {"view", undefined}},
+  };
+  std::vector<std::string> names{row.op()};
+  for (const std::string& key : std::set{row.op(), row.name})
+    if (const auto found = others.find(key); found != others.end())
+      names.insert(names.end(), found->second.begin(), found->second.end());
+  if (row.op().ends_with('_') || row.op().ends_with('=')) names.emplace_back("clone");  // which is written to
+  return names;
+}
+
+/// Where the row's function throws for these arguments, the message begins with its name.
+void check_named(const OpCase& row, const Tensors& arguments) {
+  try {
+    row.function(arguments);
+  } catch (const Error& error) {
+    const std::string message = error.what();
+    const auto begins_message = [&](const std::string& name) {
+      return message.starts_with(name + ": ") || message == name;
+    };
+    CHECK_MESSAGE(std::ranges::any_of(names_of(row), begins_message), message);
+  }
+}
+
+TEST_CASE("ops: errors begin with the name of the function that was called") {
+  for_each_row(is_small, [](const OpCase& row) {
+    for (const DType dtype : {float16, boolean, int64}) check_named(row, make_inputs(row, dtype));
+    for (std::size_t i = 0; i < row.inputs.size(); ++i) {
+      const Tensors arguments = make_inputs(row);
+      const auto check_with = [&](const Tensor& argument) {
+        Tensors others = arguments;
+        others[i] = argument;
+        check_named(row, others);
+      };
+      INFO("argument ", i);
+      check_with({});
+      for (const DType dtype : {float16, boolean, int64, float32}) check_with(arguments[i].to(dtype));
+      for (const Shape& shape :
+           {Shape{}, Shape{0}, Shape{13}, Shape{7, 11}, Shape{7, 11, 13}, Shape{7, 9, 3, 11, 3}})
+        check_with(zeros(shape, {.dtype = arguments[i].dtype()}));
+    }
   });
 }
 

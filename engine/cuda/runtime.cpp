@@ -11,6 +11,15 @@
 
 namespace miniparallel::cuda {
 
+namespace {
+
+/// What an earlier call did wrong. The op that waits and meets it is not at fault: see `rethrow_as`.
+struct LateError : Error {
+  using Error::Error;
+};
+
+}  // namespace
+
 Runtime::Runtime()
     : found_(discover()),
       gpus_(found_.count),
@@ -47,8 +56,9 @@ void Runtime::synchronize_stream(kernels::Stream stream) {
 void Runtime::throw_reported() {
   for (int device = 0; device < found_.count; ++device)
     if (const auto report = kernels::cuda::take_bad_index(device))
-      fail(report->op, ": index ", report->index, " is out of range, it must be at least 0 and below ",
-           report->bound, "; found by ", Device::cuda(device), " after the call had returned");
+      throw LateError(message(report->op, ": index ", report->index,
+                              " is out of range, it must be at least 0 and below ", report->bound,
+                              "; found by ", Device::cuda(device), " after the call had returned"));
 }
 
 void Runtime::record(void* event, kernels::Stream stream) {

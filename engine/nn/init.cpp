@@ -4,6 +4,7 @@
 #include <miniparallel/ops.h>
 
 #include "engine/error.h"
+#include "engine/ops/common.h"
 
 #include <algorithm>
 #include <cmath>
@@ -80,23 +81,32 @@ Tensor normal_(Tensor tensor, double mean, double stddev) {
   return tensor.normal_(mean, stddev);
 }
 
-Tensor constant_(Tensor tensor, double value) {
+Tensor constant_(Tensor tensor, double value) try {
   const NoGradGuard guard;
   return tensor.fill_(value);
+} catch (const Error& error) {
+  rethrow_as("constant_", error);
 }
 
-Tensor zeros_(Tensor tensor) { return constant_(std::move(tensor), 0); }
-Tensor ones_(Tensor tensor) { return constant_(std::move(tensor), 1); }
+Tensor zeros_(Tensor tensor) try { return constant_(std::move(tensor), 0); } catch (const Error& error) {
+  rethrow_as("zeros_", error);
+}
 
-Tensor eye_(Tensor matrix) {
+Tensor ones_(Tensor tensor) try { return constant_(std::move(tensor), 1); } catch (const Error& error) {
+  rethrow_as("ones_", error);
+}
+
+Tensor eye_(Tensor matrix) try {
   const NoGradGuard guard;
   check(matrix.dim() == 2, "eye_: got shape ", matrix.shape(), "; it must be a matrix");
   const Tensor row = arange(matrix.size(1), {.device = matrix.device()});
   const Tensor column = arange(matrix.size(0), {.device = matrix.device()}).unsqueeze(1);
   return matrix.copy_((row == column).to(matrix.dtype()));
+} catch (const Error& error) {
+  rethrow_as("eye_", error);
 }
 
-Tensor trunc_normal_(Tensor tensor, double mean, double stddev, double low, double high) {
+Tensor trunc_normal_(Tensor tensor, double mean, double stddev, double low, double high) try {
   const NoGradGuard guard;
   check(stddev > 0, "trunc_normal_: stddev is ", stddev, "; it must be above 0");
   check(low < high, "trunc_normal_: got numbers from ", low, " to ", high, "; the first must be below");
@@ -107,10 +117,12 @@ Tensor trunc_normal_(Tensor tensor, double mean, double stddev, double low, doub
       empty(tensor.shape(), {.dtype = float64, .device = tensor.device()}).uniform_(from, to);
   const Tensor standard = inverse_erf(clamp(share * 2 - 1, -nearest, nearest)) * std::numbers::sqrt2;
   return tensor.copy_(clamp(standard * stddev + mean, low, high));
+} catch (const Error& error) {
+  rethrow_as("trunc_normal_", error);
 }
 
 Fans fans(const Tensor& weight) {
-  check(weight.dim() >= 2, "init: got shape ", weight.shape(),
+  check(weight.dim() >= 2, "fans: got shape ", weight.shape(),
         "; fan in and fan out need a weight (out, in, ...)");
   double receptive_field = 1;
   for (int i = 2; i < weight.dim(); ++i) receptive_field *= static_cast<double>(weight.size(i));
@@ -118,28 +130,36 @@ Fans fans(const Tensor& weight) {
           .out = static_cast<double>(weight.size(0)) * receptive_field};
 }
 
-Tensor xavier_uniform_(Tensor weight, double gain) {
+Tensor xavier_uniform_(Tensor weight, double gain) try {
   const Fans both = fans(weight);
   const double bound = gain * std::sqrt(6 / (both.in + both.out));
   return uniform_(std::move(weight), -bound, bound);
+} catch (const Error& error) {
+  rethrow_as("xavier_uniform_", error);
 }
 
-Tensor xavier_normal_(Tensor weight, double gain) {
+Tensor xavier_normal_(Tensor weight, double gain) try {
   const Fans both = fans(weight);
   return normal_(std::move(weight), 0, gain * std::sqrt(2 / (both.in + both.out)));
+} catch (const Error& error) {
+  rethrow_as("xavier_normal_", error);
 }
 
-Tensor kaiming_uniform_(Tensor weight, const KaimingOptions& options) {
+Tensor kaiming_uniform_(Tensor weight, const KaimingOptions& options) try {
   const double bound = gain(options) * std::sqrt(3 / fan(weight, options.mode));
   return uniform_(std::move(weight), -bound, bound);
+} catch (const Error& error) {
+  rethrow_as("kaiming_uniform_", error);
 }
 
-Tensor kaiming_normal_(Tensor weight, const KaimingOptions& options) {
+Tensor kaiming_normal_(Tensor weight, const KaimingOptions& options) try {
   const double stddev = gain(options) / std::sqrt(fan(weight, options.mode));
   return normal_(std::move(weight), 0, stddev);
+} catch (const Error& error) {
+  rethrow_as("kaiming_normal_", error);
 }
 
-Tensor orthogonal_(Tensor weight, double gain) {
+Tensor orthogonal_(Tensor weight, double gain) try {
   const NoGradGuard guard;
   check(weight.dim() >= 2, "orthogonal_: got shape ", weight.shape(), "; it needs a weight (out, in, ...)");
   if (weight.numel() == 0) return weight;
@@ -148,6 +168,8 @@ Tensor orthogonal_(Tensor weight, double gain) {
   orthonormalize(vectors);
   const Tensor matrix = rows <= columns ? vectors : vectors.t();
   return weight.copy_((matrix * gain).reshape(weight.shape()));
+} catch (const Error& error) {
+  rethrow_as("orthogonal_", error);
 }
 
 }  // namespace miniparallel::nn::init

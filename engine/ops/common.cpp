@@ -5,6 +5,8 @@
 #include "engine/profiler/traced_backend.h"
 
 #include <algorithm>
+#include <string_view>
+#include <typeinfo>
 
 namespace miniparallel {
 
@@ -78,6 +80,14 @@ void check_floating(const char* op, const Tensor& tensor) {
   check_defined(op, tensor);
   check(tensor.dtype() == float32 || tensor.dtype() == float64, op, ": got ", tensor.dtype(), " of shape ",
         tensor.shape(), "; it computes in float32 and float64, convert with to(float32)");
+}
+
+void rethrow_as(const char* op, const Error& error) {
+  if (typeid(error) != typeid(Error)) throw;
+  const std::string_view text = error.what();
+  const std::size_t colon = text.find(':');
+  const bool names_op = colon != text.npos && text.find(' ') == colon + 1;
+  fail(op, ": ", names_op ? text.substr(colon + 2) : text);
 }
 
 Tensor to_floating(const Tensor& x) { return x.is_floating() ? x : x.to(default_dtype()); }

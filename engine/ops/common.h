@@ -52,6 +52,18 @@ void check_same_dtype(const char* op, std::initializer_list<Tensor> tensors);
 void check_floating(const char* op, const Tensor& tensor);
 void check_defined(const char* op, const Tensor& tensor);
 
+/// Throws `error` once more, as one of `op`. For an op that is made of others, whose user called neither of them:
+///
+///   Tensor tile(const Tensor& x, const Shape& repeats) try {
+///     ...
+///   } catch (const Error& error) {
+///     rethrow_as("tile", error);
+///   }
+///
+/// Errors of a class of their own are not about the arguments and stay as they are: memory is used up, CUDA
+/// failed, a GPU reports what an earlier call did.
+[[noreturn]] void rethrow_as(const char* op, const Error& error);
+
 /// Floating tensors as they are, integers and bool as `default_dtype`: what exp or mean accept.
 Tensor to_floating(const Tensor& x);
 

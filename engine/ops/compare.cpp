@@ -81,29 +81,32 @@ Tensor isfinite(const Tensor& x) {
   return x.is_floating() ? classify("isfinite", x, kernels::Compare::lt, HUGE_VAL) : same_for_all(x, true);
 }
 
-Tensor logical_and(const Tensor& a, const Tensor& b) {
-  return mul(a.detach().to(boolean), b.detach().to(boolean));
-}
-Tensor logical_or(const Tensor& a, const Tensor& b) {
-  return maximum(a.detach().to(boolean), b.detach().to(boolean));
-}
-Tensor logical_xor(const Tensor& a, const Tensor& b) {
-  return a.detach().to(boolean) != b.detach().to(boolean);
-}
-Tensor logical_not(const Tensor& x) { return x == 0; }
+namespace {
 
-Tensor operator&(const Tensor& a, const Tensor& b) {
-  check_masks("operator&", {a, b});
-  return logical_and(a, b);
+/// `join` of both as bool.
+Tensor joined(const char* op, Tensor (*join)(const Tensor&, const Tensor&), const Tensor& a,
+              const Tensor& b) try {
+  return join(a.detach().to(boolean), b.detach().to(boolean));
+} catch (const Error& error) {
+  rethrow_as(op, error);
 }
-Tensor operator|(const Tensor& a, const Tensor& b) {
-  check_masks("operator|", {a, b});
-  return logical_or(a, b);
+
+Tensor joined_masks(const char* op, Tensor (*join)(const Tensor&, const Tensor&), const Tensor& a,
+                    const Tensor& b) {
+  check_masks(op, {a, b});
+  return joined(op, join, a, b);
 }
-Tensor operator^(const Tensor& a, const Tensor& b) {
-  check_masks("operator^", {a, b});
-  return logical_xor(a, b);
-}
+
+}  // namespace
+
+Tensor logical_and(const Tensor& a, const Tensor& b) { return joined("logical_and", mul, a, b); }
+Tensor logical_or(const Tensor& a, const Tensor& b) { return joined("logical_or", maximum, a, b); }
+Tensor logical_xor(const Tensor& a, const Tensor& b) { return joined("logical_xor", ne, a, b); }
+Tensor logical_not(const Tensor& x) { return compare(kernels::Compare::eq, "logical_not", x, 0); }
+
+Tensor operator&(const Tensor& a, const Tensor& b) { return joined_masks("operator&", mul, a, b); }
+Tensor operator|(const Tensor& a, const Tensor& b) { return joined_masks("operator|", maximum, a, b); }
+Tensor operator^(const Tensor& a, const Tensor& b) { return joined_masks("operator^", ne, a, b); }
 Tensor operator~(const Tensor& mask) {
   check_masks("operator~", {mask});
   return logical_not(mask);
@@ -166,20 +169,28 @@ Tensor masked_fill_as(const char* op, const Tensor& x, const Tensor& mask, Scala
 
 // --- whole tensors
 
-Tensor isclose(const Tensor& a, const Tensor& b, double rtol, double atol) {
-  check_defined("isclose", a);
-  check_defined("isclose", b);
+namespace {
+
+Tensor close(const char* op, const Tensor& a, const Tensor& b, double rtol, double atol) try {
   const NoGradGuard no_grad;
   const DType dtype = promote(promote(a.dtype(), b.dtype()), float32);
   const Tensor x = a.to(dtype), y = b.to(dtype);
-  const Tensor close = logical_or(x == y, abs(x - y) <= abs(y) * rtol + atol);
+  const Tensor near = logical_or(x == y, abs(x - y) <= abs(y) * rtol + atol);
   // inf - inf is NaN and inf times rtol infinite: an infinite b is close to itself only.
   const Tensor wrong_infinity = logical_and(abs(y) == HUGE_VAL, x != y);
-  return logical_and(close, logical_not(wrong_infinity));
+  return logical_and(near, logical_not(wrong_infinity));
+} catch (const Error& error) {
+  rethrow_as(op, error);
+}
+
+}  // namespace
+
+Tensor isclose(const Tensor& a, const Tensor& b, double rtol, double atol) {
+  return close("isclose", a, b, rtol, atol);
 }
 
 bool allclose(const Tensor& a, const Tensor& b, double rtol, double atol) {
-  return all(isclose(a, b, rtol, atol)).item<bool>();
+  return all(close("allclose", a, b, rtol, atol)).item<bool>();
 }
 
 bool equal(const Tensor& a, const Tensor& b) {

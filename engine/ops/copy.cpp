@@ -65,17 +65,23 @@ Tensor moved(const Tensor& x, Device device) {
 
 }  // namespace
 
-Tensor Tensor::clone() const { return converted("clone", *this, dtype()); }
+Tensor Tensor::clone() const {
+  check_defined("clone", *this);
+  return converted("clone", *this, dtype());
+}
 
 Tensor Tensor::contiguous() const {
+  check_defined("contiguous", *this);
   return is_contiguous() ? *this : converted("contiguous", *this, dtype());
 }
 
 Tensor Tensor::to(DType dtype) const {
+  check_defined("to", *this);
   return dtype == this->dtype() ? *this : converted("to", *this, dtype);
 }
 
 Tensor Tensor::to(Device device) const {
+  check_defined("to", *this);
   if (device == this->device()) return *this;
   Tensor y;
   {

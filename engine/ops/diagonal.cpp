@@ -8,6 +8,7 @@
 namespace miniparallel {
 
 Tensor Tensor::diagonal(std::int64_t offset, int dim1, int dim2) const {
+  check_defined("diagonal", *this);
   check(dim() >= 2, "diagonal: got shape ", shape(),
         "; it takes at least 2 dimensions, or make a matrix with diag");
   const int rows = normalize_dim("diagonal", dim1, dim()), columns = normalize_dim("diagonal", dim2, dim());
@@ -47,12 +48,14 @@ namespace {
 
 /// x where column - row, compared with `diagonal`, is as asked for, else 0.
 Tensor triangle(const char* op, const Tensor& x, std::int64_t diagonal,
-                Tensor (*holds)(const Tensor&, Scalar)) {
+                Tensor (*holds)(const Tensor&, Scalar)) try {
   check_defined(op, x);
   check(x.dim() >= 2, op, ": got shape ", x.shape(), "; it takes at least 2 dimensions");
   const TensorOptions options{.dtype = int64, .device = x.device()};
   const Tensor distance = arange(x.size(-1), options) - arange(x.size(-2), options).unsqueeze(1);
   return where(holds(distance, diagonal), x, zeros({}, {.dtype = x.dtype(), .device = x.device()}));
+} catch (const Error& error) {
+  rethrow_as(op, error);
 }
 
 }  // namespace

@@ -173,7 +173,7 @@ std::string usual_output(const std::vector<std::string>& inputs) {
 
 }  // namespace
 
-Tensor einsum(const std::string& equation, const std::vector<Tensor>& operands) {
+Tensor einsum(const std::string& equation, const std::vector<Tensor>& operands) try {
   const Equation parts(equation);
   check(parts.inputs.size() == operands.size(), "einsum: '", equation, "' is for ", parts.inputs.size(),
         " operands, but ", operands.size(), " were given; separate their letters by commas");
@@ -199,6 +199,8 @@ Tensor einsum(const std::string& equation, const std::vector<Tensor>& operands) 
     total = product(total, rest[i], kept, sizes);
   }
   return ordered(summed(total, output), output);
+} catch (const Error& error) {
+  rethrow_as("einsum", error);
 }
 
 }  // namespace miniparallel

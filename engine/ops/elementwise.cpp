@@ -95,6 +95,11 @@ void record_unary(Unary function, const char* op, Tensor& y, const Tensor& x, do
          });
 }
 
+Tensor floating(const char* op, const Tensor& x) {
+  check_defined(op, x);
+  return to_floating(x);
+}
+
 template <class F>
 Tensor unary(Unary function, const char* op, const Tensor& x, double p = 0, double q = 0) {
   check_defined(op, x);
@@ -236,10 +241,10 @@ Tensor& number_in_place(Unary with_parameter, Binary function, const char* op, T
   Tensor name(const Tensor& x) {                                                                          \
     return unary<kernels::functors::functor>(Unary::name, name_of<kernels::functors::functor>(#name), x); \
   }
-#define MP_DEFINE_FLOATING(name, functor)                                                             \
-  Tensor name(const Tensor& x) {                                                                      \
-    return unary<kernels::functors::functor>(Unary::name, name_of<kernels::functors::functor>(#name), \
-                                             to_floating(x));                                         \
+#define MP_DEFINE_FLOATING(name, functor)                                       \
+  Tensor name(const Tensor& x) {                                                \
+    constexpr const char* op = name_of<kernels::functors::functor>(#name);      \
+    return unary<kernels::functors::functor>(Unary::name, op, floating(op, x)); \
   }
 #define MP_DEFINE_PARAMETRIC(name, functor)                                           \
   Tensor name(const char* op, const Tensor& x, double p, [[maybe_unused]] double q) { \
@@ -275,11 +280,6 @@ namespace {
 Tensor promoted(const char* op, const Tensor& x, Scalar value) {
   check_defined(op, x);
   return x.to(result_type(x, value));
-}
-
-Tensor floating(const char* op, const Tensor& x) {
-  check_defined(op, x);
-  return to_floating(x);
 }
 
 Tensor scaled(const char* op, const Tensor& a, Scalar b) {
@@ -371,11 +371,13 @@ Tensor clamp_max(const Tensor& x, Scalar high) {
                                  : minimum(a, number_like("clamp_max", high, a));
 }
 
-Tensor clamp(const Tensor& x, const Tensor& low, const Tensor& high) {
+Tensor clamp(const Tensor& x, const Tensor& low, const Tensor& high) try {
   check_defined("clamp", x);
   check(low.defined() || high.defined(), "clamp: both bounds are undefined; give at least one");
   const Tensor raised = low.defined() ? maximum(x, low) : x;
   return high.defined() ? minimum(raised, high) : raised;
+} catch (const Error& error) {
+  rethrow_as("clamp", error);
 }
 
 // --- in place
@@ -416,7 +418,7 @@ Tensor& Tensor::clamp_(Scalar low, Scalar high) {
   for (const Scalar bound : {low, high}) {
     check_writable("clamp_", result_type(*this, bound), *this);
     if (!is_exact_bound(bound, *this))
-      return copy_into("clamp_", *this, miniparallel::clamp(*this, low, high));
+      return copy_into("clamp_", *this, clamp_as("clamp_", *this, low, high));
   }
   return unary_in_place<functors::Clamp>(Unary::clamp_between, "clamp_", *this, low.as_double(),
                                          high.as_double());

@@ -53,6 +53,12 @@ Tensor sources(const char* op, const Tensor& x, const Tensor& index, const Tenso
 
 Rows elements(const char* op) { return {op, 0, -1}; }
 
+Tensor gathered(const char* op, const Tensor& x, int dim, const Tensor& index) {
+  const int axis = indexed_dim(op, x, dim, index);
+  return gather_rows(elements(op), elements(op), x.flatten(), positions_of(op, x.shape(), axis, index),
+                     index.shape());
+}
+
 /// `x` with the elements of `source` at the positions, where of equal ones the last counts.
 Tensor replaced(const char* op, const Tensor& x, const Tensor& positions, const Tensor& source) {
   Tensor y = x.detach().clone();
@@ -94,11 +100,7 @@ Tensor added_along(const char* op, const Tensor& x, int dim, const Tensor& index
 
 }  // namespace
 
-Tensor gather(const Tensor& x, int dim, const Tensor& index) {
-  const int axis = indexed_dim("gather", x, dim, index);
-  return gather_rows(elements("gather"), elements("gather"), x.flatten(),
-                     positions_of("gather", x.shape(), axis, index), index.shape());
-}
+Tensor gather(const Tensor& x, int dim, const Tensor& index) { return gathered("gather", x, dim, index); }
 
 Tensor take_along_dim(const Tensor& x, const Tensor& index, int dim) {
   check_index("take_along_dim", x, index);
@@ -113,7 +115,7 @@ Tensor take_along_dim(const Tensor& x, const Tensor& index, int dim) {
     shape[axis] = tensor.size(axis);
     return tensor.expand(shape);
   };
-  return gather(stretched(x), axis, stretched(index));
+  return gathered("take_along_dim", stretched(x), axis, stretched(index));
 }
 
 Tensor scatter(const Tensor& x, int dim, const Tensor& index, const Tensor& source) {

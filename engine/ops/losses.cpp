@@ -32,7 +32,7 @@ Tensor huber_loss(const Tensor& x, const Tensor& target, const HuberLossOptions&
 }
 
 Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target,
-                                        const BceWithLogitsOptions& options) {
+                                        const BceWithLogitsOptions& options) try {
   if (!options.weight.defined() && !options.pos_weight.defined())
     return bce_with_logits(x, target, options.reduction);
   Tensor losses;
@@ -45,15 +45,20 @@ Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target,
   }
   if (options.weight.defined()) losses = losses * factor_like(options.weight, x);
   return reduced(losses, options.reduction);
+} catch (const Error& error) {
+  rethrow_as("binary_cross_entropy_with_logits", error);
 }
 
-Tensor binary_cross_entropy(const Tensor& x, const Tensor& target, const BinaryCrossEntropyOptions& options) {
+Tensor binary_cross_entropy(const Tensor& x, const Tensor& target,
+                            const BinaryCrossEntropyOptions& options) try {
   check_pair("binary_cross_entropy", x, target);
   // Bounded before the logarithm, whose slope at 0 times the bound's 0 would be NaN.
   const auto bounded_log = [](const Tensor& p) { return log(clamp(p, std::exp(-100.0), 1)); };
   Tensor losses = -(target * bounded_log(x) + (1 - target) * bounded_log(1 - x));
   if (options.weight.defined()) losses = losses * factor_like(options.weight, x);
   return reduced(losses, options.reduction);
+} catch (const Error& error) {
+  rethrow_as("binary_cross_entropy", error);
 }
 
 Tensor kl_div(const Tensor& x, const Tensor& target, const KlDivOptions& options) {
@@ -68,7 +73,7 @@ Tensor kl_div(const Tensor& x, const Tensor& target, const KlDivOptions& options
 }
 
 Tensor gaussian_nll_loss(const Tensor& x, const Tensor& target, const Tensor& variance,
-                         const GaussianNllLossOptions& options) {
+                         const GaussianNllLossOptions& options) try {
   const char* const op = "gaussian_nll_loss";
   check_pair(op, x, target);
   check_defined(op, variance);
@@ -79,9 +84,11 @@ Tensor gaussian_nll_loss(const Tensor& x, const Tensor& target, const Tensor& va
   const Tensor v = variance + (clamp(low, options.eps, std::numeric_limits<double>::infinity()) - low);
   const Tensor losses = (log(v) + square(x - target) / v) * 0.5;
   return reduced(options.full ? losses + 0.5 * std::log(2 * std::numbers::pi) : losses, options.reduction);
+} catch (const Error& error) {
+  rethrow_as("gaussian_nll_loss", error);
 }
 
-Tensor pairwise_distance(const Tensor& a, const Tensor& b, double p, double eps, bool keepdim) {
+Tensor pairwise_distance(const Tensor& a, const Tensor& b, double p, double eps, bool keepdim) try {
   const char* const op = "pairwise_distance";
   check_defined(op, a);
   check_defined(op, b);
@@ -94,9 +101,11 @@ Tensor pairwise_distance(const Tensor& a, const Tensor& b, double p, double eps,
   if (p == 1) return sum(abs(d), {-1}, keepdim);
   if (std::isinf(p)) return amax(abs(d), {-1}, keepdim);
   return pow(sum(pow(abs(d), p), {-1}, keepdim), 1 / p);
+} catch (const Error& error) {
+  rethrow_as("pairwise_distance", error);
 }
 
-Tensor cosine_similarity(const Tensor& a, const Tensor& b, int dim, double eps) {
+Tensor cosine_similarity(const Tensor& a, const Tensor& b, int dim, double eps) try {
   const char* const op = "cosine_similarity";
   check_defined(op, a);
   check_defined(op, b);
@@ -107,10 +116,12 @@ Tensor cosine_similarity(const Tensor& a, const Tensor& b, int dim, double eps) 
     return sqrt(clamp(sum(square(x), {dim}, true), eps * eps, std::numeric_limits<double>::infinity()));
   };
   return sum((a / length(a)) * (b / length(b)), {dim});
+} catch (const Error& error) {
+  rethrow_as("cosine_similarity", error);
 }
 
 Tensor triplet_margin_loss(const Tensor& anchor, const Tensor& positive, const Tensor& negative,
-                           const TripletMarginLossOptions& options) {
+                           const TripletMarginLossOptions& options) try {
   check(options.margin > 0, "triplet_margin_loss: margin is ", options.margin, "; it must be above 0");
   const auto distance = [&](const Tensor& a, const Tensor& b) {
     return pairwise_distance(a, b, options.p, options.eps);
@@ -119,10 +130,12 @@ Tensor triplet_margin_loss(const Tensor& anchor, const Tensor& positive, const T
   Tensor far = distance(anchor, negative);
   if (options.swap) far = minimum(far, distance(positive, negative));
   return reduced(relu(near - far + options.margin), options.reduction);
+} catch (const Error& error) {
+  rethrow_as("triplet_margin_loss", error);
 }
 
 Tensor cosine_embedding_loss(const Tensor& a, const Tensor& b, const Tensor& target,
-                             const CosineEmbeddingLossOptions& options) {
+                             const CosineEmbeddingLossOptions& options) try {
   const char* const op = "cosine_embedding_loss";
   check_pair(op, a, b);
   check_defined(op, target);
@@ -135,6 +148,8 @@ Tensor cosine_embedding_loss(const Tensor& a, const Tensor& b, const Tensor& tar
   const Tensor zero = zeros_like(cosine);
   const Tensor apart = where(target == -1, relu(cosine - options.margin), zero);
   return reduced(where(target == 1, 1 - cosine, apart), options.reduction);
+} catch (const Error& error) {
+  rethrow_as("cosine_embedding_loss", error);
 }
 
 }  // namespace miniparallel

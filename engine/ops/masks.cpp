@@ -32,7 +32,7 @@ Tensor masked_select(const Tensor& x, const Tensor& mask) {
   return index_select(x.expand(shape).flatten(), 0, true_places(mask.expand(shape)));
 }
 
-Tensor nonzero(const Tensor& x) {
+Tensor nonzero(const Tensor& x) try {
   check_defined("nonzero", x);
   const NoGradGuard no_grad;
   const Tensor places = true_places(x.dtype() == boolean ? x : x != 0);
@@ -43,6 +43,8 @@ Tensor nonzero(const Tensor& x) {
                                 std::max<std::int64_t>(x.size(d), 1)));
   return columns.empty() ? zeros({places.size(0), 0}, {.dtype = int64, .device = x.device()})
                          : stack(columns, 1);
+} catch (const Error& error) {
+  rethrow_as("nonzero", error);
 }
 
 Tensor one_hot(const Tensor& x, std::int64_t num_classes) {

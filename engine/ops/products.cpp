@@ -12,26 +12,32 @@ void check_dims(const char* op, const Tensor& x, int dims, const char* what) {
   check(x.dim() == dims, op, ": got shape ", x.shape(), "; it must be ", what, ", use matmul for others");
 }
 
-Tensor stacks_product(const char* op, const Tensor& a, const Tensor& b) {
+Tensor stacks_product(const char* op, const Tensor& a, const Tensor& b) try {
   for (const Tensor* x : {&a, &b}) check_dims(op, *x, 3, "(count, rows, columns)");
   check(a.size(0) == b.size(0), op, ": ", a.shape(), " and ", b.shape(),
         " are stacks of different sizes; they must be equal, matmul broadcasts");
   return matmul(a, b);
+} catch (const Error& error) {
+  rethrow_as(op, error);
 }
 
-Tensor matrix_product(const char* op, const Tensor& a, const Tensor& b) {
+Tensor matrix_product(const char* op, const Tensor& a, const Tensor& b) try {
   for (const Tensor* x : {&a, &b}) check_dims(op, *x, 2, "a matrix");
   return matmul(a, b);
+} catch (const Error& error) {
+  rethrow_as(op, error);
 }
 
 /// beta x + alpha product
-Tensor added(const char* op, const Tensor& x, const Tensor& product, Scalar beta, Scalar alpha) {
+Tensor added(const char* op, const Tensor& x, const Tensor& product, Scalar beta, Scalar alpha) try {
   check_floating(op, x);
   check(broadcast_shapes(op, x.shape(), product.shape()) == product.shape(), op, ": ", x.shape(),
         " does not broadcast to ", product.shape(), ", the shape of the product; reshape it");
   const Tensor scaled = alpha.as_double() == 1 ? product : product * alpha;
   if (beta.as_double() == 0) return scaled;
   return (beta.as_double() == 1 ? x : x * beta) + scaled;
+} catch (const Error& error) {
+  rethrow_as(op, error);
 }
 
 }  // namespace
@@ -39,20 +45,26 @@ Tensor added(const char* op, const Tensor& x, const Tensor& product, Scalar beta
 Tensor mm(const Tensor& a, const Tensor& b) { return matrix_product("mm", a, b); }
 Tensor bmm(const Tensor& a, const Tensor& b) { return stacks_product("bmm", a, b); }
 
-Tensor mv(const Tensor& matrix, const Tensor& vector) {
+Tensor mv(const Tensor& matrix, const Tensor& vector) try {
   check_dims("mv", matrix, 2, "a matrix");
   check_dims("mv", vector, 1, "a vector");
   return matmul(matrix, vector);
+} catch (const Error& error) {
+  rethrow_as("mv", error);
 }
 
-Tensor dot(const Tensor& a, const Tensor& b) {
+Tensor dot(const Tensor& a, const Tensor& b) try {
   for (const Tensor* x : {&a, &b}) check_dims("dot", *x, 1, "a vector");
   return matmul(a, b);
+} catch (const Error& error) {
+  rethrow_as("dot", error);
 }
 
-Tensor outer(const Tensor& a, const Tensor& b) {
+Tensor outer(const Tensor& a, const Tensor& b) try {
   for (const Tensor* x : {&a, &b}) check_dims("outer", *x, 1, "a vector");
   return a.unsqueeze(1) * b;
+} catch (const Error& error) {
+  rethrow_as("outer", error);
 }
 
 Tensor addmm(const Tensor& x, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
@@ -96,7 +108,7 @@ struct Summands {
 
 }  // namespace
 
-Tensor tensordot(const Tensor& a, const Tensor& b, const Shape& dims_a, const Shape& dims_b) {
+Tensor tensordot(const Tensor& a, const Tensor& b, const Shape& dims_a, const Shape& dims_b) try {
   check_floating("tensordot", a);
   check_floating("tensordot", b);
   check(dims_a.rank() == dims_b.rank(), "tensordot: got dims ", dims_a, " and ", dims_b,
@@ -111,6 +123,8 @@ Tensor tensordot(const Tensor& a, const Tensor& b, const Shape& dims_a, const Sh
   Shape shape = left.others;
   for (const std::int64_t size : right.others) shape.push_back(size);
   return matmul(left.matrix, right.matrix).reshape(shape);
+} catch (const Error& error) {
+  rethrow_as("tensordot", error);
 }
 
 Tensor tensordot(const Tensor& a, const Tensor& b, int dims) {

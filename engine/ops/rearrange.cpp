@@ -8,6 +8,7 @@
 namespace miniparallel {
 
 Tensor Tensor::movedim(const Shape& source, const Shape& destination) const {
+  check_defined("movedim", *this);
   check(source.rank() == destination.rank(), "movedim: got ", source.rank(), " dimensions to move and ",
         destination.rank(), " places; name as many");
   Shape order = Shape::filled(dim(), -1);
@@ -30,6 +31,7 @@ Tensor Tensor::movedim(const Shape& source, const Shape& destination) const {
 }
 
 std::vector<Tensor> Tensor::unbind(int dim) const {
+  check_defined("unbind", *this);
   check(this->dim() > 0, "unbind: a tensor without dimensions has no parts; unsqueeze it first");
   const int d = normalize_dim("unbind", dim, this->dim());
   std::vector<Tensor> parts =
@@ -75,6 +77,7 @@ Tensor repeated(const Tensor& x, int dim, std::int64_t count, bool whole) {
 }  // namespace
 
 Tensor Tensor::repeat(const Shape& repeats) const {
+  check_defined("repeat", *this);
   check_repeats("repeat", repeats);
   check(repeats.rank() >= dim(), "repeat: got the repeats ", repeats, " for shape ", shape(),
         "; name a number for each dimension");
@@ -84,11 +87,12 @@ Tensor Tensor::repeat(const Shape& repeats) const {
   return y.impl()->storage == impl()->storage ? y.clone() : y;
 }
 
-Tensor tile(const Tensor& x, const Shape& repeats) {
-  check_defined("tile", x);
+Tensor tile(const Tensor& x, const Shape& repeats) try {
   Shape all = repeats;
   while (all.rank() < x.dim()) all.insert(0, 1);
   return x.repeat(all);
+} catch (const Error& error) {
+  rethrow_as("tile", error);
 }
 
 Tensor repeat_interleave(const Tensor& x, std::int64_t repeats, std::optional<int> dim) {
@@ -120,7 +124,7 @@ Tensor flip(const Tensor& x, const Shape& dims) {
   return y;
 }
 
-Tensor roll(const Tensor& x, const Shape& shifts, const Shape& dims) {
+Tensor roll(const Tensor& x, const Shape& shifts, const Shape& dims) try {
   check_defined("roll", x);
   if (dims.empty() && shifts.rank() == 1) return roll(x.flatten(), shifts, {0}).reshape(x.shape());
   check(shifts.rank() == dims.rank(), "roll: got the shifts ", shifts, " for dims ", dims,
@@ -133,6 +137,8 @@ Tensor roll(const Tensor& x, const Shape& shifts, const Shape& dims) {
     if (shift != 0) y = cat({y.narrow(d, n - shift, shift), y.narrow(d, 0, n - shift)}, d);
   }
   return y.is_same(x) ? x.clone() : y;
+} catch (const Error& error) {
+  rethrow_as("roll", error);
 }
 
 // --- joined
@@ -151,10 +157,17 @@ std::vector<Tensor> with_dimensions(const char* op, const std::vector<Tensor>& t
 
 }  // namespace
 
-Tensor hstack(const std::vector<Tensor>& tensors) {
+Tensor hstack(const std::vector<Tensor>& tensors) try {
   const std::vector<Tensor> parts = with_dimensions("hstack", tensors, 1);
   return cat(parts, parts[0].dim() == 1 ? 0 : 1);
+} catch (const Error& error) {
+  rethrow_as("hstack", error);
 }
-Tensor vstack(const std::vector<Tensor>& tensors) { return cat(with_dimensions("vstack", tensors, 2), 0); }
+
+Tensor vstack(const std::vector<Tensor>& tensors) try {
+  return cat(with_dimensions("vstack", tensors, 2), 0);
+} catch (const Error& error) {
+  rethrow_as("vstack", error);
+}
 
 }  // namespace miniparallel

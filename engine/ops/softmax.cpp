@@ -39,7 +39,10 @@ Tensor softmax_or_log(const char* op, const Tensor& input, int dim, bool log) {
 
 Tensor softmax(const Tensor& x, int dim) { return softmax_or_log("softmax", x, dim, false); }
 
-Tensor softmin(const Tensor& x, int dim) { return softmax_or_log("softmin", neg(x), dim, false); }
+Tensor softmin(const Tensor& x, int dim) {
+  check_floating("softmin", x);
+  return softmax_or_log("softmin", neg(x), dim, false);
+}
 
 Tensor log_softmax(const Tensor& x, int dim) { return softmax_or_log("log_softmax", x, dim, true); }
 

@@ -37,7 +37,8 @@ ValuesAndIndices sort(const Tensor& x, int dim, bool descending) {
 
 ValuesAndIndices topk(const Tensor& x, std::int64_t k, int dim, bool largest) {
   check_defined("topk", x);
-  const std::int64_t n = x.dim() == 0 ? 1 : x.size(dim);
+  const int axis = normalize_dim("topk", dim, x.dim());
+  const std::int64_t n = x.dim() == 0 ? 1 : x.size(axis);
   check(k >= 0 && k <= n, "topk: k is ", k, " for dimension ", dim, " of ", x.shape(),
         "; it must be at least 0 and at most its size");
   const Tensor order = order_of("topk", x, dim, largest);

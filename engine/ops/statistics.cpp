@@ -6,17 +6,22 @@
 
 namespace miniparallel {
 
-Tensor count_nonzero(const Tensor& x, const Shape& dims) {
-  check_defined("count_nonzero", x);
+Tensor count_nonzero(const Tensor& x, const Shape& dims) try {
   return sum(x != 0, dims);
+} catch (const Error& error) {
+  rethrow_as("count_nonzero", error);
 }
-Tensor any(const Tensor& x, const Shape& dims, bool keepdim) {
-  check_defined("any", x);
+
+Tensor any(const Tensor& x, const Shape& dims, bool keepdim) try {
   return sum(x != 0, dims, keepdim) > 0;
+} catch (const Error& error) {
+  rethrow_as("any", error);
 }
-Tensor all(const Tensor& x, const Shape& dims, bool keepdim) {
-  check_defined("all", x);
+
+Tensor all(const Tensor& x, const Shape& dims, bool keepdim) try {
   return sum(x == 0, dims, keepdim) == 0;
+} catch (const Error& error) {
+  rethrow_as("all", error);
 }
 
 namespace {
@@ -28,18 +33,19 @@ Tensor reversed(const Tensor& x) {
 
 }  // namespace
 
-Tensor argmin(const Tensor& x, std::optional<int> dim, bool keepdim) {
-  check_defined("argmin", x);
+Tensor argmin(const Tensor& x, std::optional<int> dim, bool keepdim) try {
   check(x.numel() > 0 || (dim && x.size(*dim) > 0), "argmin: nothing to compare in a tensor of shape ",
         x.shape(), "; the reduced dimension must not be empty");
   return argmax(reversed(x.detach()), dim, keepdim);
+} catch (const Error& error) {
+  rethrow_as("argmin", error);
 }
 
 namespace {
 
-ValuesAndIndices picked(const char* op, const Tensor& x, int dim, bool keepdim, const Tensor& indices) {
+ValuesAndIndices picked(const Tensor& x, int dim, bool keepdim, const Tensor& indices) {
   if (x.dim() == 0) return {x.clone(), indices};
-  const int d = normalize_dim(op, dim, x.dim());
+  const int d = dim < 0 ? dim + x.dim() : dim;
   const Tensor values = gather(x, d, indices);
   return keepdim ? ValuesAndIndices{values, indices}
                  : ValuesAndIndices{values.squeeze(d), indices.squeeze(d)};
@@ -47,15 +53,22 @@ ValuesAndIndices picked(const char* op, const Tensor& x, int dim, bool keepdim, 
 
 }  // namespace
 
-ValuesAndIndices max(const Tensor& x, int dim, bool keepdim) {
-  return picked("max", x, dim, keepdim, argmax(x, dim, true));
-}
-ValuesAndIndices min(const Tensor& x, int dim, bool keepdim) {
-  return picked("min", x, dim, keepdim, argmin(x, dim, true));
+ValuesAndIndices max(const Tensor& x, int dim, bool keepdim) try {
+  return picked(x, dim, keepdim, argmax(x, dim, true));
+} catch (const Error& error) {
+  rethrow_as("max", error);
 }
 
-std::pair<Tensor, Tensor> var_mean(const Tensor& x, const Shape& dims, bool unbiased, bool keepdim) {
+ValuesAndIndices min(const Tensor& x, int dim, bool keepdim) try {
+  return picked(x, dim, keepdim, argmin(x, dim, true));
+} catch (const Error& error) {
+  rethrow_as("min", error);
+}
+
+std::pair<Tensor, Tensor> var_mean(const Tensor& x, const Shape& dims, bool unbiased, bool keepdim) try {
   return {var(x, dims, unbiased, keepdim), mean(x, dims, keepdim)};
+} catch (const Error& error) {
+  rethrow_as("var_mean", error);
 }
 
 namespace {
@@ -68,16 +81,18 @@ Tensor root(const Tensor& total, double p) {
 
 }  // namespace
 
-Tensor norm(const Tensor& x, double p, const Shape& dims, bool keepdim) {
+Tensor norm(const Tensor& x, double p, const Shape& dims, bool keepdim) try {
   check_floating("norm", x);
   if (std::isinf(p)) return p > 0 ? amax(abs(x), dims, keepdim) : amin(abs(x), dims, keepdim);
   if (p == 0) return sum(x != 0, dims, keepdim).to(x.dtype());
   if (p == 1) return sum(abs(x), dims, keepdim);
   if (p == 2) return root(sum(square(x), dims, keepdim), 2);
   return root(sum(pow(abs(x), p), dims, keepdim), p);
+} catch (const Error& error) {
+  rethrow_as("norm", error);
 }
 
-Tensor logsumexp(const Tensor& x, const Shape& dims, bool keepdim) {
+Tensor logsumexp(const Tensor& x, const Shape& dims, bool keepdim) try {
   check_floating("logsumexp", x);
   const Tensor largest = amax(x.detach(), dims, true);
   const Tensor shift = where(isfinite(largest), largest, 0);  // not infinity less infinity
@@ -90,6 +105,8 @@ Tensor logsumexp(const Tensor& x, const Shape& dims, bool keepdim) {
     if (!reduced) kept.push_back(x.size(d));
   }
   return y.reshape(kept);
+} catch (const Error& error) {
+  rethrow_as("logsumexp", error);
 }
 
 }  // namespace miniparallel

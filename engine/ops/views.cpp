@@ -17,12 +17,15 @@ std::int64_t offset_of(const Tensor& x) { return x.impl()->offset; }
 
 /// The dimension along which a part is taken, from the front. Throws, naming `op`, if it does not exist.
 int sliced_dim(const char* op, const Tensor& x, int dim) {
+  check_defined(op, x);
   check(x.dim() > 0, op, ": a tensor without dimensions has no dimension ", dim, "; unsqueeze it first");
   return normalize_dim(op, dim, x.dim());
 }
 
 /// `shape` with its -1 replaced by what `numel` leaves for it.
-Shape infer_size(const char* op, const Shape& shape, const Shape& from) {
+Shape infer_size(const char* op, const Shape& shape, const Tensor& x) {
+  check_defined(op, x);
+  const Shape& from = x.shape();
   const std::int64_t numel = from.numel();
   Shape result = shape;
   int unknown = -1;
@@ -89,7 +92,7 @@ Tensor slice_backward(const Tensor& g, const Shape& shape, int dim, std::int64_t
 }  // namespace
 
 Tensor Tensor::view(const Shape& shape) const {
-  const Shape sizes = infer_size("view", shape, this->shape());
+  const Shape sizes = infer_size("view", shape, *this);
   Shape strides;
   check(view_strides(*this, sizes, strides), "view: ", this->shape(), " with strides ", this->strides(),
         " cannot be seen as ", sizes, " without a copy; use reshape");
@@ -98,13 +101,14 @@ Tensor Tensor::view(const Shape& shape) const {
 }
 
 Tensor Tensor::reshape(const Shape& shape) const {
-  const Shape sizes = infer_size("reshape", shape, this->shape());
+  const Shape sizes = infer_size("reshape", shape, *this);
   if (sizes == this->shape()) return *this;
   Shape strides;
   return view_strides(*this, sizes, strides) ? view(sizes) : clone().view(sizes);
 }
 
 Tensor Tensor::flatten(int start_dim, int end_dim) const {
+  check_defined("flatten", *this);
   const int first = normalize_dim("flatten", start_dim, dim()),
             last = normalize_dim("flatten", end_dim, dim());
   check(first <= last, "flatten: start_dim ", start_dim, " comes after end_dim ", end_dim, "; exchange them");
@@ -120,6 +124,7 @@ Tensor Tensor::flatten(int start_dim, int end_dim) const {
 }
 
 Tensor Tensor::permute(const Shape& dims) const {
+  check_defined("permute", *this);
   check(dims.rank() == dim(), "permute: got ", dims.rank(), " dimensions for a tensor with ", dim(),
         "; name every dimension once");
   Shape inverse = dims, sizes, new_strides;
@@ -137,6 +142,7 @@ Tensor Tensor::permute(const Shape& dims) const {
 }
 
 Tensor Tensor::transpose(int dim0, int dim1) const {
+  check_defined("transpose", *this);
   const int a = normalize_dim("transpose", dim0, dim()), b = normalize_dim("transpose", dim1, dim());
   if (dim() == 0) return *this;
   Shape sizes = shape(), new_strides = strides();
@@ -147,6 +153,7 @@ Tensor Tensor::transpose(int dim0, int dim1) const {
 }
 
 Tensor Tensor::t() const {
+  check_defined("t", *this);
   check(dim() <= 2, "t: got shape ", shape(), "; it takes at most 2 dimensions, use transpose(dim0, dim1)");
   return dim() < 2 ? *this : transpose(0, 1);
 }
@@ -169,7 +176,8 @@ Tensor Tensor::slice(int dim, std::int64_t start, std::int64_t stop, std::int64_
 }
 
 Tensor Tensor::narrow(int dim, std::int64_t start, std::int64_t length) const {
-  const std::int64_t size = shape()[sliced_dim("narrow", *this, dim)];
+  const int d = sliced_dim("narrow", *this, dim);
+  const std::int64_t size = shape()[d];
   check(start >= 0 && length >= 0 && length <= size - start, "narrow: ", length, " elements from ", start,
         " exceed dimension ", dim, " of size ", size, "; start and length must stay within it");
   return slice(dim, start, start + length);
@@ -186,6 +194,7 @@ Tensor Tensor::select(int dim, std::int64_t index) const {
 }
 
 Tensor Tensor::expand(const Shape& shape) const {
+  check_defined("expand", *this);
   const int added = shape.rank() - dim();
   check(added >= 0, "expand: ", this->shape(), " has more dimensions than ", shape, "; name a size for each");
   Shape sizes = shape, new_strides = Shape::filled(shape.rank(), 0);
@@ -204,6 +213,7 @@ Tensor Tensor::expand(const Shape& shape) const {
 }
 
 Tensor Tensor::squeeze() const {
+  check_defined("squeeze", *this);
   Shape sizes, new_strides;
   for (int d = 0; d < dim(); ++d) {
     if (shape()[d] == 1) continue;
@@ -215,6 +225,7 @@ Tensor Tensor::squeeze() const {
 }
 
 Tensor Tensor::squeeze(int dim) const {
+  check_defined("squeeze", *this);
   const int d = normalize_dim("squeeze", dim, this->dim());
   if (this->dim() == 0 || shape()[d] != 1) return *this;
   Shape sizes = shape(), new_strides = strides();
@@ -225,6 +236,7 @@ Tensor Tensor::squeeze(int dim) const {
 }
 
 Tensor Tensor::unsqueeze(int dim) const {
+  check_defined("unsqueeze", *this);
   const int d = normalize_dim("unsqueeze", dim, this->dim() + 1);
   Shape sizes = shape(), new_strides = strides();
   new_strides.insert(d, d < this->dim() ? sizes[d] * new_strides[d] : 1);

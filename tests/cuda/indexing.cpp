@@ -117,6 +117,8 @@ TEST_CASE("a bad index is reported, and the others are added") {
   y.backward(ones_like(y));
   CHECK_THROWS_WITH_AS(synchronize(gpu), doctest::Contains("index_select: index 5 is out of range"), Error);
   CHECK(x.grad().to_vector<float>() == std::vector<float>{0, 0, 0, 0, 2, 2});
+  (void)take_along_dim(x, tensor({{0, 2}}).to(gpu), 1);
+  CHECK_THROWS_WITH_AS(synchronize(gpu), doctest::Contains("take_along_dim: index 2 is out of range"), Error);
 }
 
 }  // namespace

@@ -63,6 +63,8 @@ TEST_CASE("a label out of range is reported at the next synchronisation, and onc
       "after the call had returned",
       Error);
   synchronize(gpu);
+  (void)cross_entropy(logits, labels);
+  CHECK_THROWS_WITH_AS(nonzero(logits), doctest::Contains("cross_entropy: index 7 is out of range"), Error);
   CHECK_THROWS_AS(index_select(logits, 0, tensor({-1}).to(gpu)).to_vector<float>(), Error);
   CHECK(index_select(logits, 0, tensor({2}).to(gpu)).to_vector<float>() == std::vector<float>(5, 0));
 }

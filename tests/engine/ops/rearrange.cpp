@@ -13,7 +13,7 @@ TEST_CASE("rearranged and padded: what does not fit is named") {
   CHECK(error_of([&] { x.repeat({2}); }) ==
         "repeat: got the repeats [2] for shape [3, 4]; name a number for each dimension");
   CHECK(error_of([&] { tile(x, {-1}); }) ==
-        "repeat: the repeats [1, -1] have a negative one; each must be at least 0");
+        "tile: the repeats [1, -1] have a negative one; each must be at least 0");
   CHECK(error_of([&] { diag(ones({2, 2, 2})); }) ==
         "diag: got shape [2, 2, 2]; it takes a vector or a matrix");
   CHECK(error_of([&] { tril(ones({2})); }) == "tril: got shape [2]; it takes at least 2 dimensions");
