@@ -59,6 +59,8 @@ Tensor Normalize::operator()(const Tensor& image) const {
 }
 
 Tensor RandomCrop::operator()(const Tensor& image, RandomStream& random) const {
+  check(size > 0 && padding >= 0, "RandomCrop: size is ", size, " and padding ", padding,
+        "; the first must be at least 1, the second at least 0");
   check_image("RandomCrop", image);
   const std::int64_t rows = image.size(1), columns = image.size(2);
   const std::int64_t free_rows = rows + 2 * padding - size, free_columns = columns + 2 * padding - size;
@@ -80,6 +82,8 @@ Tensor RandomCrop::operator()(const Tensor& image, RandomStream& random) const {
 }
 
 Tensor RandomHorizontalFlip::operator()(const Tensor& image, RandomStream& random) const {
+  check(probability >= 0 && probability <= 1, "RandomHorizontalFlip: probability is ", probability,
+        "; it must be in [0, 1]");
   check_image("RandomHorizontalFlip", image);
   if (!random.chance(probability)) return image;
   const Tensor source = image.contiguous();

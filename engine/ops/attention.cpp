@@ -179,6 +179,8 @@ Tensor fused(const Operands& in) {
 Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask,
                                     const AttentionOptions& options) {
   check_arguments(q, k, v, mask);
+  check(options.dropout >= 0 && options.dropout <= 1, kName, ": dropout is ", options.dropout,
+        "; it must be in [0, 1]");
   const Shape batch = common_batch(q, k, v);
   const Shape scores = with_matrix(batch, q.size(-2), k.size(-2));
   check(!mask.defined() || broadcast_shapes(kName, mask.shape(), scores) == scores, kName, ": mask of shape ",

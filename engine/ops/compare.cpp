@@ -172,6 +172,7 @@ Tensor masked_fill_as(const char* op, const Tensor& x, const Tensor& mask, Scala
 namespace {
 
 Tensor close(const char* op, const Tensor& a, const Tensor& b, double rtol, double atol) try {
+  check(rtol >= 0 && atol >= 0, op, ": rtol is ", rtol, " and atol ", atol, "; both must be at least 0");
   const NoGradGuard no_grad;
   const DType dtype = promote(promote(a.dtype(), b.dtype()), float32);
   const Tensor x = a.to(dtype), y = b.to(dtype);

@@ -49,9 +49,19 @@ Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target,
   rethrow_as("binary_cross_entropy_with_logits", error);
 }
 
+/// On a GPU the host does not wait for the elements.
+static void check_probabilities(const char* op, const Tensor& x) {
+  if (!x.device().is_cpu() || x.numel() == 0) return;
+  const Tensor elements = x.detach();
+  const double least = amin(elements).item(), greatest = amax(elements).item();
+  check(least >= 0 && greatest <= 1, op, ": the input has elements from ", least, " to ", greatest,
+        "; they must be in [0, 1], of logits use binary_cross_entropy_with_logits");
+}
+
 Tensor binary_cross_entropy(const Tensor& x, const Tensor& target,
                             const BinaryCrossEntropyOptions& options) try {
   check_pair("binary_cross_entropy", x, target);
+  check_probabilities("binary_cross_entropy", x);
   // Bounded before the logarithm, whose slope at 0 times the bound's 0 would be NaN.
   const auto bounded_log = [](const Tensor& p) { return log(clamp(p, std::exp(-100.0), 1)); };
   Tensor losses = -(target * bounded_log(x) + (1 - target) * bounded_log(1 - x));

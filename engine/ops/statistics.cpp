@@ -83,6 +83,7 @@ Tensor root(const Tensor& total, double p) {
 
 Tensor norm(const Tensor& x, double p, const Shape& dims, bool keepdim) try {
   check_floating("norm", x);
+  check(!std::isnan(p), "norm: p is ", p, "; it must be a number");
   if (std::isinf(p)) return p > 0 ? amax(abs(x), dims, keepdim) : amin(abs(x), dims, keepdim);
   if (p == 0) return sum(x != 0, dims, keepdim).to(x.dtype());
   if (p == 1) return sum(abs(x), dims, keepdim);

@@ -24,6 +24,7 @@ ReduceLROnPlateau::ReduceLROnPlateau(Optimizer& optimizer, const ReduceLROnPlate
         " and cooldown ", options.cooldown, "; both must be at least 0");
   check(options.threshold >= 0, kName, ": threshold is ", options.threshold, "; it must be at least 0");
   check(options.min_lr >= 0, kName, ": min_lr is ", options.min_lr, "; it must be at least 0");
+  check(options.eps >= 0, kName, ": eps is ", options.eps, "; it must be at least 0");
   if (options.mode == Mode::max) best_ = -best_;
 }
 

@@ -213,6 +213,17 @@ const std::vector<Mistake> mistakes{
      "normal_: got the mean 0 and the standard deviation -1; both must be finite, the second at least 0"},
     {"constant_", [] { nn::init::constant_(zeros({1}, {.dtype = uint8}), 300); },
      "constant_: 300 is not in the range of uint8, which is 0 to 255; choose another number or dtype"},
+    {"norm", [] { norm(zeros({2}), NAN); }, "norm: p is nan; it must be a number"},
+    {"isclose", [] { isclose(zeros({2}), zeros({2}), -1); },
+     "isclose: rtol is -1 and atol 1e-08; both must be at least 0"},
+    {"allclose", [] { allclose(zeros({2}), zeros({2}), 1e-5, NAN); },
+     "allclose: rtol is 1e-05 and atol nan; both must be at least 0"},
+    {"binary_cross_entropy", [] { binary_cross_entropy(tensor({0.5, 1.5}), tensor({0.0, 1.0})); },
+     "binary_cross_entropy: the input has elements from 0.5 to 1.5; they must be in [0, 1], of logits use "
+     "binary_cross_entropy_with_logits"},
+    {"binary_cross_entropy", [] { binary_cross_entropy(tensor({NAN}), tensor({1.0})); },
+     "binary_cross_entropy: the input has elements from nan to nan; they must be in [0, 1], of logits use "
+     "binary_cross_entropy_with_logits"},
     {"item", [] { (void)tensor({300}).item<std::uint8_t>(); },
      "item: the element is 300, and the type asked for goes from 0 to 255; ask for a wider one"},
     {"item", [] { (void)tensor({1e20}).item<std::int64_t>(); },
@@ -404,6 +415,18 @@ const std::vector<Mistake> mistakes{
     {"Adam", [] { optim::Adam({zeros({2}).requires_grad_()}, {.lr = -1}); },
      "Adam: lr is -1; it must be at least 0"},
     {"dropout", [] { dropout(zeros({2}), 1.5); }, "dropout: got the probability 1.5; it must be in [0, 1]"},
+    {"scaled_dot_product_attention",
+     [] { scaled_dot_product_attention(zeros({5, 8}), zeros({5, 8}), zeros({5, 8}), {}, {.dropout = -0.5}); },
+     "scaled_dot_product_attention: dropout is -0.5; it must be in [0, 1]"},
+    {"scaled_dot_product_attention",
+     [] { scaled_dot_product_attention(zeros({5, 8}), zeros({5, 8}), zeros({5, 8}), {}, {.dropout = NAN}); },
+     "scaled_dot_product_attention: dropout is nan; it must be in [0, 1]"},
+    {"ReduceLROnPlateau",
+     [] {
+       optim::SGD optimizer({zeros({2}).requires_grad_()}, {.lr = 1});
+       optim::ReduceLROnPlateau(optimizer, {.eps = NAN});
+     },
+     "ReduceLROnPlateau: eps is nan; it must be at least 0"},
     {"xavier_uniform_", [] { nn::init::xavier_uniform_(zeros({3})); },
      "xavier_uniform_: got shape [3]; fan in and fan out need a weight (out, in, ...)"},
     {"kaiming_normal_", [] { nn::init::kaiming_normal_(zeros({3, 2}, {.dtype = int64})); },
@@ -412,6 +435,24 @@ const std::vector<Mistake> mistakes{
      "Linear: got 0 features in and 3 out; it needs at least one on each side"},
     {"MultiheadAttention", [] { nn::MultiheadAttention(10, 3); },
      "MultiheadAttention: 3 heads do not divide the width 10; choose a divisor of it"},
+    {"RandomCrop",
+     [] {
+       data::RandomStream random(1, 1);
+       data::RandomCrop{0}(zeros({1, 4, 4}), random);
+     },
+     "RandomCrop: size is 0 and padding 0; the first must be at least 1, the second at least 0"},
+    {"RandomCrop",
+     [] {
+       data::RandomStream random(1, 1);
+       data::RandomCrop{2, -1}(zeros({1, 4, 4}), random);
+     },
+     "RandomCrop: size is 2 and padding -1; the first must be at least 1, the second at least 0"},
+    {"RandomHorizontalFlip",
+     [] {
+       data::RandomStream random(1, 1);
+       data::RandomHorizontalFlip{1.5}(zeros({1, 4, 4}), random);
+     },
+     "RandomHorizontalFlip: probability is 1.5; it must be in [0, 1]"},
     {"TensorDataset", [] { data::TensorDataset(zeros({2}), zeros({3})); },
      "TensorDataset: first sizes differ: [2] and [3]; it is the number of examples"},
     {"DataLoader", [] { data::DataLoader(data::TensorDataset(zeros({2})), {.batch_size = 0}); },
