@@ -48,8 +48,13 @@ void check_arguments(const Tensor& x, const Tensor& weight, const Tensor& bias,
 
 std::int64_t output_size(std::int64_t size, std::int64_t kernel, std::int64_t stride, std::int64_t padding,
                          std::int64_t dilation) {
-  const std::int64_t room = size + 2 * padding - dilation * (kernel - 1) - 1;
-  return room < 0 ? 0 : room / stride + 1;
+  std::int64_t padded = 0, reach = 0, room = 0;
+  const bool overflow =
+      __builtin_mul_overflow(padding, 2, &padded) || __builtin_add_overflow(padded, size, &padded) ||
+      __builtin_mul_overflow(dilation, kernel - 1, &reach) || __builtin_sub_overflow(padded, reach, &room);
+  check(!overflow, "conv2d: a size of ", size, " with padding ", padding, ", or a kernel of ", kernel,
+        " with dilation ", dilation, ", does not fit 63 bits; choose smaller ones");
+  return room < 1 ? 0 : (room - 1) / stride + 1;
 }
 
 Conv2dGeometry geometry_of(const Shape& x, const Shape& weight, const Conv2dOptions& o) {

@@ -112,16 +112,25 @@ Tensor evenly_spaced(const char* op, double start, double end, std::int64_t step
   return lerp(full({}, start, options), full({}, end, options), place / last);
 }
 
+/// Numbers from `first` to `last` in the dtype that was asked for. Throws unless it has the ends.
+Tensor finish_range(const char* op, const Tensor& made, double first, double last,
+                    const TensorOptions& options) {
+  const DType dtype = options.dtype.value_or(default_dtype());
+  if (made.numel() > 0) check_representable(op, first, dtype);
+  if (made.numel() > 1) check_representable(op, last, dtype);
+  return finish(made.to(dtype), options);
+}
+
 }  // namespace
 
 Tensor linspace(double start, double end, std::int64_t steps, const TensorOptions& options) {
   const Tensor made = evenly_spaced("linspace", start, end, steps, options.device);
-  return finish(made.to(options.dtype.value_or(default_dtype())), options);
+  return finish_range("linspace", made, start, end, options);
 }
 
 Tensor logspace(double start, double end, std::int64_t steps, double base, const TensorOptions& options) {
   const Tensor made = pow(base, evenly_spaced("logspace", start, end, steps, options.device));
-  return finish(made.to(options.dtype.value_or(default_dtype())), options);
+  return finish_range("logspace", made, std::pow(base, start), std::pow(base, end), options);
 }
 
 Tensor eye(std::int64_t n, const TensorOptions& options) {

@@ -2,6 +2,7 @@
 #include "engine/ops/common.h"
 
 #include <algorithm>
+#include <cstdint>
 
 // Diagonals and triangles of matrices.
 
@@ -13,9 +14,10 @@ Tensor Tensor::diagonal(std::int64_t offset, int dim1, int dim2) const {
         "; it takes at least 2 dimensions, or make a matrix with diag");
   const int rows = normalize_dim("diagonal", dim1, dim()), columns = normalize_dim("diagonal", dim2, dim());
   check(rows != columns, "diagonal: dim1 and dim2 are both ", rows, "; name two dimensions");
-  const std::int64_t down = std::max<std::int64_t>(-offset, 0), right = std::max<std::int64_t>(offset, 0);
+  // Below the main diagonal `up` is negative: -offset need not fit.
+  const std::int64_t up = std::min<std::int64_t>(offset, 0), right = std::max<std::int64_t>(offset, 0);
   const std::int64_t length =
-      std::max<std::int64_t>(std::min(shape()[rows] - down, shape()[columns] - right), 0);
+      std::max<std::int64_t>(std::min(shape()[rows] + up, shape()[columns] - right), 0);
   const auto geometry_in = [=](const Shape& whole, const Shape& strides) {
     Shape sizes, steps;
     for (int d = 0; d < whole.rank(); ++d) {
@@ -25,7 +27,7 @@ Tensor Tensor::diagonal(std::int64_t offset, int dim1, int dim2) const {
     }
     sizes.push_back(length);
     steps.push_back(strides[rows] + strides[columns]);
-    const std::int64_t first = length == 0 ? 0 : down * strides[rows] + right * strides[columns];
+    const std::int64_t first = length == 0 ? 0 : right * strides[columns] - up * strides[rows];
     return autograd::ViewGeometry{sizes, steps, first};
   };
   const autograd::ViewGeometry here = geometry_in(shape(), strides());
@@ -39,9 +41,14 @@ Tensor diag(const Tensor& x, std::int64_t diagonal) {
   check_defined("diag", x);
   check(x.dim() == 1 || x.dim() == 2, "diag: got shape ", x.shape(), "; it takes a vector or a matrix");
   if (x.dim() == 2) return x.diagonal(diagonal).clone();
-  const std::int64_t down = std::max<std::int64_t>(-diagonal, 0), right = std::max<std::int64_t>(diagonal, 0);
-  const std::int64_t n = x.size(0) + down + right;
-  return autograd::paste(x, {n, n}, {x.shape(), {n + 1}, x.size(0) == 0 ? 0 : down * n + right});
+  constexpr std::uint64_t most = 3'037'000'499;  // rows of a square whose elements are counted in 63 bits
+  const auto distance = static_cast<std::uint64_t>(diagonal), size = static_cast<std::uint64_t>(x.size(0));
+  const std::uint64_t all = size + (diagonal < 0 ? 0 - distance : distance);
+  check(all <= most, "diag: ", x.shape(), " on diagonal ", diagonal, " makes a matrix of ", all,
+        " rows, whose number of elements does not fit 63 bits; choose a diagonal nearer to 0");
+  const auto n = static_cast<std::int64_t>(all);
+  const std::int64_t first = diagonal < 0 ? -diagonal * n : diagonal;
+  return autograd::paste(x, {n, n}, {x.shape(), {n + 1}, x.size(0) == 0 ? 0 : first});
 }
 
 namespace {

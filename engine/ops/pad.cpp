@@ -20,8 +20,14 @@ struct Margins {
       const int d = x.dim() - 1 - static_cast<int>(i) / 2;
       before[d] = padding[i];
       after[d] = padding[i + 1];
-      check(x.size(d) + before[d] + after[d] >= 0, "pad: ", before[d], " and ", after[d],
+      const std::int64_t n = x.size(d), left = n + std::min<std::int64_t>(before[d], 0);
+      check(left >= 0 && after[d] >= -left, "pad: ", before[d], " and ", after[d],
             " take more than dimension ", d, " of ", x.shape(), " has; leave some of it");
+      std::int64_t padded = 0;
+      const bool fits = !__builtin_add_overflow(n, before[d], &padded) &&
+                        !__builtin_add_overflow(padded, after[d], &padded);
+      check(fits, "pad: ", before[d], " and ", after[d], " give dimension ", d, " of ", x.shape(),
+            " a size that does not fit 63 bits; add fewer elements");
     }
   }
 };

@@ -19,7 +19,7 @@ void check_input(const char* op, const Tensor& x) {
 }
 
 PoolAxis window_axis(std::int64_t size, std::int64_t kernel, std::int64_t stride, std::int64_t padding) {
-  const std::int64_t room = size + 2 * padding - kernel;
+  const std::int64_t room = size - (kernel - 2 * padding);  // the padding is at most half of the kernel
   return {size, room < 0 ? 0 : room / stride + 1, kernel, stride, padding};
 }
 
@@ -28,8 +28,8 @@ Pool2dGeometry window_geometry(const char* op, const Tensor& x, Size2 kernel, co
   const Size2 stride = options.stride.value_or(kernel), padding = options.padding;
   check(kernel.height > 0 && kernel.width > 0, op, ": got kernel ", text(kernel), "; it must be at least 1");
   check(stride.height > 0 && stride.width > 0, op, ": got stride ", text(stride), "; it must be at least 1");
-  check(padding.height >= 0 && padding.width >= 0 && 2 * padding.height <= kernel.height &&
-            2 * padding.width <= kernel.width,
+  check(padding.height >= 0 && padding.width >= 0 && padding.height <= kernel.height / 2 &&
+            padding.width <= kernel.width / 2,
         op, ": got padding ", text(padding), " for kernel ", text(kernel),
         "; it must be from 0 to half of the kernel");
   const Pool2dGeometry g{.planes = x.size(0) * x.size(1),

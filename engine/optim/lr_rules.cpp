@@ -75,10 +75,11 @@ LRScheduler::Rule restarts_rule(const CosineAnnealingWarmRestartsOptions& option
   check(options.t_mult >= 1, name, ": t_mult is ", options.t_mult, "; it must be at least 1");
   check(options.eta_min >= 0, name, ": eta_min is ", options.eta_min, "; it must be at least 0");
   return [options](double, double base, std::int64_t count) {
-    std::int64_t period = options.t_0, since = count;
-    if (options.t_mult == 1) since %= period;
-    for (; since >= period; period *= options.t_mult) since -= period;
-    const double angle = std::numbers::pi * static_cast<double>(since) / static_cast<double>(period);
+    // Real numbers: a period that grows may leave the range of integers.
+    double period = static_cast<double>(options.t_0), since = static_cast<double>(count);
+    if (options.t_mult == 1) since = std::fmod(since, period);
+    for (; since >= period; period *= static_cast<double>(options.t_mult)) since -= period;
+    const double angle = std::numbers::pi * since / period;
     return std::max(0.0, options.eta_min + (base - options.eta_min) * (1 + std::cos(angle)) / 2);
   };
 }

@@ -31,6 +31,9 @@ struct Forgetful {
   Tensor scale = ones({3}, {.requires_grad = true});
 };
 
+constexpr std::int64_t least = std::numeric_limits<std::int64_t>::min();
+constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+
 const std::vector<Mistake> mistakes{
     // --- shape
     {"add", [] { zeros({2, 3}) + zeros({4}); },
@@ -125,6 +128,29 @@ const std::vector<Mistake> mistakes{
      "masked_fill_: [2, 2] does not broadcast to [2], the shape of the tensor that is written; only the "
      "other "
      "operand is stretched"},
+    {"pad", [] { pad(zeros({3}), {-5, 4}); },
+     "pad: -5 and 4 take more than dimension 0 of [3] has; leave some of it"},
+    {"pad", [] { pad(zeros({3}), {least, 0}); },
+     "pad: -9223372036854775808 and 0 take more than dimension 0 of [3] has; leave some of it"},
+    {"pad", [] { pad(zeros({3}), {-1, least}); },
+     "pad: -1 and -9223372036854775808 take more than dimension 0 of [3] has; leave some of it"},
+    {"pad", [] { pad(zeros({3}), {most, 1}); },
+     "pad: 9223372036854775807 and 1 give dimension 0 of [3] a size that does not fit 63 bits; add fewer "
+     "elements"},
+    {"diag", [] { diag(zeros({3}), least); },
+     "diag: [3] on diagonal -9223372036854775808 makes a matrix of 9223372036854775811 rows, whose number of "
+     "elements does not fit 63 bits; choose a diagonal nearer to 0"},
+    {"conv2d", [] { conv2d(zeros({1, 1, 4, 4}), zeros({1, 1, 1, 1}), {}, {.padding = most}); },
+     "conv2d: a size of 4 with padding 9223372036854775807, or a kernel of 1 with dilation 1, does not fit "
+     "63 "
+     "bits; choose smaller ones"},
+    {"conv2d", [] { conv2d(zeros({1, 1, 4, 4}), zeros({1, 1, 3, 3}), {}, {.dilation = most}); },
+     "conv2d: a size of 4 with padding 0, or a kernel of 3 with dilation 9223372036854775807, does not fit "
+     "63 "
+     "bits; choose smaller ones"},
+    {"max_pool2d", [] { max_pool2d(zeros({1, 1, 4, 4}), 2, {.padding = most}); },
+     "max_pool2d: got padding 9223372036854775807 x 9223372036854775807 for kernel 2 x 2; it must be from 0 "
+     "to half of the kernel"},
     // --- range
     {"full", [] { full({1}, 300, {.dtype = uint8}); },
      "full: 300 is not in the range of uint8, which is 0 to 255; choose another number or dtype"},
@@ -176,6 +202,13 @@ const std::vector<Mistake> mistakes{
      "arange: a step of -1 does not lead from 0 to 5; give it the other sign"},
     {"arange", [] { arange(1.5, 0.5, 0.25); },
      "arange: a step of 0.25 does not lead from 1.5 to 0.5; give it the other sign"},
+    {"linspace", [] { linspace(0, 300, 5, {.dtype = uint8}); },
+     "linspace: 300 is not in the range of uint8, which is 0 to 255; choose another number or dtype"},
+    {"linspace", [] { linspace(1e20, 0, 2, {.dtype = int64}); },
+     "linspace: 1e+20 is not in the range of int64, which is -9223372036854775808 to 9223372036854775807; "
+     "choose another number or dtype"},
+    {"logspace", [] { logspace(0, 8, 9, 2, {.dtype = uint8}); },
+     "logspace: 256 is not in the range of uint8, which is 0 to 255; choose another number or dtype"},
     {"randint", [] { randint(250, 300, {3}, {.dtype = uint8}); },
      "randint: 299 is not in the range of uint8, which is 0 to 255; choose another number or dtype"},
     {"randint", [] { randint(0, std::int64_t{1} << 33, {3}, {.dtype = int32}); },

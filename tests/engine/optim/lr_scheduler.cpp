@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <initializer_list>
+#include <limits>
 #include <memory>
 
 namespace miniparallel {
@@ -315,6 +316,18 @@ TEST_CASE("optim: a rate below 0 is an error that names the schedulers, and chan
                          "schedulers: StepLR, LRScheduler); a rule must give at least 0",
                          Error);
     CHECK(optimizer.lr(0) == 0.5);
+  }
+}
+
+TEST_CASE("optim: a period beyond every number of steps is one without a restart") {
+  SGD optimizer = two_groups();
+  CosineAnnealingWarmRestarts scheduler(optimizer,
+                                        {.t_0 = 2, .t_mult = std::numeric_limits<std::int64_t>::max()});
+  scheduler.step();
+  CHECK(optimizer.lr(0) == doctest::Approx(0.25));
+  for (int step = 2; step < 5; ++step) {
+    scheduler.step();
+    CHECK(optimizer.lr(0) == doctest::Approx(0.5));
   }
 }
 
