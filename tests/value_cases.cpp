@@ -244,6 +244,8 @@ const Rows& numbers() {
                scatter(zeros({3}, {.dtype = int64, .device = device}), 0, wholes({1, 1, 0}, int64, device),
                        wholes({7, 8, 9}, int64, device))})),
        wholes({9, 8, 0, 9, 8, 0, 9, 8, 0, 9, 8, 0})},
+      {"bincount: weights that are integers are summed in float64",
+       ON(bincount(wholes({1, 1, 0}, int64, device), wholes({7, 8, 9}, int64, device))), reals({9, 15})},
       {"diagonal: beyond the matrix, at the ends of int64",
        ON(cat({ones({2, 2}, {.device = device}).diagonal(least),
                ones({2, 2}, {.device = device}).diagonal(most)})),

@@ -5,6 +5,7 @@
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/bad_index.h"
 #include "kernels/cuda/device/retry_out_of_memory.h"
+#include "kernels/index_range.h"
 
 #include <atomic>
 #include <mutex>
@@ -56,9 +57,8 @@ void Runtime::synchronize_stream(kernels::Stream stream) {
 void Runtime::throw_reported() {
   for (int device = 0; device < found_.count; ++device)
     if (const auto report = kernels::cuda::take_bad_index(device))
-      throw LateError(message(report->op, ": index ", report->index,
-                              " is out of range, it must be at least 0 and below ", report->bound,
-                              "; found by ", Device::cuda(device), " after the call had returned"));
+      throw LateError(message(report->op, ": index ", report->index, kernels::out_of_range(report->bound),
+                              " (found by ", Device::cuda(device), " after the call had returned)"));
 }
 
 void Runtime::record(void* event, kernels::Stream stream) {

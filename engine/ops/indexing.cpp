@@ -1,6 +1,7 @@
 #include "engine/ops/indexing.h"
 
 #include <algorithm>
+#include <limits>
 
 // Rows are gathered by an index, or scattered. Each is the other's backward.
 
@@ -78,6 +79,15 @@ void check_index(const char* op, const Tensor& x, const Tensor& index) {
         "; convert them to int64 or int32");
 }
 
+std::int64_t bound_of(const char* op, const Tensor& x) {
+  if (x.numel() == 0) return 0;
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  const auto greatest = amax(x.detach()).item<std::int64_t>();
+  check(greatest >= 0 && greatest < most, op, ": the greatest element is ", greatest,
+        "; it must be at least 0 and below ", most);
+  return greatest + 1;
+}
+
 Tensor index_select(const Tensor& x, int dim, const Tensor& index) {
   check_index("index_select", x, index);
   check(x.dim() > 0, "index_select: the tensor has no dimension to select from; unsqueeze it first");
@@ -132,6 +142,7 @@ Tensor& Tensor::index_add_(int dim, const Tensor& index, const Tensor& source, S
 
 Tensor bincount(const Tensor& x, const Tensor& weights, std::int64_t minlength) {
   check_defined("bincount", x);
+  check_same_device("bincount", {x, weights});
   check(x.dim() == 1 && !x.is_floating() && x.dtype() != boolean, "bincount: got ", x.dtype(), " of shape ",
         x.shape(), "; it takes integers in one dimension");
   check(minlength >= 0, "bincount: minlength is ", minlength, "; it must be at least 0");
@@ -140,8 +151,7 @@ Tensor bincount(const Tensor& x, const Tensor& weights, std::int64_t minlength) 
         "; they must agree");
   if (weights.defined() && weights.is_floating()) check_floating("bincount", weights);
   const Tensor index = x.to(int64).contiguous();
-  const std::int64_t greatest = x.numel() == 0 ? -1 : amax(index).item<std::int64_t>();
-  const Shape bins{std::max(greatest + 1, minlength)};
+  const Shape bins{std::max(bound_of("bincount", index), minlength)};
   const Tensor counted = weights.defined() && weights.is_floating()
                              ? weights
                              : (weights.defined() ? weights : ones_like(index)).to(float64);

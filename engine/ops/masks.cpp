@@ -53,7 +53,7 @@ Tensor one_hot(const Tensor& x, std::int64_t num_classes) {
         "; convert it to int64 or int32");
   check(num_classes >= 0 || x.numel() > 0, "one_hot: nothing tells the number of classes of shape ",
         x.shape(), "; give num_classes");
-  const std::int64_t classes = num_classes < 0 ? amax(x).item<std::int64_t>() + 1 : num_classes;
+  const std::int64_t classes = num_classes < 0 ? bound_of("one_hot", x) : num_classes;
   positions_of("one_hot", {classes}, 0, x.flatten());  // notices an index out of range
   const Tensor hot = x.unsqueeze(-1) == arange(classes, {.dtype = x.dtype(), .device = x.device()});
   return hot.to(int64);

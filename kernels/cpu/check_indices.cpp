@@ -2,6 +2,8 @@
 
 #include <miniparallel/error.h>
 
+#include "kernels/index_range.h"
+
 #include <string>
 
 namespace miniparallel::kernels::cpu {
@@ -12,8 +14,7 @@ void check_indices(const char* op, const char* what, const void* indices, DType 
     const std::int64_t index = index_at(indices, dtype, i);
     if ((index >= 0 && index < bound) || index == ignored) continue;
     throw Error(std::string(op) + ": " + what + " " + std::to_string(index) + " at position " +
-                std::to_string(i) + " is out of range; it must be at least 0 and below " +
-                std::to_string(bound));
+                std::to_string(i) + out_of_range(bound));
   }
 }
 

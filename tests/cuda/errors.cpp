@@ -22,8 +22,8 @@ Tensor bad_loss(const Tensor& weight) {
 }
 
 constexpr const char* kBadLabel =
-    "cross_entropy: index 7 is out of range, it must be at least 0 and below 5; found by cuda:0 after the "
-    "call had returned";
+    "cross_entropy: index 7 is out of range; it must be at least 0 and below 5 (found by cuda:0 after the "
+    "call had returned)";
 
 TEST_CASE("errors: a bad label is thrown by the next step, without waiting, and the parameter stays") {
   const Simulated machine;

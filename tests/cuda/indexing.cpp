@@ -9,6 +9,9 @@
 #include "kernels/cuda/device/sort.h"
 #include "simulated.h"
 
+#include <functional>
+#include <initializer_list>
+
 namespace miniparallel::testing {
 namespace {
 
@@ -119,6 +122,28 @@ TEST_CASE("a bad index is reported, and the others are added") {
   CHECK(x.grad().to_vector<float>() == std::vector<float>{0, 0, 0, 0, 2, 2});
   (void)take_along_dim(x, tensor({{0, 2}}).to(gpu), 1);
   CHECK_THROWS_WITH_AS(synchronize(gpu), doctest::Contains("take_along_dim: index 2 is out of range"), Error);
+}
+
+TEST_CASE("an index into nothing is told so") {
+  const Simulated machine;
+  const Tensor index = zeros({1}, {.dtype = int64, .device = gpu});
+  for (const auto& read : std::initializer_list<std::function<void()>>{
+           [&] { index_select(zeros({0, 2}, {.device = gpu}), 0, index); },
+           [&] { gather(zeros({0}, {.device = gpu}), 0, index); }}) {
+    read();
+    CHECK_THROWS_WITH_AS(
+        synchronize(gpu),
+        doctest::Contains("index 0 is out of range; the indexed dimension is empty (found by "
+                          "cuda:0 after the call had returned)"),
+        Error);
+  }
+}
+
+TEST_CASE("numbers and weights of bincount must be on one device") {
+  const Simulated machine;
+  CHECK_THROWS_WITH_AS(bincount(tensor({0, 1}), ones({2}, {.device = gpu})),
+                       "bincount: tensors are on cpu and on cuda:0; bring them together with to(device)",
+                       Error);
 }
 
 }  // namespace

@@ -59,8 +59,8 @@ TEST_CASE("a label out of range is reported at the next synchronisation, and onc
   const Tensor loss = cross_entropy(logits, labels);
   CHECK_THROWS_WITH_AS(
       synchronize(gpu),
-      "cross_entropy: index 7 is out of range, it must be at least 0 and below 5; found by cuda:0 "
-      "after the call had returned",
+      "cross_entropy: index 7 is out of range; it must be at least 0 and below 5 (found by cuda:0 "
+      "after the call had returned)",
       Error);
   synchronize(gpu);
   (void)cross_entropy(logits, labels);

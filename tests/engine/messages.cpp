@@ -414,6 +414,22 @@ const std::vector<Mistake> mistakes{
      "embedding: index 4 at position 1 is out of range; it must be at least 0 and below 4"},
     {"cross_entropy", [] { cross_entropy(zeros({2, 3}), tensor({0, 3})); },
      "cross_entropy: target 3 at position 1 is out of range; it must be at least 0 and below 3"},
+    {"index_select", [] { index_select(zeros({0}), 0, tensor({3})); },
+     "index_select: index 3 at position 0 is out of range; the indexed dimension is empty"},
+    {"gather", [] { gather(zeros({0, 3}), 0, zeros({1, 3}, int64)); },
+     "gather: index 0 at position 0 is out of range; the indexed dimension is empty"},
+    {"scatter", [] { scatter(zeros({0}), 0, tensor({0}), 7); },
+     "scatter: index 0 at position 0 is out of range; the indexed dimension is empty"},
+    {"embedding", [] { embedding(zeros({0, 2}), tensor({0})); },
+     "embedding: index 0 at position 0 is out of range; the indexed dimension is empty"},
+    {"bincount", [] { bincount(tensor({0, most})); },
+     "bincount: the greatest element is 9223372036854775807; it must be at least 0 and below "
+     "9223372036854775807"},
+    {"one_hot", [] { one_hot(tensor({0, most})); },
+     "one_hot: the greatest element is 9223372036854775807; it must be at least 0 and below "
+     "9223372036854775807"},
+    {"one_hot", [] { one_hot(tensor({-1})); },
+     "one_hot: the greatest element is -1; it must be at least 0 and below 9223372036854775807"},
     // --- device
     {"Device", [] { (void)Device("gpu"); }, "Device: got 'gpu'; expected 'cpu', 'cuda' or 'cuda:<index>'"},
     // --- autograd
