@@ -316,6 +316,11 @@ const Rows& gradients_of_edges() {
       {"clamp_: values for a bound that is NaN", ON(reals({0, 2}, float32, device).clamp_(nan, 1)),
        reals({nan, nan}, float32)},
       {"norm: of zeros", gradients(OF(norm(x[0])), {{0, 0}}), twice({0, 0})},
+      {"scatter: of equal indices the last has the gradient",
+       gradients(OF(scatter(x[0], 0, wholes({1, 1, 0}, int64, x[0].device()), x[1]) *
+                    reals({2, 3, 5}, float64, x[0].device())),
+                 {{0, 0, 0}, {7, 8, 9}}),
+       twice({0, 0, 5, 0, 3, 2})},
       {"prod: one zero, two zeros", gradients(OF(prod(x[0].view({2, 3}), {1})), {{2, 0, 3, 0, 5, 0}}),
        twice({0, 6, 0, 0, 0, 0})},
       {"max: along a dimension the first of equal ones takes the gradient",

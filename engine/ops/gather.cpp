@@ -59,22 +59,42 @@ Tensor gathered(const char* op, const Tensor& x, int dim, const Tensor& index) {
                      index.shape());
 }
 
-/// `x` with the elements of `source` at the positions, where of equal ones the last counts.
-Tensor replaced(const char* op, const Tensor& x, const Tensor& positions, const Tensor& source) {
-  Tensor y = x.detach().clone();
-  const Tensor from = source.detach().contiguous();
+/// Writes the elements of `source` to the positions of `y`, which is contiguous; of equal ones the last counts.
+void write_at(const char* op, const Tensor& y, const Tensor& positions, const Tensor& source) {
+  const Tensor from = source.contiguous();
   kernels::IndexArgs args;
   args.op = op;
   args.rows = y.numel();
   args.count = positions.numel();
   args.index = raw(positions);
   backend(y).indexing.scatter(y.dtype(), args, raw(from), raw(y), stream(y));
+}
+
+/// Whether each of the positions, below `n`, is the last of its equals: the one that counted.
+Tensor are_last(const char* op, const Tensor& positions, std::int64_t n) {
+  const Tensor numbers = arange(positions.numel(), {.device = positions.device()});
+  const Tensor last = make_tensor({n}, int64, positions.device());  // is read only where it is written
+  write_at(op, last, positions, numbers);
+  return gather_rows(elements(op), elements(op), last, positions, positions.shape()) == numbers;
+}
+
+/// The gradient of the elements that were written to the positions. Those that others replaced read the zero
+/// after the end.
+Tensor gradient_at(const char* op, const Tensor& g, const Tensor& positions, const Shape& shape) {
+  const Tensor with_zero = cat({g.flatten(), zeros({1}, {.dtype = g.dtype(), .device = g.device()})});
+  const Tensor places = where(are_last(op, positions, g.numel()), positions, g.numel());
+  return gather_rows(elements(op), elements(op), with_zero, places, shape);
+}
+
+/// `x` with the elements of `source` at the positions, where of equal ones the last counts.
+Tensor replaced(const char* op, const Tensor& x, const Tensor& positions, const Tensor& source) {
+  Tensor y = x.detach().clone();
+  write_at(op, y, positions, source.detach());
   if (recording(x, source))
     record(op, y, {x, source}, [op, positions = save(positions), shape = source.shape()](Backward& b) {
-      const Tensor where = positions.get(b), g = b.grad();
-      if (b.needs(0))
-        b.set(0, replaced(op, g, where, zeros(shape, {.dtype = g.dtype(), .device = g.device()})));
-      if (b.needs(1)) b.set(1, gather_rows(elements(op), elements(op), g.flatten(), where, shape));
+      const Tensor at = positions.get(b), g = b.grad();
+      if (b.needs(0)) b.set(0, replaced(op, g, at, zeros(shape, {.dtype = g.dtype(), .device = g.device()})));
+      if (b.needs(1)) b.set(1, gradient_at(op, g, at, shape));
     });
   return y;
 }

@@ -17,7 +17,7 @@ const Rows elements{
     {"scatter: the last of equal indices",
      OP(scatter(x[0], 0, x[1], x[2])),
      {m34, whole({7, 4}, 3), real({7, 4})},
-     any_dtype | no_golden | no_gradient},
+     any_dtype | no_golden},
     {"scatter_add", OP(scatter_add(x[0], 0, x[1], x[2])), {m34, whole({5, 3}, 3), real({5, 3})}, no_integers},
     {"masked_select", OP(masked_select(x[0], x[1])), {m34, flag({4})}, any_dtype},
     {"masked_select: a mask of more dimensions",

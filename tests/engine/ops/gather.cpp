@@ -3,6 +3,7 @@
 namespace miniparallel {
 namespace {
 
+using testing::check_derivatives;
 using testing::error_of;
 
 TEST_CASE("gather, scatter: what does not fit is named") {
@@ -37,6 +38,12 @@ TEST_CASE("an index that is refused leaves the tensor as it was") {
   CHECK_THROWS_AS(x.scatter_add_(0, tensor({0, 3}), ones({2})), Error);
   CHECK_THROWS_AS(x.index_add_(0, tensor({0, 3}), ones({2})), Error);
   CHECK(equal(x, ones({3})));
+}
+
+TEST_CASE("scatter: derivatives where indices are equal") {
+  const Tensor index = tensor({2, 0, 2, 2}, {4, 1}).expand({4, 2});
+  check_derivatives([=](const auto& x) { return scatter(x[0] * x[0], 0, index, x[1] * x[1]); },
+                    {{3, 2}, {4, 3}});
 }
 
 TEST_CASE("what users do with masks, indices and one_hot") {
