@@ -12,23 +12,24 @@ Tensor reduced(const Tensor& losses, Reduction reduction) {
   return reduction == Reduction::none ? losses : reduction == Reduction::sum ? sum(losses) : mean(losses);
 }
 
+// near (d - near / 2) is d^2 / 2 where d is within the bounds of `near`, and the tangent beyond. There is no branch:
+// the one not taken would give an infinite difference NaN as its gradient.
+
 Tensor smooth_l1_loss(const Tensor& x, const Tensor& target, const SmoothL1LossOptions& options) {
   const char* const op = "smooth_l1_loss";
   check_pair(op, x, target);
   check(options.beta >= 0, op, ": beta is ", options.beta, "; it must be at least 0");
   if (options.beta == 0) return l1_loss(x, target, options.reduction);
-  const Tensor d = x - target, size = abs(d);
-  return reduced(where(size < options.beta, square(d) * (0.5 / options.beta), size - 0.5 * options.beta),
-                 options.reduction);
+  const Tensor d = x - target, near = clamp(d, -options.beta, options.beta);
+  return reduced(near / options.beta * (d - near * 0.5), options.reduction);
 }
 
 Tensor huber_loss(const Tensor& x, const Tensor& target, const HuberLossOptions& options) {
   const char* const op = "huber_loss";
   check_pair(op, x, target);
   check(options.delta > 0, op, ": delta is ", options.delta, "; it must be above 0");
-  const Tensor d = x - target, size = abs(d);
-  return reduced(where(size <= options.delta, square(d) * 0.5, (size - 0.5 * options.delta) * options.delta),
-                 options.reduction);
+  const Tensor d = x - target, near = clamp(d, -options.delta, options.delta);
+  return reduced(near * (d - near * 0.5), options.reduction);
 }
 
 Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target,
@@ -62,8 +63,11 @@ Tensor binary_cross_entropy(const Tensor& x, const Tensor& target,
                             const BinaryCrossEntropyOptions& options) try {
   check_pair("binary_cross_entropy", x, target);
   check_probabilities("binary_cross_entropy", x);
-  // Bounded before the logarithm, whose slope at 0 times the bound's 0 would be NaN.
-  const auto bounded_log = [](const Tensor& p) { return log(clamp(p, std::exp(-100.0), 1)); };
+  // Bounded before the logarithm, whose slope at 0 times the bound's 0 would be NaN. A NaN stays one in the
+  // gradient, too, where the bound has 0.
+  const auto bounded_log = [](const Tensor& p) {
+    return log(where(isnan(p), p, clamp(p, std::exp(-100.0), 1)));
+  };
   Tensor losses = -(target * bounded_log(x) + (1 - target) * bounded_log(1 - x));
   if (options.weight.defined()) losses = losses * factor_like(options.weight, x);
   return reduced(losses, options.reduction);
@@ -79,7 +83,7 @@ Tensor kl_div(const Tensor& x, const Tensor& target, const KlDivOptions& options
   }();
   if (options.reduction != Reduction::mean || !options.batch_mean) return reduced(losses, options.reduction);
   check(x.dim() > 0, "kl_div: got a tensor without dimensions; batch_mean needs rows");
-  return sum(losses) * share_of(x.size(0));
+  return x.size(0) == 0 ? mean(losses) : sum(losses) / x.size(0);  // of no rows NaN, as any mean
 }
 
 Tensor gaussian_nll_loss(const Tensor& x, const Tensor& target, const Tensor& variance,
@@ -107,10 +111,7 @@ Tensor pairwise_distance(const Tensor& a, const Tensor& b, double p, double eps,
   check(p >= 1, op, ": p is ", p, "; it must be at least 1");
   const Tensor d = a - b + eps;
   check(d.dim() > 0, op, ": got tensors without dimensions; the distance is along the last one");
-  if (p == 2) return sqrt(sum(square(d), {-1}, keepdim));
-  if (p == 1) return sum(abs(d), {-1}, keepdim);
-  if (std::isinf(p)) return amax(abs(d), {-1}, keepdim);
-  return pow(sum(pow(abs(d), p), {-1}, keepdim), 1 / p);
+  return norm(d, p, {-1}, keepdim);
 } catch (const Error& error) {
   rethrow_as("pairwise_distance", error);
 }

@@ -131,7 +131,8 @@ Tensor var(const Tensor& x, const Shape& dims, bool unbiased, bool keepdim) {
 
 Tensor std(const Tensor& x, const Shape& dims, bool unbiased, bool keepdim) {
   const Tensor variances = variance("std", x, dims, unbiased, keepdim);
-  const Tensor none = variances == 0;  // where the root has no slope
+  // Where the root has no slope. The variances of nothing are NaN, and so would be the root's slopes.
+  const Tensor none = x.numel() == 0 ? isnan(variances) : variances == 0;
   return where(none, variances, sqrt(where(none, 1, variances)));
 }
 

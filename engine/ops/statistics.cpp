@@ -73,10 +73,10 @@ std::pair<Tensor, Tensor> var_mean(const Tensor& x, const Shape& dims, bool unbi
 
 namespace {
 
-/// total^(1 / p), whose gradient is 0 where the total is 0.
-Tensor root(const Tensor& total, double p) {
-  const Tensor none = total == 0;
-  return where(none, total, pow(where(none, 1, total), 1 / p));
+/// base^p, whose gradient is 0 where the base is 0; its slope there may be infinite.
+Tensor power(const Tensor& base, double p) {
+  const Tensor none = base == 0;
+  return where(none, std::pow(0.0, p), pow(where(none, 1, base), p));
 }
 
 }  // namespace
@@ -87,14 +87,14 @@ Tensor norm(const Tensor& x, double p, const Shape& dims, bool keepdim) try {
   if (std::isinf(p)) return p > 0 ? amax(abs(x), dims, keepdim) : amin(abs(x), dims, keepdim);
   if (p == 0) return sum(x != 0, dims, keepdim).to(x.dtype());
   if (p == 1) return sum(abs(x), dims, keepdim);
-  if (p == 2) return root(sum(square(x), dims, keepdim), 2);
-  return root(sum(pow(abs(x), p), dims, keepdim), p);
+  return power(sum(p == 2 ? square(x) : power(abs(x), p), dims, keepdim), 1 / p);
 } catch (const Error& error) {
   rethrow_as("norm", error);
 }
 
 Tensor logsumexp(const Tensor& x, const Shape& dims, bool keepdim) try {
   check_floating("logsumexp", x);
+  if (x.numel() == 0) return sum(x, dims, keepdim) - HUGE_VAL;  // the logarithm of 0, with a gradient
   const Tensor largest = amax(x.detach(), dims, true);
   const Tensor shift = where(isfinite(largest), largest, 0);  // not infinity less infinity
   const Tensor y = log(sum(exp(x - shift), dims, true)) + shift;

@@ -131,7 +131,7 @@ struct HardSwish {
   template <class T>
   MP_INLINE static T backward(T g, T x, double, double) {
     const T slope = g * (x * constant<T>(1.0 / 3) + constant<T>(0.5));
-    return select(x > -3, select(x < 3, slope, g), zero(g));
+    return select(x <= -3, zero(g), select(x >= 3, g, slope));  // NaN stays
   }
 };
 

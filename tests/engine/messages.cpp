@@ -430,6 +430,8 @@ const std::vector<Mistake> mistakes{
      "9223372036854775807"},
     {"one_hot", [] { one_hot(tensor({-1})); },
      "one_hot: the greatest element is -1; it must be at least 0 and below 9223372036854775807"},
+    {"logsumexp", [] { logsumexp(zeros({2}), {1}); },
+     "logsumexp: dimension 1 is out of range for a tensor with 1 dimensions; it must be from -1 to 0"},
     // --- device
     {"Device", [] { (void)Device("gpu"); }, "Device: got 'gpu'; expected 'cpu', 'cuda' or 'cuda:<index>'"},
     // --- autograd
