@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <string_view>
 
 // einsum: operands are contracted from left to right, two of them by one product of stacks of matrices.
@@ -20,7 +19,8 @@ struct Operand {
   std::int64_t size(char label) const { return x.size(static_cast<int>(labels.find(label))); }
 };
 
-bool is_letter(char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; }
+/// The same ones in every locale: `LabelSizes` has no place for others.
+bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 /// "bij,...k->" in its parts, "..." as '.'.
 struct Equation {

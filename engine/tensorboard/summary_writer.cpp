@@ -38,9 +38,13 @@ std::string host_name() {
 std::string default_log_dir() {
   const std::time_t now = Clock::to_time_t(Clock::now());
   std::tm local{};
-  char text[64] = {};
-  std::strftime(text, sizeof text, "%b%d_%H-%M-%S", ::localtime_r(&now, &local));
-  return "runs/" + std::string(text) + "_" + host_name();
+  ::localtime_r(&now, &local);
+  // strftime would take the program's language.
+  constexpr const char* months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+  char rest[64] = {};
+  std::strftime(rest, sizeof rest, "%d_%H-%M-%S", &local);
+  return message("runs/", months[local.tm_mon], rest, "_", host_name());
 }
 
 /// events.out.tfevents.<seconds>.<machine>.<process>.<how many before>: TensorBoard looks for the first part.

@@ -2,6 +2,7 @@
 
 #include <miniparallel/miniparallel.h>
 #include <miniparallel/profiler.h>
+#include <miniparallel/tensorboard.h>
 
 #include "engine/error.h"
 #include "engine/threads/cpu_cores.h"
@@ -11,6 +12,7 @@
 
 #include <clocale>
 #include <cstdlib>
+#include <filesystem>
 #include <optional>
 #include <sstream>
 
@@ -19,29 +21,28 @@
 namespace miniparallel {
 namespace {
 
-/// While it lives, C and C++ write 1234.5 as 1.234,5. C++ gets a locale of its own making; C needs one of the
-/// system's, or one that localedef makes.
-class CommaLocale {
+/// While it lives, C and C++ write 1234.5 with a comma, months are French and letters those of Latin-1. C++ gets a
+/// locale of its own making; C needs one of the system's, or one that localedef makes.
+class FrenchLocale {
  public:
-  CommaLocale()
+  FrenchLocale()
       : cpp_(std::locale::global(std::locale(std::locale::classic(), new Commas))),
         c_(std::setlocale(LC_ALL, nullptr)) {
-    for (const char* name : {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "nl_NL.UTF-8"})
-      if (std::setlocale(LC_ALL, name) != nullptr) return;
-    const std::string made = folder_ / "de_DE.UTF-8";
-    if (std::system(("localedef -i de_DE -f UTF-8 " + made + " >/dev/null 2>&1").c_str()) != 0) return;
+    const std::string name = "fr_FR.ISO-8859-1", made = folder_ / name;
+    if (std::setlocale(LC_ALL, name.c_str()) != nullptr) return;
+    if (std::system(("localedef -i fr_FR -f ISO-8859-1 " + made + " >/dev/null 2>&1").c_str()) != 0) return;
     ::setenv("LOCPATH", folder_.path().c_str(), 1);
-    std::setlocale(LC_ALL, "de_DE.UTF-8");
+    std::setlocale(LC_ALL, name.c_str());
     ::unsetenv("LOCPATH");
   }
-  ~CommaLocale() {
+  ~FrenchLocale() {
     std::locale::global(cpp_);  // which sets C's too, where it has a name
     std::setlocale(LC_ALL, c_.c_str());
   }
-  CommaLocale(const CommaLocale&) = delete;
-  CommaLocale& operator=(const CommaLocale&) = delete;
+  FrenchLocale(const FrenchLocale&) = delete;
+  FrenchLocale& operator=(const FrenchLocale&) = delete;
 
-  static bool c_has_commas() { return std::string(std::localeconv()->decimal_point) == ","; }
+  static bool is_of_c() { return std::string(std::localeconv()->decimal_point) == ","; }
 
  private:
   struct Commas : std::numpunct<char> {
@@ -58,6 +59,25 @@ struct Net {
   nn::Linear fc{1000, 2};
   Tensor operator()(const Tensor& x) { return fc(x); }
 };
+
+/// Where a SummaryWriter writes that is not told where: the folder up to the month.
+std::string folder_of_month(const testing::TemporaryFolder& folder) {
+  const auto before = std::filesystem::current_path();
+  std::filesystem::current_path(folder.path());
+  const std::string name = tensorboard::SummaryWriter().log_dir();
+  std::filesystem::current_path(before);
+  return name.substr(0, std::string("runs/Jan").size());
+}
+
+/// What einsum says of a byte that is a letter, e with an accent, in Latin-1.
+std::string refusal_of_letter() {
+  try {
+    einsum("i\xe9->i", {ones({2, 2})});
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "none";
+}
 
 /// All kinds of texts that the library writes, and what it reads of texts.
 std::string everything() {
@@ -84,6 +104,7 @@ std::string everything() {
   const Checkpoint checkpoint{{"net", net}};
   save_checkpoint(folder / "run", checkpoint);
   load_checkpoint(folder / "run", checkpoint);
+  out << folder_of_month(folder) << '\n' << refusal_of_letter() << '\n';
   return out.str();
 }
 
@@ -92,17 +113,18 @@ TEST_CASE("what is written and read does not depend on the locale") {
   CHECK(plain.find("2000.25") != std::string::npos);
   CHECK(plain.find("1234.5 -2500") != std::string::npos);
   CHECK(plain.find("\n2.5\n") != std::string::npos);
-  const CommaLocale commas;
+  CHECK(plain.find("has '\xe9' at place 1") != std::string::npos);
+  const FrenchLocale french;
   std::ostringstream changed;
   changed << 1234.5;
   REQUIRE(changed.str() == "1.234,5");
-  if (!CommaLocale::c_has_commas()) MESSAGE("no locale of C with a comma: only that of C++ was tried");
+  if (!FrenchLocale::is_of_c()) MESSAGE("C has no French locale: only that of C++ was tried");
   CHECK(everything() == plain);
 }
 
 TEST_CASE("traces and tables of the profiler do not depend on the locale") {
   const testing::TemporaryFolder folder;
-  const CommaLocale commas;
+  const FrenchLocale french;
   Profiler profiler({}, {.table_rows = 0});
   matmul(ones({1000, 10}), ones({10, 1000}));
   profiler.stop();
