@@ -90,6 +90,8 @@ Cost cost_of(const Event& event) {
   if (name.starts_with("attention.")) return attention(event, bytes, name == "attention.backward");
   const int passes = passes_of(name);
   if (name.starts_with("optimizer.")) return {.bytes = bytes * product(event, 1, 1), .arrays = passes};
+  // "indices bound": an int64 for each index, and the index, which is counted as one, too.
+  if (name == "indexing.positions") return {.bytes = 8 * product(event, 0, 0), .arrays = 2};
   // "outer rows inner count": what is picked; "planes in_h in_w out_h out_w": both sides.
   if (name.starts_with("indexing."))
     return {.bytes = bytes * product(event, 0, 0) * product(event, 2, 3), .arrays = passes};
