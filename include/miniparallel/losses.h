@@ -78,7 +78,7 @@ struct BinaryCrossEntropyOptions {
   Tensor weight = {};  ///< factors of the losses of elements; broadcasts
 };
 /// -target log(x) - (1 - target) log(1 - x) of probabilities x. The logarithms are at least -100, with gradient 0 there;
-/// `bce_with_logits` is more exact.
+/// `bce_with_logits` is more exact. `Error` for x outside [0, 1] on the CPU; on a GPU that would wait for the elements.
 Tensor binary_cross_entropy(const Tensor& x, const Tensor& target,
                             const BinaryCrossEntropyOptions& options = {});
 

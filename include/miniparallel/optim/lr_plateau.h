@@ -16,7 +16,7 @@ struct ReduceLROnPlateauOptions {
   ThresholdMode threshold_mode = ThresholdMode::relative;
   std::int64_t cooldown = 0;  ///< steps after a reduction that are not counted; at least 0
   double min_lr = 0;          ///< at least 0
-  double eps = 1e-8;          ///< smaller changes of a rate are left out
+  double eps = 1e-8;          ///< smaller changes of a rate are left out; at least 0
 };
 
 /// Multiplies the rates of all groups by `factor` when a metric, such as the loss of the validation set, has stopped
