@@ -117,9 +117,9 @@ Tensor count_nonzero(const Tensor& x, const Shape& dims = {});  ///< int64
 /// The product; integers and bool multiply in int64. Its gradient is right for zeros too.
 Tensor prod(const Tensor& x, const Shape& dims = {}, bool keepdim = false);
 /// (sum |x|^p)^(1 / p); for p infinite or minus infinite the largest or smallest |x|, for 0 the number of
-/// elements that are not 0. Gradient 0 where the norm is 0; floating only.
+/// elements that are not 0. Gradient 0 where the norm is 0, and of elements that are 0; floating only.
 Tensor norm(const Tensor& x, double p = 2, const Shape& dims = {}, bool keepdim = false);
-/// log(sum(exp(x))), of x less its maximum, so that exp cannot overflow.
+/// log(sum(exp(x))), of x less its maximum, so that exp cannot overflow; of nothing minus infinity.
 Tensor logsumexp(const Tensor& x, const Shape& dims, bool keepdim = false);
 /// `var` and `mean`.
 std::pair<Tensor, Tensor> var_mean(const Tensor& x, const Shape& dims = {}, bool unbiased = true,
@@ -218,8 +218,9 @@ Tensor embedding(const Tensor& weight, const Tensor& indices, std::int64_t paddi
 Tensor gather(const Tensor& x, int dim, const Tensor& index);
 /// The same with shapes that broadcast outside `dim`.
 Tensor take_along_dim(const Tensor& x, const Tensor& index, int dim);
-/// x with y[index[i][j]][j] = source[i][j] for dim 0, and so on; of equal indices the last counts. Sizes of
-/// `index` are at most those of `source`, which has the dtype of x, and outside `dim` those of x.
+/// x with y[index[i][j]][j] = source[i][j] for dim 0, and so on; of equal indices the last counts, and
+/// has the gradient. Sizes of `index` are at most those of `source`, which has the dtype of x, and outside `dim`
+/// those of x.
 Tensor scatter(const Tensor& x, int dim, const Tensor& index, const Tensor& source);
 Tensor scatter(const Tensor& x, int dim, const Tensor& index, Scalar value);
 /// The same with +=: of equal indices all count, in their order; floating only.
@@ -234,7 +235,7 @@ Tensor masked_select(const Tensor& x, const Tensor& mask);
 /// The indices of the elements that are not 0: int64, (how many, x.dim()).
 Tensor nonzero(const Tensor& x);
 /// How often 0, 1, ... are in x, integers at least 0 in one dimension, or the sum of their weights: int64, or
-/// the dtype of the weights. At least `minlength` numbers.
+/// the dtype of the weights, float64 where that is not floating. At least `minlength` numbers.
 Tensor bincount(const Tensor& x, const Tensor& weights = {}, std::int64_t minlength = 0);
 /// 1 at [..., x[...]] of a new last dimension, 0 elsewhere: int64. Its size is `num_classes`, with which
 /// nothing waits, or one more than the greatest index.

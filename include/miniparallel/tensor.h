@@ -341,7 +341,8 @@ Tensor full(const Shape& shape, Scalar value, const TensorOptions& options = {})
 /// arguments. `Error` for a step of 0 or one that leads away from `stop`.
 Tensor arange(Scalar start, Scalar stop, Scalar step = 1, const TensorOptions& options = {});
 Tensor arange(Scalar stop, const TensorOptions& options = {});  ///< 0, 1, ... below `stop`
-/// `steps` numbers evenly from `start` to `end`, which both are among them; one dimension.
+/// `steps` numbers evenly from `start` to `end`, which both are among them; one dimension. `Error` unless the dtype
+/// has both; likewise in `logspace`.
 Tensor linspace(double start, double end, std::int64_t steps, const TensorOptions& options = {});
 /// `base` to the power of each number of `linspace`.
 Tensor logspace(double start, double end, std::int64_t steps, double base = 10,
