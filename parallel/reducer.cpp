@@ -96,7 +96,11 @@ class Reducer::Reduction final : public Walk {
       // The device has failed, as the next call on it will say.
     }
     const std::scoped_lock lock(of_->mutex_);
-    if (!held_.parts.empty()) of_->hold_again(std::move(held_));  // an error came between
+    try {
+      if (!held_.parts.empty()) of_->hold_again(std::move(held_));  // an error came between
+    } catch (const std::exception&) {
+      // As above.
+    }
     for (std::size_t replica = 0; replica < staged_.size(); ++replica)
       of_->return_arena(replica, staged_[replica].gradients);
   }
