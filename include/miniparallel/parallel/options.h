@@ -42,9 +42,10 @@ struct ReductionOptions {
 };
 
 struct DataParallelOptions {
-  DeviceList devices = {};                   ///< the first one holds the master
-  std::optional<Device> output_device = {};  ///< where outputs arrive; the first of `devices` when not given
-  int dim = 0;                               ///< the dimension of the batch; negative counts from the end
+  DeviceList devices = {};  ///< the first one holds the master
+  /// Where outputs arrive; the first of `devices` when not given. Without a GPU, where `devices` names none, the CPU.
+  std::optional<Device> output_device = {};
+  int dim = 0;  ///< the dimension of the batch; negative counts from the end
   Split split = Split::balanced;
   int replicas = 0;           ///< placed on the devices in equal runs; 0: one for each device
   std::int64_t min_rows = 1;  ///< of a chunk; fewer replicas run where the batch is too small
