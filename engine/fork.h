@@ -43,8 +43,8 @@ class ForkSafety {
   std::function<void()> in_child_;
 };
 
-/// How often this process and its ancestors have been forked, since the first call: a child has another number
-/// than its parent.
+/// How often this process and its ancestors have been forked, since the first call: a child has another
+/// number than its parent.
 int fork_generation();
 
 }  // namespace miniparallel

@@ -30,9 +30,9 @@ inline Sizes sizes(const TreeSumArgs& args) {
   return {"summands elements", {__builtin_popcount(args.present()), args.n}};
 }
 
-/// sum = the values x[first], ..., x[first + width - 1] of which `present` has a bit, one at least, as a balanced
-/// tree over their places: ((x0 + x1) + (x2 + x3)) + ... ; who is not there is left out. `load(i, value)` reads
-/// x[i].
+/// sum = the values x[first], ..., x[first + width - 1] of which `present` has a bit, one at least, as a
+/// balanced tree over their places: ((x0 + x1) + (x2 + x3)) + ... ; who is not there is left out. `load(i,
+/// value)` reads x[i].
 template <int width, class Value, class Load>
 MP_INLINE void sum_tree(unsigned present, int first, const Load& load, Value& sum) {
   if constexpr (width == 1) {

@@ -66,8 +66,8 @@ struct LossFactors {
 struct CrossEntropy {
   /// `losses`: per item. `statistics`: for `backward`, (2, outer, inner): maximum of x and log of the sum of
   /// exp(x - maximum); null for log-probabilities. When reducing, `result` gets the sum of the losses times
-  /// `normalizer`, which gets 1 or 1 / count, 0 of none. A target out of range is an `Error`: thrown on the CPU, set as
-  /// the device's error elsewhere.
+  /// `normalizer`, which gets 1 or 1 / count, 0 of none. A target out of range is an `Error`: thrown on the
+  /// CPU, set as the device's error elsewhere.
   void (*forward)(DType dtype, const CrossEntropyArgs& args, void* losses, void* statistics, void* result,
                   void* normalizer, Stream stream);
   /// `g`: gradient of the result, or per item. `normalizer`: null when not reducing.

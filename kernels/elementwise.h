@@ -101,8 +101,8 @@ struct Elementwise {
   void (*real_sequence)(const Sequence<double>& values, double* y, std::int64_t n, Stream stream);
 };
 
-/// float32 and float64; for functions of the arithmetic lists also int64, int32 and uint8, for binary ones but
-/// `sub` bool.
+/// float32 and float64; for functions of the arithmetic lists also int64, int32 and uint8, for binary ones
+/// but `sub` bool.
 constexpr bool supported(Unary function, DType dtype) {
 #define MP_IS(name, functor) function == Unary::name ||
   const bool arithmetic = MP_ALL_UNARY_ARITHMETIC(MP_IS) false;

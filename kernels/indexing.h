@@ -33,16 +33,17 @@ struct PositionArgs {
 };
 inline Sizes sizes(const PositionArgs& args) { return {"indices bound", {args.layout.numel(), args.bound}}; }
 
-/// Indices of one call up to which sums of rows can be made at once in their accumulators. More of float32 are
-/// added to a float64 `whole`: a sum that is rounded now and then stops growing once it is large.
+/// Indices of one call up to which sums of rows can be made at once in their accumulators. More of float32
+/// are added to a float64 `whole`: a sum that is rounded now and then stops growing once it is large.
 inline constexpr std::int64_t kMaxScatter = std::int64_t{1} << 20;
 
 /// An index out of range is an `Error`: thrown on the CPU, set as the device's error elsewhere.
 struct Indexing {
   /// Copies rows of `whole` to `picked`; any dtype.
   void (*gather)(DType dtype, const IndexArgs& args, const void* whole, void* picked, Stream stream);
-  /// Adds rows of `picked` to `whole`, equal indices in their order, in float64, which is rounded once. dtype:
-  /// of `picked`, float32 or float64. `whole` has the same or float64, beyond kMaxScatter indices float64.
+  /// Adds rows of `picked` to `whole`, equal indices in their order, in float64, which is
+  /// rounded once. dtype: of `picked`, float32 or float64. `whole` has the same or float64,
+  /// beyond kMaxScatter indices float64.
   void (*scatter_add)(DType dtype, const IndexArgs& args, const void* picked, DType whole_dtype, void* whole,
                       Stream stream);
   /// Copies rows of `picked` to `whole`, of equal indices the last; any dtype. Nothing is skipped.

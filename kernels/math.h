@@ -9,8 +9,9 @@
 #include <limits>
 #include <type_traits>
 
-/// Elementary functions for one element, host and device. Those of float32 have no branch and no table, so that a
-/// loop over them vectorises, nor on the host have exp, log and tanh of float64; others are the platform's.
+/// Elementary functions for one element, host and device. Those of float32 have no branch and no
+/// table, so that a loop over them vectorises, nor on the host have exp, log and tanh of float64;
+/// others are the platform's.
 
 namespace miniparallel::kernels::math {
 

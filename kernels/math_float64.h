@@ -7,7 +7,8 @@
 #include <cstdint>
 #include <limits>
 
-/// exp, log and tanh of float64, without branches or tables, so that the CPU's loops vectorise; on a GPU CUDA's.
+/// exp, log and tanh of float64, without branches or tables, so that the CPU's loops vectorise;
+/// on a GPU CUDA's.
 
 namespace miniparallel::kernels::math {
 

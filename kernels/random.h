@@ -9,8 +9,8 @@
 
 namespace miniparallel::kernels {
 
-/// [low, high) in a dtype: `last` is the greatest number below `high` that the dtype has, or `low` where it has
-/// none from there on. Rounding may reach `high`, which becomes `last`.
+/// [low, high) in a dtype: `last` is the greatest number below `high` that the dtype has, or `low` where it
+/// has none from there on. Rounding may reach `high`, which becomes `last`.
 struct HalfOpenInterval {
   double low, high, last;
 };

@@ -26,8 +26,8 @@ struct RunningRow {
   double unbiased = 1;  ///< count / (count - 1) of the whole batch: the variance enters times that
 };
 
-/// No two rows share running statistics. Part p of a row's batch_mean and batch_variance is p * stride elements
-/// after the first one, and holds shares[p] of the batch.
+/// No two rows share running statistics. Part p of a row's batch_mean and batch_variance is p * stride
+/// elements after the first one, and holds shares[p] of the batch.
 struct RunningArgs {
   std::span<const RunningRow> rows;
   std::span<const double> shares;  ///< their sum is 1
@@ -43,9 +43,9 @@ MP_INLINE double share_of_batch(double momentum, const std::int64_t* batches) {
   return momentum < 0 ? 1 / static_cast<double>(*batches + 1) : momentum;
 }
 
-/// Channel c: means and variances of the parts are merged, in float64, by counts, means and squared deviations, as Chan,
-/// Golub, LeVeque: "Updating formulae and a pairwise algorithm for computing sample variances", 1979; then
-/// running = (1 - share) running + share * batch.
+/// Channel c: means and variances of the parts are merged, in float64, by counts, means and squared
+/// deviations, as Chan, Golub, LeVeque: "Updating formulae and a pairwise algorithm for computing sample
+/// variances", 1979; then running = (1 - share) running + share * batch.
 template <class T>
 MP_INLINE void move_running(const RunningRow& row, const double* shares, std::int64_t parts,
                             std::int64_t stride, double share, std::int64_t c) {

@@ -14,9 +14,9 @@
 
 namespace miniparallel::kernels {
 
-/// A formula holds its numbers. Called with the gradient of an element and the element's states, it brings the
-/// states up to date and returns what to subtract from the parameter. Of `states` arrays those in the bit mask
-/// `optional` may be absent: they read as 0 and are not written. States are 0 before the first update.
+/// A formula holds its numbers. Called with the gradient of an element and the element's states, it brings
+/// the states up to date and returns what to subtract from the parameter. Of `states` arrays those in the bit
+/// mask `optional` may be absent: they read as 0 and are not written. States are 0 before the first update.
 namespace updates {
 
 /// Moves a moving average, which keeps `beta` of itself, to `value`.

@@ -18,11 +18,12 @@ struct Bucket {
   std::size_t begin, end;
 };
 
-/// All places of the arena, the last ones first, since a backward begins at the end of a model. A bucket has at most
-/// `bytes`, and the first one a MiB, so that the links soon have work; a larger place is one by itself.
+/// All places of the arena, the last ones first, since a backward begins at the end of a model. A
+/// bucket has at most `bytes`, and the first one a MiB, so that the links soon have work; a larger
+/// place is one by itself.
 std::vector<Bucket> buckets_of_gradients(const Arena& arena, std::int64_t bytes);
-/// All places of the arena, the first ones first, for a forward. The first bucket is small, since nothing runs
-/// meanwhile; the others are large enough for the bandwidth of a link.
+/// All places of the arena, the first ones first, for a forward. The first bucket is small, since nothing
+/// runs meanwhile; the others are large enough for the bandwidth of a link.
 std::vector<Bucket> buckets_of_values(const Arena& arena);
 
 /// What a bucket waits for in one walk: the ends of the graph that bring its gradients, on several devices.
@@ -33,8 +34,8 @@ class BucketProgress {
   bool is_expected() const { return !devices_.empty(); }
   /// An end is complete; called in the thread of its device. True for the bucket's last one.
   bool complete(Device device);
-  /// When the last one is: what the calling thread enqueues from now on for a device of the bucket starts after its
-  /// gradients there.
+  /// When the last one is: what the calling thread enqueues from now on for a device of the bucket starts
+  /// after its gradients there.
   void wait() const;
 
  private:

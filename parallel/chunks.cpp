@@ -22,8 +22,8 @@ std::vector<std::int64_t> torch_chunks(std::int64_t rows, std::int64_t parts) {
   return sizes;
 }
 
-/// Each part ends at the row next to its share of the whole. The smallest shares are left out until each part has
-/// `min_rows` rows.
+/// Each part ends at the row next to its share of the whole. The smallest shares are left out until each part
+/// has `min_rows` rows.
 std::vector<std::int64_t> proportional(std::int64_t rows, std::vector<double> shares, std::int64_t min_rows) {
   for (;;) {
     const double total = std::accumulate(shares.begin(), shares.end(), 0.0);

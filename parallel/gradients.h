@@ -12,7 +12,8 @@
 
 namespace miniparallel::parallel {
 
-/// Gradients of a model's parameters on one device, each in its place of an arena; not all of them need be there.
+/// Gradients of a model's parameters on one device, each in its place of an arena; not all of
+/// them need be there.
 struct Gradients {
   Arena arena;
   std::vector<char>
@@ -24,21 +25,21 @@ struct Gradients {
 /// Adds the bucket's gradients of `from`, on the same device, to `into`.
 void add(const Gradients& from, Gradients& into, Bucket bucket);
 
-/// Where sums of gradients are written: all to one arena, on the first replica's device, or the shards of each device
-/// to an arena of its own. They may be arenas of gradients.
+/// Where sums of gradients are written: all to one arena, on the first replica's device, or the shards of
+/// each device to an arena of its own. They may be arenas of gradients.
 struct Sums {
   std::vector<const Arena*> arenas;      ///< by device
   const Partition* partition = nullptr;  ///< null where there is one arena
 };
 
-/// Writes the sum of the gradients of each of the bucket's parameters to its place; parts[i] are those of replica i,
-/// or null. Neighbours that the same replicas have are summed together. Returns the bytes that devices read and write
-/// of one another.
+/// Writes the sum of the gradients of each of the bucket's parameters to its place; parts[i] are those of
+/// replica i, or null. Neighbours that the same replicas have are summed together. Returns the bytes that
+/// devices read and write of one another.
 std::int64_t sum_gradients(const std::vector<const Gradients*>& parts, const Sums& sums, Bucket bucket,
                            GradientReduction reduction);
 
-/// Adds gradients, of which some are places of `sums` and some undefined, to `grad` of the parameters; they become
-/// the `grad` of those that have none. Neighbours whose gradients are neighbours too take one kernel.
+/// Adds gradients, of which some are places of `sums` and some undefined, to `grad` of the parameters; they
+/// become the `grad` of those that have none. Neighbours whose gradients are neighbours too take one kernel.
 void accumulate_gradients(const std::vector<Tensor>& parameters, std::vector<Tensor> gradients,
                           const Arena& sums);
 

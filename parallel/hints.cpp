@@ -70,8 +70,8 @@ void Hints::see_step() {
   pace_.steps = pace_.starved = 0;
 }
 
-/// Whether most of the time since the last forward went by waiting for a batch, and the master's GPU, on which a
-/// step ends, has finished that step. A thread that is ahead of its GPU waits for batches at no cost.
+/// Whether most of the time since the last forward went by waiting for a batch, and the master's GPU, on
+/// which a step ends, has finished that step. A thread that is ahead of its GPU waits for batches at no cost.
 bool Hints::is_starved() {
   using Clock = std::chrono::steady_clock;
   const Pace before = pace_;

@@ -16,9 +16,9 @@
 
 namespace miniparallel::parallel {
 
-/// Where the replicas of one forward meet at each batch normalisation, each in a thread of its own. A meeting is
-/// over when every replica has come or has ended its forward: if all have come, the last one joins their parts;
-/// otherwise all that have come are released by an exception, which is the same whatever the timing.
+/// Where the replicas of one forward meet at each batch normalisation, each in a thread of its own. A meeting
+/// is over when every replica has come or has ended its forward: if all have come, the last one joins their
+/// parts; otherwise all that have come are released by an exception, which is the same whatever the timing.
 class Meeting {
  public:
   /// `recorders[i]` is that of the replica `division.replicas[i]`.
@@ -32,8 +32,8 @@ class Meeting {
     ~Seat();
     Seat(const Seat&) = delete;
     Seat& operator=(const Seat&) = delete;
-    /// Throws `Error` where another replica has ended its forward or is at another layer, `Abandoned` where one
-    /// has failed.
+    /// Throws `Error` where another replica has ended its forward or is at another layer, `Abandoned` where
+    /// one has failed.
     void meet(BatchNormPart& part) override { meeting_.meet(i_, part); }
 
    private:

@@ -10,8 +10,8 @@
 
 namespace miniparallel::parallel {
 
-/// Which of several devices owns which elements of an arena: each an equal shard of every bucket. It sums their
-/// gradients, steps them, and sends them to the others.
+/// Which of several devices owns which elements of an arena: each an equal shard of every bucket. It sums
+/// their gradients, steps them, and sends them to the others.
 class Partition {
  public:
   /// Shards begin at multiples of this many elements of a bucket: whole lines of a GPU's caches.

@@ -11,8 +11,8 @@
 
 namespace miniparallel::parallel {
 
-/// Who records the work of each replica that runs: its place in the list as rank, and a description that names
-/// its rows. `devices` are those of all replicas.
+/// Who records the work of each replica that runs: its place in the list as rank, and a description that
+/// names its rows. `devices` are those of all replicas.
 std::vector<std::shared_ptr<const autograd::Recorder>> recorders_of(const Division& division,
                                                                     const std::vector<Device>& devices);
 

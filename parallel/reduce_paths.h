@@ -6,20 +6,21 @@
 #include <span>
 #include <vector>
 
-/// The ways that lead the parts of several devices to one sum. All but the last run the same kernel, which reads the
-/// parts where they are and adds them in the same order; they differ in who runs it, and on what memory.
+/// The ways that lead the parts of several devices to one sum. All but the last run the same kernel,
+/// which reads the parts where they are and adds them in the same order; they differ in who runs it,
+/// and on what memory.
 
 namespace miniparallel::parallel {
 
-/// Each takes parts with rising ranks, of one dtype, that are on several devices, and returns the bytes that cross
-/// links. They keep no part longer than the call.
+/// Each takes parts with rising ranks, of one dtype, that are on several devices, and returns the bytes that
+/// cross links. They keep no part longer than the call.
 using SumPath = std::int64_t (*)(std::vector<Part> parts, const Tensor& sum);
 
-/// The sum's device reads the parts of the others: few launches, for small arrays. Those whose memory it does not
-/// reach come through host memory.
+/// The sum's device reads the parts of the others: few launches, for small arrays. Those whose memory it does
+/// not reach come through host memory.
 std::int64_t sum_direct(std::vector<Part> parts, const Tensor& sum);
-/// Each device sums its share of the elements and writes them to the sum: every link carries as much as the others,
-/// for large arrays. All devices must reach one another. See sum_shards.
+/// Each device sums its share of the elements and writes them to the sum: every link carries as much as the
+/// others, for large arrays. All devices must reach one another. See sum_shards.
 std::int64_t sum_sharded(std::vector<Part> parts, const Tensor& sum);
 /// Each device copies its parts to pinned memory, where the sum's device reads them.
 std::int64_t sum_host(std::vector<Part> parts, const Tensor& sum);
@@ -31,8 +32,8 @@ struct SumShard {
   Device device;
   Tensor sum;
 };
-/// Each device sums its shards, reading the parts where they are. All must reach one another. Returns the bytes that
-/// cross links.
+/// Each device sums its shards, reading the parts where they are. All must reach one another. Returns the
+/// bytes that cross links.
 std::int64_t sum_shards(const std::vector<Part>& parts, const std::vector<SumShard>& shards);
 /// The parts' elements from `begin` on, `length` of them.
 std::vector<Part> narrowed(const std::vector<Part>& parts, std::int64_t begin, std::int64_t length);
@@ -54,8 +55,8 @@ std::vector<Device> devices_of(const std::vector<Part>& parts, const std::vector
 /// y = the sum of the parts, one at least, by kernels of `device`, which reaches all memory.
 void sum_on(Device device, std::vector<Part> parts, const Tensor& y);
 
-/// The part's values in host memory that GPUs read: pinned, and complete for what `reader` is given after it has
-/// waited for the part's device. On `reader` itself where the system pins no more.
+/// The part's values in host memory that GPUs read: pinned, and complete for what `reader` is given after it
+/// has waited for the part's device. On `reader` itself where the system pins no more.
 Tensor mirrored(const Tensor& values, Device reader);
 
 }  // namespace miniparallel::parallel

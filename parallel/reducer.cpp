@@ -62,8 +62,8 @@ class Reducer::Publication final : public Walk {
   std::vector<std::pair<std::size_t, Tensor>> gradients_;  // by end, which is the parameter
 };
 
-/// The gradients of one backward. A bucket is summed, on the communication streams, as soon as all its gradients
-/// are there, while the rest of the backward goes on.
+/// The gradients of one backward. A bucket is summed, on the communication streams, as soon as all its
+/// gradients are there, while the rest of the backward goes on.
 class Reducer::Reduction final : public Walk {
  public:
   explicit Reduction(std::shared_ptr<Reducer> of)
@@ -208,8 +208,8 @@ class Reducer::Reduction final : public Walk {
     bytes_ += sum_gradients(parts_, sums_, bucket, of_->reduction_);
   }
 
-  /// The gradient of each parameter, undefined where there is none: places of `sums()`, except where the graph outside
-  /// of the replicas sent all of it.
+  /// The gradient of each parameter, undefined where there is none: places of `sums()`, except where the
+  /// graph outside of the replicas sent all of it.
   std::vector<Tensor> all_gradients() {
     std::vector<Tensor> gradients(of_->parameters_.size());
     for (std::size_t i = 0; i < gradients.size(); ++i)
@@ -224,8 +224,8 @@ class Reducer::Reduction final : public Walk {
     return gradients;
   }
 
-  /// Publishes the first device's part. The others' are kept with what was held before, to which they are added first:
-  /// if that fails all is as it was.
+  /// Publishes the first device's part. The others' are kept with what was held before, to which they are
+  /// added first: if that fails all is as it was.
   void keep_other_devices() {
     held_ = of_->take_held();
     if (held_.parts.empty()) held_.parts.resize(staged_.size());
@@ -331,9 +331,9 @@ bool Reducer::holds_for(const std::vector<Tensor>& parameters) const {
   return false;
 }
 
-/// An arena for a replica's gradients, of which it has none yet. One whose places the user still holds, as `grad`,
-/// is the user's. What the calling thread's stream did not use before is left to the allocator, which knows when it
-/// may be used again.
+/// An arena for a replica's gradients, of which it has none yet. One whose places the user still holds, as
+/// `grad`, is the user's. What the calling thread's stream did not use before is left to the allocator, which
+/// knows when it may be used again.
 Gradients Reducer::take_arena(std::size_t replica) {
   const Device device = devices_[replica];
   Gradients made{.arena = {}, .has = std::vector<char>(parameters_.size())};

@@ -14,12 +14,13 @@
 
 namespace miniparallel::parallel {
 
-/// Takes the gradients that plain backwards bring to the parameters of a model and of its replicas. Each replica's
-/// are written into an arena on its device. Buckets of neighbours are summed as soon as they are complete, next to
-/// the rest of the backward; when all of it has succeeded, the sums become the `grad` of the model's parameters.
+/// Takes the gradients that plain backwards bring to the parameters of a model and of its replicas. Each
+/// replica's are written into an arena on its device. Buckets of neighbours are summed as soon as they are
+/// complete, next to the rest of the backward; when all of it has succeeded, the sums become the `grad` of
+/// the model's parameters.
 ///
-/// Where the optimizer is sharded the sums are, too: each device has its shard of each bucket, and the first one's
-/// `grad` gets the others when somebody uses them (see ScatteredSums).
+/// Where the optimizer is sharded the sums are, too: each device has its shard of each bucket, and the first
+/// one's `grad` gets the others when somebody uses them (see ScatteredSums).
 ///
 /// While a NoSync lives the sums of the first device alone are added to `grad`; the others are kept on their
 /// devices until the next backward without one, or until `grad` is dropped or replaced.
@@ -45,7 +46,8 @@ class Reducer : public autograd::GradientSink, public std::enable_shared_from_th
   void check_bypass() const override;
 
  protected:
-  /// Of the sums among the devices, each once in the order of the list; null where the first one has all of them.
+  /// Of the sums among the devices, each once in the order of the list; null where the first one
+  /// has all of them.
   const Partition* partition() const { return partition_.get(); }
 
  private:

@@ -9,8 +9,9 @@
 namespace miniparallel::parallel {
 
 /// The node between a replica's parameter and the master's: its output is the parameter on the replica's
-/// device, its input the master's leaf. It is made once and is part of every graph that the replica records. A
-/// plain backward ends here, in the reducer; one that captures gradients or records sends each on by itself.
+/// device, its input the master's leaf. It is made once and is part of every graph that the replica
+/// records. A plain backward ends here, in the reducer; one that captures gradients or records sends
+/// each on by itself.
 class ReplicaEdge final : public autograd::Node {
  public:
   ReplicaEdge(const Tensor& master, Device device, std::shared_ptr<Reducer> reducer, std::size_t end)

@@ -26,8 +26,8 @@ using Kind = Inventory::Kind;
 
 namespace {
 
-/// The members of one kind that hold a tensor, those that share one counted once; by dtype, so that neighbours in an
-/// arena's block are neighbours here.
+/// The members of one kind that hold a tensor, those that share one counted once; by dtype, so that
+/// neighbours in an arena's block are neighbours here.
 class Members {
  public:
   Members(const Inventory& inventory, Kind kind) {

@@ -11,13 +11,14 @@
 
 namespace miniparallel::parallel {
 
-/// A Reducer whose devices all step the parameters: each has a shard of every bucket, of the sums of gradients and of
-/// the optimizer's states. It updates the values of its shards in its own memory, and sends them to all others.
+/// A Reducer whose devices all step the parameters: each has a shard of every bucket, of the sums of
+/// gradients and of the optimizer's states. It updates the values of its shards in its own memory, and sends
+/// them to all others.
 class ShardedReducer final : public Reducer, public optim::Shards {
  public:
   using Parts = std::span<const Part>;
-  /// `values`: of the parameters on each of the devices, the master's first. `refresh` brings all of them up to date;
-  /// `exchange` sends parts, which their devices have updated, to all others.
+  /// `values`: of the parameters on each of the devices, the master's first. `refresh` brings all of them up
+  /// to date; `exchange` sends parts, which their devices have updated, to all others.
   ShardedReducer(std::vector<Tensor> parameters, std::vector<Arena> values, std::vector<Device> replicas,
                  const ReductionOptions& options, std::shared_ptr<std::atomic<int>> no_sync,
                  std::function<void()> refresh, std::function<void(Parts)> exchange);

@@ -17,7 +17,8 @@ struct Merged {
   std::vector<BatchStatistics> parts;
 };
 
-/// Calls of layers that each replica had the same share of, and in one dtype: their statistics are merged together.
+/// Calls of layers that each replica had the same share of, and in one dtype: their
+/// statistics are merged together.
 struct Group {
   BatchParts parts;
   DType dtype;

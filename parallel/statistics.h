@@ -19,8 +19,8 @@ class CollectedStatistics final : public StatisticsSink {
     RunningStatistics running;
     BatchStatistics batch;
   };
-  /// They are written to part `part` of `places`, as far as the calls are like those that these were made for.
-  /// `rows`: of the whole batch. `parts`: replicas that have some.
+  /// They are written to part `part` of `places`, as far as the calls are like those that these were made
+  /// for. `rows`: of the whole batch. `parts`: replicas that have some.
   CollectedStatistics(StatisticsPlaces places, std::size_t part, std::int64_t rows, std::size_t parts)
       : places_(std::move(places)), part_(part), rows_(rows), parts_(parts) {}
 
@@ -46,13 +46,14 @@ class CollectedStatistics final : public StatisticsSink {
   std::vector<Call> calls_;
 };
 
-/// Sinks for the statistics of replicas on these devices, which share `rows` rows, with places in one block on each.
+/// Sinks for the statistics of replicas on these devices, which share `rows` rows, with places in
+/// one block on each.
 std::vector<CollectedStatistics> collect_statistics(const StatisticsPlaces& planned,
                                                     const std::vector<Device>& devices, std::int64_t rows);
 
-/// Updates the master's running statistics as one device would have done with the whole batch: the statistics of each
-/// call of each layer are merged over the replicas. `replicas[i]` is the number of the replica that collected[i] comes
-/// from. Writes to `planned` what places the next forward should have.
+/// Updates the master's running statistics as one device would have done with the whole batch: the statistics
+/// of each call of each layer are merged over the replicas. `replicas[i]` is the number of the replica that
+/// collected[i] comes from. Writes to `planned` what places the next forward should have.
 void merge_statistics(const ReplicaTensors& tensors, const std::vector<std::size_t>& replicas,
                       const std::vector<CollectedStatistics>& collected, StatisticsPlaces& planned);
 

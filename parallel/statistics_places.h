@@ -9,8 +9,8 @@
 
 namespace miniparallel::parallel {
 
-/// One block of memory for the statistics of the batch normalisations of a forward: replica after replica - each is a
-/// part of the batch - the mean and the variance of call after call.
+/// One block of memory for the statistics of the batch normalisations of a forward: replica after replica -
+/// each is a part of the batch - the mean and the variance of call after call.
 class StatisticsPlaces {
  public:
   StatisticsPlaces() = default;

@@ -8,7 +8,8 @@
 namespace miniparallel::parallel {
 namespace {
 
-/// The host waits for the calling thread's stream where another stream cannot be told to: the order holds all the same.
+/// The host waits for the calling thread's stream where another stream cannot be told to: the order
+/// holds all the same.
 void wait_instead(Device device) noexcept {
   if (device.is_cpu()) return;
   try {

@@ -8,8 +8,8 @@
 namespace miniparallel::parallel {
 
 /// Work of several devices on the same memory: what `reader` is given while this lives starts after what the
-/// owners of the memory have been given before, and what they are given later starts after it. Of each device that
-/// is the calling thread's stream.
+/// owners of the memory have been given before, and what they are given later starts after it. Of each device
+/// that is the calling thread's stream.
 class PeerWork {
  public:
   PeerWork(Device reader, std::vector<Device> owners);
@@ -22,8 +22,8 @@ class PeerWork {
   std::vector<Device> owners_;
 };
 
-/// What all of these devices are given while this lives starts after what each has been given before, and what they
-/// are given later starts after all of it. The first one's stream is where they meet.
+/// What all of these devices are given while this lives starts after what each has been given before, and
+/// what they are given later starts after all of it. The first one's stream is where they meet.
 class JointWork : private PeerWork {
  public:
   explicit JointWork(const std::vector<Device>& devices);
@@ -39,9 +39,9 @@ class StreamsScope {
   std::deque<StreamScope> scopes_;
 };
 
-/// The devices' streams of this kind start what comes next after what the calling thread's streams have been given, or
-/// the other way round. After an error of these, and of the next ones, the host has waited: what was to come first has
-/// ended.
+/// The devices' streams of this kind start what comes next after what the calling thread's streams have been
+/// given, or the other way round. After an error of these, and of the next ones, the host has waited: what
+/// was to come first has ended.
 void enter(const std::vector<Device>& devices, StreamKind kind);
 void leave(const std::vector<Device>& devices, StreamKind kind);
 

@@ -37,8 +37,8 @@ Values::Values(std::vector<Tensor> parameters, Arena master, const std::vector<D
   for (auto& [device, copy] : copies_) copy.arrivals = marks_in(copy.arena);
 }
 
-/// Where the buckets are marked in the arena's blocks. Wrappers that share an arena share the parts of its blocks, also
-/// where their buckets are not the same.
+/// Where the buckets are marked in the arena's blocks. Wrappers that share an arena share the parts of its
+/// blocks, also where their buckets are not the same.
 std::vector<Values::Mark> Values::marks_in(const Arena& arena) const {
   std::map<Storage*, std::vector<std::size_t>> ends;
   for (const Bucket& bucket : buckets_) {
@@ -116,8 +116,8 @@ std::vector<std::size_t> Values::order_of_buckets() const {
   return order;
 }
 
-/// Sends bucket after bucket on the streams for copies, which first wait for the kernels that wrote the master's
-/// values and for those that still read the copies of before.
+/// Sends bucket after bucket on the streams for copies, which first wait for the kernels that wrote the
+/// master's values and for those that still read the copies of before.
 std::int64_t Values::send_beside(const std::vector<Copy*>& copies, const std::vector<Device>& devices) {
   written_.record();
   for (Copy* const copy : copies) copy->ready.record();
@@ -142,8 +142,8 @@ std::int64_t Values::send_beside(const std::vector<Copy*>& copies, const std::ve
   return bytes;
 }
 
-/// Parts leave a device on its stream for copies and arrive on that for communication, so that it sends and receives
-/// at the same time; the stream for copies is that of the marks.
+/// Parts leave a device on its stream for copies and arrive on that for communication, so that it sends and
+/// receives at the same time; the stream for copies is that of the marks.
 std::int64_t Values::exchange(std::span<const optim::Shards::Part> parts) {
   const std::vector<Device> devices = each_once(devices_);
   enter(devices, StreamKind::copy);

@@ -19,7 +19,8 @@ namespace miniparallel::parallel {
 using Versions = std::vector<std::int64_t>;
 constexpr std::int64_t kNever = -1;
 
-/// Copies the tensors of the bucket that is_stale(i) names from arena to arena, neighbours together. Returns the bytes.
+/// Copies the tensors of the bucket that is_stale(i) names from arena to arena, neighbours
+/// together. Returns the bytes.
 template <class IsStale>
 std::int64_t copy_stale(const Arena& from, const Arena& to, Bucket bucket, const IsStale& is_stale) {
   std::int64_t bytes = 0;
@@ -35,26 +36,27 @@ std::int64_t copy_stale(const Arena& from, const Arena& to, Bucket bucket, const
   return bytes;
 }
 
-/// The values of a model's parameters on the devices of its replicas, those of one device shared by all that are
-/// there.
+/// The values of a model's parameters on the devices of its replicas, those of one device shared by
+/// all that are there.
 ///
 /// They are sent in buckets, runs of the arena, on streams for copies. Whoever takes a pointer to a parameter
-/// waits for its bucket (see Pending): a replica for its arrival, so that a layer starts when its own parameters
-/// are there; who writes the master's for its departure. Buckets leave in the order in which the last forward
-/// asked for them. A model of one bucket has nothing to overlap with: its kernels wait for all of it.
+/// waits for its bucket (see Pending): a replica for its arrival, so that a layer starts when its own
+/// parameters are there; who writes the master's for its departure. Buckets leave in the order in which
+/// the last forward asked for them. A model of one bucket has nothing to overlap with: its kernels wait
+/// for all of it.
 class Values {
  public:
   Values() = default;
-  /// `master`: where `parameters` are. `devices`: of the replicas, the master's first. `buckets`: all parameters, in
-  /// order.
+  /// `master`: where `parameters` are. `devices`: of the replicas, the master's first. `buckets`: all
+  /// parameters, in order.
   Values(std::vector<Tensor> parameters, Arena master, const std::vector<Device>& devices,
          std::vector<Bucket> buckets);
 
   const Arena& on(Device device) const { return device == devices_[0] ? master_ : copies_.at(device).arena; }
   /// Sends what has been written since to the devices of the first `replicas` replicas. Returns the bytes.
   std::int64_t refresh(std::size_t replicas);
-  /// Devices, numbered as they first come among those of the replicas, have each written some elements, `parts`. All
-  /// had the same values before, and get the same. Returns the bytes.
+  /// Devices, numbered as they first come among those of the replicas, have each written some elements,
+  /// `parts`. All had the same values before, and get the same. Returns the bytes.
   std::int64_t exchange(std::span<const optim::Shards::Part> parts);
   /// In how many parts; 0 where there is nothing, or nowhere, to send.
   std::size_t buckets() const { return buckets_.size(); }

@@ -394,8 +394,8 @@ TEST_CASE("ops: float16 is an error that names the op, but for those that only m
   });
 }
 
-/// The names with which errors of a row's function may begin: its own, and where a row's expression calls other
-/// functions too, or two names are one function, those.
+/// The names with which errors of a row's function may begin: its own, and where a row's expression calls
+/// other functions too, or two names are one function, those.
 std::vector<std::string> names_of(const OpCase& row) {
   const char* const undefined = "an undefined tensor was used; assign it first";  // of shape() and its like
   static const std::map<std::string, std::vector<std::string>> others{

@@ -28,7 +28,8 @@ Tensor truths(const std::vector<std::int64_t>& values, Device device = {}) {
   return wholes(values, int64, device) != 0;
 }
 
-/// The gradients of the sum of f by all inputs, one after the other: by the kernels, then by differentiable ops.
+/// The gradients of the sum of f by all inputs, one after the other: by the kernels,
+/// then by differentiable ops.
 std::function<Tensor(Device)> gradients(std::function<Tensor(const Tensors&)> f, std::vector<Values> inputs,
                                         DType dtype = float64) {
   return [=](Device device) {

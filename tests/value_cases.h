@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-/// The table of values that are known without a reference: NaN, infinity, ends of ranges, nothing at all. Every
-/// device gives them to the bit.
+/// The table of values that are known without a reference: NaN, infinity, ends of ranges, nothing at all.
+/// Every device gives them to the bit.
 
 namespace miniparallel::testing {
 

@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <string_view>
 
-// From the sizes of a launcher's call to the bytes and operations of its kernels. Arrays of a channel, of a row or of
-// an index count as nothing next to those of the whole shape.
+// From the sizes of a launcher's call to the bytes and operations of its kernels. Arrays of a channel, of a
+// row or of an index count as nothing next to those of the whole shape.
 
 namespace miniparallel::simulator {
 namespace {
@@ -56,8 +56,8 @@ double product(const Event& event, int first, int last) {
   return result;
 }
 
-/// "n in_channels in_h in_w out_channels kernel_h kernel_w stride groups". The padding is not among them: it is taken
-/// to leave one output for each step of the stride.
+/// "n in_channels in_h in_w out_channels kernel_h kernel_w stride groups". The padding is not among them: it
+/// is taken to leave one output for each step of the stride.
 Cost convolution(const Event& event, double bytes) {
   const auto size = [&](int i) { return static_cast<double>(event.sizes[i]); };
   const std::int64_t stride = event.sizes[7];
@@ -69,7 +69,8 @@ Cost convolution(const Event& event, double bytes) {
           .operations = 2 * y * depth};
 }
 
-/// "batch n m e ev". As many products of n x m scores as the kernels make; what a causal mask spares is counted.
+/// "batch n m e ev". As many products of n x m scores as the kernels make; what a causal
+/// mask spares is counted.
 Cost attention(const Event& event, double bytes, bool backward) {
   const auto size = [&](int i) { return static_cast<double>(event.sizes[i]); };
   const double n = size(1), m = size(2), e = size(3), ev = size(4);

@@ -14,9 +14,9 @@ struct Part {
   Tensor gradient;
 };
 
-/// Adds neighbours in a balanced binary tree over the ranks; ranks that sent nothing are left out. The tree of
-/// the first n ranks is part of every larger one, and where ranks are dealt out in equal runs of a power of
-/// two, each run is a subtree.
+/// Adds neighbours in a balanced binary tree over the ranks; ranks that sent nothing are left out. The tree
+/// of the first n ranks is part of every larger one, and where ranks are dealt out in equal runs of a power
+/// of two, each run is a subtree.
 Tensor sum_by_rank(std::vector<Part> parts, bool create_graph) {
   while (parts.size() > 1) {
     std::size_t kept = 0;
@@ -65,7 +65,8 @@ void GraphTask::add_contributions(State& found) const {
   found.contributions.clear();
 }
 
-/// The one output of an end of the graph, a gradient for each recorder; then nothing more, which is said, too.
+/// The one output of an end of the graph, a gradient for each recorder; then nothing more,
+/// which is said, too.
 void GraphTask::hand_to_sink(State& found) const {
   if (Tensor& sum = found.grads[0]; sum.defined())
     found.sink->arrived(found.sink_end, found.contributions.empty() ? found.sender.rank : kNoRank,

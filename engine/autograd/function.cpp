@@ -24,8 +24,8 @@ struct Description {
   Device device = {};
 };
 
-/// What `save_for_backward` was given. A floating tensor that is neither input nor output has no history, so a
-/// second derivative would miss what it contributes.
+/// What `save_for_backward` was given. A floating tensor that is neither input nor output has no history, so
+/// a second derivative would miss what it contributes.
 struct SavedByUser {
   Saved tensor;
   bool differentiable;

@@ -21,15 +21,16 @@ namespace miniparallel::autograd {
 /// in falling order of their numbers as they become complete.
 ///
 /// Nodes of several GPUs run in several threads, so that these GPUs are fed in parallel: each GPU's on its
-/// worker, the CPU's in the thread that called `run`, and so those of the first root's GPU. Otherwise every node
-/// runs in the calling thread. The same holds on a worker and under a recorder, so that no worker ever waits for
-/// another, and when the walk is itself recorded, so that the numbers of its nodes do not depend on timing.
+/// worker, the CPU's in the thread that called `run`, and so those of the first root's GPU. Otherwise
+/// every node runs in the calling thread. The same holds on a worker and under a recorder, so that no
+/// worker ever waits for another, and when the walk is itself recorded, so that the numbers of its nodes
+/// do not depend on timing.
 ///
-/// The first pass lays all states down; after it nobody needs a lock to find one. A queue's lock guards what arrives
-/// at its nodes, so that threads meet only where a gradient goes from one GPU to another.
+/// The first pass lays all states down; after it nobody needs a lock to find one. A queue's lock guards what
+/// arrives at its nodes, so that threads meet only where a gradient goes from one GPU to another.
 ///
-/// Of several errors the lowest recorder's is thrown: an error cancels all nodes but those of lower ranks and those
-/// of no recorder, which may lead there. One outside of the recorders cancels all.
+/// Of several errors the lowest recorder's is thrown: an error cancels all nodes but those of lower ranks and
+/// those of no recorder, which may lead there. One outside of the recorders cancels all.
 class GraphTask {
  public:
   GraphTask(bool retain_graph, bool create_graph)
@@ -46,8 +47,8 @@ class GraphTask {
     int output;
     Tensor* gradient;
   };
-  /// A gradient for one output of a node. Where the order of arrival must not matter - several recorders send, or
-  /// timing decides who comes first - they are kept and added in the order of their senders.
+  /// A gradient for one output of a node. Where the order of arrival must not matter - several recorders
+  /// send, or timing decides who comes first - they are kept and added in the order of their senders.
   struct Contribution {  // LCOV_EXCL_LINE: counted for what compilers add
     int output;
     int rank;       // of the sender's recorder
@@ -56,8 +57,8 @@ class GraphTask {
     std::size_t input;  // of the sender
     Tensor gradient;
   };
-  /// The nodes of one recorder on one device. They run one after the other; and in an order that timing has no part in,
-  /// if at most one edge leads into the group.
+  /// The nodes of one recorder on one device. They run one after the other; and in an order that timing has
+  /// no part in, if at most one edge leads into the group.
   struct Group {
     int rank = kNoRank;
     Device device;

@@ -4,9 +4,10 @@
 
 #include <algorithm>
 
-// A walk by several threads. A queue's worker is told when the queue gets its first ready node and leaves when
-// it has none; the caller leaves when no queue is active. Locks are held only to hand nodes and gradients on, and none
-// while another is: so a worker becomes inactive before it says so to the caller, and may be told again in between.
+// A walk by several threads. A queue's worker is told when the queue gets its first ready node and leaves
+// when it has none; the caller leaves when no queue is active. Locks are held only to hand nodes and
+// gradients on, and none while another is: so a worker becomes inactive before it says so to the caller, and
+// may be told again in between.
 
 namespace miniparallel::autograd {
 

@@ -71,7 +71,8 @@ class Nccl::Communicator final : public Collectives {
   bool has_failed() const { return failed_; }
 
  private:
-  /// Aborting takes with it what earlier calls, which have succeeded, have enqueued: it ends first, unless it hangs.
+  /// Aborting takes with it what earlier calls, which have succeeded, have enqueued: it ends
+  /// first, unless it hangs.
   void wait_for_earlier() const {
     const auto deadline = std::chrono::steady_clock::now() + probe_patience;
     for (const cudaStream_t stream : streams_)

@@ -10,8 +10,8 @@
 
 namespace miniparallel::cuda {
 
-/// NCCL's communicators, one for each list of GPUs, made when it is first asked for, which takes a second on some
-/// machines.
+/// NCCL's communicators, one for each list of GPUs, made when it is first asked for, which takes a
+/// second on some machines.
 class Nccl {
  public:
   Nccl() = default;

@@ -10,8 +10,8 @@
 namespace miniparallel::cuda {
 
 /// Whether GPUs reach each other's memory directly. Each ordered pair is set up when it is first asked for:
-/// access is enabled and tried with real data, by a copy and by a kernel that reads, since some machines (IOMMU or
-/// PCIe ACS in the way) say that it works and deliver other bytes.
+/// access is enabled and tried with real data, by a copy and by a kernel that reads, since some machines
+/// (IOMMU or PCIe ACS in the way) say that it works and deliver other bytes.
 ///
 /// The environment variable MINIPARALLEL_PEER_COPIES decides instead: `direct` trusts what CUDA does,
 /// `staged` sends all copies between GPUs through host memory.
@@ -19,7 +19,8 @@ class Peers {
  public:
   Peers(Gpus& gpus, Memory& memory, Copies& copies);
 
-  /// Whether kernels of `device` may read and write memory of `peer`. The first failure is logged as a warning.
+  /// Whether kernels of `device` may read and write memory of `peer`. The first failure is
+  /// logged as a warning.
   bool reach(int device, int peer) { return link_of(device, peer) == Link::access; }
   /// Whether CUDA copies from `device` to `peer`: also where `direct` is forced and there is no access.
   bool copy_directly(int device, int peer) { return link_of(device, peer) != Link::staged; }

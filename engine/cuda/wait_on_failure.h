@@ -7,8 +7,8 @@
 
 namespace miniparallel::cuda {
 
-/// When something fails halfway, nothing waits for the work that it has enqueued on `stream`, and memory that this
-/// uses is about to be freed: the host waits.
+/// When something fails halfway, nothing waits for the work that it has enqueued on `stream`, and memory that
+/// this uses is about to be freed: the host waits.
 class WaitOnFailure {
  public:
   explicit WaitOnFailure(kernels::Stream stream) : stream_(stream) {}

@@ -41,16 +41,16 @@ class Accelerator {
   /// Whether the device reads and writes memory of `peer` without the host. A link is tried out with real
   /// data when it is first asked for.
   virtual bool reaches(int device, int peer) = 0;
-  /// A library's operations over these GPUs, no two of which are the same. Throws `Error`, saying why, where there is
-  /// no such library.
+  /// A library's operations over these GPUs, no two of which are the same. Throws `Error`, saying why, where
+  /// there is no such library.
   virtual std::shared_ptr<Collectives> collectives(const std::vector<int>& devices) = 0;
 
   /// Makes the device current for the calling thread, which spares each call there a change of devices.
   virtual void make_current(int device) noexcept = 0;
   virtual kernels::Stream stream(int device, StreamKind kind) = 0;
   virtual CachingAllocator& allocator(int device) = 0;
-  /// Pinned host memory, from which GPUs copy without the host; pageable where the system pins no more, which is
-  /// logged once.
+  /// Pinned host memory, from which GPUs copy without the host; pageable where the system pins no more, which
+  /// is logged once.
   virtual Allocation allocate_pinned(std::size_t bytes) = 0;
   /// Waits for everything enqueued on the device, then throws what went wrong there.
   virtual void synchronize(int device) = 0;

@@ -19,8 +19,9 @@ class Collectives {
     const void* data;
     kernels::Stream stream;
   };
-  /// y = the sum of the arrays, `n` numbers each, in the library's order. They are of different GPUs; y is in the memory
-  /// of the first one's, and may be its array. Enqueued, on each GPU after what its stream has been given before.
+  /// y = the sum of the arrays, `n` numbers each, in the library's order. They are of different GPUs; y is in
+  /// the memory of the first one's, and may be its array. Enqueued, on each GPU after what its stream has
+  /// been given before.
   virtual void sum(const std::vector<Array>& arrays, void* y, std::int64_t n, DType dtype) = 0;
 };
 

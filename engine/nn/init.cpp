@@ -53,8 +53,9 @@ void orthonormalize_rows(double* rows, std::int64_t count, std::int64_t length) 
   }
 }
 
-/// The Q of a matrix whose rows are the columns of Q R, R with a positive diagonal: Gram and Schmidt's method, twice
-/// (Giraud et al. 2005), in blocks whose distance from the rows before is one product of matrices.
+/// The Q of a matrix whose rows are the columns of Q R, R with a positive diagonal: Gram and
+/// Schmidt's method, twice (Giraud et al. 2005), in blocks whose distance from the rows before is
+/// one product of matrices.
 void orthonormalize(const Tensor& matrix) {
   constexpr std::int64_t block = 32;
   const std::int64_t rows = matrix.size(0), length = matrix.size(1);
@@ -110,7 +111,8 @@ Tensor trunc_normal_(Tensor tensor, double mean, double stddev, double low, doub
   const NoGradGuard guard;
   check(stddev > 0, "trunc_normal_: stddev is ", stddev, "; it must be above 0");
   check(low < high, "trunc_normal_: got numbers from ", low, " to ", high, "; the first must be below");
-  // Numbers that are uniform between the shares below `low` and `high`, through the inverse of the distribution.
+  // Numbers that are uniform between the shares below `low` and `high`, through the
+  // inverse of the distribution.
   const double from = normal_share((low - mean) / stddev), to = normal_share((high - mean) / stddev);
   const double nearest = 1 - std::numeric_limits<double>::epsilon();  // to 1, whose inverse is infinite
   const Tensor share =

@@ -2,8 +2,8 @@
 
 namespace miniparallel::reflect {
 
-// While the inventory is checked, members only take the places of those that are listed, and names, which cost
-// most, are not made.
+// While the inventory is checked, members only take the places of those that are listed, and names, which
+// cost most, are not made.
 
 void Inventory::add(Kind kind, Tensor& handle) {
   if (!checks_) {

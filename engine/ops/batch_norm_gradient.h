@@ -19,8 +19,8 @@ Shape batch_dims(const Tensor& x);
 /// A number per channel, in a shape that broadcasts over x.
 Tensor per_channel(const Tensor& numbers, const Tensor& x);
 
-/// The values that the backward of batch_norm reads. `count`, of the values per channel that the statistics are
-/// of, is 0 when they were the running ones.
+/// The values that the backward of batch_norm reads. `count`, of the values per channel that the statistics
+/// are of, is 0 when they were the running ones.
 struct BatchNorm {
   kernels::BatchNormGeometry geometry;
   std::int64_t count;

@@ -5,8 +5,8 @@
 #include <span>
 
 /// Batch normalisation in training of a batch that is divided among several threads, by the statistics of the
-/// whole: each thread computes those of its part, they meet, one of them merges the parts, and each normalises
-/// its own.
+/// whole: each thread computes those of its part, they meet, one of them merges the parts, and each
+/// normalises its own.
 
 namespace miniparallel {
 
@@ -22,9 +22,9 @@ struct BatchNormPart {
   BatchStatistics whole = {};      ///< of the whole batch; the first part's alone, the others' stays empty
 };
 
-/// Merges the statistics of all parts, in order, on the first one's device, and records the op as one node for
-/// all of them, which sums over the whole batch in backward, so that no thread waits for another there. Throws
-/// `Error` where the parts are not of one layer. Waits for no device.
+/// Merges the statistics of all parts, in order, on the first one's device, and records the op as one node
+/// for all of them, which sums over the whole batch in backward, so that no thread waits for another there.
+/// Throws `Error` where the parts are not of one layer. Waits for no device.
 void join_parts(std::span<BatchNormPart* const> parts);
 
 class BatchNormMeeting {

@@ -28,7 +28,8 @@ Tensor weighted_mean(const Tensor& losses, const Tensor& total) {
   return sum(losses) * share + undefined;
 }
 
-/// `losses`: of all rows without weights, 0 where ignored; `log_probabilities`: as what smoothing spreads over.
+/// `losses`: of all rows without weights, 0 where ignored; `log_probabilities`: as
+/// what smoothing spreads over.
 Tensor weighted(const char* op, const Tensor& losses, const Tensor& log_probabilities, const Tensor& target,
                 const CrossEntropyOptions& options) {
   const Tensor weight = class_weight(op, options.weight, log_probabilities);

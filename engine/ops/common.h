@@ -52,7 +52,8 @@ void check_same_dtype(const char* op, std::initializer_list<Tensor> tensors);
 void check_floating(const char* op, const Tensor& tensor);
 void check_defined(const char* op, const Tensor& tensor);
 
-/// Throws `error` once more, as one of `op`. For an op that is made of others, whose user called neither of them:
+/// Throws `error` once more, as one of `op`. For an op that is made of others, whose user
+/// called neither of them:
 ///
 ///   Tensor tile(const Tensor& x, const Shape& repeats) try {
 ///     ...

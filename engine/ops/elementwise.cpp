@@ -214,8 +214,8 @@ Tensor& binary_in_place(Binary function, const char* op, Tensor& x, const Tensor
   return x;
 }
 
-/// Whether a parameter of type double carries the number without loss. Throws, naming `op`, where it is not in
-/// the range of integers; but x + -1 is x - 1, also for unsigned ones.
+/// Whether a parameter of type double carries the number without loss. Throws, naming `op`, where it is not
+/// in the range of integers; but x + -1 is x - 1, also for unsigned ones.
 bool fits_parameter(const char* op, Scalar value, const Tensor& x) {
   const bool wraps = x.dtype() == uint8 && value.as_double() < 0 && value.as_double() >= -255;
   if (!x.is_floating() && !wraps) check_representable(op, value, x.dtype());

@@ -59,7 +59,8 @@ Tensor gathered(const char* op, const Tensor& x, int dim, const Tensor& index) {
                      index.shape());
 }
 
-/// Writes the elements of `source` to the positions of `y`, which is contiguous; of equal ones the last counts.
+/// Writes the elements of `source` to the positions of `y`, which is contiguous; of equal
+/// ones the last counts.
 void write_at(const char* op, const Tensor& y, const Tensor& positions, const Tensor& source) {
   const Tensor from = source.contiguous();
   kernels::IndexArgs args;

@@ -22,8 +22,8 @@ Tensor gather_rows(const Rows& rows, const Rows& gradient, const Tensor& x, cons
 /// Zeros of shape `whole` to which rows of `g` are added.
 Tensor scatter_rows(const Rows& rows, const Tensor& g, const Tensor& index, const Shape& whole);
 
-/// One more than the greatest element of `x`, integers: the size that makes each of them an index; 0 for none.
-/// Waits for the device. Throws, naming `op`, where there is no such size.
+/// One more than the greatest element of `x`, integers: the size that makes each of them an index; 0 for
+/// none. Waits for the device. Throws, naming `op`, where there is no such size.
 std::int64_t bound_of(const char* op, const Tensor& x);
 
 /// Throws unless both are on one device and the index is int64 or int32.

@@ -21,8 +21,8 @@ Tensor fused_cross_entropy(const Tensor& logits, const Tensor& target, const Cro
 Tensor fused_nll_loss(const Tensor& log_probabilities, const Tensor& target, const NllLossOptions& options);
 void check_smoothing(const char* op, double label_smoothing);
 
-/// The weights of the classes that a target (class indices) names, 0 where it is `ignore_index`. What a mean is divided
-/// by is their sum.
+/// The weights of the classes that a target (class indices) names, 0 where it is `ignore_index`. What a mean
+/// is divided by is their sum.
 Tensor target_weights(const Tensor& target, std::int64_t ignore_index, const Tensor& weight);
 
 }  // namespace miniparallel

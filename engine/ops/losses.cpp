@@ -12,8 +12,8 @@ Tensor reduced(const Tensor& losses, Reduction reduction) {
   return reduction == Reduction::none ? losses : reduction == Reduction::sum ? sum(losses) : mean(losses);
 }
 
-// near (d - near / 2) is d^2 / 2 where d is within the bounds of `near`, and the tangent beyond. There is no branch:
-// the one not taken would give an infinite difference NaN as its gradient.
+// near (d - near / 2) is d^2 / 2 where d is within the bounds of `near`, and the tangent beyond. There is no
+// branch: the one not taken would give an infinite difference NaN as its gradient.
 
 Tensor smooth_l1_loss(const Tensor& x, const Tensor& target, const SmoothL1LossOptions& options) {
   const char* const op = "smooth_l1_loss";

@@ -33,24 +33,25 @@ struct StatisticsUpdate {
   BatchStatistics batch;
 };
 
-/// How a batch was divided: `batch` holds the means and variances of its first part, those of each further part are
-/// `stride` elements after those of the one before; its `count` is that of all. `shares` of the parts sum to 1.
+/// How a batch was divided: `batch` holds the means and variances of its first part, those of each further
+/// part are `stride` elements after those of the one before; its `count` is that of all. `shares` of the
+/// parts sum to 1.
 struct BatchParts {
   std::vector<double> shares = {1};
   std::int64_t stride = 0;
 };
 
-/// The only place where training changes running statistics, by one launch for all updates, which are of one device
-/// and dtype; no two of them share buffers. Parts are merged by counts, means and squared deviations; the variance
-/// enters as its unbiased estimate. Waits for nothing.
+/// The only place where training changes running statistics, by one launch for all updates, which are of one
+/// device and dtype; no two of them share buffers. Parts are merged by counts, means and squared deviations;
+/// the variance enters as its unbiased estimate. Waits for nothing.
 void update(std::span<const StatisticsUpdate> updates, const BatchParts& parts = {});
 
 /// New memory for the mean and the variance of `count` values per channel.
 BatchStatistics make_statistics(std::int64_t channels, DType dtype, Device device, std::int64_t count);
 /// The same, of the calling thread's sink if it has one: for what running statistics are updated with.
 BatchStatistics place_statistics(std::int64_t channels, DType dtype, Device device, std::int64_t count);
-/// `update`, unless the calling thread has a sink: that gets the statistics in its place and says what becomes
-/// of them, so that parts of one batch can be merged before they count.
+/// `update`, unless the calling thread has a sink: that gets the statistics in its place and says what
+/// becomes of them, so that parts of one batch can be merged before they count.
 void update_or_hand_over(const RunningStatistics& running, const BatchStatistics& batch);
 
 class StatisticsSink {

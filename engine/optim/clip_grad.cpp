@@ -32,8 +32,8 @@ Gradients collect(const char* op, const std::vector<Tensor>& parameters) {
   return gradients;
 }
 
-/// A row for each run of neighbours, for what treats elements one by one. The order of a norm's sums is that of a row
-/// for each gradient.
+/// A row for each run of neighbours, for what treats elements one by one. The order of a norm's sums is that
+/// of a row for each gradient.
 std::vector<kernels::GradientRow> joined_rows(const std::vector<Tensor>& gradients) {
   std::vector<kernels::GradientRow> rows;
   for_each_run(

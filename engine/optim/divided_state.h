@@ -9,8 +9,8 @@
 
 namespace miniparallel::optim {
 
-/// The state that an optimizer keeps for parameters which several devices step (see Shards), as if it stood in a row
-/// of elements, of which each device has its parts.
+/// The state that an optimizer keeps for parameters which several devices step (see Shards), as if it stood
+/// in a row of elements, of which each device has its parts.
 class DividedState {
  public:
   /// Elements `begin` to `end` - 1 of the row, all on one device.
@@ -29,7 +29,8 @@ class DividedState {
 
   /// State `k` of elements `begin` to `end` - 1, of one part, flat, where they are.
   Tensor state(std::size_t k, std::int64_t begin, std::int64_t end) const;
-  /// A copy, in host memory, of state `k` of the elements from `begin` on; undefined where it has no such state.
+  /// A copy, in host memory, of state `k` of the elements from `begin` on; undefined where it
+  /// has no such state.
   Tensor whole(std::size_t k, std::int64_t begin, const Shape& shape) const;
   /// Copies `whole` there.
   void set(std::size_t k, std::int64_t begin, const Tensor& whole);

@@ -76,8 +76,8 @@ PreparedLoad LRScheduler::prepare_load(const StateDict& state) {
   };
 }
 
-// The rules, each with the check of its options: none is applied before they are known to be good. A rate never
-// gets below 0, whatever the rates that other schedulers leave.
+// The rules, each with the check of its options: none is applied before they are known to be good. A rate
+// never gets below 0, whatever the rates that other schedulers leave.
 
 namespace {
 

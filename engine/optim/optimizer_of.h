@@ -82,7 +82,8 @@ void OptimizerOf<Self, Options>::visit_flags(int group, const FlagVisitor& f) {
   detail::for_each_option(options_[static_cast<std::size_t>(group)], [](const char*, double&) {}, f);
 }
 
-/// What is done to each gradient before the formula, which is the same for all whose options have these names.
+/// What is done to each gradient before the formula, which is the same for all whose
+/// options have these names.
 template <class Options, class Row>
 void describe_gradient(const Options& of, Row& row) {
   row.maximize = of.maximize;
@@ -95,8 +96,8 @@ void describe_gradient(const Options& of, Row& row) {
   row.weight_decay = of.weight_decay;
 }
 
-/// Updates runs by one launch; `describe(run, row)` writes the numbers of a row, whose arrays are those of the
-/// run.
+/// Updates runs by one launch; `describe(run, row)` writes the numbers of a row, whose arrays are
+/// those of the run.
 template <class Formula, class Run, class Describe>
 void update_runs(void (*kernels::Optimizer::*launcher)(DType, std::span<const kernels::UpdateRow<Formula>>,
                                                        kernels::Stream),

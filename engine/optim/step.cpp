@@ -177,8 +177,8 @@ class Optimizer::Step {
     return true;
   }
 
-  /// Moves it to a block where it does. A state that was not there is zero and has seen no updates, whatever its
-  /// parameter has: SGD's momentum, if it is switched on in the middle of a training.
+  /// Moves it to a block where it does. A state that was not there is zero and has seen no updates, whatever
+  /// its parameter has: SGD's momentum, if it is switched on in the middle of a training.
   static void place_state(Items items, std::size_t k) {
     std::vector<Tensor> parameters;
     parameters.reserve(items.size());
@@ -202,8 +202,8 @@ class Optimizer::Step {
     return make_alias(first, {count}, {1}, first.impl()->offset + from);
   }
 
-  /// Divides state that is not yet divided as it should be: as its parameters are, whose neighbours are in its row as
-  /// far from each other as in memory.
+  /// Divides state that is not yet divided as it should be: as its parameters are, whose neighbours are in
+  /// its row as far from each other as in memory.
   static void divide_state(const Batch& batch) {
     const Items items = batch.items;
     std::vector<std::int64_t> positions;
@@ -259,8 +259,8 @@ class Optimizer::Step {
     }
   }
 
-  /// Calls f(), which updates the batch. If it fails halfway, parameters have been written all the same, and copies of
-  /// them elsewhere are out of date.
+  /// Calls f(), which updates the batch. If it fails halfway, parameters have been written all the same, and
+  /// copies of them elsewhere are out of date.
   template <class F>
   static void counted(const Batch& batch, const F& f) {
     for (const Item& item : batch.items) {

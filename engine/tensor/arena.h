@@ -9,8 +9,8 @@
 
 namespace miniparallel {
 
-/// Flat blocks of memory, one per dtype, in which tensors stand one after the other, each at a multiple of 256
-/// bytes: work on many of them takes one operation on a run of elements.
+/// Flat blocks of memory, one per dtype, in which tensors stand one after the other, each at a multiple of
+/// 256 bytes: work on many of them takes one operation on a run of elements.
 class Arena {
  public:
   Arena() = default;
@@ -63,13 +63,13 @@ class Arena {
 
 /// Whether `b` has the place after that of `a` in one arena. Only padding is between them.
 bool are_neighbours(const Tensor& a, const Tensor& b);
-/// How many elements there are from the first one of `first` to the last one of `last`, which is `first` itself or
-/// stands some places further in its arena.
+/// How many elements there are from the first one of `first` to the last one of `last`, which is `first`
+/// itself or stands some places further in its arena.
 std::int64_t elements(const Tensor& first, const Tensor& last);
 /// Pointer to them.
 std::byte* raw(const Tensor& first, const Tensor& last);
-/// Calls f(first, last) for the longest runs of the numbers below `count` in which joins(i) says of each but the last
-/// that i + 1 goes with it.
+/// Calls f(first, last) for the longest runs of the numbers below `count` in which joins(i) says of each but
+/// the last that i + 1 goes with it.
 template <class Joins, class F>
 void for_each_run(std::size_t count, const Joins& joins, const F& f) {
   for (std::size_t first = 0; first < count; ++first) {
@@ -81,8 +81,8 @@ void for_each_run(std::size_t count, const Joins& joins, const F& f) {
 }
 
 /// Moves the elements of `tensors`, which are on one device, into an arena, behind their handles: whatever
-/// shares a handle follows. Tensors of one storage (views of one another) become independent. Those that were packed
-/// before and have stayed where they were stay.
+/// shares a handle follows. Tensors of one storage (views of one another) become independent. Those that were
+/// packed before and have stayed where they were stay.
 Arena pack(const std::vector<Tensor>& tensors);
 
 }  // namespace miniparallel

@@ -11,8 +11,9 @@
 
 namespace miniparallel {
 
-/// What streams still do with the parts of a block of a GPU's memory, such as copies that arrive there or leave:
-/// who uses a part waits for the work that was marked there, and for no more than that. See Storage::pending.
+/// What streams still do with the parts of a block of a GPU's memory, such as copies that arrive
+/// there or leave: who uses a part waits for the work that was marked there, and for no more
+/// than that. See Storage::pending.
 class Pending {
  public:
   /// Work on the block that is enqueued only if somebody uses what it writes.
@@ -41,12 +42,14 @@ class Pending {
   /// `begin` to before `end` is done. The thread itself does not wait.
   void wait(std::size_t begin, std::size_t end);
 
-  /// `work` is done by the next `wait` for what it writes, unless other work, or none (null), takes its place before.
+  /// `work` is done by the next `wait` for what it writes, unless other work, or none (null),
+  /// takes its place before.
   void defer(std::shared_ptr<const Deferred> work);
   /// Null where none is left to do.
   std::shared_ptr<const Deferred> deferred() const;
 
-  /// Tells by its size which parts were asked for before others after their last marks; 0 for one that was not.
+  /// Tells by its size which parts were asked for before others after their last marks; 0 for
+  /// one that was not.
   std::uint64_t turn(std::size_t part) const { return parts_[part].turn.load(std::memory_order_relaxed); }
 
  private:

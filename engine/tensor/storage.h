@@ -48,7 +48,8 @@ class Storage {
   /// pinned no copy is left behind.
   void wait_for_copies();
 
-  /// Work of other streams for which users of a part of this block wait; null, as of most, where nothing waits.
+  /// Work of other streams for which users of a part of this block wait; null, as of
+  /// most, where nothing waits.
   Pending* pending() const { return pending_.get(); }
   /// Before other threads use the block.
   void set_pending(std::unique_ptr<Pending> pending);

@@ -59,7 +59,8 @@ bool is_exclusive(const Tensor& tensor);
 /// Makes the calling thread's stream wait for what other streams do with the elements.
 void wait_for_pending(const TensorImpl& tensor);
 
-/// Pointer to the first element, whatever the dtype and device, for work that the calling thread enqueues next.
+/// Pointer to the first element, whatever the dtype and device, for work that the
+/// calling thread enqueues next.
 inline std::byte* raw(const Tensor& tensor) {
   const TensorImpl& impl = *tensor.impl();
   if (impl.storage->pending() != nullptr) [[unlikely]]

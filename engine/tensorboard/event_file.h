@@ -12,10 +12,10 @@
 
 namespace miniparallel::tensorboard {
 
-/// A file that records are appended to. Each is handed to the operating system, where it survives the process,
-/// within a delay that a thread of the file keeps; it sleeps while nothing is pending. Any thread may call.
-/// Pending records are written when the process ends by exit(); a forked child leaves those of its parent to
-/// the parent, and may append to the same file.
+/// A file that records are appended to. Each is handed to the operating system, where it survives the
+/// process, within a delay that a thread of the file keeps; it sleeps while nothing is pending. Any thread
+/// may call. Pending records are written when the process ends by exit(); a forked child leaves those of its
+/// parent to the parent, and may append to the same file.
 class EventFile {
  public:
   using Clock = std::chrono::steady_clock;

@@ -7,9 +7,10 @@
 
 namespace miniparallel::autograd {
 
-/// One of several that record parts of one graph side by side, such as the replicas of a model. Nodes remember
-/// who recorded them: gradients that several recorders send to one node add up as a tree over their ranks,
-/// whatever the order in which they arrive, and of several errors of a walk the lowest rank's is thrown.
+/// One of several that record parts of one graph side by side, such as the replicas of a model. Nodes
+/// remember who recorded them: gradients that several recorders send to one node add up as a tree
+/// over their ranks, whatever the order in which they arrive, and of several errors of a walk the
+/// lowest rank's is thrown.
 struct Recorder {
   int rank = 0;
   std::string description;  ///< for notes on errors: "replica 1 on cuda:1, rows [3, 6)"

@@ -22,9 +22,9 @@ inline void pause_core() {
 #endif
 }
 
-/// Asks ready() again and again until it is true or kSpinTime has passed, so that what comes soon finds a thread
-/// awake. Returns at once where the workers leave no core for other threads. The caller must look again, and
-/// sleep.
+/// Asks ready() again and again until it is true or kSpinTime has passed, so that what comes soon finds a
+/// thread awake. Returns at once where the workers leave no core for other threads. The caller must look
+/// again, and sleep.
 template <class Ready>
 void spin_until(const Ready& ready) {
   if (ready() || !leave_cores()) return;

@@ -13,8 +13,8 @@ namespace miniparallel {
 /// As an integer or a real number.
 std::ostream& operator<<(std::ostream& stream, Scalar value);
 
-/// Whether `dtype` has the number: an integer dtype after truncation towards 0, a floating one after rounding,
-/// where a finite number must stay finite. bool takes every number as true or false.
+/// Whether `dtype` has the number: an integer dtype after truncation towards 0, a floating one after
+/// rounding, where a finite number must stay finite. bool takes every number as true or false.
 bool is_representable(Scalar value, DType dtype);
 
 /// Throws, naming `op`, the value, the dtype and its range, unless `is_representable`.

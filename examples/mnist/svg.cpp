@@ -17,7 +17,8 @@ polyline.batches { stroke-width: 1 }
 circle.train { fill: #2f6fb0 } circle.test { fill: #d9661f }
 image { image-rendering: pixelated }
 @media (prefers-color-scheme: dark) {
-  text { fill: #ddd } .muted { fill: #a0a0a0 } .page { fill: #1b1d21 } .axis { stroke: #8a8a8a } .grid { stroke: #33363c }
+  text { fill: #ddd } .muted { fill: #a0a0a0 }
+  .page { fill: #1b1d21 } .axis { stroke: #8a8a8a } .grid { stroke: #33363c }
   .batches { stroke: #41658a } .train { stroke: #6ba7e5 } .test { stroke: #f08c4b }
   circle.train { fill: #6ba7e5 } circle.test { fill: #f08c4b }
 }

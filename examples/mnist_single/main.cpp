@@ -1,5 +1,6 @@
-// Digits, with nothing but the library: mnist_single trains on one device, mnist_multi_gpu on all GPUs; arguments are
-// the folder of MNIST and the number of epochs. Compare the two: `diff examples/mnist_{single,multi_gpu}/main.cpp`.
+// Digits, with nothing but the library: mnist_single trains on one device,
+// mnist_multi_gpu on all GPUs; arguments are the folder of MNIST and the number of
+// epochs. Compare the two: `diff examples/mnist_{single,multi_gpu}/main.cpp`.
 #include <miniparallel/miniparallel.h>
 
 #include <cstdio>

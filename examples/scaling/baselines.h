@@ -61,9 +61,9 @@ class Baseline {
   std::vector<MadeReplica<Net>> replicas_;
 };
 
-/// PyTorch's nn.DataParallel: at each forward the parameters of each dtype, joined to one block, go to each device,
-/// and so do the buffers; when the backward has come to its end the gradients of each device, joined, return and are
-/// added.
+/// PyTorch's nn.DataParallel: at each forward the parameters of each dtype, joined to one block, go to each
+/// device, and so do the buffers; when the backward has come to its end the gradients of each device, joined,
+/// return and are added.
 class TorchReplicate {
  public:
   explicit TorchReplicate(const reflect::Inventory& master) : master_(master) {
@@ -103,8 +103,8 @@ class TorchReplicate {
 template <class Net>
 using TorchDataParallel = Baseline<Net, TorchReplicate>;
 
-/// libtorch's torch::nn::parallel::data_parallel: each forward clones the module for each device, tensor by tensor,
-/// also for the first; the gradients of each parameter return one by one and are added.
+/// libtorch's torch::nn::parallel::data_parallel: each forward clones the module for each device, tensor by
+/// tensor, also for the first; the gradients of each parameter return one by one and are added.
 class LibtorchReplicate {
  public:
   explicit LibtorchReplicate(const reflect::Inventory& master) : master_(master) {}

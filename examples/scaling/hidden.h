@@ -6,7 +6,8 @@
 
 namespace scaling {
 
-/// The share of the time of kernels that sum gradients over GPUs during which other kernels run; 0 without any.
+/// The share of the time of kernels that sum gradients over GPUs during which other kernels
+/// run; 0 without any.
 double hidden_share(const std::vector<miniparallel::simulator::Step>& steps);
 
 }  // namespace scaling

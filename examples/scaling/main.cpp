@@ -76,8 +76,8 @@ Timing time_baseline(const Net& net, int count, std::int64_t rows, int steps) {
   return time_steps<Net>(model, parameters(master), gpus(count), rows, steps);
 }
 
-/// The shortest of some runs of f(), nothing where memory is short. Which thread reaches a stream first depends on the
-/// machine that this runs on, and some orders have streams wait in vain.
+/// The shortest of some runs of f(), nothing where memory is short. Which thread reaches a stream first
+/// depends on the machine that this runs on, and some orders have streams wait in vain.
 template <class F>
 std::optional<Timing> best_of(int runs, F&& f) {
   std::optional<Timing> best;

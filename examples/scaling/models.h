@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-// The models, each with its usual optimizer and batches. No step computes anything, so batches hold what was in their
-// memory. They are page-locked, as a DataLoader with pin_memory makes them.
+// The models, each with its usual optimizer and batches. No step computes anything, so batches hold what was
+// in their memory. They are page-locked, as a DataLoader with pin_memory makes them.
 
 namespace scaling {
 
@@ -53,7 +53,8 @@ struct Bottleneck {
   }
 };
 
-/// He, Zhang, Ren, Sun: "Deep residual learning for image recognition", 2016; the stride is that of the 3x3 layer.
+/// He, Zhang, Ren, Sun: "Deep residual learning for image recognition", 2016; the stride is that
+/// of the 3x3 layer.
 struct ResNet50 {
   ConvNorm stem;
   std::vector<Bottleneck> blocks;
@@ -105,8 +106,8 @@ struct Block {
   }
 };
 
-/// The smallest model of Radford et al.: "Language models are unsupervised multitask learners", 2019, without dropout.
-/// Returns the loss of its texts, so that no logits leave a GPU.
+/// The smallest model of Radford et al.: "Language models are unsupervised multitask learners", 2019, without
+/// dropout. Returns the loss of its texts, so that no logits leave a GPU.
 struct Gpt2 {
   static constexpr std::int64_t kVocabulary = 50257, kPlaces = 1024;
   nn::Embedding token{kVocabulary, 768}, position{kPlaces, 768};

@@ -15,5 +15,6 @@ struct Options {
   std::string kernel_times, trace;  ///< files; empty: none
 };
 
-/// Reads the command line; prints help or what is wrong with it and ends the program where there is nothing to run.
+/// Reads the command line; prints help or what is wrong with it and ends the program where there
+/// is nothing to run.
 Options parse_options(int argc, char** argv);

@@ -4,8 +4,8 @@
 
 #include <cstdint>
 
-/// Losses, and the distances that some of them are made of. As the functions of ops.h, which includes this header: they
-/// throw `Error` for what does not fit, and compute in float32 and float64.
+/// Losses, and the distances that some of them are made of. As the functions of ops.h, which includes this
+/// header: they throw `Error` for what does not fit, and compute in float32 and float64.
 
 namespace miniparallel {
 
@@ -18,15 +18,16 @@ struct CrossEntropyOptions {
   Reduction reduction = Reduction::mean;
   std::int64_t ignore_index = -100;  ///< rows with this target count neither in the sum nor in the mean
   double label_smoothing = 0;        ///< in [0, 1]
-  /// (classes): a factor of the loss of each class, by which the mean is weighted too. On any device, of any dtype.
+  /// (classes): a factor of the loss of each class, by which the mean is weighted too. On any
+  /// device, of any dtype.
   Tensor weight = {};
 };
 /// -log softmax(logits)[target]: logits (n, classes) or (n, classes, ...), target (n) or (n, ...): class
 /// indices, int64, int32 or uint8; `Reduction::none` gives the target's shape. A class out of range is an
 /// `Error`, on a GPU at the next `synchronize` or `step`.
 ///
-/// A target of the logits' shape and dtype holds probabilities: minus the sum of probability times log softmax, whose
-/// mean is over rows. This form and weights are made of other ops, the other is one kernel.
+/// A target of the logits' shape and dtype holds probabilities: minus the sum of probability times log
+/// softmax, whose mean is over rows. This form and weights are made of other ops, the other is one kernel.
 Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& options = {});
 
 struct NllLossOptions {
@@ -48,14 +49,16 @@ struct SmoothL1LossOptions {
   Reduction reduction = Reduction::mean;
   double beta = 1;  ///< at least 0
 };
-/// With d = |x - target|: d^2 / (2 beta) below beta, d - beta / 2 from there on. (Girshick: "Fast R-CNN", 2015.)
+/// With d = |x - target|: d^2 / (2 beta) below beta, d - beta / 2 from there on.
+/// (Girshick: "Fast R-CNN", 2015.)
 Tensor smooth_l1_loss(const Tensor& x, const Tensor& target, const SmoothL1LossOptions& options = {});
 
 struct HuberLossOptions {
   Reduction reduction = Reduction::mean;
   double delta = 1;  ///< above 0
 };
-/// d^2 / 2 up to delta, delta (d - delta / 2) beyond. (Huber: "Robust estimation of a location parameter", 1964.)
+/// d^2 / 2 up to delta, delta (d - delta / 2) beyond. (Huber: "Robust estimation of
+/// a location parameter", 1964.)
 Tensor huber_loss(const Tensor& x, const Tensor& target, const HuberLossOptions& options = {});
 
 /// Binary cross entropy of sigmoid(x) and a target in [0, 1], stable for large |x|.
@@ -77,8 +80,9 @@ struct BinaryCrossEntropyOptions {
   Reduction reduction = Reduction::mean;
   Tensor weight = {};  ///< factors of the losses of elements; broadcasts
 };
-/// -target log(x) - (1 - target) log(1 - x) of probabilities x. The logarithms are at least -100, with gradient 0 there;
-/// `bce_with_logits` is more exact. `Error` for x outside [0, 1] on the CPU; on a GPU that would wait for the elements.
+/// -target log(x) - (1 - target) log(1 - x) of probabilities x. The logarithms are at least -100, with
+/// gradient 0 there; `bce_with_logits` is more exact. `Error` for x outside [0, 1] on the CPU; on a GPU that
+/// would wait for the elements.
 Tensor binary_cross_entropy(const Tensor& x, const Tensor& target,
                             const BinaryCrossEntropyOptions& options = {});
 
@@ -87,8 +91,8 @@ struct KlDivOptions {
   bool batch_mean = false;  ///< the mean is over rows, not elements: the divergence as it is defined
   bool log_target = false;  ///< the target holds log-probabilities, as x does
 };
-/// target (log(target) - x) of log-probabilities x: the divergence of target from x; 0 where target is 0. (Kullback,
-/// Leibler: "On information and sufficiency", 1951.)
+/// target (log(target) - x) of log-probabilities x: the divergence of target from x; 0 where target is 0.
+/// (Kullback, Leibler: "On information and sufficiency", 1951.)
 Tensor kl_div(const Tensor& x, const Tensor& target, const KlDivOptions& options = {});
 
 struct GaussianNllLossOptions {
@@ -115,8 +119,8 @@ struct TripletMarginLossOptions {
   bool swap = false;  ///< the distance of positive and negative counts where it is smaller
   Reduction reduction = Reduction::mean;
 };
-/// max(0, d(anchor, positive) - d(anchor, negative) + margin), d the `pairwise_distance` along the last dimension.
-/// (Balntas et al.: "Learning local feature descriptors with triplets", 2016.)
+/// max(0, d(anchor, positive) - d(anchor, negative) + margin), d the `pairwise_distance` along the last
+/// dimension. (Balntas et al.: "Learning local feature descriptors with triplets", 2016.)
 Tensor triplet_margin_loss(const Tensor& anchor, const Tensor& positive, const Tensor& negative,
                            const TripletMarginLossOptions& options = {});
 
@@ -124,7 +128,8 @@ struct CosineEmbeddingLossOptions {
   double margin = 0;
   Reduction reduction = Reduction::mean;
 };
-/// With c the cosine of the rows of a and b (n, width): 1 - c where `target` (n) is 1, max(0, c - margin) where it is
+/// With c the cosine of the rows of a and b (n, width): 1 - c where `target` (n) is 1, max(0, c - margin)
+/// where it is
 /// -1.
 Tensor cosine_embedding_loss(const Tensor& a, const Tensor& b, const Tensor& target,
                              const CosineEmbeddingLossOptions& options = {});

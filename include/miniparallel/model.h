@@ -15,8 +15,9 @@
 /// model/reflect.h for what its members may be. Copying a model shares its tensors, `clone` does not.
 ///
 /// A member is named by its path, "blocks.3.fc.bias". Of tied parameters, those that share one handle,
-/// `parameters` gives the first and `state_dict` all, as PyTorch does. A file holds them once, under the first
-/// name, as those of safetensors' save_model and of Hugging Face do; to load one, any of the names will do.
+/// `parameters` gives the first and `state_dict` all, as PyTorch does. A file holds them once, under
+/// the first name, as those of safetensors' save_model and of Hugging Face do; to load one, any of
+/// the names will do.
 
 namespace miniparallel {
 
@@ -65,9 +66,9 @@ concept WrapsModel = requires(T& object) {
 };
 }  // namespace detail
 
-/// The trained tensors, each once. They are handles: an optimizer made of them follows `to` and loading. Throws
-/// `Error` for a member of type Tensor that requires grad, as `state_dict` and `save` do: it must be an
-/// nn::Parameter.
+/// The trained tensors, each once. They are handles: an optimizer made of them follows `to` and
+/// loading. Throws `Error` for a member of type Tensor that requires grad, as `state_dict` and `save`
+/// do: it must be an nn::Parameter.
 template <class Model>
 std::vector<Tensor> parameters(const Model& model) {
   return reflect::parameters(reflect::inventory(model));

@@ -71,8 +71,8 @@ bool equal(const Tensor& a, const Tensor& b);
 
 // --- bounds and choice
 
-/// Dtypes promote; NaN everywhere where a bound is NaN. The gradient passes between the bounds; at them, as in
-/// PyTorch since 2.15, and at NaN it is 0.
+/// Dtypes promote; NaN everywhere where a bound is NaN. The gradient passes between the bounds; at them, as
+/// in PyTorch since 2.15, and at NaN it is 0.
 Tensor clamp(const Tensor& x, Scalar low, Scalar high);
 Tensor clamp_min(const Tensor& x, Scalar low);
 Tensor clamp_max(const Tensor& x, Scalar high);
@@ -219,8 +219,8 @@ Tensor gather(const Tensor& x, int dim, const Tensor& index);
 /// The same with shapes that broadcast outside `dim`.
 Tensor take_along_dim(const Tensor& x, const Tensor& index, int dim);
 /// x with y[index[i][j]][j] = source[i][j] for dim 0, and so on; of equal indices the last counts, and
-/// has the gradient. Sizes of `index` are at most those of `source`, which has the dtype of x, and outside `dim`
-/// those of x.
+/// has the gradient. Sizes of `index` are at most those of `source`, which has the dtype of x, and outside
+/// `dim` those of x.
 Tensor scatter(const Tensor& x, int dim, const Tensor& index, const Tensor& source);
 Tensor scatter(const Tensor& x, int dim, const Tensor& index, Scalar value);
 /// The same with +=: of equal indices all count, in their order; floating only.
@@ -333,17 +333,17 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
 /// dimensions; weight and bias have that shape or are undefined.
 Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight = {},
                   const Tensor& bias = {}, double eps = 1e-5);
-/// x (n, channels, ...): normalised over each of `groups` parts of the channels of an example; weight, bias (channels)
-/// or undefined. Made of `layer_norm`, and a pass over memory for each of weight and bias. (Wu, He: "Group
-/// normalization", 2018.)
+/// x (n, channels, ...): normalised over each of `groups` parts of the channels of an example; weight, bias
+/// (channels) or undefined. Made of `layer_norm`, and a pass over memory for each of weight and bias. (Wu,
+/// He: "Group normalization", 2018.)
 Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight = {}, const Tensor& bias = {},
                   double eps = 1e-5);
-/// The same with a group for each channel, of x (n, channels, ...) with at least three dimensions. (Ulyanov, Vedaldi,
-/// Lempitsky: "Instance normalization", 2016.)
+/// The same with a group for each channel, of x (n, channels, ...) with at least three dimensions. (Ulyanov,
+/// Vedaldi, Lempitsky: "Instance normalization", 2016.)
 Tensor instance_norm(const Tensor& x, const Tensor& weight = {}, const Tensor& bias = {}, double eps = 1e-5);
-/// x / sqrt(mean(x^2) + eps) over the last `normalized_shape.rank()` dimensions, times the weight, which has that shape
-/// or is undefined; eps: that of the dtype when not given. Made of other ops: some four passes over memory. (Zhang,
-/// Sennrich: "Root mean square layer normalization", 2019.)
+/// x / sqrt(mean(x^2) + eps) over the last `normalized_shape.rank()` dimensions, times the weight, which has
+/// that shape or is undefined; eps: that of the dtype when not given. Made of other ops: some four passes
+/// over memory. (Zhang, Sennrich: "Root mean square layer normalization", 2019.)
 Tensor rms_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight = {},
                 std::optional<double> eps = {});
 

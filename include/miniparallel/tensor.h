@@ -147,9 +147,9 @@ class Tensor {
   Tensor cuda(int index = 0) const { return to(Device::cuda(index)); }
 
   // --- in place: change the elements and the version. The other operand broadcasts to this tensor;
-  // a result is converted to this dtype, but a floating one does not go into integers, nor an integer one into
-  // bool. A tensor that autograd needs unchanged reports it in `backward`. `Error` for a leaf that requires
-  // grad, or a view of one, except under `NoGradGuard`, and for elements that `expand` repeats.
+  // a result is converted to this dtype, but a floating one does not go into integers, nor an integer one
+  // into bool. A tensor that autograd needs unchanged reports it in `backward`. `Error` for a leaf that
+  // requires grad, or a view of one, except under `NoGradGuard`, and for elements that `expand` repeats.
   Tensor& copy_(const Tensor& source);  ///< broadcasts and converts
   Tensor& fill_(Scalar value);
   Tensor& zero_() { return fill_(0); }
@@ -193,7 +193,8 @@ class Tensor {
   std::string grad_fn_name() const;
   /// The gradient; undefined before the first `backward` and after `zero_grad`.
   Tensor grad() const;
-  /// Replaces the gradient, which must have this tensor's shape, dtype and device; an undefined tensor drops it.
+  /// Replaces the gradient, which must have this tensor's shape, dtype and device; an
+  /// undefined tensor drops it.
   void set_grad(const Tensor& grad) const;
   /// Also keep the gradient of this tensor, which is not a leaf; those of several backwards add up. `Error`
   /// unless it requires grad.
@@ -334,15 +335,16 @@ std::ostream& operator<<(std::ostream& stream, const Tensor& tensor);
 Tensor empty(const Shape& shape, const TensorOptions& options = {});  ///< elements are not initialised
 Tensor zeros(const Shape& shape, const TensorOptions& options = {});
 Tensor ones(const Shape& shape, const TensorOptions& options = {});
-/// dtype when not given: bool, int64 or `default_dtype`, by the kind of `value`. `Error` for a value out of the
-/// dtype's range, here and wherever elements are set to numbers; bool takes every number as true or false.
+/// dtype when not given: bool, int64 or `default_dtype`, by the kind of `value`. `Error` for a value
+/// out of the dtype's range, here and wherever elements are set to numbers; bool takes every number
+/// as true or false.
 Tensor full(const Shape& shape, Scalar value, const TensorOptions& options = {});
 /// start, start + step, ... below `stop` (above, for a negative step), one dimension. int64 for integer
 /// arguments. `Error` for a step of 0 or one that leads away from `stop`.
 Tensor arange(Scalar start, Scalar stop, Scalar step = 1, const TensorOptions& options = {});
 Tensor arange(Scalar stop, const TensorOptions& options = {});  ///< 0, 1, ... below `stop`
-/// `steps` numbers evenly from `start` to `end`, which both are among them; one dimension. `Error` unless the dtype
-/// has both; likewise in `logspace`.
+/// `steps` numbers evenly from `start` to `end`, which both are among them; one dimension. `Error` unless the
+/// dtype has both; likewise in `logspace`.
 Tensor linspace(double start, double end, std::int64_t steps, const TensorOptions& options = {});
 /// `base` to the power of each number of `linspace`.
 Tensor logspace(double start, double end, std::int64_t steps, double base = 10,

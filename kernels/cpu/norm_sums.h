@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cstdint>
 
-/// Two sums over a run of elements, as the statistics and the gradients of normalisations need them. Forced inline: see
-/// lanes.h.
+/// Two sums over a run of elements, as the statistics and the gradients of normalisations need them. Forced
+/// inline: see lanes.h.
 
 namespace miniparallel::kernels::cpu {
 

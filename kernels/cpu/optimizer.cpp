@@ -67,7 +67,8 @@ void update_elements(UpdateRow<Formula> row, std::int64_t begin, std::int64_t en
   }
 }
 
-/// `present`: a bit for each state that is there. The row is copied, so that no write to an array can change it.
+/// `present`: a bit for each state that is there. The row is copied, so that no write to an
+/// array can change it.
 template <class T, unsigned present, class Formula>
 void update_loop(const UpdateRow<Formula>& row, std::int64_t begin, std::int64_t end) {
   update_elements<T, present>(row, begin, end, std::make_index_sequence<Formula::states>());

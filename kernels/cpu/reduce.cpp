@@ -33,8 +33,8 @@ typename F::Input center_of(const ReduceArgs& args, std::int64_t output) {
   return args.center ? static_cast<const T*>(args.center)[output] : T{};
 }
 
-/// Elements of a row, and columns, that are worth code of their own; for floating ones, as compiling takes its
-/// time.
+/// Elements of a row, and columns, that are worth code of their own; for floating ones, as
+/// compiling takes its time.
 template <class T>
 constexpr int kFew = std::is_floating_point_v<T> ? 4 : 0;
 

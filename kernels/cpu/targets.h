@@ -5,8 +5,8 @@
 //   #define HWY_TARGET_INCLUDE "kernels/cpu/softmax.cpp"
 //   #include "kernels/cpu/targets.h"
 //   HWY_BEFORE_NAMESPACE();
-//   namespace miniparallel::kernels::cpu::HWY_NAMESPACE { ... plain loops, which the compiler vectorises ... }
-//   HWY_AFTER_NAMESPACE();
+//   namespace miniparallel::kernels::cpu::HWY_NAMESPACE { ... plain loops, which the compiler
+//   vectorises ... } HWY_AFTER_NAMESPACE();
 //   #if HWY_ONCE
 //   namespace miniparallel::kernels::cpu {
 //   MP_DISPATCH(Softmax, softmax)  // where the loops' namespace defines const Softmax& softmax()

@@ -48,8 +48,8 @@ __global__ void make_keys(IndexArgs args, std::int64_t begin, int count, Key* ke
   }
 }
 
-/// For the first of the sorted keys of each row, a warp adds all rows of `picked` that have it, in float64 and
-/// in their order. Threads with neighbouring x have neighbouring columns, of outer * inner.
+/// For the first of the sorted keys of each row, a warp adds all rows of `picked` that have it, in float64
+/// and in their order. Threads with neighbouring x have neighbouring columns, of outer * inner.
 template <class T, class Whole>
 __global__ void add_sorted_rows(IndexArgs args, const Key* keys, int count, const T* picked, Whole* whole) {
   const int first = static_cast<int>(blockIdx.x * blockDim.y + threadIdx.y);

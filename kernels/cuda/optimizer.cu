@@ -14,8 +14,8 @@
 namespace miniparallel::kernels::cuda {
 namespace {
 
-// Of the 32764 bytes that arguments may have. An argument is copied whole, however few its rows are, so there are
-// two sizes; a second launch would cost the host more than the larger copy.
+// Of the 32764 bytes that arguments may have. An argument is copied whole, however few its rows are, so there
+// are two sizes; a second launch would cost the host more than the larger copy.
 constexpr std::size_t kSmallArgument = 3584, kLargeArgument = 32256;
 
 template <class Row>

@@ -11,8 +11,8 @@
 #include <string_view>
 #include <vector>
 
-// What a training step costs the host, on GPUs that do nothing (tests/support/idle_accelerator.cpp): the bare model,
-// and wrappers of it on more and more devices.
+// What a training step costs the host, on GPUs that do nothing (tests/support/idle_accelerator.cpp): the bare
+// model, and wrappers of it on more and more devices.
 //
 //   host_cost [SECONDS]     a table; each row is measured for so long
 //   host_cost check         fails where a wrapper on one device costs much more than the bare model

@@ -16,7 +16,8 @@
 // W1 is an MLP 784-512-256-10 with Adam, W2 the CNN of examples/mnist with SGD and momentum, W3 a language
 // model like examples/char_gpt (4 blocks, 256 wide, 4 heads, 128 places) with AdamW. Inputs are random and
 // stay in memory; a figure is the median of a warmed-up loop. Compare only with a program timed in the same
-// run: training_steps_torch.py does the same by PyTorch. With replicas, a DataParallel has so many on the device.
+// run: training_steps_torch.py does the same by PyTorch. With replicas, a DataParallel has so
+// many on the device.
 
 using namespace miniparallel;
 using Clock = std::chrono::steady_clock;

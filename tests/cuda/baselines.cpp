@@ -28,8 +28,8 @@ using baselines::LibtorchDataParallel;
 using baselines::TorchDataParallel;
 using testing::Simulated;
 
-/// Checks that docs/data-parallel.md has `text` between the lines "<!-- made: NAME -->" and "<!-- end -->". With
-/// MINIPARALLEL_UPDATE_PAGES=1 it is written there instead.
+/// Checks that docs/data-parallel.md has `text` between the lines "<!-- made: NAME -->" and "<!-- end -->".
+/// With MINIPARALLEL_UPDATE_PAGES=1 it is written there instead.
 void check_page_block(const std::string& name, const std::string& text) {
   const std::string path = MINIPARALLEL_DATA_PARALLEL_PAGE, mark = "<!-- made: " + name + " -->\n";
   std::ifstream file(path);
@@ -121,8 +121,8 @@ struct Work {
   std::int64_t launches = 0, copies = 0, between = 0, first_peak = 0, other_peak = 0, chain = 0;
 };
 
-/// A steady step of `model`, whose parameters are `parameters`. Peaks and the chain are those of a step by one
-/// thread: where gradients are added as they arrive they depend on timing, and are seldom lower.
+/// A steady step of `model`, whose parameters are `parameters`. Peaks and the chain are those of a step by
+/// one thread: where gradients are added as they arrive they depend on timing, and are seldom lower.
 template <class Net, class Model>
 Work work_of(Model& model, const std::vector<Tensor>& parameters, int count) {
   typename Net::Optimizer optimizer(parameters, {.lr = 1e-2});

@@ -19,11 +19,11 @@ struct Counts {
 };
 
 // clang-format off
-//                              launches       calls of       copies    bytes copied                 bytes   blocks of memory
-//                              of kernels     libraries                to device, to host, within   set     for tensors
-constexpr Counts mlp         = {        11,         5,             2,         4224,       0,      0,     0,                17};
-constexpr Counts cnn         = {        26,         6,             2,         9344,       0,      0,     0,                31};
-constexpr Counts transformer = {        38,        17,             2,          528,       0,      0,     0,                59};
+//                             launches    calls of   copies  bytes copied              bytes  memory blocks
+//                             of kernels  libraries          to device, to host, within  set  for tensors
+constexpr Counts mlp         = {       11,        5,        2,      4224,       0,      0,    0,         17};
+constexpr Counts cnn         = {       26,        6,        2,      9344,       0,      0,    0,         31};
+constexpr Counts transformer = {       38,       17,        2,       528,       0,      0,    0,         59};
 // clang-format on
 
 std::string row(const Counts& c) {

@@ -6,8 +6,9 @@
 #include <span>
 #include <sstream>
 
-// What one steady training step of a DataParallel asks of the GPUs, exactly: the batch's way there, forward, loss,
-// backward, step. A change that makes a step cheaper or dearer shows here; the failing test prints the new row.
+// What one steady training step of a DataParallel asks of the GPUs, exactly: the batch's way there,
+// forward, loss, backward, step. A change that makes a step cheaper or dearer shows here; the failing test
+// prints the new row.
 
 namespace miniparallel {
 namespace {
@@ -21,10 +22,10 @@ struct Counts {
 };
 
 // clang-format off
-// A step on one GPU has the launches, calls of libraries and copies of the first row. Each replica more adds those of
-// its forward and backward, and on another GPU 3 copies: rows, parameters, and the gradients of its outputs. Then there
-// is a launch to sum gradients, also on each other GPU that has several replicas; and one for the outputs of each
-// replica.
+// A step on one GPU has the launches, calls of libraries and copies of the first row. Each replica more adds
+// those of its forward and backward, and on another GPU 3 copies: rows, parameters, and the gradients of its
+// outputs. Then there is a launch to sum gradients, also on each other GPU that has several replicas; and one
+// for the outputs of each replica.
 //                          GPUs, replicas  launches of   calls of   copies  bytes copied
 //                                           kernels     libraries        between GPUs
 constexpr Counts kMlp[] = {{   1,     1,          11,          5,       2,         0},
@@ -49,14 +50,14 @@ constexpr Counts kNorm[] = {{   1,     1,          29,          3,       2,     
                             {   4,     4,          91,         12,      20,     26628},
                             {   8,     8,         175,         24,      44,     61852},
                             {   2,     8,         182,         24,      23,     15220}};
-// The sums of each of the two layers go to the first GPU and back, in forward and in backward: 8 copies for each
-// further GPU, in place of the one of the statistics.
+// The sums of each of the two layers go to the first GPU and back, in forward and in backward: 8 copies for
+// each further GPU, in place of the one of the statistics.
 constexpr Counts kSync[] = {{   1,     1,          29,          3,       2,         0},
                             {   2,     2,         103,          6,      15,      8732},
                             {   4,     4,         161,         12,      41,     25956},
                             {   8,     8,         285,         24,      93,     60284}};
-// With a sharded optimizer each GPU more has a launch of the sums and one of the step, and each sends its share to all
-// others, in place of the one copy of the parameters.
+// With a sharded optimizer each GPU more has a launch of the sums and one of the step, and each sends its
+// share to all others, in place of the one copy of the parameters.
 constexpr Counts kSharded[] = {{   1,     1,          11,          5,       2,         0},
                                {   2,     2,          22,         10,       6,      4084},
                                {   4,     4,          40,         20,      20,     11532},
@@ -96,8 +97,8 @@ std::vector<std::int64_t> launches_of_each(int gpus) {
   return launches;
 }
 
-/// A GPU launches no more than one alone would. The first one also sums the bucket of gradients and the statistics of
-/// batch normalisation, and gathers the outputs, one launch for each replica's.
+/// A GPU launches no more than one alone would. The first one also sums the bucket of gradients and the
+/// statistics of batch normalisation, and gathers the outputs, one launch for each replica's.
 void check_each_gpu(const Counts& alone, const Counts& counts, const std::vector<std::int64_t>& before) {
   const std::vector<std::int64_t> after = launches_of_each(counts.gpus);
   const std::int64_t most = alone.kernels + alone.library_calls;

@@ -131,7 +131,8 @@ TEST_CASE("pinned batches: steady steps pin no more memory") {
       return counts;
     };
     const std::vector<std::int64_t> alone = epoch(0);
-    // A stream with a thread of its own may be late to say that a copy is done: then one block more takes turns.
+    // A stream with a thread of its own may be late to say that a copy is done: then one
+    // block more takes turns.
     CHECK(alone.back() - alone[3] <= (streams == simulator::Streams::lazy ? 0 : 6));
     CHECK(epoch(2).back() - alone.back() <= 2 * (1 + 4 + 2));
   });

@@ -7,8 +7,8 @@
 #include <stdexcept>
 #include <thread>
 
-// Several recorders, each on a GPU, in one graph: the order of sums and the error that is thrown do not depend
-// on which GPU is first.
+// Several recorders, each on a GPU, in one graph: the order of sums and the error that is thrown do not
+// depend on which GPU is first.
 
 namespace miniparallel {
 namespace {

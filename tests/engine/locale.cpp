@@ -21,8 +21,8 @@
 namespace miniparallel {
 namespace {
 
-/// While it lives, C and C++ write 1234.5 with a comma, months are French and letters those of Latin-1. C++ gets a
-/// locale of its own making; C needs one of the system's, or one that localedef makes.
+/// While it lives, C and C++ write 1234.5 with a comma, months are French and letters those of Latin-1. C++
+/// gets a locale of its own making; C needs one of the system's, or one that localedef makes.
 class FrenchLocale {
  public:
   FrenchLocale()

@@ -8,7 +8,8 @@
 #include <limits>
 #include <vector>
 
-// pow with an exponent that has a loop of its own, and with others, against the platform's in higher precision.
+// pow with an exponent that has a loop of its own, and with others, against the
+// platform's in higher precision.
 
 using namespace miniparallel;
 using miniparallel::testing::error_in_ulp;

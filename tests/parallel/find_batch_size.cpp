@@ -12,8 +12,8 @@
 #include <string>
 #include <tuple>
 
-// Where memory does not end first, and what a search leaves as it was. (simulated/find_batch_size.cpp has GPUs with
-// little memory.)
+// Where memory does not end first, and what a search leaves as it was. (simulated/find_batch_size.cpp has
+// GPUs with little memory.)
 
 namespace miniparallel {
 namespace {

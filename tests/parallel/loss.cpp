@@ -5,7 +5,8 @@
 
 #include <doctest/doctest.h>
 
-// DataParallel::loss: each part of the batch has its loss on its device, together they are that of one device.
+// DataParallel::loss: each part of the batch has its loss on its device, together they are
+// that of one device.
 
 namespace miniparallel {
 namespace {

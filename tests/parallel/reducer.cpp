@@ -10,8 +10,8 @@
 #include <stdexcept>
 #include <thread>
 
-// Gradients of all replicas, summed by a few copies and kernels. The oracle is what autograd::grad does: there each
-// parameter's gradients are sent and added by themselves.
+// Gradients of all replicas, summed by a few copies and kernels. The oracle is what autograd::grad does:
+// there each parameter's gradients are sent and added by themselves.
 
 namespace miniparallel {
 namespace {
@@ -42,8 +42,8 @@ Tensors grads_of(const Tensors& parameters) {
   return all;
 }
 
-/// The bits of `backward` are those of `grad`, where each gradient is added by itself; also of a second one, which
-/// adds to the first.
+/// The bits of `backward` are those of `grad`, where each gradient is added by itself; also of a second one,
+/// which adds to the first.
 template <class Net>
 void check_bits(const std::vector<Device>& devices, std::int64_t rows, DataParallelOptions options = {}) {
   CAPTURE(rows);

@@ -7,7 +7,8 @@
 
 #include <set>
 
-// Parameters of several buckets, which arrive while the replicas run. (simulated/overlapped_refresh.cpp shows that they do.)
+// Parameters of several buckets, which arrive while the replicas run. (simulated/overlapped_refresh.cpp shows
+// that they do.)
 
 namespace miniparallel {
 namespace {

@@ -53,7 +53,8 @@ Values values_of(const StateDict& state) {
   return all;
 }
 
-/// Parameters, buffers and losses after `count` steps from one seed; the model goes on from `start` where given.
+/// Parameters, buffers and losses after `count` steps from one seed; the model goes on
+/// from `start` where given.
 template <class Net>
 Values train(const std::vector<Device>& devices, int count, StateDict* checkpoint = nullptr,
              const StateDict* start = nullptr) {

@@ -3,7 +3,8 @@
 #include <cstdio>
 #include <string>
 
-// The installed NCCL has what the engine calls, as its header says. Needs no GPU; exits with 77 where NCCL is missing.
+// The installed NCCL has what the engine calls, as its header says. Needs no GPU; exits with 77
+// where NCCL is missing.
 
 int main() {
 #ifdef MINIPARALLEL_HAS_NCCL

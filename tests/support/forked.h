@@ -17,9 +17,9 @@
 
 namespace miniparallel::testing {
 
-/// Whether a child of a process with threads may go on as its parent did. The thread sanitizer ends it when it
-/// starts a thread. The address sanitizer's allocator takes no care of fork() up to GCC 12 and Clang 14: the
-/// child waits for ever for a lock that another thread of its parent held.
+/// Whether a child of a process with threads may go on as its parent did. The thread sanitizer ends it when
+/// it starts a thread. The address sanitizer's allocator takes no care of fork() up to GCC 12 and Clang 14:
+/// the child waits for ever for a lock that another thread of its parent held.
 #ifdef MP_SANITIZER
 inline constexpr bool kForksWithThreads = false;
 #else

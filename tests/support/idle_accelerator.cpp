@@ -8,9 +8,10 @@
 #include <cstdlib>
 #include <deque>
 
-// Eight GPUs that do nothing: launches, copies and events return at once, memory is reserved and never touched. What
-// a step costs there is what the host does by itself. A program that links this file next to the library for the CPU
-// has these GPUs: it defines the one function by which the engine asks for an accelerator.
+// Eight GPUs that do nothing: launches, copies and events return at once, memory is reserved and
+// never touched. What a step costs there is what the host does by itself. A program that links this
+// file next to the library for the CPU has these GPUs: it defines the one function by which the
+// engine asks for an accelerator.
 
 namespace miniparallel {
 namespace {

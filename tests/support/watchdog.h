@@ -9,7 +9,8 @@
 
 namespace miniparallel::testing {
 
-/// Ends the process with a message if it lives too long: threads that wait for each other for ever would hang.
+/// Ends the process with a message if it lives too long: threads that wait for each other
+/// for ever would hang.
 class Watchdog {
  public:
   explicit Watchdog(std::chrono::minutes patience = std::chrono::minutes(5)) {

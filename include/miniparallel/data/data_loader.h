@@ -28,9 +28,9 @@ struct DataLoaderOptions {
   std::optional<std::uint64_t> seed =
       {};                ///< of the order and of augmentation; else drawn after `manual_seed`
   Sampler sampler = {};  ///< instead of `shuffle`: which examples, in which order
-  /// Makes batches in page-locked memory, from which GPUs copy by themselves: `to` a GPU, and DataParallel, then
-  /// copy nothing on the host and do not wait. Does nothing where there is no GPU. Writing a batch in place, and
-  /// `data<T>()` of it, waits until copies from it are done.
+  /// Makes batches in page-locked memory, from which GPUs copy by themselves: `to` a GPU, and DataParallel,
+  /// then copy nothing on the host and do not wait. Does nothing where there is no GPU. Writing a batch in
+  /// place, and `data<T>()` of it, waits until copies from it are done.
   bool pin_memory = false;
 };
 

@@ -24,7 +24,8 @@ Tensor read_idx(const std::string& path);
 /// Whether `folder` holds the four files that `Mnist` reads.
 bool is_mnist_dir(const std::string& folder);
 
-/// Where MNIST is usually kept: $MNIST_DIR, data/mnist, torchvision's data/MNIST/raw, the user's cache (`mnist_cache_dir`), /usr/share/datasets/mnist.
+/// Where MNIST is usually kept: $MNIST_DIR, data/mnist, torchvision's data/MNIST/raw, the
+/// user's cache (`mnist_cache_dir`), /usr/share/datasets/mnist.
 std::vector<std::string> mnist_search_path();
 
 /// Where a program may put its own copy: $XDG_CACHE_HOME/miniparallel/mnist, by default below ~/.cache.

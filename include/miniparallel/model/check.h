@@ -2,8 +2,8 @@
 
 #include <miniparallel/model/field_names.h>
 
-/// Compile-time errors for what reflection cannot see, with the remedies. The compiler names the type: T, in the
-/// line before or after.
+/// Compile-time errors for what reflection cannot see, with the remedies. The compiler names the type: T, in
+/// the line before or after.
 #define MINIPARALLEL_LIST_MEMBERS                                                                          \
   "list the members that belong to the model by hand, MINIPARALLEL_MEMBERS(conv1, fc) inside the struct; " \
   "or, if the type holds no layer and no tensor, declare it plain: "                                       \

@@ -176,7 +176,8 @@ constexpr bool has_union_member() {
   }
 }
 
-/// Whether T, which could not be counted, could be if its members were given by reference: one is a reference.
+/// Whether T, which could not be counted, could be if its members were given by reference:
+/// one is a reference.
 template <class T>
 constexpr bool needs_references() {
   return !detail::accepts<T>(detail::Times<max_members + 1>{}) &&

@@ -10,8 +10,8 @@ namespace detail {
 struct BitFieldFound {};
 void take_references(auto&...);
 
-/// Whether references to the members can be had. Clang before 16 and nvcc cannot ask; there the compiler's own
-/// error speaks of the bit-field.
+/// Whether references to the members can be had. Clang before 16 and nvcc cannot ask; there the compiler's
+/// own error speaks of the bit-field.
 #if defined(__CUDACC__) || (defined(__clang__) && __clang_major__ < 16)
 #define MINIPARALLEL_TAKES_REFERENCES(...) true
 #else

@@ -83,8 +83,8 @@ Inventory inventory(const Model& model) {
   return made;
 }
 
-/// Brings an inventory of `model` up to date. Where the model still consists of the same members, of which some may
-/// be in other places of memory by now, this allocates nothing and keeps the names.
+/// Brings an inventory of `model` up to date. Where the model still consists of the same members, of which
+/// some may be in other places of memory by now, this allocates nothing and keeps the names.
 template <class Model>
 void retake(Inventory& inventory, const Model& model) {
   inventory.begin_check();

@@ -14,7 +14,8 @@
 
 /// Lists the members of a class by hand, for parts that reflection cannot see: a private part, a base class,
 /// constructors. List them all, the plain ones too: a member left out is neither saved, trained nor moved, so
-/// room for a layer or tensor that is not listed is a compile-time error. Write it inside the class, anywhere:
+/// room for a layer or tensor that is not listed is a compile-time error. Write it
+/// inside the class, anywhere:
 ///
 ///   class Net {
 ///     nn::Linear fc{8, 2};
@@ -56,8 +57,8 @@ struct Access {
 
 namespace detail {
 
-/// Whether T has room for a handle, the smallest tensor or layer, besides the listed members, their padding and
-/// the pointer of virtual functions.
+/// Whether T has room for a handle, the smallest tensor or layer, besides the listed members, their padding
+/// and the pointer of virtual functions.
 template <class T, class... Member>
 constexpr bool leaves_room(const std::tuple<Member&...>*) {
   constexpr std::size_t handle = 2 * sizeof(void*), alignment = alignof(T);

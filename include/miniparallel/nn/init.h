@@ -13,8 +13,8 @@ Tensor zeros_(Tensor tensor);
 Tensor ones_(Tensor tensor);
 /// Ones on the diagonal of a matrix, zeros elsewhere.
 Tensor eye_(Tensor matrix);
-/// Normal, but only between `low` and `high`, which are numbers, not multiples of `stddev`. Throws `Error` unless
-/// stddev is above 0 and low below high.
+/// Normal, but only between `low` and `high`, which are numbers, not multiples of `stddev`. Throws `Error`
+/// unless stddev is above 0 and low below high.
 Tensor trunc_normal_(Tensor tensor, double mean = 0, double stddev = 1, double low = -2, double high = 2);
 
 /// Number of elements that one element of the output is made of, and that one of the input goes to. For
@@ -39,9 +39,9 @@ struct KaimingOptions {
 Tensor kaiming_uniform_(Tensor weight, const KaimingOptions& options = {});
 Tensor kaiming_normal_(Tensor weight, const KaimingOptions& options = {});
 
-/// `gain` times a random matrix with orthonormal rows, or columns where there are more rows: of weights (out, in, ...)
-/// the matrix (out, in * receptive field). Computed on the CPU. (Saxe, McClelland, Ganguli: "Exact solutions to the
-/// nonlinear dynamics of learning in deep linear neural networks", 2013.)
+/// `gain` times a random matrix with orthonormal rows, or columns where there are more rows: of weights (out,
+/// in, ...) the matrix (out, in * receptive field). Computed on the CPU. (Saxe, McClelland, Ganguli: "Exact
+/// solutions to the nonlinear dynamics of learning in deep linear neural networks", 2013.)
 Tensor orthogonal_(Tensor weight, double gain = 1);
 
 }  // namespace miniparallel::nn::init

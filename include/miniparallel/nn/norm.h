@@ -98,8 +98,8 @@ struct GroupNormOptions {
   bool affine = true;  ///< weight and bias
 };
 
-/// x (n, channels, ...): normalises each of `groups` parts of the channels of an example. Costs: see `group_norm`.
-/// (Wu, He: "Group normalization", 2018.)
+/// x (n, channels, ...): normalises each of `groups` parts of the channels of an example. Costs: see
+/// `group_norm`. (Wu, He: "Group normalization", 2018.)
 struct GroupNorm {
   GroupNorm(std::int64_t groups, std::int64_t channels, const GroupNormOptions& options = {});
   Tensor operator()(const Tensor& x) const;
@@ -115,9 +115,9 @@ struct InstanceNormOptions {
   bool affine = false;  ///< weight and bias
 };
 
-/// Normalises each channel of each example, in training and in evaluation alike: PyTorch's running statistics of these
-/// layers, which are off there too unless asked for, are not offered. What the three share. (Ulyanov, Vedaldi,
-/// Lempitsky: "Instance normalization", 2016.)
+/// Normalises each channel of each example, in training and in evaluation alike: PyTorch's running statistics
+/// of these layers, which are off there too unless asked for, are not offered. What the three share.
+/// (Ulyanov, Vedaldi, Lempitsky: "Instance normalization", 2016.)
 struct InstanceNorm {
   InstanceNorm(std::int64_t channels, const InstanceNormOptions& options = {});
 

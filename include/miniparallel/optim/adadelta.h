@@ -13,8 +13,8 @@ struct AdadeltaOptions {
   bool maximize = false;    ///< ascend: take the gradient with the other sign
 };
 
-/// With v and u the moving averages of g^2 and of d^2: d = sqrt(u + eps) / sqrt(v + eps) g, p -= lr d. (Zeiler:
-/// "ADADELTA: an adaptive learning rate method", 2012.)
+/// With v and u the moving averages of g^2 and of d^2: d = sqrt(u + eps) / sqrt(v + eps) g, p -= lr d.
+/// (Zeiler: "ADADELTA: an adaptive learning rate method", 2012.)
 class Adadelta : public OptimizerOf<Adadelta, AdadeltaOptions> {
  public:
   using OptimizerOf::OptimizerOf;

@@ -14,8 +14,8 @@ struct AdagradOptions {
   bool maximize = false;  ///< ascend: take the gradient with the other sign
 };
 
-/// With s the sum of g^2 so far: p -= lr g / (sqrt(s) + eps). (Duchi, Hazan, Singer: "Adaptive subgradient methods
-/// for online learning and stochastic optimization", 2011.)
+/// With s the sum of g^2 so far: p -= lr g / (sqrt(s) + eps). (Duchi, Hazan, Singer: "Adaptive subgradient
+/// methods for online learning and stochastic optimization", 2011.)
 class Adagrad : public OptimizerOf<Adagrad, AdagradOptions> {
  public:
   using OptimizerOf::OptimizerOf;

@@ -15,8 +15,8 @@ struct AdamaxOptions {
   bool maximize = false;    ///< ascend: take the gradient with the other sign
 };
 
-/// Adam by the maximum norm: u = max(beta2 u, |g| + eps), p -= lr m / u. (Kingma, Ba: "Adam: a method for stochastic
-/// optimization", 2014, section 7.1.)
+/// Adam by the maximum norm: u = max(beta2 u, |g| + eps), p -= lr m / u. (Kingma, Ba: "Adam: a method for
+/// stochastic optimization", 2014, section 7.1.)
 class Adamax : public OptimizerOf<Adamax, AdamaxOptions> {
  public:
   using OptimizerOf::OptimizerOf;

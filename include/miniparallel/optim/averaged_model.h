@@ -10,8 +10,8 @@ namespace miniparallel::optim {
 
 namespace detail {
 
-/// averages[i] moves by `share` of its distance from values[i]: one launch per device, dtype and block of memory. Throws
-/// `Error` where the two differ in number, shape, dtype or device.
+/// averages[i] moves by `share` of its distance from values[i]: one launch per device, dtype and block of
+/// memory. Throws `Error` where the two differ in number, shape, dtype or device.
 void average(const std::vector<Tensor>& averages, const std::vector<Tensor>& values, double share);
 /// Makes one block of them where they are on one device.
 void pack_averages(const std::vector<Tensor>& averages);
@@ -29,10 +29,11 @@ struct AveragedModelOptions {
   double decay = 0;
 };
 
-/// A copy of a model whose parameters are averages of those that the model had at each `update_parameters`; often better
-/// than the last ones. Stochastic weight averaging (Izmailov et al.: "Averaging weights leads to wider optima and better
-/// generalization", 2018), or an exponential moving average (Polyak, Juditsky: "Acceleration of stochastic approximation
-/// by averaging", 1992). Buffers, such as running statistics, are those of the last update.
+/// A copy of a model whose parameters are averages of those that the model had at each `update_parameters`;
+/// often better than the last ones. Stochastic weight averaging (Izmailov et al.: "Averaging weights leads to
+/// wider optima and better generalization", 2018), or an exponential moving average (Polyak, Juditsky:
+/// "Acceleration of stochastic approximation by averaging", 1992). Buffers, such as running statistics, are
+/// those of the last update.
 ///
 ///   optim::AveragedModel average(net, {.decay = 0.999});
 ///   ...

@@ -14,8 +14,8 @@ struct LionOptions {
   bool maximize = false;                      ///< ascend: take the gradient with the other sign
 };
 
-/// p -= lr sign(beta1 m + (1 - beta1) g), then m = beta2 m + (1 - beta2) g: half of Adam's state. (Chen et al.:
-/// "Symbolic discovery of optimization algorithms", 2023.)
+/// p -= lr sign(beta1 m + (1 - beta1) g), then m = beta2 m + (1 - beta2) g: half of Adam's state. (Chen et
+/// al.: "Symbolic discovery of optimization algorithms", 2023.)
 class Lion : public OptimizerOf<Lion, LionOptions> {
  public:
   using OptimizerOf::OptimizerOf;

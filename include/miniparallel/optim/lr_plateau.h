@@ -19,8 +19,9 @@ struct ReduceLROnPlateauOptions {
   double eps = 1e-8;          ///< smaller changes of a rate are left out; at least 0
 };
 
-/// Multiplies the rates of all groups by `factor` when a metric, such as the loss of the validation set, has stopped
-/// getting better. The optimizer must outlive it. The constructor throws `Error` for options out of range.
+/// Multiplies the rates of all groups by `factor` when a metric, such as the loss of the validation
+/// set, has stopped getting better. The optimizer must outlive it. The constructor throws `Error` for
+/// options out of range.
 class ReduceLROnPlateau {
  public:
   explicit ReduceLROnPlateau(Optimizer& optimizer, const ReduceLROnPlateauOptions& options = {});

@@ -6,8 +6,8 @@
 #include <functional>
 #include <vector>
 
-/// More schedules, which follow a rule from step to step as those of lr_scheduler.h do. Constructors throw `Error` for
-/// options out of range. "base" is `Optimizer::initial_lr`, "count" the number of steps.
+/// More schedules, which follow a rule from step to step as those of lr_scheduler.h do. Constructors throw
+/// `Error` for options out of range. "base" is `Optimizer::initial_lr`, "count" the number of steps.
 namespace miniparallel::optim {
 
 /// base factor(count).
@@ -67,8 +67,8 @@ struct CosineAnnealingWarmRestartsOptions {
   std::int64_t t_mult = 1;  ///< how many times as long each period is as the one before; at least 1
   double eta_min = 0;       ///< at least 0
 };
-/// eta_min + (base - eta_min) (1 + cos(pi t / T)) / 2, t the steps since the last restart, T those of the period.
-/// (Loshchilov, Hutter: "SGDR: stochastic gradient descent with warm restarts", 2016.)
+/// eta_min + (base - eta_min) (1 + cos(pi t / T)) / 2, t the steps since the last restart, T those of the
+/// period. (Loshchilov, Hutter: "SGDR: stochastic gradient descent with warm restarts", 2016.)
 class CosineAnnealingWarmRestarts : public LRScheduler {
  public:
   CosineAnnealingWarmRestarts(Optimizer& optimizer, const CosineAnnealingWarmRestartsOptions& options);
@@ -87,9 +87,9 @@ struct OneCycleLROptions {
   double final_div_factor = 1e4;  ///< the last one the first one's / final_div_factor
   bool three_phase = false;       ///< rise, fall to the first rate in as many steps, then to the last
 };
-/// One rise from a small rate to `max_lr` and a long fall, whatever the optimizer's rates were. `step` throws `Error`
-/// after `total_steps` calls. (Smith, Topin: "Super-convergence: very fast training of neural networks using large
-/// learning rates", 2017.)
+/// One rise from a small rate to `max_lr` and a long fall, whatever the optimizer's rates were. `step` throws
+/// `Error` after `total_steps` calls. (Smith, Topin: "Super-convergence: very fast training of neural
+/// networks using large learning rates", 2017.)
 class OneCycleLR : public LRScheduler {
  public:
   OneCycleLR(Optimizer& optimizer, const OneCycleLROptions& options);
@@ -105,8 +105,8 @@ class OneCycleLR : public LRScheduler {
 ///   optim::SequentialLR scheduler(optimizer, {optim::LinearLR(optimizer), optim::ExponentialLR(optimizer,
 ///                                             {.gamma = 0.9})}, {5});
 ///
-/// Throws `Error` unless there is one milestone fewer than schedulers, all above 0 and rising. A OneCycleLR in it
-/// cycles the rate, not the momentum.
+/// Throws `Error` unless there is one milestone fewer than schedulers, all above 0 and rising. A OneCycleLR
+/// in it cycles the rate, not the momentum.
 class SequentialLR : public LRScheduler {
  public:
   SequentialLR(Optimizer& optimizer, const std::vector<LRScheduler>& schedulers,

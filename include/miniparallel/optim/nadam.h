@@ -17,11 +17,11 @@ struct NAdamOptions {
   bool maximize = false;                ///< ascend: take the gradient with the other sign
 };
 
-/// Adam with Nesterov's momentum: a step also looks ahead by the present gradient. With mu(t) = beta1 (1 - 0.96^(t
-/// momentum_decay) / 2) and M(t) = mu(1) ... mu(t):
+/// Adam with Nesterov's momentum: a step also looks ahead by the present gradient. With mu(t) = beta1 (1 -
+/// 0.96^(t momentum_decay) / 2) and M(t) = mu(1) ... mu(t):
 /// p -= lr ((1 - mu(t)) / (1 - M(t)) g + mu(t + 1) / (1 - M(t + 1)) m) / (sqrt(v) + eps).
-/// (Dozat: "Incorporating Nesterov momentum into Adam", 2016.) M is computed from the options, so it is not part of
-/// the state as in PyTorch.
+/// (Dozat: "Incorporating Nesterov momentum into Adam", 2016.) M is computed from the options, so it is not
+/// part of the state as in PyTorch.
 class NAdam : public OptimizerOf<NAdam, NAdamOptions> {
  public:
   using OptimizerOf::OptimizerOf;

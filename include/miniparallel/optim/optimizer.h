@@ -40,10 +40,11 @@ std::vector<Tensor> reject_no_parameters() {
 
 }  // namespace detail
 
-/// The base class of optimizers. An optimizer holds handles of its parameters and, for each, the state that it
-/// needs (momentum, moments), in its dtype and on its device or, with `shard_optimizer`, on several: a parameter
-/// that is moved, converted or loaded takes it along. Constructors throw `Error` where there is no parameter,
-/// where one is undefined, not a leaf, given twice or neither float32 nor float64, and for options out of range.
+/// The base class of optimizers. An optimizer holds handles of its parameters and, for each, the state that
+/// it needs (momentum, moments), in its dtype and on its device or, with `shard_optimizer`, on several: a
+/// parameter that is moved, converted or loaded takes it along. Constructors throw `Error` where there is no
+/// parameter, where one is undefined, not a leaf, given twice or neither float32 nor float64, and for options
+/// out of range.
 class Optimizer {
  public:
   virtual ~Optimizer();
@@ -82,8 +83,8 @@ class Optimizer {
  protected:
   static constexpr int kMaxStates = 3;
 
-  /// Elements side by side in memory that are updated with the same numbers: those of a parameter or, in a block
-  /// such as a wrapped model's, of several.
+  /// Elements side by side in memory that are updated with the same numbers: those of a parameter or, in a
+  /// block such as a wrapped model's, of several.
   struct Run {
     int group;          ///< whose options apply
     std::int64_t step;  ///< updates so far, this one included; at 1 the state is zero
@@ -106,8 +107,8 @@ class Optimizer {
   /// Calls `f` with the name of and a reference to each number among the options of a group, "lr" first.
   using OptionVisitor = std::function<void(const char* name, double& value)>;
   virtual void visit_options(int group, const OptionVisitor& f) = 0;
-  /// The same for switches, if there are any. One that a loaded state lacks, as those of earlier versions may,
-  /// stays as it is.
+  /// The same for switches, if there are any. One that a loaded state lacks, as those of earlier versions
+  /// may, stays as it is.
   using FlagVisitor = std::function<void(const char* name, bool& value)>;
   virtual void visit_flags([[maybe_unused]] int group, [[maybe_unused]] const FlagVisitor& f) {}
 
@@ -136,8 +137,9 @@ class Optimizer {
   std::vector<Slot> slots_;
 };
 
-/// What the optimizers of the library share: groups with `Options`, an aggregate whose numbers and switches are
-/// saved under their names (of an array `betas` as `beta1` and `beta2`). `Self`: the optimizer, named in messages.
+/// What the optimizers of the library share: groups with `Options`, an aggregate whose numbers and
+/// switches are saved under their names (of an array `betas` as `beta1` and `beta2`). `Self`: the
+/// optimizer, named in messages.
 template <class Self, class Options>
 class OptimizerOf : public Optimizer {
  public:

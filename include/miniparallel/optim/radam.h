@@ -17,8 +17,8 @@ struct RAdamOptions {
 };
 
 /// Adam whose first steps, in which v is the average of few gradients, are plain momentum, and the next ones
-/// shorter by a factor that rises to 1: a warm-up without a schedule. (Liu et al.: "On the variance of the adaptive
-/// learning rate and beyond", 2019.)
+/// shorter by a factor that rises to 1: a warm-up without a schedule. (Liu et al.: "On the variance of the
+/// adaptive learning rate and beyond", 2019.)
 class RAdam : public OptimizerOf<RAdam, RAdamOptions> {
  public:
   using OptimizerOf::OptimizerOf;

@@ -15,9 +15,9 @@ struct RMSpropOptions {
   bool maximize = false;  ///< ascend: take the gradient with the other sign
 };
 
-/// With v the moving average of g^2: b = momentum b + g / (sqrt(v) + eps), p -= lr b. (Tieleman, Hinton: lecture
-/// 6.5 of "Neural networks for machine learning", 2012; centred as in Graves: "Generating sequences with recurrent
-/// neural networks", 2013.)
+/// With v the moving average of g^2: b = momentum b + g / (sqrt(v) + eps), p -= lr b. (Tieleman, Hinton:
+/// lecture 6.5 of "Neural networks for machine learning", 2012; centred as in Graves: "Generating sequences
+/// with recurrent neural networks", 2013.)
 class RMSprop : public OptimizerOf<RMSprop, RMSpropOptions> {
  public:
   using OptimizerOf::OptimizerOf;

@@ -14,9 +14,10 @@ struct RpropOptions {
   bool maximize = false;                            ///< ascend: take the gradient with the other sign
 };
 
-/// Only the sign of the gradient counts: p -= sign(g) times the element's step, which grows while the sign stays and
-/// shrinks when it turns; then the element also waits one update. For whole data sets, not for batches. (Riedmiller,
-/// Braun: "A direct adaptive method for faster backpropagation learning: the RPROP algorithm", 1993.)
+/// Only the sign of the gradient counts: p -= sign(g) times the element's step, which grows while the
+/// sign stays and shrinks when it turns; then the element also waits one update. For whole data sets,
+/// not for batches. (Riedmiller, Braun: "A direct adaptive method for faster backpropagation learning:
+/// the RPROP algorithm", 1993.)
 class Rprop : public OptimizerOf<Rprop, RpropOptions> {
  public:
   using OptimizerOf::OptimizerOf;

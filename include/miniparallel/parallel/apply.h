@@ -27,11 +27,11 @@ struct RunOptions {
 /// device in the calling thread - and in the state that a replica needs: the caller's grad mode, dtype,
 /// streams; the random numbers of its rows; its place in sums of gradients. Before that send(i) is called for
 /// each in the calling thread, the last one first. When all have ended finish() makes something of what they
-/// returned; then running statistics are merged and the random state moves on. Of policy `sync` each replica but
-/// the first has a thread of its own.
+/// returned; then running statistics are merged and the random state moves on. Of policy `sync` each replica
+/// but the first has a thread of its own.
 ///
-/// Of several exceptions the lowest replica's is rethrown, an `Error` with a note of replica, device and rows;
-/// then, and after an exception of `finish`, statistics and random state are as before the call.
+/// Of several exceptions the lowest replica's is rethrown, an `Error` with a note of replica, device and
+/// rows; then, and after an exception of `finish`, statistics and random state are as before the call.
 void run_replicas(const ReplicaTensors& tensors, const Division& division, const RunOptions& options,
                   const std::function<void(std::size_t)>& send,
                   const std::function<void(std::size_t)>& forward, const std::function<void()>& finish);
@@ -52,8 +52,8 @@ decltype(auto) call_with(const Call& call, Model& model, Chunk& chunk) {
 }
 
 /// finish(the results, in order) of call_with(call, replica, chunk) in the replica of each chunk, a tuple of
-/// arguments. Replicas must be up to date. What is on a GPU is sent by this thread, before any replica runs; what
-/// is on the host by each replica's.
+/// arguments. Replicas must be up to date. What is on a GPU is sent by this thread, before any replica runs;
+/// what is on the host by each replica's.
 template <class Model, class Call, class Chunk, class Finish = std::identity>
 auto apply(Replicas<Model>& replicas, const Division& division, const RunOptions& options, const Call& call,
            std::vector<Chunk> chunks, const Finish& finish = {}) {
@@ -114,11 +114,11 @@ struct ApplyOptions {
   BatchNormPolicy batch_norm = BatchNormPolicy::merge;
 };
 
-/// Calls the first replica with the first chunk, the second with the second, ..., all at the same time, each on
-/// its device; a chunk that is a tuple holds the arguments. Returns their results, in order. Replicas are brought
-/// up to date first. Random numbers belong to rows and running statistics are merged, as in `DataParallel`.
-/// Throws `Error` where there are more chunks than replicas; of several replicas that fail the exception of the
-/// lowest.
+/// Calls the first replica with the first chunk, the second with the second, ..., all at the same time, each
+/// on its device; a chunk that is a tuple holds the arguments. Returns their results, in order. Replicas are
+/// brought up to date first. Random numbers belong to rows and running statistics are merged, as in
+/// `DataParallel`. Throws `Error` where there are more chunks than replicas; of several replicas that fail
+/// the exception of the lowest.
 template <class Model, class Chunk>
 auto parallel_apply(Replicas<Model>& nets, std::vector<Chunk> chunks, const ApplyOptions& options = {}) {
   ChunkRows rows(chunks.size(), nets.size(), options.dim);

@@ -15,8 +15,8 @@ class Split {
   /// As evenly as possible, the first replicas get one row more: 10 rows on 4 replicas are 3, 3, 2, 2. The
   /// default: no replica gets a lone row that batch normalisation cannot use, and none is left to wait for.
   static const Split balanced;
-  /// As `torch.chunk` and PyTorch's DataParallel divide: parts of ceil(rows / replicas) rows until the batch is
-  /// used up, so that 10 rows on 4 replicas are 3, 3, 3, 1, and 5 rows use three replicas only.
+  /// As `torch.chunk` and PyTorch's DataParallel divide: parts of ceil(rows / replicas) rows until the batch
+  /// is used up, so that 10 rows on 4 replicas are 3, 3, 3, 1, and 5 rows use three replicas only.
   static const Split torch_chunk;
   /// In proportion to the speed of each replica's device, which `DataParallel` measures in the first steps in
   /// which all of them run; evenly until then. The division, and so every bit, then depends on time.

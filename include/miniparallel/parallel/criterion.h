@@ -51,8 +51,8 @@ struct PartialLoss {
   bool is_summed = false;  ///< `loss` is the sum of what the mean is taken of
 };
 
-/// What the mean of the losses of a part is divided by: the number of targets that are not ignored, or the sum of the
-/// weights of their classes; of probabilities the number of rows.
+/// What the mean of the losses of a part is divided by: the number of targets that are not ignored, or the
+/// sum of the weights of their classes; of probabilities the number of rows.
 Tensor counted_targets(const Tensor& target, std::int64_t ignore_index, const Tensor& weight);
 
 /// The criterion's value for a part of `rows` rows; one that says it takes a mean takes the sum.
@@ -80,8 +80,8 @@ PartialLoss partial_loss(Criterion criterion, const Output& output, const Target
   return part;
 }
 
-/// The loss of the whole batch, on `device`: the mean or the sum that one device would have taken, or the losses
-/// of all rows along `dim` where the criterion does not reduce.
+/// The loss of the whole batch, on `device`: the mean or the sum that one device would have taken, or the
+/// losses of all rows along `dim` where the criterion does not reduce.
 Tensor join_losses(const std::vector<PartialLoss>& parts, Device device, int dim);
 
 }  // namespace miniparallel::parallel

@@ -6,8 +6,8 @@
 
 namespace miniparallel {
 
-/// The one line that puts a model on every GPU: finds them, wraps the model in DataParallel, and runs on the CPU
-/// without one, with a line in the log that says why.
+/// The one line that puts a model on every GPU: finds them, wraps the model in DataParallel, and runs on the
+/// CPU without one, with a line in the log that says why.
 ///
 ///   CudaMultiGPU model{Net{}};
 template <class Model>

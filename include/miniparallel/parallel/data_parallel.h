@@ -35,15 +35,15 @@ struct DataParallelCounters {
 
 namespace parallel {
 
-/// The replica's device for each of `replicas` (0: as many as devices), placed in equal runs on the devices of
-/// the list. Throws `Error` for options that make no sense.
+/// The replica's device for each of `replicas` (0: as many as devices), placed in equal runs on the devices
+/// of the list. Throws `Error` for options that make no sense.
 std::vector<Device> place_replicas(const DataParallelOptions& options);
-/// Where outputs are gathered; the CPU where replicas run there for want of a GPU. Throws `Error` for a GPU that does
-/// not exist.
+/// Where outputs are gathered; the CPU where replicas run there for want of a GPU. Throws `Error` for a GPU
+/// that does not exist.
 Device place_outputs(const DataParallelOptions& options, Device first_replica);
 
-/// Locks a wrapper of `replicas` replicas for a forward. Throws `Error` inside a replica of a wrapper: its device would
-/// wait for this forward, and this one for that device.
+/// Locks a wrapper of `replicas` replicas for a forward. Throws `Error` inside a replica of a wrapper: its
+/// device would wait for this forward, and this one for that device.
 std::unique_lock<std::mutex> lock_for_forward(std::mutex& mutex, std::size_t replicas);
 
 /// Throws `Error` unless the model of a wrapper is to be moved to where it is.
@@ -85,9 +85,9 @@ class DataParallel;
 template <class Model>
 inline constexpr bool parallel::is_wrapper<DataParallel<Model>> = true;
 
-/// A model whose batches are divided along a dimension among replicas, each on a GPU, that run at the same time.
-/// Outputs are gathered on one device; a loss of theirs has the gradients that it has on one device, summed in
-/// the parameters of the model, the master, which an optimizer steps as usual.
+/// A model whose batches are divided along a dimension among replicas, each on a GPU, that run at the same
+/// time. Outputs are gathered on one device; a loss of theirs has the gradients that it has on one device,
+/// summed in the parameters of the model, the master, which an optimizer steps as usual.
 ///
 ///   DataParallel model{Net{}, {.devices = {0, 1}}};
 ///   optim::Adam optimizer(model.parameters());
@@ -140,10 +140,10 @@ class DataParallel {
     return results;
   }
 
-  /// criterion(model(inputs...), target) of the whole batch, on `device()`, each part computed where its outputs
-  /// are: `model.loss(cross_entropy, x, y)`. Exact also where parts differ in size: a criterion of ops.h or
-  /// nn/loss.h is summed and divided by the number of all elements, or of all targets that are not ignored. Of
-  /// another one, such as a lambda, the value is taken as the mean of its rows.
+  /// criterion(model(inputs...), target) of the whole batch, on `device()`, each part computed where its
+  /// outputs are: `model.loss(cross_entropy, x, y)`. Exact also where parts differ in size: a criterion of
+  /// ops.h or nn/loss.h is summed and divided by the number of all elements, or of all targets that are not
+  /// ignored. Of another one, such as a lambda, the value is taken as the mean of its rows.
   template <class Criterion, class... InputsAndTarget>
   Tensor loss(Criterion&& criterion, InputsAndTarget&&... arguments) {
     static_assert(sizeof...(InputsAndTarget) >= 2,
@@ -186,8 +186,8 @@ class DataParallel {
   /// As they were given; the reduction is the one that the environment named, where it decided.
   const DataParallelOptions& options() const { return options_; }
   /// The devices and what they are, their replicas, how copies between them go, when parameters are sent, how
-  /// gradients are summed, the peaks of memory with a sharded optimizer, and how rows are divided, those of the last
-  /// batch too: lines for a log. Tries links out that have not been used yet.
+  /// gradients are summed, the peaks of memory with a sharded optimizer, and how rows are divided, those of
+  /// the last batch too: lines for a log. Tries links out that have not been used yet.
   std::string describe() const {
     const std::scoped_lock lock(mutex_);
     return parallel::describe(
@@ -201,15 +201,15 @@ class DataParallel {
     return counters;
   }
 
-  /// Adds the gradients of several backwards up with one reduction: under the guard each device keeps its own,
-  /// and the next backward without a guard adds all of them to `grad`.
+  /// Adds the gradients of several backwards up with one reduction: under the guard each device keeps its
+  /// own, and the next backward without a guard adds all of them to `grad`.
   ///
   ///   { auto guard = model.no_sync(); model.loss(cross_entropy, x1, y1).backward(); }
   ///   model.loss(cross_entropy, x2, y2).backward();
   ///
-  /// The part of the first device is added to `grad`, and goes through hooks, at once; the others belong to that
-  /// `grad`, and are dropped if it is (`zero_grad`) or if it is replaced. The sum is that of plain backwards up to
-  /// rounding. A backward with create_graph is an `Error` meanwhile.
+  /// The part of the first device is added to `grad`, and goes through hooks, at once; the others belong to
+  /// that `grad`, and are dropped if it is (`zero_grad`) or if it is replaced. The sum is that of plain
+  /// backwards up to rounding. A backward with create_graph is an `Error` meanwhile.
   parallel::NoSync no_sync() { return replicas_.tensors().no_sync(); }
 
   /// The functions on models - parameters(model), save(model, path), ... - take the wrapper for its model.

@@ -9,8 +9,8 @@
 
 namespace miniparallel {
 
-/// GPUs by number, or devices: `{0, 1, 2}`, `{Device::cuda(1)}`. Made from nothing: every GPU, or the CPU where
-/// there is no GPU. A device may be named several times, which puts several replicas on it.
+/// GPUs by number, or devices: `{0, 1, 2}`, `{Device::cuda(1)}`. Made from nothing: every GPU, or the CPU
+/// where there is no GPU. A device may be named several times, which puts several replicas on it.
 class DeviceList {
  public:
   struct Entry {

@@ -27,9 +27,9 @@ struct BatchSize {
 
 namespace parallel {
 
-/// Tries train(rows) for twice the rows each time, until memory is used up or `options` end it. Afterwards random
-/// numbers go on as before, and cached memory of the devices is given back. Throws `Error` if nothing fits, and
-/// what `train` throws besides `OutOfMemoryError`.
+/// Tries train(rows) for twice the rows each time, until memory is used up or `options` end it. Afterwards
+/// random numbers go on as before, and cached memory of the devices is given back. Throws `Error` if nothing
+/// fits, and what `train` throws besides `OutOfMemoryError`.
 BatchSize find_batch_size(const std::vector<Device>& placement, const FindBatchSizeOptions& options,
                           const std::function<void(std::int64_t rows)>& train);
 
@@ -38,15 +38,15 @@ Tensor repeat_rows(const Tensor& tensor, std::int64_t rows, int dim);
 
 }  // namespace parallel
 
-/// The largest batch of a power of two of rows for each device with which the model trains in the memory there
-/// is, from a small sample (inputs..., target) whose rows are repeated:
+/// The largest batch of a power of two of rows for each device with which the model trains in the memory
+/// there is, from a small sample (inputs..., target) whose rows are repeated:
 ///
 ///   BatchSize found = find_batch_size(model, std::tuple(x, y), cross_entropy);
 ///   data::DataLoader batches(dataset, {.batch_size = found.total});
 ///
-/// Trains a copy on the model's devices by Adam, steps of forward, loss, backward and update. What the model is
-/// made of stays as it is: its parameters, gradients and statistics, the random state, and but for the caches,
-/// which are emptied, memory. The copy takes memory too, so that there is some to spare afterwards.
+/// Trains a copy on the model's devices by Adam, steps of forward, loss, backward and update. What the model
+/// is made of stays as it is: its parameters, gradients and statistics, the random state, and but for the
+/// caches, which are emptied, memory. The copy takes memory too, so that there is some to spare afterwards.
 template <class Model, class... Parts, class Criterion>
 BatchSize find_batch_size(const DataParallel<Model>& model, const std::tuple<Parts...>& sample,
                           const Criterion& criterion, const FindBatchSizeOptions& options = {}) {

@@ -14,7 +14,8 @@ namespace miniparallel::parallel {
 /// Tells the log, once each, where hardware is wasted or a number may not be what it seems.
 class Hints {
  public:
-  /// `placement`: the device of each replica. At once: of GPUs that differ much while rows are divided evenly.
+  /// `placement`: the device of each replica. At once: of GPUs that differ much while
+  /// rows are divided evenly.
   Hints(std::vector<Device> placement, const DataParallelOptions& options);
 
   /// Of a data loader for which the GPUs wait: at the beginning of each forward.

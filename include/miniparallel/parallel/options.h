@@ -12,15 +12,15 @@ namespace miniparallel {
 /// What batch normalisation in training, of which each replica sees a part, does with its statistics. With
 /// `merge` and `device0` each replica normalises its rows by their own.
 enum class BatchNormPolicy {
-  /// The running statistics are those that one device would have kept: counts, means and squared deviations of
-  /// the replicas are merged.
+  /// The running statistics are those that one device would have kept: counts, means and squared deviations
+  /// of the replicas are merged.
   merge,
   /// The running statistics are those of replica 0, as PyTorch's DataParallel keeps them.
   device0,
-  /// Every replica normalises by the statistics of the whole batch, so outputs, gradients and running statistics
-  /// are those of one device, up to rounding. Replicas, each in a thread of its own, wait for each other at every
-  /// layer, and must call the same ones in the same order. The layers of a replica cannot be differentiated
-  /// inside its forward, and `Split::by_speed` cannot be used.
+  /// Every replica normalises by the statistics of the whole batch, so outputs, gradients and running
+  /// statistics are those of one device, up to rounding. Replicas, each in a thread of its own, wait for each
+  /// other at every layer, and must call the same ones in the same order. The layers of a replica cannot be
+  /// differentiated inside its forward, and `Split::by_speed` cannot be used.
   sync,
 };
 
@@ -31,7 +31,7 @@ enum class GradientReduction {
   direct,     ///< the first GPU reads the memory of the others
   sharded,    ///< each GPU sums its share of the elements and writes them to the first one's memory
   host,       ///< the other GPUs copy theirs to host memory, where the first one reads them
-  nccl,  ///< NCCL, in its own order, so bits depend on the number of GPUs; an `Error` where libnccl.so.2 is missing
+  nccl,       ///< NCCL, in its own order: bits depend on the number of GPUs; `Error` without libnccl.so.2
 };
 
 /// How replicas send gradients to their master, and who steps its parameters.
@@ -43,7 +43,8 @@ struct ReductionOptions {
 
 struct DataParallelOptions {
   DeviceList devices = {};  ///< the first one holds the master
-  /// Where outputs arrive; the first of `devices` when not given. Without a GPU, where `devices` names none, the CPU.
+  /// Where outputs arrive; the first of `devices` when not given. Without a GPU, where `devices`
+  /// names none, the CPU.
   std::optional<Device> output_device = {};
   int dim = 0;  ///< the dimension of the batch; negative counts from the end
   Split split = Split::balanced;
@@ -51,11 +52,12 @@ struct DataParallelOptions {
   std::int64_t min_rows = 1;  ///< of a chunk; fewer replicas run where the batch is too small
   BatchNormPolicy batch_norm = BatchNormPolicy::merge;
   GradientReduction reduction = GradientReduction::automatic;
-  /// Of gradients that are summed together, as soon as the backward has computed them. The first ones, of the model's
-  /// last parameters, are a MiB at most. Values are sent, and shards of an optimizer cut, by the same buckets.
+  /// Of gradients that are summed together, as soon as the backward has computed them. The first ones,
+  /// of the model's last parameters, are a MiB at most. Values are sent, and shards of an optimizer cut,
+  /// by the same buckets.
   std::int64_t bucket_bytes = ReductionOptions().bucket_bytes;
-  /// Optimizers of the model's parameters divide their work and their memory among the devices: each steps an equal
-  /// share of the elements and keeps the state of these alone. It changes no bit, and no checkpoint.
+  /// Optimizers of the model's parameters divide their work and their memory among the devices: each steps an
+  /// equal share of the elements and keeps the state of these alone. It changes no bit, and no checkpoint.
   bool shard_optimizer = false;
   bool require_gpu = false;  ///< an `Error`, which says why, where there is no GPU
   bool hints = true;         ///< a line in the log, once each, where hardware is wasted or a number misleads

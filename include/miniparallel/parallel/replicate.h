@@ -27,8 +27,8 @@ inline constexpr const char* kReplicasKeepLayers =
 class ReplicaTensors {
  public:
   /// Moves the master to devices[0], in place, its parameters and its buffers into one block of memory per
-  /// dtype each. `master` must stay valid. Throws `Error` for a plain tensor that requires grad, and where the
-  /// devices have no links for this reduction.
+  /// dtype each. `master` must stay valid. Throws `Error` for a plain tensor that requires grad, and where
+  /// the devices have no links for this reduction.
   ReplicaTensors(reflect::Inventory master, std::vector<Device> devices, const ReductionOptions& options);
   ~ReplicaTensors();
   ReplicaTensors(ReplicaTensors&&) noexcept;
@@ -36,12 +36,13 @@ class ReplicaTensors {
 
   /// Gives the members of replica `replica`, a copy of the master, their own tensors.
   void bind(std::size_t replica, reflect::Inventory copy);
-  /// What the master consists of, to be brought up to date before `refresh`: members may hold other tensors, and be
-  /// in other places, than before.
+  /// What the master consists of, to be brought up to date before `refresh`: members may hold other tensors,
+  /// and be in other places, than before.
   reflect::Inventory& master();
   /// Brings replicas 1 to `replicas` - 1 up to date: copies what has been written since, whole runs of the
-  /// block at a time, and returns the number of bytes copied. Parameters of a large model arrive while the replicas
-  /// already run: who uses one waits for it. Throws `Error`, naming the member, where one is on another device.
+  /// block at a time, and returns the number of bytes copied. Parameters of a large model arrive while
+  /// the replicas already run: who uses one waits for it. Throws `Error`, naming the member, where one
+  /// is on another device.
   std::int64_t refresh(std::size_t replicas);
   /// Throws `Error`, naming it, if a forward has written a parameter since the last refresh.
   void check_parameters_unwritten() const;
@@ -57,7 +58,8 @@ class ReplicaTensors {
 
   /// While it lives, gradients stay on their devices: see `DataParallel::no_sync`.
   NoSync no_sync();
-  /// What devices read and wrote of one another in the last backward that brought gradients to the parameters.
+  /// What devices read and wrote of one another in the last backward that brought
+  /// gradients to the parameters.
   std::int64_t bytes_reduced() const;
   /// How, as it was chosen when this was made.
   GradientReduction reduction() const;
@@ -83,8 +85,8 @@ class Replicas {
   std::size_t size() const { return devices().size(); }
   const std::vector<Device>& devices() const { return tensors_.devices(); }
   Model& operator[](std::size_t i) { return i == 0 ? master_ : *copies_[i - 1]; }
-  /// Brings the first `replicas` replicas up to date, plain members too, and returns the number of bytes copied.
-  /// Throws `Error`, naming the member, where the master has other layers or shapes than before.
+  /// Brings the first `replicas` replicas up to date, plain members too, and returns the number of bytes
+  /// copied. Throws `Error`, naming the member, where the master has other layers or shapes than before.
   std::int64_t refresh(std::size_t replicas) {
     const std::size_t followers =
         std::max(replicas, std::min<std::size_t>(size(), 2));  // one tells of changed layers
@@ -116,7 +118,8 @@ class Replicas {
 ///   auto nets = parallel::replicate(net, {0, 1, 2});
 ///   auto outs = parallel::parallel_apply(nets, parallel::scatter(x, {0, 1, 2}));
 ///
-/// They are permanent: `parallel_apply` and `nets.refresh(nets.size())` copy what has been written to `net` since.
+/// They are permanent: `parallel_apply` and `nets.refresh(nets.size())` copy what has been
+/// written to `net` since.
 template <class Model>
 Replicas<Model> replicate(Model& net, const DeviceList& devices = {}) {
   Replicas<Model> nets(net, devices.resolve("replicate"));

@@ -115,8 +115,8 @@ auto split_parts(const Value& value, const Division& division, int dim) {
   return parts;
 }
 
-/// Calls send(i) for the i-th replica of `division`, the last one first, as work of that replica: gradients of
-/// what all of them get are then summed in the replicas' order.
+/// Calls send(i) for the i-th replica of `division`, the last one first, as work of that replica: gradients
+/// of what all of them get are then summed in the replicas' order.
 void send_each(const Division& division, const std::vector<Device>& devices,
                const std::function<void(std::size_t)>& send);
 
@@ -126,10 +126,11 @@ struct ScatterOptions {
   std::int64_t min_rows = 1;  ///< of a chunk; fewer devices get one where the batch is too small
 };
 
-/// Divides the tensors of `batch` - a tensor, or containers and plain structs of them - by rows and sends each
-/// device its own: one batch of the same type for each device that gets rows, in the order of `devices`. Rows
-/// that are on their device already are views. What is no tensor goes to every device, and so does a tensor that
-/// is wrapped by `replicated`. Differentiable. Throws `Error` where tensors disagree in their rows.
+/// Divides the tensors of `batch` - a tensor, or containers and plain structs of them - by rows and sends
+/// each device its own: one batch of the same type for each device that gets rows, in the order of
+/// `devices`. Rows that are on their device already are views. What is no tensor goes to every device,
+/// and so does a tensor that is wrapped by `replicated`. Differentiable. Throws `Error` where tensors
+/// disagree in their rows.
 ///
 ///   auto chunks = parallel::scatter(std::tuple(images, labels), {0, 1, 2});
 template <class Batch>

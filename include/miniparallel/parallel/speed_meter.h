@@ -19,8 +19,8 @@ class SpeedMeter {
   explicit SpeedMeter(std::vector<Device> placement)
       : placement_(std::move(placement)), now_(placement_.size()), best_(placement_.size()) {}
 
-  /// Runs `forward`, which takes `rows` rows through a replica, and notes how long its device works on it. Waits
-  /// for the device before and after. Replicas may run at the same time.
+  /// Runs `forward`, which takes `rows` rows through a replica, and notes how long its device works on it.
+  /// Waits for the device before and after. Replicas may run at the same time.
   void time(std::size_t replica, std::int64_t rows, const std::function<void()>& forward);
   /// Ends a step. It counts if all replicas have run.
   void end_step();

@@ -6,13 +6,14 @@
 #include <algorithm>
 #include <cstddef>
 
-// All layers of a model in one launch: a block takes a layer. Rows and shares travel as the kernel's argument.
+// All layers of a model in one launch: a block takes a layer. Rows and shares travel
+// as the kernel's argument.
 
 namespace miniparallel::kernels::cuda {
 namespace {
 
-/// Of the 32764 bytes that arguments may have. An argument is copied whole, however much of it is used, so there are
-/// two sizes.
+/// Of the 32764 bytes that arguments may have. An argument is copied whole, however much of it is used, so
+/// there are two sizes.
 template <std::size_t Rows, std::size_t Parts>
 struct RunningBatch {
   std::int64_t parts, stride;

@@ -119,7 +119,8 @@ TEST_CASE("save: tied tensors are written once, under the first name; load: any 
   CHECK(report.missing.empty());
   CHECK(equal(other.head.detach(), net.embedding.detach()));
 
-  // Files with the other name (Hugging Face chooses its own), and with both, as PyTorch's state_dict has them.
+  // Files with the other name (Hugging Face chooses its own), and with both, as
+  // PyTorch's state_dict has them.
   StateDict state = load(path);
   state["head"] = state.at("embedding");
   save(state, path);

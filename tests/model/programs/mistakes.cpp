@@ -1,5 +1,5 @@
-// One mistake per case, each compiled by itself: the first error names it and what to do, before anything that
-// follows from it. The compiler names the type in the lines around it.
+// One mistake per case, each compiled by itself: the first error names it and what to do, before anything
+// that follows from it. The compiler names the type in the lines around it.
 // case C_ARRAY_FIRST: this struct has a C array as a member; make it a std::array
 // case C_ARRAY_LATER: this struct has a C array as a member; make it a std::array
 // case C_ARRAY_OF_ONE: this struct has a C array as a member; make it a std::array
@@ -9,8 +9,8 @@
 // case CONST_REFERENCE: this struct has a reference member; make it a value
 // case TOO_MANY: the members of this struct cannot be counted; it has more than 64
 // case CONSTRUCTOR: this class has a constructor, so its members cannot be found
-// case DEFAULT_CONSTRUCTOR: this class has a constructor, a private or protected member or a private base class
-// case PRIVATE: this class has a constructor, a private or protected member or a private base class
+// case DEFAULT_CONSTRUCTOR: this class has a constructor, a private or protected member or a private base
+// class case PRIVATE: this class has a constructor, a private or protected member or a private base class
 // case VIRTUAL: this class has a virtual function, so its members cannot be found
 // case BASE: the members of a struct with a base class cannot be found; make the base a member
 // case SHARED: a member is a pointer, and what it points to is not visited

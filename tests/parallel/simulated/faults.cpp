@@ -8,9 +8,9 @@
 #include <cstdlib>
 #include <functional>
 
-// A fault strikes a step in every place where one can, one after another: nothing hangs, what a failed call should leave
-// as it was is as it was, and the next call works where it can. Everyday runs leave places out; MINIPARALLEL_ALL_FAULTS=1
-// tries all.
+// A fault strikes a step in every place where one can, one after another: nothing hangs, what a failed call
+// should leave as it was is as it was, and the next call works where it can. Everyday runs leave places out;
+// MINIPARALLEL_ALL_FAULTS=1 tries all.
 
 namespace miniparallel {
 namespace {
@@ -69,8 +69,9 @@ struct Trainer {
 
 int stride() { return std::getenv("MINIPARALLEL_ALL_FAULTS") == nullptr ? 29 : 1; }
 
-/// Lets the first call that `strike(nth)` names fail, then the next one, and so on; each time the step is repeated and
-/// compared with that of a twin, which nothing strikes. At the end no memory must be left. Returns how many were struck.
+/// Lets the first call that `strike(nth)` names fail, then the next one, and so on; each time the step is
+/// repeated and compared with that of a twin, which nothing strikes. At the end no memory must be left.
+/// Returns how many were struck.
 template <class Net>
 int strike_each(int gpus, const std::function<void(int)>& strike, const DataParallelOptions& options = {}) {
   const Simulated machine(gpus);
@@ -178,8 +179,8 @@ TEST_CASE_TEMPLATE("faults: memory that is refused twice, on each GPU", Net, Mlp
   CHECK(struck >= 20 / stride());
 }
 
-/// What a device does last: the nth of its kernels or copies fails for good, in a step on `gpus` GPUs. False where the
-/// step has fewer.
+/// What a device does last: the nth of its kernels or copies fails for good, in a step on `gpus` GPUs. False
+/// where the step has fewer.
 template <class Net>
 bool breaks(int gpus, simulator::Streams streams, const std::function<void()>& strike) {
   simulator::Machine settings = simulator::machine_with(gpus);

@@ -4,8 +4,9 @@
 
 #include <doctest/doctest.h>
 
-// How many launches the optimizer's part of a step takes. Parameters and gradients of a model with several replicas are
-// views of one block each; those of one replica, or without a wrapper, are a row each of one launch.
+// How many launches the optimizer's part of a step takes. Parameters and gradients of a model with
+// several replicas are views of one block each; those of one replica, or without a wrapper, are a row
+// each of one launch.
 
 namespace miniparallel {
 namespace {

@@ -7,8 +7,8 @@
 
 #include <optional>
 
-// Parameters that arrive while the replicas run: what each layer waits for. The copy of the bucket that a layer must
-// not wait for is made to fail.
+// Parameters that arrive while the replicas run: what each layer waits for. The copy of the bucket that a
+// layer must not wait for is made to fail.
 
 namespace miniparallel {
 namespace {

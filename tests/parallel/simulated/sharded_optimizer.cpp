@@ -61,8 +61,8 @@ TEST_CASE(
     const auto [least, most] = std::ranges::minmax_element(sharded.begin() + 1, sharded.end());
     CHECK(*most - *least <= kOutputs);
     CHECK(sharded[0] <= *most + kOutputs);
-    // The first GPU has a share of the two states in place of all, as each other one has. The allocator's sizes are
-    // up to an eighth more.
+    // The first GPU has a share of the two states in place of all, as each other one has. The allocator's
+    // sizes are up to an eighth more.
     const std::int64_t share = 2 * bytes / gpus, most_of_share = share + share / 8 + kOutputs;
     CHECK(master[0] - sharded[0] >= 2 * bytes - most_of_share);
     for (std::size_t i = 1; i < sharded.size(); ++i) CHECK(sharded[i] - master[i] <= most_of_share);
@@ -171,7 +171,8 @@ TEST_CASE("sharded optimizer: a layer of the next forward waits for its own buck
         for (int step = 0; step < 3; ++step) {
           mean(square(model(x))).backward();
           for (const Device device : model.devices()) synchronize(device);
-          // Each GPU sends its share of a bucket to every other, bucket by bucket. The last copy of all fails.
+          // Each GPU sends its share of a bucket to every other, bucket by bucket. The last
+          // copy of all fails.
           if (step == 2) simulator::fail_copy(gpus - 1, 3 * (gpus - 1));
           const simulator::Counters before = simulator::counters();
           optimizer.step();

@@ -8,8 +8,8 @@
 #include <filesystem>
 #include <random>
 
-// Long trainings in which everything changes that may change between two steps. Each step is compared with that of the
-// model alone, from the same state. MINIPARALLEL_SOAK_STEPS has more than the everyday run.
+// Long trainings in which everything changes that may change between two steps. Each step is compared with
+// that of the model alone, from the same state. MINIPARALLEL_SOAK_STEPS has more than the everyday run.
 
 namespace miniparallel {
 namespace {

@@ -5,8 +5,8 @@
 
 namespace miniparallel::testing {
 
-/// Trains by SGD on one batch of classes, and calls check(work) for what each step has asked of the GPUs once memory has
-/// found its places.
+/// Trains by SGD on one batch of classes, and calls check(work) for what each step has asked of the GPUs once
+/// memory has found its places.
 template <class Net, class Check>
 void for_each_steady_step(DataParallel<Net>& model, const Tensor& x, const Tensor& classes,
                           const Check& check) {

@@ -1,5 +1,6 @@
-// Machines by their datasheets. Peaks are those of dense matrices at boost clock; rates of links and buses are halves
-// of the sums over both directions that the sheets give. Latencies and the host's times are the defaults of `Speeds`.
+// Machines by their datasheets. Peaks are those of dense matrices at boost clock; rates of links and buses
+// are halves of the sums over both directions that the sheets give. Latencies and the host's times are the
+// defaults of `Speeds`.
 
 #include <miniparallel/error.h>
 
@@ -54,8 +55,8 @@ const std::array<Sheet, 4>& sheets() {
         .float64 = 9.7 * tera,
         .link = 300 * giga,
         .bus = 32 * giga}},
-      // "NVIDIA Ada GPU Architecture" whitepaper, appendix A: no NVLink; the driver gives these cards no peer access.
-      // PCIe 4.0 x16.
+      // "NVIDIA Ada GPU Architecture" whitepaper, appendix A: no NVLink; the driver gives these cards no peer
+      // access. PCIe 4.0 x16.
       {"rtx4090",
        4,
        Peers::none,
@@ -66,8 +67,8 @@ const std::array<Sheet, 4>& sheets() {
         .half = 165.2 * tera,
         .float64 = 1.29 * tera,
         .bus = 32 * giga}},
-      // "NVIDIA T4 Tensor Core GPU" datasheet: PCIe 3.0 x16, 32 GB/s, by which the cards also reach each other; no
-      // TF32. Double precision is a 32nd of single.
+      // "NVIDIA T4 Tensor Core GPU" datasheet: PCIe 3.0 x16, 32 GB/s, by which the cards also reach each
+      // other; no TF32. Double precision is a 32nd of single.
       {"t4",
        2,
        Peers::all,

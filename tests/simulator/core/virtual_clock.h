@@ -13,8 +13,8 @@ namespace miniparallel::simulator {
 
 struct Simulation;
 
-/// A link that carries one transfer at a time. Work is enqueued in another order than it runs, so a transfer takes
-/// the first gap that is long enough.
+/// A link that carries one transfer at a time. Work is enqueued in another order than it runs, so a transfer
+/// takes the first gap that is long enough.
 class Wire {
  public:
   /// The end of a transfer that takes `seconds` and may not begin before `earliest`.

@@ -27,8 +27,8 @@ cublasStatus_t begin(cudaStream_t stream, const char* function);
 
 bool is_alive(cublasHandle_t handle);
 
-/// Queues a calculation. `parameters` are checked first, then, since they may depend on those, `operands`. It has
-/// `operations`, for the virtual clock.
+/// Queues a calculation. `parameters` are checked first, then, since they may depend on those, `operands`. It
+/// has `operations`, for the virtual clock.
 cublasStatus_t queue(cudaStream_t stream, const char* name, std::vector<Access> parameters,
                      std::function<std::vector<Access>()> operands, std::function<void()> calculate,
                      double operations = 0, Unit unit = Unit::float32);

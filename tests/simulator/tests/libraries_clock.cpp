@@ -60,6 +60,7 @@ TEST_CASE("libraries: a collective takes what each rank receives, over its link"
     REQUIRE(ncclAllReduce(x[rank], x[rank], 100, ncclFloat, ncclSum, comm, stream) == ncclSuccess);
   }) == ncclSuccess);
   REQUIRE(ranks.synchronize() == cudaSuccess);
-  // Of two ranks each sends and receives as much as the array has; two calls of each are enqueued before the end.
+  // Of two ranks each sends and receives as much as the array has; two calls of each are
+  // enqueued before the end.
   CHECK(host_time() == doctest::Approx(4 * 0.125 + 1 + 400 / 50.0 + 0.5));
 }

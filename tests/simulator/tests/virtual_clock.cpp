@@ -47,8 +47,8 @@ class WithCosts {
   sim::CostSource previous_;
 };
 
-/// Two streams and some memory of each device of a machine with a clock. Streams are not ordered, so each touches
-/// memory of its own.
+/// Two streams and some memory of each device of a machine with a clock. Streams are not ordered, so each
+/// touches memory of its own.
 struct Bench {
   explicit Bench(int gpus, const sim::Speeds& speeds = slow, const sim::ClockOptions& options = {})
       : fresh(machine(gpus)) {

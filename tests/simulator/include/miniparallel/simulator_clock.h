@@ -1,5 +1,6 @@
 #pragma once
-// A virtual clock: what a program's schedule would take on a machine of given speeds. A model, not a measurement.
+// A virtual clock: what a program's schedule would take on a machine of given speeds. A
+// model, not a measurement.
 
 #include "miniparallel/simulator.h"
 
@@ -8,8 +9,8 @@
 
 namespace miniparallel::simulator {
 
-/// How fast a machine is, in seconds, bytes per second and floating-point operations per second. Links and buses
-/// carry as much each way at the same time.
+/// How fast a machine is, in seconds, bytes per second and floating-point operations per second. Links and
+/// buses carry as much each way at the same time.
 struct Speeds {
   double memory;           ///< of a device
   double float32;          ///< peak of ordinary arithmetic
@@ -26,22 +27,24 @@ struct Speeds {
 };
 
 struct ClockOptions {
-  /// If not, kernels, copies and libraries take their time and do nothing: memory is reserved, not used, so that
-  /// large models fit. Whatever depends on values must not be asked for.
+  /// If not, kernels, copies and libraries take their time and do nothing: memory is reserved, not used, so
+  /// that large models fit. Whatever depends on values must not be asked for.
   bool execute = true;
-  /// A file of times measured on a GPU, which replace the modelled ones: lines of microseconds, a space and the
-  /// name of a kernel or of a library's function, the kernel's with or without namespaces and template arguments.
+  /// A file of times measured on a GPU, which replace the modelled ones: lines of microseconds, a
+  /// space and the name of a kernel or of a library's function, the kernel's with or without
+  /// namespaces and template arguments.
   std::string kernel_times = {};
 };
 
-/// Starts at 0 and runs until the next reset, which starts it again where MINIPARALLEL_SIMULATED_CLOCK names a
-/// preset, or until it is started anew. All devices must have finished their work. Throws `Error` for a file that
-/// cannot be read.
+/// Starts at 0 and runs until the next reset, which starts it again where MINIPARALLEL_SIMULATED_CLOCK names
+/// a preset, or until it is started anew. All devices must have finished their work. Throws `Error` for a
+/// file that cannot be read.
 ///
 /// An operation starts when its stream has finished the one before, when the events that it waits for have
-/// happened, and not before the host has enqueued it. Each host thread has its own time, which its calls advance;
-/// it waits for what it synchronises with, and for the last caller of a stream or recorder of an event that it
-/// uses. cudaEventElapsedTime and cudaEventQuery answer by the clock; `Step` has the times of each operation.
+/// happened, and not before the host has enqueued it. Each host thread has its own time, which its calls
+/// advance; it waits for what it synchronises with, and for the last caller of a stream or recorder of
+/// an event that it uses. cudaEventElapsedTime and cudaEventQuery answer by the clock; `Step` has the
+/// times of each operation.
 void start_clock(const Speeds& speeds, const ClockOptions& options = {});
 
 /// The calling thread's time in seconds; 0 without a clock.
@@ -59,9 +62,9 @@ Preset preset(const std::string& name);
 /// Which peak bounds an operation.
 enum class Unit { float32, tf32, half, float64 };
 
-/// What a kernel is about to do: floating-point operations, and arrays of `bytes` each that it reads or writes once.
-/// `arrays` says how many, all in the memory of its device; with 0 there is one at each pointer among the kernel's
-/// arguments, and those in the memory of other devices or of the host cross links.
+/// What a kernel is about to do: floating-point operations, and arrays of `bytes` each that it reads or
+/// writes once. `arrays` says how many, all in the memory of its device; with 0 there is one at each pointer
+/// among the kernel's arguments, and those in the memory of other devices or of the host cross links.
 struct Cost {
   double bytes = 0;
   int arrays = 0;
@@ -69,8 +72,9 @@ struct Cost {
   Unit unit = Unit::float32;
 };
 
-/// Is asked at each launch by the launching thread. A kernel that it does not know counts as 16 bytes for each
-/// thread, spread evenly over its pointers. Libraries know their sizes. Returns the previous source, at first null.
+/// Is asked at each launch by the launching thread. A kernel that it does not know counts as 16 bytes
+/// for each thread, spread evenly over its pointers. Libraries know their sizes. Returns the previous
+/// source, at first null.
 using CostSource = std::optional<Cost> (*)();
 CostSource set_cost_source(CostSource source);
 

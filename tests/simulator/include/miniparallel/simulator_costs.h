@@ -9,7 +9,8 @@ class Profiler;
 
 namespace simulator {
 
-/// While it lives, the sizes that the profiler knows of a kernel are its cost. No other `Profiler` may record.
+/// While it lives, the sizes that the profiler knows of a kernel are its cost. No
+/// other `Profiler` may record.
 class KernelCosts {
  public:
   KernelCosts();

@@ -15,8 +15,8 @@ struct Step {
   std::string name;
   int device;
   int stream;  ///< of the machine, in the order in which streams were made
-  /// The length of the longest chain that ends here: operations of which each had to wait for the one before, as
-  /// the next one of its stream, or through an event, or because the host had waited.
+  /// The length of the longest chain that ends here: operations of which each had to wait for the one before,
+  /// as the next one of its stream, or through an event, or because the host had waited.
   std::int64_t depth;
   double start = 0, end = 0;  ///< in seconds, by the virtual clock (simulator_clock.h)
 };
@@ -26,8 +26,9 @@ void start_history();
 /// What was enqueued since the start, or since the last call, in order.
 std::vector<Step> take_history();
 
-/// Writes the steps of a machine with a virtual clock as a trace for https://ui.perfetto.dev or chrome://tracing, a
-/// process for each device and in it a thread for each stream. Throws `Error` where the file cannot be written.
+/// Writes the steps of a machine with a virtual clock as a trace for https://ui.perfetto.dev or
+/// chrome://tracing, a process for each device and in it a thread for each stream. Throws `Error` where the
+/// file cannot be written.
 void write_chrome_trace(const std::string& path, const std::vector<Step>& steps);
 
 }  // namespace miniparallel::simulator
