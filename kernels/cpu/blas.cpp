@@ -2,6 +2,7 @@
 
 #include <miniparallel/error.h>
 
+#include "kernels/cpu/blas_processor.h"
 #include "kernels/cpu/parallel.h"
 
 #include <cblas.h>
@@ -19,6 +20,9 @@
 
 namespace miniparallel::kernels::cpu {
 namespace {
+
+// Before main, where no other thread is likely to multiply.
+[[maybe_unused]] const bool told = tell_blas_of_processor();
 
 /// While it lives, the BLAS uses the threads that parallel_for would. OpenBLAS's OpenMP flavour asks
 /// omp_get_max_threads, which is a setting of the calling thread, and runs serially in a parallel region. Its
