@@ -10,14 +10,17 @@
 
 namespace miniparallel::parallel {
 
-/// Which of several devices owns which elements of an arena: each an equal shard of every bucket. It sums
+/// Which of several devices owns which elements of an arena: each an equal share of every bucket. It sums
 /// their gradients, steps them, and sends them to the others.
 class Partition {
  public:
-  /// Shards begin at multiples of this many elements of a bucket: whole lines of a GPU's caches.
+  /// Shards end at multiples of this many elements of a bucket, lines of a GPU's caches, or where places do.
   static constexpr std::int64_t kUnit = 128;
 
-  Partition(const Arena& arena, const std::vector<Bucket>& buckets, std::size_t devices);
+  /// `is_trained`: of each place. Shares are equal, to kUnit elements over all buckets, among the trained
+  /// elements of each dtype, which alone have gradients and an optimizer's states, and among the others.
+  Partition(const Arena& arena, const std::vector<Bucket>& buckets, const std::vector<bool>& is_trained,
+            std::size_t devices);
 
   /// Elements `begin` to `end` - 1 of the block of a dtype.
   struct Shard {
@@ -32,6 +35,8 @@ class Partition {
   bool owns(std::size_t device, DType dtype, std::int64_t begin, std::int64_t end) const;
 
  private:
+  void give(DType dtype, const Shard& shard);
+
   std::map<DType, std::vector<Shard>> shards_;  // in rising order
 };
 

@@ -18,12 +18,15 @@ namespace miniparallel::parallel {
 namespace {
 
 /// Null unless several devices step the parameters.
-std::shared_ptr<const Partition> make_partition(const Arena& values, const std::vector<Bucket>& buckets,
+std::shared_ptr<const Partition> make_partition(const std::vector<Tensor>& parameters, const Arena& values,
+                                                const std::vector<Bucket>& buckets,
                                                 const std::vector<Device>& replicas,
                                                 const ReductionOptions& options) {
   const std::size_t devices = each_once(replicas).size();
   if (!options.shard_optimizer || devices == 1) return nullptr;
-  return std::make_shared<const Partition>(values, buckets, devices);
+  std::vector<bool> is_trained;
+  for (const Tensor& parameter : parameters) is_trained.push_back(parameter.requires_grad());
+  return std::make_shared<const Partition>(values, buckets, is_trained, devices);
 }
 
 bool has(const Gradients& part, std::size_t i) { return !part.empty() && part.has[i] != 0; }
@@ -279,7 +282,7 @@ Reducer::Reducer(std::vector<Tensor> parameters, const Arena& values, std::vecto
       no_sync_(std::move(no_sync)),
       buckets_(buckets_of_gradients(values, options.bucket_bytes)),
       bucket_of_(parameters_.size()),
-      partition_(make_partition(values, buckets_, devices_, options)),
+      partition_(make_partition(parameters_, values, buckets_, devices_, options)),
       arenas_(devices_.size()) {
   for (std::size_t bucket = 0; bucket < buckets_.size(); ++bucket)
     for (std::size_t i = buckets_[bucket].begin; i < buckets_[bucket].end; ++i) bucket_of_[i] = bucket;

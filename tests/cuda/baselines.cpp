@@ -209,6 +209,35 @@ TEST_CASE("baselines: the table of docs/data-parallel.md") {
   check_page_block("schedules", table.str());
 }
 
+/// Of whose memory parameters, gradients and states are nearly all.
+struct Wide {
+  nn::Linear first{16, 256}, second{256, 256}, third{256, 8};
+  Tensor operator()(const Tensor& x) { return third(relu(second(relu(first(x))))); }
+  static Tensor inputs() { return randn({8, 16}); }
+  static Tensor targets() { return randint(0, 8, {8}); }
+  using Optimizer = optim::Adam;
+};
+
+TEST_CASE("baselines: the memory of a sharded optimizer, in docs/data-parallel.md") {
+  if (simulator::machine_with(1).checking) return;
+  std::ostringstream table;
+  table << "| GPUs | the first one steps, first GPU | others | sharded, first GPU | others "
+           "|\n|---|---|---|---|---|\n";
+  for (const int count : {1, 2, 4, 8}) {
+    table << "| " << count;
+    for (const bool sharded : {false, true}) {
+      const Simulated machine(machine_with(count));
+      manual_seed(1);
+      DataParallel model{Wide{}, {.shard_optimizer = sharded, .hints = false}};
+      const Work work = work_of<Wide>(model, model.parameters(), count);
+      for (const std::int64_t peak : {work.first_peak, work.other_peak})
+        table << " | " << (peak == 0 ? "" : std::to_string(peak));
+    }
+    table << " |\n";
+  }
+  check_page_block("memory", table.str());
+}
+
 /// A letter for each operation of a step, in the column of its place in the longest chain, on a line for each
 /// stream that has some.
 class Timeline {
