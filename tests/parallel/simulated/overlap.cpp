@@ -1,3 +1,6 @@
+#include <miniparallel/simulator_clock.h>
+#include <miniparallel/simulator_history.h>
+
 #include "../../cuda/simulated.h"
 #include "../models.h"
 #include "engine/device/accelerator.h"
@@ -5,9 +8,12 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <barrier>
 #include <functional>
 #include <stdexcept>
+#include <string>
+#include <vector>
 
 // Buckets of gradients are summed while the backward goes on.
 
@@ -72,6 +78,63 @@ TEST_CASE("overlap: the last layer's gradients are summed before the first layer
       CHECK(buckets == one + 1);
       CHECK(early_in_buckets == early_in_one + 1);
     }
+}
+
+/// 16 layers of 257 KiB: three of them make the first bucket, the others the second one.
+struct Tower {
+  std::vector<nn::Linear> layers;
+  Tower() {
+    for (int i = 0; i < 16; ++i) layers.emplace_back(256, 256);
+  }
+  Tensor operator()(Tensor x) {
+    for (nn::Linear& layer : layers) x = tanh(layer(x));
+    return x;
+  }
+  MINIPARALLEL_MEMBERS(layers)
+};
+
+TEST_CASE(
+    "overlap: the first bucket is small, so that a slow link has work before half of the backward ran") {
+  for (const int gpus : {2, 4}) {
+    CAPTURE(gpus);
+    const Simulated simulated(gpus);
+    simulator::Speeds speeds = simulator::preset("h100").speeds;
+    speeds.link = 1e9;  // bytes per second
+    simulator::start_clock(speeds);
+    DataParallel model{Tower{}};
+    const Tensor x = randn({2 * gpus, 256});
+    const auto wait = [&] {
+      for (const Device device : model.devices()) synchronize(device);
+    };
+    for (int step = 0; step < 2; ++step) {
+      const Tensor loss = mean(square(model(x)));
+      wait();
+      simulator::start_history();
+      loss.backward();
+      wait();
+      double first_sum = 1e9, last_sum = 0, end = 0;
+      int launches = 0, before_sum = 0;
+      const std::vector<simulator::Step> steps = simulator::take_history();
+      const auto is_sum = [](const simulator::Step& done) {
+        return done.name.find("sum_arrays") != std::string::npos;
+      };
+      for (const simulator::Step& done : steps)
+        if (is_sum(done)) {
+          first_sum = std::min(first_sum, done.start);
+          last_sum = std::max(last_sum, done.end);
+        }
+      for (const simulator::Step& done : steps) {
+        if (is_sum(done) || done.kind == simulator::StepKind::copy) continue;
+        ++launches;
+        before_sum += done.end <= first_sum ? 1 : 0;
+        end = std::max(end, done.end);
+      }
+      if (step == 0) continue;  // finds its memory
+      CHECK(launches > 32 * gpus);
+      CHECK(2 * before_sum < launches);
+      CHECK(last_sum > end);  // the link is what takes time
+    }
+  }
 }
 
 TEST_CASE("overlap: a steady step with buckets waits for nothing and asks for no memory") {
