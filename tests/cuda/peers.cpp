@@ -116,10 +116,26 @@ TEST_CASE("peers: a link that changes bytes is found by trying and not used") {
   for (const int gpus : {2, 3}) {
     const Simulated simulated(machine(gpus));
     const Messages messages;
-    simulator::corrupt_link(1 % gpus, 2 % gpus);
+    simulator::corrupt_link(1 % gpus, 2 % gpus, simulator::Traffic::copies);
     CHECK(ring_is_right(gpus));
     REQUIRE(messages.list.size() == 1);
     CHECK(messages.list[0].find("bytes arrive changed") != std::string::npos);
+  }
+}
+
+TEST_CASE("peers: a link whose copies are right, but not what kernels read, is found and not used") {
+  for (const simulator::Streams streams : {simulator::Streams::lazy, simulator::Streams::threaded}) {
+    simulator::Machine settings = machine(3);
+    settings.streams = streams;
+    const Simulated simulated(settings);
+    const Messages messages;
+    simulator::corrupt_link(2, 1, simulator::Traffic::kernel_reads);
+    CHECK(ring_is_right(3));
+    CHECK_FALSE(built_accelerator()->reaches(1, 2));
+    CHECK(built_accelerator()->reaches(2, 1));
+    REQUIRE(messages.list.size() == 1);
+    CHECK(messages.list[0].find("copies from cuda:1 to cuda:2 and others like them go through host memory, "
+                                "which is slower: a kernel reads changed bytes. If") == 0);
   }
 }
 

@@ -93,7 +93,7 @@ std::chrono::duration<double> time_on_link(const Simulation& s, const Copy& copy
 Work copy_work(Simulation& s, const Copy& copy, const Place& to, const Place& from,
                std::shared_ptr<char[]> staged) {
   const bool on_devices = to.device >= 0 && from.device >= 0;
-  const bool corrupt = s.faults.corrupt_links.contains({from.device, to.device});
+  const bool corrupt = s.faults.corrupt_copies.contains({from.device, to.device});
   Work work;
   work.name = "a copy of " + std::to_string(copy.bytes()) + " bytes";
   work.kind = WorkKind::copy;

@@ -4,7 +4,7 @@
 #include "core/virtual_clock.h"
 
 #include <atomic>
-#include <cstring>
+#include <map>
 
 namespace miniparallel::simulator {
 namespace {
@@ -17,22 +17,6 @@ std::atomic<CostSource> cost_source{nullptr};
 int owner_of(const Simulation& s, const void* address) {
   const Place place = place_of(s, address);
   return place.device < 0 ? Transfer::host : place.device;
-}
-
-/// How many of a kernel's arguments point to memory of each owner.
-std::map<int, int> pointers_of(const Simulation& s, const KernelLaunch& launch) {
-  std::map<int, int> counts;
-  const auto* const bytes = static_cast<const char*>(launch.arguments.get());
-  for (std::size_t at = 0; at + sizeof(void*) <= launch.argument_bytes; at += sizeof(void*)) {
-    void* word = nullptr;
-    std::memcpy(&word, bytes + at, sizeof word);
-    const auto address = reinterpret_cast<std::uintptr_t>(word);
-    if (s.arenas.owner(address) < 0) continue;
-    const Allocation* const allocation = s.arenas.find(address);
-    if (allocation != nullptr && !allocation->freed && address < allocation->end())
-      ++counts[owner_of(s, word)];
-  }
-  return counts;
 }
 
 void add_bytes(Demand& demand, int device, int owner, Use use, double bytes) {
@@ -61,11 +45,11 @@ Demand demand_of(const Simulation& s, const KernelLaunch& launch) {
   demand.measured = s.clock->measured(launch.function);
   if (cost.arrays > 0) return demand;
 
-  const std::map<int, int> owners = pointers_of(s, launch);
-  double pointers = 0;
-  for (const auto& [owner, count] : owners) pointers += count;
-  if (pointers == 0) demand.bytes = cost.bytes;
-  const double each = known ? cost.bytes : cost.bytes / pointers;
+  const std::vector<const void*> pointers = pointers_of(s, launch);
+  std::map<int, int> owners;  // and how many of the pointers are theirs
+  for (const void* const pointer : pointers) ++owners[owner_of(s, pointer)];
+  if (pointers.empty()) demand.bytes = cost.bytes;
+  const double each = known ? cost.bytes : cost.bytes / static_cast<double>(pointers.size());
   for (const auto& [owner, count] : owners)
     add_bytes(demand, current_device(), owner, Use::read, each * count);
   return demand;

@@ -116,8 +116,11 @@ void slow_link(int from, int to, double bytes_per_second) {
   change(from, [=](Simulation& s, DeviceState&) { s.faults.slow_links[{from, to}] = bytes_per_second; });
 }
 
-void corrupt_link(int from, int to) {
-  change(from, [=](Simulation& s, DeviceState&) { s.faults.corrupt_links.emplace(from, to); });
+void corrupt_link(int from, int to, Traffic traffic) {
+  change(from, [=](Simulation& s, DeviceState&) {
+    if (traffic != Traffic::kernel_reads) s.faults.corrupt_copies.emplace(from, to);
+    if (traffic != Traffic::copies) s.faults.corrupt_reads.emplace(from, to);
+  });
 }
 
 // ---- counters

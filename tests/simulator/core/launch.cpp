@@ -7,8 +7,13 @@
 #include "core/checker.h"
 #include "core/device_model.h"
 #include "core/launch_counts.h"
+#include "core/memory.h"
 #include "core/symbol.h"
 #include "core/virtual_clock.h"
+
+#include <set>
+#include <utility>
+#include <vector>
 
 namespace miniparallel::simulator {
 namespace {
@@ -27,6 +32,37 @@ bool fits_shared(const Simulation& s, const KernelLaunch& launch, int device) {
                                                                   : static_cast<std::size_t>(asked->second);
   return launch.shared_bytes <= limit && launch.shared_bytes <= opt_in_shared_bytes(s, device);
 }
+
+/// The bytes that reach a kernel of the device changed.
+std::set<char*> damaged_bytes(const Simulation& s, const KernelLaunch& launch, int device) {
+  std::set<char*> bytes;
+  if (s.faults.corrupt_reads.empty()) return bytes;
+  for (const void* const pointer : pointers_of(s, launch))
+    if (s.faults.corrupt_reads.contains({place_of(s, pointer).device, device}))
+      bytes.insert(static_cast<char*>(const_cast<void*>(pointer)));
+  return bytes;
+}
+
+/// Changes bytes while it lives, except for those that are written meanwhile.
+class Damage {
+ public:
+  explicit Damage(const std::set<char*>& bytes) {
+    for (char* const byte : bytes) {
+      right_.emplace_back(byte, *byte);
+      *byte = damaged(*byte);
+    }
+  }
+  ~Damage() {
+    for (const auto& [byte, right] : right_)
+      if (*byte == damaged(right)) *byte = right;
+  }
+  Damage(const Damage&) = delete;
+  Damage& operator=(const Damage&) = delete;
+
+ private:
+  static char damaged(char byte) { return static_cast<char>(byte ^ 0x5a); }
+  std::vector<std::pair<char*, char>> right_;
+};
 
 cudaError_t run(const KernelLaunch& launch) {
   Checker* const check = checker();
@@ -63,7 +99,10 @@ cudaError_t launch_kernel(KernelLaunch launch) {
     Work work;
     work.name = name;
     work.kind = WorkKind::kernel;
-    work.run = [launch] { return run(launch); };
+    work.run = [launch, bytes = damaged_bytes(s, launch, device)] {
+      const Damage damage(bytes);
+      return run(launch);
+    };
     if (s.clock) work.demand = demand_of(s, launch);
     const OperationRef operation = append(s, stream, std::move(work));
     operation->kernel = launch.function;

@@ -4,6 +4,7 @@
 #include "core/checker.h"
 
 #include <cstdio>
+#include <cstring>
 
 namespace miniparallel::simulator {
 namespace {
@@ -52,6 +53,20 @@ Place place_of(const Simulation& s, const void* pointer) {
   const bool registered =
       after != s.registered.begin() && address - std::prev(after)->first < std::prev(after)->second.first;
   return {registered ? Space::pinned : Space::pageable, -1};
+}
+
+std::vector<const void*> pointers_of(const Simulation& s, const KernelLaunch& launch) {
+  std::vector<const void*> pointers;
+  const auto* const bytes = static_cast<const char*>(launch.arguments.get());
+  for (std::size_t at = 0; at + sizeof(void*) <= launch.argument_bytes; at += sizeof(void*)) {
+    const void* word = nullptr;
+    std::memcpy(&word, bytes + at, sizeof word);
+    const auto address = reinterpret_cast<std::uintptr_t>(word);
+    if (s.arenas.owner(address) < 0) continue;
+    const Allocation* const allocation = s.arenas.find(address);
+    if (allocation != nullptr && !allocation->freed && address < allocation->end()) pointers.push_back(word);
+  }
+  return pointers;
 }
 
 bool is_valid_range(const Simulation& s, const void* begin, std::size_t bytes, const char* call) {

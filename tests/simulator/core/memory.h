@@ -2,6 +2,7 @@
 // What the memory functions share: looking up ranges, describing addresses, the allocations' books.
 
 #include "core/simulation.h"
+#include "miniparallel/simulator/launch.h"
 
 namespace miniparallel::simulator {
 
@@ -14,6 +15,9 @@ struct Place {
 };
 
 Place place_of(const Simulation&, const void* address);
+
+/// The arguments of a kernel that point to memory of a device or to pinned memory.
+std::vector<const void*> pointers_of(const Simulation&, const KernelLaunch& launch);
 
 /// True if the bytes are host memory or lie within one live allocation; else it was reported.
 bool is_valid_range(const Simulation&, const void* begin, std::size_t bytes, const char* call);

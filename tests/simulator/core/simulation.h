@@ -39,8 +39,8 @@ struct CallFault {
 struct Faults {
   std::vector<Fault> allocations, kernels, copies;
   std::vector<CallFault> calls, library_calls;
-  std::set<std::pair<int, int>> corrupt_links;
-  std::map<std::pair<int, int>, double> slow_links;  ///< bytes per second
+  std::set<std::pair<int, int>> corrupt_copies, corrupt_reads;  ///< links by what they damage
+  std::map<std::pair<int, int>, double> slow_links;             ///< bytes per second
 };
 
 struct DeviceState {

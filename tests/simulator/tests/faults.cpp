@@ -150,6 +150,35 @@ TEST_CASE("faults: a corrupt link damages peer copies one way") {
   CHECK(there.download() != values);
 }
 
+TEST_CASE("faults: a corrupt link damages copies, what kernels read, or both") {
+  using sim::Traffic;
+  for (const Traffic traffic : {Traffic::all, Traffic::copies, Traffic::kernel_reads})
+    in_every_mode(2, [traffic] {
+      sim::corrupt_link(1, 0, traffic);
+      const std::vector<float> values{1, 2, 3, 4};
+      REQUIRE(cudaSetDevice(1) == cudaSuccess);
+      const DeviceBuffer<float> there(values);
+      REQUIRE(cudaDeviceEnablePeerAccess(0, 0) == cudaSuccess);
+      REQUIRE(cudaSetDevice(0) == cudaSuccess);
+      REQUIRE(cudaDeviceEnablePeerAccess(1, 0) == cudaSuccess);
+      const DeviceBuffer<float> read(std::vector<float>(4, 0)), copied(4), here(values);
+      saxpy(1, there.data(), read.data(), 4);
+      REQUIRE(cudaMemcpyPeer(copied.data(), 0, there.data(), 1, 16) == cudaSuccess);
+      CHECK((read.download() == values) == (traffic == Traffic::copies));
+      CHECK((copied.download() == values) == (traffic == Traffic::kernel_reads));
+      REQUIRE(cudaSetDevice(1) == cudaSuccess);
+      CHECK(there.download() == values);
+      const DeviceBuffer<float> back(std::vector<float>(4, 0));
+      saxpy(1, here.data(), back.data(), 4);  // the other way
+      CHECK(back.download() == values);
+      REQUIRE(cudaSetDevice(0) == cudaSuccess);
+      fill(there.data(), 7, 4);  // written by device 0, whose reads are damaged
+      REQUIRE(cudaDeviceSynchronize() == cudaSuccess);
+      CHECK(there.download() == std::vector<float>(4, 7));
+      REQUIRE(cudaSetDevice(0) == cudaSuccess);
+    });
+}
+
 TEST_CASE("faults: over a link that carries nothing a copy never ends, in the other direction it does") {
   in_every_mode(2, [] {
     sim::slow_link(0, 1, 0);

@@ -122,8 +122,12 @@ void lose_device(int device);
 void slow_down(int device, double factor);
 /// Copies from one device to another carry no more than that (threaded streams); at 0 they never end.
 void slow_link(int from, int to, double bytes_per_second);
-/// Peer copies from one device to another arrive damaged, as behind a misconfigured IOMMU.
-void corrupt_link(int from, int to);
+/// What goes over a link: copies, and what kernels read of the memory of other devices.
+enum class Traffic { all, copies, kernel_reads };
+/// Data from one device to another arrive damaged, as behind a misconfigured IOMMU: a byte of each row of a
+/// copy, and for a kernel of `to` the first byte behind each pointer to memory of `from` among its arguments.
+/// That byte is changed while the kernel runs, so nothing else may use it at the same time.
+void corrupt_link(int from, int to, Traffic traffic = Traffic::all);
 
 // ---- counters
 
