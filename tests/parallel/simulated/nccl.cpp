@@ -96,6 +96,30 @@ TEST_CASE("nccl: a failing call is an error that leaves the gradients, and the n
   }
 }
 
+TEST_CASE("nccl: wherever a call of CUDA fails in a backward, nothing waits for ranks that had begun") {
+  const Simulated simulated(2);
+  DataParallel model{Mlp{}, {.reduction = kNccl}};
+  const Tensor x = Mlp::batch(8).to(float32);
+  model(x).sum().backward();
+  const std::vector<double> once = gradients(model);
+  int struck = 0;
+  for (int nth = 1;; ++nth, ++struck) {
+    CAPTURE(nth);
+    const Tensor loss = model(x).sum();
+    simulator::fail_call("", nth, cudaErrorUnknown);
+    try {
+      loss.backward();
+    } catch (const Error&) {
+      CHECK(gradients(model) == once);
+    }
+    if (simulator::forget_faults() > 0) break;
+    model.zero_grad();
+    model(x).sum().backward();
+    CHECK(gradients(model) == once);
+  }
+  CHECK(struck > 30);
+}
+
 TEST_CASE("nccl: a wrapper that cannot have it says so at once") {
   const Simulated simulated(2);
   simulator::fail_library_call("ncclCommInitAll", 1);
