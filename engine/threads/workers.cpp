@@ -116,8 +116,8 @@ void stop_workers() {
     const std::scoped_lock lock(workers().mutex);
     ended.swap(workers().by_device);
   }
-  for (auto& [device, worker] : ended)
-    if (worker->is_lost()) (void)worker.release();
+  for (auto& [device, worker] : ended)  // null where a thread could not be started
+    if (worker != nullptr && worker->is_lost()) (void)worker.release();
 }
 
 }  // namespace miniparallel
