@@ -6,6 +6,8 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
+#include <optional>
 #include <random>
 
 // Long trainings in which everything changes that may change between two steps. Each step is compared with
@@ -22,7 +24,13 @@ using testing::Watchdog;
 
 int steps_of_each_model() {
   const char* const text = std::getenv("MINIPARALLEL_SOAK_STEPS");
-  return text == nullptr ? 120 : std::atoi(text) / 3;
+  return text == nullptr ? 84 : std::atoi(text) / 3;
+}
+
+std::unique_ptr<optim::Optimizer> make_optimizer(bool adam, const std::vector<Tensor>& parameters) {
+  // Gradients that are zero up to rounding, as those of a bias before batch normalisation, are far below eps.
+  if (adam) return std::make_unique<optim::Adam>(parameters, optim::AdamOptions{.lr = 1e-3, .eps = 1e-4});
+  return std::make_unique<optim::SGD>(parameters, optim::SGDOptions{.lr = 1e-3, .momentum = 0.5});
 }
 
 /// A wrapped model, and one on the CPU that takes over its state before each step.
@@ -30,10 +38,17 @@ template <class Net>
 class Soak {
  public:
   Soak(int gpus, std::uint64_t seed)
-      : random_(seed), model_(double_net(), options(gpus)), alone_(double_net()) {}
+      : random_(seed),
+        model_(double_net(), random_options(gpus)),
+        alone_(double_net()),
+        counting_(double_net()),
+        adam_(one_of(2)),
+        optimizer_(make_optimizer(adam_, model_.parameters())),
+        optimizer_alone_(make_optimizer(adam_, miniparallel::parameters(alone_))) {}
 
   void step() {
     load_state_dict(alone_, model_.state_dict());
+    load_state_dict(counting_, model_.state_dict());
     const int choice = at_most(19);
     if (choice == 0)
       model_.zero_grad();
@@ -54,6 +69,7 @@ class Soak {
     return memory_stats(device).used;
   }
   const std::vector<Device>& devices() const { return model_.devices(); }
+  const DataParallelOptions& options() const { return model_.options(); }
   void forget_gradients() { model_.zero_grad(); }
 
  private:
@@ -62,53 +78,112 @@ class Soak {
     to(net, float64);
     return net;
   }
-  static DataParallelOptions options(int gpus) {
-    // So that batch normalisation computes what the model alone does.
-    return {.replicas = gpus + gpus / 3, .batch_norm = BatchNormPolicy::sync, .hints = false};
+  DataParallelOptions random_options(int gpus) {
+    DataParallelOptions options{.replicas = gpus + gpus / 3, .hints = false};
+    options.batch_norm = static_cast<BatchNormPolicy>(at_most(2));
+    options.shard_optimizer = one_of(2);
+    if (one_of(2)) options.bucket_bytes = 512;  // a few parameters
+    return options;
   }
   int at_most(int most) { return std::uniform_int_distribution<int>(0, most)(random_); }
+  /// True once in so many times.
+  bool one_of(int times) { return at_most(times - 1) == 0; }
   /// Some are empty, many small, a few large. One row is not enough for the statistics of every model.
   Tensor batch() {
     const int kind = at_most(9);
-    return Net::batch(kind == 0 ? 0 : kind == 1 ? 2 + at_most(68) : 2 + at_most(14));
+    const int rows = kind == 0 ? 0 : kind == 1 ? 2 + at_most(68) : 2 + at_most(14);
+    return Net::batch(rows == 0 && kHasNorm ? 3 : rows);  // no statistics without rows
   }
   static bool close(const Tensor& got, const Tensor& expected) {
     return allclose(got.cpu(), expected, 1e-9, 1e-9);
   }
 
-  void train() {
-    Tensor x = batch();
-    if (x.size(0) == 0 && std::is_same_v<Net, NormCnn>) x = Net::batch(3);  // no statistics without rows
-    CAPTURE(x.size(0));
-    zero_grad(alone_);
-    std::vector<Tensor> before;
-    for (const Tensor& parameter : model_.parameters())
-      before.push_back(parameter.grad().defined() ? parameter.grad().cpu().clone() : Tensor());
-    const auto seed = static_cast<std::uint64_t>(at_most(1000));
-    manual_seed(seed);
-    const Tensor y = model_(x);
-    manual_seed(seed);
-    const Tensor expected = alone_(x);
-    CHECK(close(y, expected));
-    if (expected.requires_grad()) {
-      sum(square(y)).backward();
-      sum(square(expected)).backward();
+  /// Whether replicas normalise their rows by their own statistics.
+  bool norms_differ() const {
+    return kHasNorm && options().batch_norm != BatchNormPolicy::sync && devices().size() > 1;
+  }
+  /// The outputs that the wrapper must have in training.
+  Tensor expected(const Tensor& x) {
+    manual_seed(seed_);
+    if (!norms_differ()) return alone_(x);
+    std::vector<Tensor> parts;
+    std::int64_t begin = 0;
+    for (const std::int64_t rows : chunk_sizes(x.size(0), static_cast<int>(devices().size()))) {
+      parts.push_back(alone_(x.narrow(0, begin, rows)));
+      begin += rows;
     }
+    Tensor outputs = cat(parts);
+    const NoGradGuard no_grad;
+    counting_(options().batch_norm == BatchNormPolicy::merge ? x : x.narrow(0, 0, parts[0].size(0)));
+    return outputs;
+  }
+  void check_statistics() {
+    for (const auto& [name, buffer] : named_buffers(norms_differ() ? counting_ : alone_))
+      CHECK(close(model_.state_dict().at(name), buffer));
+  }
+
+  /// A forward and a backward of both.
+  void accumulate() {
+    const Tensor x = batch();
+    CAPTURE(x.size(0));
+    seed_ = static_cast<std::uint64_t>(at_most(1000));
+    manual_seed(seed_);
+    const Tensor y = model_(x);
+    const Tensor right = expected(x);
+    CHECK(close(y, right));
+    if (!right.requires_grad()) return;
+    sum(square(y)).backward();
+    sum(square(right)).backward();
+  }
+
+  void train() {
+    zero_grad(alone_);
+    const std::vector<Tensor> parameters = model_.parameters(), twins = miniparallel::parameters(alone_);
+    for (std::size_t i = 0; i < parameters.size(); ++i)
+      if (const Tensor grad = parameters[i].grad(); grad.defined()) twins[i].set_grad(grad.cpu().clone());
+    for (int held = one_of(4) ? 1 + at_most(1) : 0; held >= 0; --held) {
+      CAPTURE(held);
+      std::optional<parallel::NoSync> guard;
+      if (held > 0) guard.emplace(model_.no_sync());
+      accumulate();
+    }
+    check_statistics();
+    if (one_of(2)) check_gradients();  // which of a sharded optimizer are brought together by looking
+    if (one_of(4)) return;             // they are added up
+    if (one_of(2))
+      check_update();
+    else
+      optimizer_->step();
+    model_.zero_grad();
+  }
+
+  void check_gradients() {
     const std::vector<Tensor> parameters = model_.parameters(), twins = miniparallel::parameters(alone_);
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       const Tensor grad = parameters[i].grad(), twin = twins[i].grad();
-      if (!twin.defined()) {
-        CHECK(grad.defined() == before[i].defined());
-        continue;
-      }
-      REQUIRE(grad.defined());
-      CHECK(close(grad, before[i].defined() ? twin + before[i] : twin));
+      REQUIRE(grad.defined() == twin.defined());
+      if (twin.defined()) CHECK(close(grad, twin));
     }
-    for (const auto& [name, buffer] : named_buffers(alone_))
-      CHECK(close(model_.state_dict().at(name), buffer));
-    if (at_most(3) == 0) return;  // gradients are added up
-    optimizer_.step();
-    model_.zero_grad();
+  }
+
+  void check_update() {
+    StateDict state;
+    for (const auto& [name, tensor] : optimizer_->state_dict()) state.emplace(name, tensor.cpu().clone());
+    optimizer_alone_ = make_optimizer(adam_, miniparallel::parameters(alone_));
+    optimizer_alone_->load_state_dict(state);
+    optimizer_->step();
+    optimizer_alone_->step();
+    for (const auto& [name, tensor] : named_parameters(alone_)) {
+      CAPTURE(name);
+      CHECK(close(model_.state_dict().at(name), tensor));
+    }
+    const StateDict updated = optimizer_->state_dict(), right = optimizer_alone_->state_dict();
+    CHECK(updated.size() == right.size());
+    for (const auto& [name, tensor] : right) {
+      CAPTURE(name);
+      REQUIRE(updated.contains(name));
+      CHECK(close(updated.at(name), tensor));
+    }
   }
 
   void evaluate() {
@@ -123,11 +198,12 @@ class Soak {
   void forward_without_grad() {
     const NoGradGuard no_grad;
     const Tensor x = Net::batch(2 + at_most(9));
-    manual_seed(1);
+    seed_ = 1;
+    manual_seed(seed_);
     const Tensor y = model_(x);
-    manual_seed(1);
-    CHECK(close(y, alone_(x)));
+    CHECK(close(y, expected(x)));
     CHECK_FALSE(y.requires_grad());
+    check_statistics();
   }
 
   void freeze() {
@@ -147,27 +223,37 @@ class Soak {
     std::filesystem::remove(path);
     for (const auto& [name, tensor] : state_dict(alone_))
       CHECK(equal(model_.state_dict().at(name).cpu(), tensor));
+    optimizer_->load_state_dict(optimizer_->state_dict());
   }
 
+  static constexpr bool kHasNorm = std::is_same_v<Net, NormCnn>;
   std::mt19937_64 random_;
   DataParallel<Net> model_;
   Net alone_;
-  optim::SGD optimizer_{model_.parameters(), {.lr = 1e-3, .momentum = 0.5}};
+  Net counting_;            // keeps the running statistics where `norms_differ`
+  std::uint64_t seed_ = 0;  // of the last forward
+  bool adam_;
+  std::unique_ptr<optim::Optimizer> optimizer_, optimizer_alone_;
 };
 
 TEST_CASE_TEMPLATE("soak: each step is that of the model alone, and memory stays flat", Net, DropoutMlp,
                    NormCnn, Transformer) {
   const Watchdog watchdog(std::chrono::minutes(120));
-  const int steps = steps_of_each_model(), parts = 6;
+  constexpr int kGpus[] = {1, 2, 3, 4, 8, 2};
+  const int steps = steps_of_each_model(), parts = std::max(6, steps / 100);
   for (int part = 0; part < parts; ++part) {
-    const int gpus = std::vector{1, 2, 3, 4, 8, 2}[static_cast<std::size_t>(part)];
+    const int gpus = kGpus[part % 6];
     simulator::Machine settings = simulator::machine_with(gpus);
-    settings.streams = part % 2 == 0 ? simulator::Streams::lazy : simulator::Streams::threaded;
+    settings.streams = (part + part / 6) % 2 == 0 ? simulator::Streams::lazy : simulator::Streams::threaded;
     settings.seed = static_cast<std::uint64_t>(part);
     const Simulated machine(settings);
     CAPTURE(gpus);
     manual_seed(static_cast<std::uint64_t>(part));
     Soak<Net> soak(gpus, static_cast<std::uint64_t>(part));
+    CAPTURE(part);
+    CAPTURE(static_cast<int>(soak.options().batch_norm));
+    CAPTURE(soak.options().shard_optimizer);
+    CAPTURE(soak.options().bucket_bytes);
     std::vector<std::int64_t> used;
     for (int step = 0; step < steps / parts; ++step) {
       CAPTURE(step);
