@@ -35,7 +35,8 @@ Options parse_options(int argc, char** argv) {
   app.add_flag("--shard-optimizer", options.shard_optimizer,
                "each GPU steps a share of the parameters; ours only");
   app.add_option("--kernel-times", options.kernel_times,
-                 "a file of times measured on a GPU: lines of microseconds and a kernel's name")
+                 "a file of times measured on a GPU: lines of microseconds and a kernel's name, as "
+                 "kernel_times.py makes it of a profiler's trace")
       ->check(CLI::ExistingFile);
   app.add_option("--trace", options.trace,
                  "the file that gets the timeline of the last model on the most GPUs");
