@@ -1,6 +1,7 @@
 #include "engine/autograd/graph_task.h"
 
 #include <miniparallel/error.h>
+#include <miniparallel/log.h>
 #include <miniparallel/ops.h>
 
 #include "engine/profiler/span.h"
@@ -141,6 +142,9 @@ void GraphTask::run_guarded(const std::shared_ptr<Node>& node) {
       run_node(node);
     } catch (Error& error) {
       if (node->recorder()) error.add_note("in " + node->recorder()->description);
+      throw;
+    } catch (...) {  // it arrives as it was thrown, and takes no note
+      if (node->recorder()) log(LogLevel::warning, "an exception in " + node->recorder()->description);
       throw;
     }
   } catch (...) {

@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include <new>
 #include <stdexcept>
 
 // What is refused, word for word, and what is left as it was.
@@ -198,6 +199,7 @@ TEST_CASE("errors: an Error of a replica has a note of replica, device and rows,
 }
 
 TEST_CASE("errors: of several replicas that fail in backward the lowest one's exception is rethrown") {
+  const LogHandler before = set_log_handler({});
   for (int round = 0; round < 20; ++round)
     on_machine(4, [](const std::vector<Device>& devices) {
       struct Hooked {
@@ -219,6 +221,63 @@ TEST_CASE("errors: of several replicas that fail in backward the lowest one's ex
       model(x * 0).sum().backward();
       CHECK(model->fc.bias.grad().item() == 8);
     });
+  set_log_handler(before);
+}
+
+/// Throws `what` in forward or in backward, in replicas that have less than three rows.
+struct Throws {
+  nn::Linear fc{2, 2};
+  int what = 0;
+  bool in_backward = false;
+  static void raise(int what) {
+    if (what == 1) throw std::bad_alloc();
+    if (what == 2) throw Strange("strange");
+    if (what == 3) throw 42;
+  }
+  Tensor operator()(const Tensor& x) {
+    Tensor y = fc(x);
+    if (x.size(0) >= 3) return y;
+    if (!in_backward) raise(what);
+    y.register_hook([what = in_backward ? what : 0](const Tensor&) -> Tensor {
+      raise(what);
+      return {};
+    });
+    return y;
+  }
+};
+
+TEST_CASE("errors: what is no Error arrives with its type, and a line of the log says which replica threw") {
+  std::vector<std::string> lines;
+  const LogHandler before = set_log_handler([&](LogLevel level, std::string_view text) {
+    if (level == LogLevel::warning) lines.emplace_back(text);
+  });
+  on_machine(3, [&](const std::vector<Device>& devices) {
+    const std::vector<std::string> one_line = {"an exception in replica 2 on " + to_string(devices[2]) +
+                                               ", rows [6, 8)"};
+    DataParallel model{Throws{}, {.devices = devices, .hints = false}};
+    const Tensor x = ones({8, 2});
+    for (const bool in_backward : {false, true}) {
+      CAPTURE(in_backward);
+      model->in_backward = in_backward;  // plain members follow
+      const auto step = [&](int what) {
+        lines.clear();
+        model->what = what;
+        model(x).sum().backward();
+      };
+      CHECK_THROWS_AS(step(1), std::bad_alloc);
+      CHECK(lines == one_line);
+      CHECK_THROWS_WITH_AS(step(2), "strange", Strange);
+      CHECK(lines == one_line);
+      CHECK_THROWS_AS(step(3), int);
+      CHECK(lines == one_line);
+      CHECK_FALSE(model->fc.bias.grad().defined());
+      step(0);
+      CHECK(lines.empty());
+      CHECK(model->fc.bias.grad()[0].item() == 8);
+      model.zero_grad();
+    }
+  });
+  set_log_handler(before);
 }
 
 struct Touches {
