@@ -106,18 +106,21 @@ struct ReplicaTensors::Impl {
         buffers(master, Kind::buffer),
         copies(devices.size() - 1) {
     pack_master();
+    note_held();
   }
   ~Impl() { reducer->detach(); }
 
   void pack_master() {
     parameter_arena = pack(parameters.tensors);
     buffer_arena = pack(buffers.tensors);
-    held.clear();
-    for (const Inventory::Item& item : master.items) held.push_back(item.handle->impl().get());
     values = Values(parameters.tensors, parameter_arena, devices, buckets_to_send());
     if (reducer) reducer->detach();
     reducer = make_reducer();
     reducer->attach();
+  }
+
+  void note_held() {
+    for (const Inventory::Item& item : master.items) held.push_back(item.handle->impl().get());
   }
 
   /// The devices that step a bucket's shards send them.
@@ -181,8 +184,10 @@ struct ReplicaTensors::Impl {
     check(!reducer->holds_for(parameters.tensors),
           "DataParallel: the model got other parameters or another dtype while gradients of no_sync wait on "
           "their devices; change it after the backward that adds them, or drop them with zero_grad()");
+    held.clear();  // where this fails half-way the next forward begins it anew
     pack_master();
     for (std::size_t i = 1; i < devices.size(); ++i) bind(i);
+    note_held();
   }
 
   bool is_in_place(const Members& members, const Arena& arena) const {

@@ -280,6 +280,46 @@ TEST_CASE("errors: what is no Error arrives with its type, and a line of the log
   set_log_handler(before);
 }
 
+/// Whose copies may fail.
+struct Fuse {
+  static inline int copies_left = 1000;
+  Fuse() = default;
+  Fuse(const Fuse&) {
+    if (copies_left-- == 0) throw std::bad_alloc();
+  }
+  Fuse& operator=(const Fuse&) = default;
+};
+struct Fused {
+  nn::Linear fc{2, 2};
+  Fuse fuse;
+  Tensor operator()(const Tensor& x) { return fc(x); }
+  MINIPARALLEL_MEMBERS(fc)
+};
+
+TEST_CASE("errors: a model that cannot be copied is left where it was, and another wrapper of it goes on") {
+  on_machine(3, [](const std::vector<Device>& devices) {
+    Fused net;
+    const Device there = net.fc.weight.device();
+    const std::vector<float> values = net.fc.weight.to_vector<float>();
+    for (const int copies : {0, 1}) {
+      Fuse::copies_left = copies;
+      CHECK_THROWS_AS(parallel::replicate(net, devices), std::bad_alloc);
+      CHECK(net.fc.weight.device() == there);
+      CHECK(net.fc.weight.to_vector<float>() == values);
+    }
+    Fuse::copies_left = 1000;
+    DataParallel model{net, {.devices = devices}};
+    const Tensor y = model(ones({6, 2}));
+    Fuse::copies_left = 1;
+    CHECK_THROWS_AS(parallel::replicate(net, devices), std::bad_alloc);
+    Fuse::copies_left = 1000;
+    y.sum().backward();  // the wrapper takes the gradients still
+    CHECK(net.fc.bias.grad().to_vector<float>() == std::vector<float>{6, 6});
+    auto nets = parallel::replicate(net, devices);
+    CHECK(nets.size() == 3);
+  });
+}
+
 struct Touches {
   nn::Linear fc{2, 2};
   int action = 0;

@@ -6,6 +6,7 @@
 #include <miniparallel/parallel/device_list.h>
 #include <miniparallel/parallel/no_sync.h>
 #include <miniparallel/parallel/options.h>
+#include <miniparallel/parallel/undo.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -70,16 +71,20 @@ class ReplicaTensors {
 };
 
 /// Permanent replicas of a model, one for each of `devices`, of which several may be one device. Replica 0 is
-/// `master` itself, which must outlive them and keep its layers.
+/// `master` itself, which must outlive them and keep its layers. Where they cannot be made, it is left as it
+/// was.
 template <class Model>
 class Replicas {
  public:
   Replicas(Model& master, std::vector<Device> devices, const ReductionOptions& options = {})
-      : master_(master), tensors_(reflect::inventory(master), std::move(devices), options) {
+      : master_(master),
+        undo_(reflect::inventory(master)),
+        tensors_(reflect::inventory(master), std::move(devices), options) {
     for (std::size_t i = 1; i < size(); ++i) {
       copies_.push_back(std::make_unique<Model>(reflect::copy(master)));
       tensors_.bind(i, reflect::inventory(*copies_.back()));
     }
+    undo_.keep();
   }
 
   std::size_t size() const { return devices().size(); }
@@ -108,6 +113,7 @@ class Replicas {
   }
 
   Model& master_;
+  Undo undo_;  // outlives what it undoes
   std::vector<std::unique_ptr<Model>> copies_;
   ReplicaTensors tensors_;
 };
@@ -122,8 +128,10 @@ class Replicas {
 /// written to `net` since.
 template <class Model>
 Replicas<Model> replicate(Model& net, const DeviceList& devices = {}) {
+  Undo undo(reflect::inventory(net));
   Replicas<Model> nets(net, devices.resolve("replicate"));
   nets.refresh(nets.size());
+  undo.keep();
   return nets;
 }
 
