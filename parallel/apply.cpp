@@ -1,6 +1,7 @@
 #include <miniparallel/parallel/apply.h>
 
 #include <miniparallel/log.h>
+#include <miniparallel/profiler.h>
 
 #include "engine/error.h"
 #include "engine/random/generator.h"
@@ -48,6 +49,7 @@ void run_replicas(const ReplicaTensors& tensors, const Division& division, const
     const RowRandomScope random(start, division.rows.empty() ? static_cast<std::int64_t>(i) : first_rows[i],
                                 rows);
     const StatisticsScope sink(statistics[i]);
+    const RecordFunction range(name_of_replica(division.replicas[i], devices[i]));
     try {
       if (options.speeds != nullptr)
         options.speeds->time(division.replicas[i], rows, [&] { forward(i); });

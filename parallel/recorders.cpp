@@ -1,12 +1,15 @@
 #include "parallel/recorders.h"
 
 #include <cstdint>
-#include <string>
 #include <utility>
 
 namespace miniparallel::parallel {
 
 using autograd::Recorder;
+
+std::string name_of_replica(std::size_t replica, Device device) {
+  return "replica " + std::to_string(replica) + " on " + to_string(device);
+}
 
 std::vector<std::shared_ptr<const Recorder>> recorders_of(const Division& division,
                                                           const std::vector<Device>& devices) {
@@ -14,7 +17,7 @@ std::vector<std::shared_ptr<const Recorder>> recorders_of(const Division& divisi
   std::int64_t begin = 0;
   for (std::size_t i = 0; i < division.replicas.size(); ++i) {
     const std::size_t replica = division.replicas[i];
-    std::string text = "replica " + std::to_string(replica) + " on " + to_string(devices[replica]);
+    std::string text = name_of_replica(replica, devices[replica]);
     if (!division.rows.empty()) {
       const std::int64_t end = begin + division.rows[i];
       text += ", rows [" + std::to_string(begin) + ", " + std::to_string(end) + ")";

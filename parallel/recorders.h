@@ -7,9 +7,13 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace miniparallel::parallel {
+
+/// "replica 1 on cuda:1".
+std::string name_of_replica(std::size_t replica, Device device);
 
 /// Who records the work of each replica that runs: its place in the list as rank, and a description that
 /// names its rows. `devices` are those of all replicas.

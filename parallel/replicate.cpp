@@ -6,6 +6,7 @@
 #include "engine/tensor/arena.h"
 #include "engine/tensor/tensor_impl.h"
 #include "parallel/devices.h"
+#include "parallel/recorders.h"
 #include "parallel/reduce.h"
 #include "parallel/reducer.h"
 #include "parallel/replica_edge.h"
@@ -283,8 +284,8 @@ std::int64_t ReplicaTensors::refresh(std::size_t replicas) {
   std::int64_t bytes = std::exchange(all.bytes_in_step, 0);
   all.reducer->attach();
   for (std::size_t i = replicas; i-- > 1;) {  // the last replica's edges first
-    const autograd::RecorderScope scope(std::make_shared<const autograd::Recorder>(autograd::Recorder{
-        static_cast<int>(i), message("the parameters of replica ", i, " on ", all.devices[i])}));
+    const autograd::RecorderScope scope(std::make_shared<const autograd::Recorder>(
+        autograd::Recorder{static_cast<int>(i), "the parameters of " + name_of_replica(i, all.devices[i])}));
     all.link(i);
   }
   for (std::size_t i = 1; i < replicas; ++i) {
