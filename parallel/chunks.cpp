@@ -62,7 +62,8 @@ void check_shares(const std::vector<double>& shares, int replicas) {
   const double total = std::accumulate(shares.begin(), shares.end(), 0.0);
   check(std::ranges::all_of(shares, [](double share) { return share >= 0; }) && total > 0 &&
             std::isfinite(total),
-        "Split::shares: got ", to_text(shares), "; shares cannot be negative, and one must be positive");
+        "Split::shares: got ", to_text(shares),
+        "; shares are finite and not negative, and one of them is positive");
 }
 
 void check_sizes(const std::vector<std::int64_t>& sizes, std::int64_t rows, int replicas) {

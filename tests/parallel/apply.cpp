@@ -153,6 +153,12 @@ TEST_CASE("verbs: what does not fit is an error, and the next call works") {
                          "may differ. Does the model squeeze away a batch of one? Name the dimension, "
                          "squeeze(dim)",
                          Error);
+    CHECK_THROWS_WITH_AS(gather(std::vector{zeros({2, 3}), zeros({2, 3}, {.dtype = float64})}, Device::cpu()),
+                         "gather: replica 0 returned float32, replica 1 float64; the results of all replicas "
+                         "must have one dtype",
+                         Error);
+    CHECK_THROWS_WITH_AS(gather(std::vector<Tensor>(), Device::cpu()),
+                         "gather: there are no replicas; pass at least one", Error);
     using Parts = std::vector<Tensor>;
     CHECK_THROWS_WITH_AS(gather(std::vector{Parts{zeros({1})}, Parts{}}, Device::cpu()),
                          doctest::Contains("gather: "), Error);

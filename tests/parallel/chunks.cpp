@@ -4,6 +4,9 @@
 
 #include <doctest/doctest.h>
 
+#include <limits>
+#include <string>
+
 namespace miniparallel {
 namespace {
 
@@ -60,9 +63,18 @@ TEST_CASE("chunks: rows are divided in proportion to shares") {
                        "Split::shares: got 2 shares {1, 2} for 3 replicas; name one share per replica",
                        Error);
   CHECK_THROWS_WITH_AS(chunk_sizes(4, 2, Split::shares({1.5, -1})),
-                       "Split::shares: got {1.5, -1}; shares cannot be negative, and one must be positive",
+                       "Split::shares: got {1.5, -1}; shares are finite and not negative, and one of them is "
+                       "positive",
                        Error);
-  CHECK_THROWS_AS(chunk_sizes(4, 2, Split::shares({0, 0})), Error);
+  const auto refused = [](const char* text, double first, double second) {
+    const std::string expected = std::string("Split::shares: got ") + text +
+                                 "; shares are finite and not negative, and one of them is positive";
+    CHECK_THROWS_WITH_AS(chunk_sizes(4, 2, Split::shares({first, second})), expected.c_str(), Error);
+  };
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  refused("{0, 0}", 0, 0);
+  refused("{inf, 1}", kInfinity, 1);
+  refused("{1, nan}", 1, std::numeric_limits<double>::quiet_NaN());
 }
 
 TEST_CASE("chunks: by speed, rows are divided evenly until speeds are known") {

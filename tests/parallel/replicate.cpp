@@ -5,6 +5,8 @@
 
 #include <doctest/doctest.h>
 
+#include <string>
+
 // What keeps replicas up to date, and what it costs.
 
 namespace miniparallel {
@@ -116,7 +118,19 @@ TEST_CASE("replicate: a parameter written between forward and backward is the er
       const NoGradGuard no_grad;
       net.second.weight.mul_(2);
     }
-    CHECK_THROWS_AS(y.backward(), Error);
+    std::string note;  // one replica is the model itself, which has no notes
+    if (devices.size() > 1) note = "\n  in replica 0 on " + to_string(devices[0]) + ", rows [0, ";
+    try {
+      y.backward();
+      FAIL_CHECK("the backward has used other values than the forward");
+    } catch (const Error& error) {
+      const std::string text = error.what();
+      CHECK(text.starts_with(
+          "backward: a tensor of shape [4, 16] that linear saved was written in place since "
+          "(version " +
+          std::to_string(net.second.weight.version()) + ", saved at " +
+          std::to_string(net.second.weight.version() - 1) + "); write to a clone instead" + note));
+    }
     CHECK_FALSE(net.first.weight.grad().defined());
     model(randn({9, 6})).sum().backward();
     CHECK(net.first.weight.grad().defined());
@@ -191,7 +205,12 @@ TEST_CASE("replicate: a plain tensor is sent like a buffer; one that requires gr
 
     Scaled grows;
     grows.scale.requires_grad_();
-    CHECK_THROWS_AS(DataParallel(grows, {.devices = devices}), Error);
+    CHECK_THROWS_WITH_AS(
+        DataParallel(grows, {.devices = devices}),
+        "DataParallel: scale is a Tensor that requires grad; make it an nn::Parameter, so that "
+        "it is trained and saved",
+        Error);
+    CHECK(grows.fc.weight.device() == Device::cpu());  // nothing was moved
   });
 }
 

@@ -321,6 +321,31 @@ TEST_CASE("sync: replicas that meet at different layers are an error") {
   });
 }
 
+/// Layers without running statistics, by which they could be told apart.
+struct Anonymous {
+  nn::BatchNorm1d wide{3, {.affine = false, .track_running_stats = false}},
+      narrow{2, {.affine = false, .track_running_stats = false}};
+  bool crossed = false;
+  Tensor operator()(const Tensor& x) {
+    return crossed && x.size(0) > 2 ? narrow(x.narrow(1, 0, 2)) : wide(x).narrow(1, 0, 2);
+  }
+};
+
+TEST_CASE("sync: so are layers without running statistics, if their shapes tell") {
+  const Watchdog watchdog;
+  on_machine(2, [](const std::vector<Device>& devices) {
+    DataParallel model{Anonymous{}, {.devices = devices, .batch_norm = sync}};
+    model->crossed = true;
+    const std::string text =
+        "batch_norm: parts of one batch have shapes [3, 2] and [2, 3], dtypes float32 and float32, eps 1e-05 "
+        "and 1e-05; parts that meet must be of one layer\n  in replica 0 on " +
+        to_string(devices[0]) + ", rows [0, 3)";
+    CHECK_THROWS_WITH_AS(model(randn({5, 3})), text.c_str(), Error);
+    model->crossed = false;
+    CHECK(model(randn({5, 3})).shape() == Shape{5, 2});
+  });
+}
+
 TEST_CASE("sync: two threads with a wrapper each over the same GPUs") {
   const Watchdog watchdog;
   on_machine(3, [](const std::vector<Device>& devices) {

@@ -125,6 +125,10 @@ TEST_CASE("nccl: a wrapper that cannot have it says so at once") {
   simulator::fail_library_call("ncclCommInitAll", 1);
   CHECK_THROWS_WITH_AS((DataParallel{Mlp{}, {.reduction = kNccl}}),
                        doctest::Contains("ncclCommInitAll on cuda:0, cuda:1: "), Error);
+  simulator::fail_library_call("ncclCommInitAll", 1);
+  CHECK_THROWS_WITH_AS((DataParallel{Mlp{}, {.reduction = kNccl}}),
+                       doctest::Contains("\n  DataParallel takes another .reduction, such as automatic"),
+                       Error);
   CHECK(DataParallel(Mlp{}, {.reduction = kNccl}).describe().find("  sums of gradients: nccl\n") !=
         std::string::npos);
 }
