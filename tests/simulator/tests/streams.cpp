@@ -191,6 +191,30 @@ TEST_CASE("devices: properties and attributes agree") {
   CHECK(available == total);
 }
 
+TEST_CASE("devices: CUDA_VISIBLE_DEVICES lists those that are seen, up to the first entry that is invalid") {
+  const auto seen = [](const char* list) {
+    setenv("CUDA_VISIBLE_DEVICES", list, 1);
+    setenv("MINIPARALLEL_SIMULATED_GPUS", "4", 1);
+    const FreshMachine fresh(sim::machine_from_environment());
+    unsetenv("CUDA_VISIBLE_DEVICES");
+    unsetenv("MINIPARALLEL_SIMULATED_GPUS");
+    int count = -1;
+    const cudaError_t error = cudaGetDeviceCount(&count);
+    CHECK(error == (count == 0 ? cudaErrorNoDevice : cudaSuccess));
+    return count;
+  };
+  CHECK(seen("0,1,2,3") == 4);
+  CHECK(seen("2,0") == 2);
+  CHECK(seen("3") == 1);
+  CHECK(seen("1,4,0") == 1);
+  CHECK(seen("0,-1,1") == 1);
+  CHECK(seen("0,1,x,2") == 2);
+  CHECK(seen("-1") == 0);
+  CHECK(seen("4") == 0);
+  CHECK(seen("NoDevFiles") == 0);
+  CHECK(seen("") == 0);
+}
+
 TEST_CASE("devices: a reset frees the device's memory") {
   const FreshMachine fresh(machine(2));
   const DeviceBuffer<float> stays(10);
