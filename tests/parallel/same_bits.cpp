@@ -1,10 +1,13 @@
 #include <miniparallel/miniparallel.h>
 
+#include "../support/temporary_folder.h"
 #include "machines.h"
 
 #include <doctest/doctest.h>
 
 #include <cstdlib>
+#include <string>
+#include <vector>
 
 // The number of replicas decides every bit, the number of GPUs that they are placed on decides none.
 
@@ -45,56 +48,60 @@ struct Block {
   static Tensor batch() { return randn({13, 5, 6}); }
 };
 
-using Values = std::vector<std::vector<float>>;
+using Values = std::vector<std::vector<double>>;
 
-Values values_of(const StateDict& state) {
-  Values all;
-  for (const auto& [name, tensor] : state) all.push_back(tensor.to_vector<float>());
-  return all;
+void append(Values& values, const StateDict& state) {
+  for (const auto& [name, tensor] : state) values.push_back(tensor.cpu().to(float64).to_vector<double>());
 }
 
-/// Parameters, buffers and losses after `count` steps from one seed; the model goes on
-/// from `start` where given.
+constexpr int kRest = 5;  // steps after the checkpoint
+
+/// What a run ends with: parameters, buffers, the optimizer's state, the random numbers that would come next,
+/// and the last losses. It writes `checkpoint` on its way, or, if it is `resumed`, begins with it.
 template <class Net>
-Values train(const std::vector<Device>& devices, int count, StateDict* checkpoint = nullptr,
-             const StateDict* start = nullptr) {
-  manual_seed(21);
-  Net net;
-  DataParallel model{net, {.devices = devices, .replicas = 8}};
-  if (start != nullptr) model.load_state_dict(*start);
+Values train(const std::vector<Device>& devices, const std::string& checkpoint, bool resumed = false) {
+  manual_seed(resumed ? 99 : 21);
+  DataParallel model{Net{}, {.devices = devices, .replicas = 8}};
   optim::Adam optimizer(model.parameters(), {.lr = 1e-2});
-  std::vector<float> losses;
-  manual_seed(start != nullptr ? 5 : 4);
-  for (int step = 0; step < count; ++step) {
+  const Checkpoint training{{"model", model}, {"optimizer", optimizer}};
+  std::vector<double> losses;
+  for (int step = resumed ? steps() - kRest : 0; step < steps(); ++step) {
+    if (step == steps() - kRest) {
+      losses.clear();
+      if (resumed)
+        load_checkpoint(checkpoint, training);
+      else
+        save_checkpoint(checkpoint, training);
+    }
     const Tensor x = Net::batch(), target = randint(0, 4, {x.size(0)});
     const Tensor loss = cross_entropy(model(x), target.to(model.device()));
     loss.backward();
     optimizer.step();
     optimizer.zero_grad();
-    losses.push_back(loss.item<float>());
+    losses.push_back(loss.item());
   }
-  if (checkpoint != nullptr) {
-    checkpoint->clear();
-    for (const auto& [name, tensor] : model.state_dict()) checkpoint->emplace(name, tensor.cpu().clone());
-  }
-  Values values = values_of(model.state_dict());
-  values.push_back(losses);
+  Values values = {losses};
+  append(values, model.state_dict());
+  append(values, optimizer.state_dict());
+  append(values, {{"random", randn({3})}});
   return values;
 }
 
 template <class Net>
 void compare() {
-  Values expected, continued;
-  StateDict checkpoint;
-  on_machine(8, [&](const std::vector<Device>& devices) {
-    expected = train<Net>(devices, steps(), &checkpoint);
-    continued = train<Net>(devices, 5, nullptr, &checkpoint);
-  });
-  for (const int gpus : {1, 2, 3, 4})
+  const testing::TemporaryFolder folder;
+  const std::string of_eight = folder / "8", of_fewer = folder / "fewer";
+  Values expected;
+  on_machine(8, [&](const std::vector<Device>& devices) { expected = train<Net>(devices, of_eight); });
+  for (const int gpus : {1, 2, 3, 4}) {
     on_machine(gpus, [&](const std::vector<Device>& devices) {
-      CHECK(train<Net>(devices, steps()) == expected);
-      CHECK(train<Net>(devices, 5, nullptr, &checkpoint) == continued);
+      CHECK(train<Net>(devices, of_fewer) == expected);
+      CHECK(testing::read_text(of_fewer) == testing::read_text(of_eight));
+      CHECK(train<Net>(devices, of_eight, true) == expected);
     });
+  }
+  on_machine(
+      8, [&](const std::vector<Device>& devices) { CHECK(train<Net>(devices, of_fewer, true) == expected); });
 }
 
 TEST_CASE("same bits: a CNN with BatchNorm and dropout, trained by Adam") { compare<Cnn>(); }
