@@ -22,14 +22,16 @@ struct Net {
 
 int main(int argc, char** argv) try {
   const std::string folder = argc > 1 ? argv[1] : data::default_mnist_dir();
-  const int epochs = argc > 2 ? std::atoi(argv[2]) : 1;
-  if (epochs < 1) throw Error(std::string("epochs: got '") + argv[2] + "'; give a number, at least 1");
+  const long epochs = argc > 2 ? std::strtol(argv[2], nullptr, 10) : 1;
+  if (argc > 3) throw Error(std::string("usage: ") + argv[0] + " [FOLDER [EPOCHS]]");
+  if (epochs < 1 || (argc > 2 && std::to_string(epochs) != argv[2]))
+    throw Error(std::string("epochs: got '") + argv[2] + "'; give a number, at least 1");
   Net model;
   const Device device = cuda_device_count() > 0 ? Device::cuda() : Device::cpu();
   to(model, device);
   optim::Adam optimizer(parameters(model), {.lr = 1e-3});
   data::DataLoader batches(data::Mnist(folder, data::Split::train), {.batch_size = 256, .shuffle = true});
-  for (int epoch = 1; epoch <= epochs; ++epoch) {
+  for (long epoch = 1; epoch <= epochs; ++epoch) {
     Tensor last;
     for (auto& [images, labels] : batches) {
       last = cross_entropy(model(images.to(device)), labels.to(device));
@@ -37,7 +39,7 @@ int main(int argc, char** argv) try {
       optimizer.step();
       optimizer.zero_grad();
     }
-    std::printf("epoch %d: loss %.4f\n", epoch, last.item());
+    std::printf("epoch %ld: loss %.4f\n", epoch, last.item());
   }
 } catch (const std::exception& error) {
   std::fprintf(stderr, "%s\n", error.what());
