@@ -93,9 +93,9 @@ void measure_steps(const char* workload, Model& model, Optimizer& optimizer, con
   std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());
   std::printf(
       "{\"workload\": \"%s\", \"batch\": %lld, \"device\": \"%s\", \"threads\": %d, \"replicas\": %d, "
-      "\"median_ms\": %.3f, \"steps\": %zu}\n",
+      "\"median_ms\": %.3f, \"steps_per_second\": %.1f, \"steps\": %zu}\n",
       workload, static_cast<long long>(x.size(0)), to_string(run.device).c_str(), num_threads(), run.replicas,
-      times[times.size() / 2] * 1e3, times.size());
+      times[times.size() / 2] * 1e3, 1 / times[times.size() / 2], times.size());
   std::fflush(stdout);
 }
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """The workloads of training_steps.cpp by PyTorch, printed in the same form:
 
-  training_steps_torch.py [--device cuda] [--seconds 1.5] [--beside FILE] [PREFIX]
+  training_steps_torch.py [--device cuda] [--data-parallel] [--seconds 1.5] [--beside FILE] [PREFIX]
 
 --beside takes what training_steps printed in the same minutes; each line then has its median and `ratio`, miniparallel's
-time over PyTorch's. On a CPU give both the same OMP_NUM_THREADS.
+time over PyTorch's. On a CPU give both the same OMP_NUM_THREADS. --data-parallel wraps each model in
+nn.DataParallel(device_ids=[0]).
 """
 
 import argparse
@@ -66,8 +67,11 @@ class Gpt(nn.Module):
         return self.head(self.norm(self.blocks(x))).flatten(0, 1)
 
 
-def measure(workload, model, optimizer, x, y, seconds):
+def measure(workload, model, optimizer, x, y, options):
     """One line of the output."""
+    if options.data_parallel:
+        model = nn.DataParallel(model, device_ids=[0])
+
     def step():
         optimizer.zero_grad(set_to_none=True)  # not the default before 2.0
         F.cross_entropy(model(x), y).backward()
@@ -78,15 +82,18 @@ def measure(workload, model, optimizer, x, y, seconds):
     for _ in range(3):
         step()
     times, start = [], time.perf_counter()
-    while time.perf_counter() - start < seconds or len(times) < 5:
+    while time.perf_counter() - start < options.seconds or len(times) < 5:
         before = time.perf_counter()
         step()
         times.append(time.perf_counter() - before)
+    median = statistics.median(times)
     return {"workload": workload, "batch": len(x), "device": str(x.device), "threads": torch.get_num_threads(),
-            "median_ms": round(statistics.median(times) * 1e3, 3), "steps": len(times)}
+            "median_ms": round(median * 1e3, 3), "steps_per_second": round(1 / median, 1), "steps": len(times)}
 
 
-def workloads(prefix, device, seconds):
+def workloads(options):
+    prefix, device = options.prefix, torch.device(options.device)
+
     def labels(n):
         return torch.randint(0, 10, (n,), device=device)
 
@@ -94,12 +101,12 @@ def workloads(prefix, device, seconds):
         for n in (32, 128, 1024):
             model = mlp().to(device)
             yield measure("W1 mlp", model, torch.optim.Adam(model.parameters(), lr=1e-3),
-                          torch.randn(n, 784, device=device), labels(n), seconds)
+                          torch.randn(n, 784, device=device), labels(n), options)
     if "W2".startswith(prefix):
         for n in (32, 64, 256, 1024):
             model = Cnn().to(device)
             yield measure("W2 cnn", model, torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9),
-                          torch.randn(n, 1, 28, 28, device=device), labels(n), seconds)
+                          torch.randn(n, 1, 28, 28, device=device), labels(n), options)
     if "W3".startswith(prefix) and hasattr(F, "scaled_dot_product_attention"):  # not before 2.0
         for n in (8, 32, 128):
             model = Gpt().to(device)
@@ -108,13 +115,14 @@ def workloads(prefix, device, seconds):
                 return torch.randint(0, Gpt.VOCABULARY, shape, device=device)
 
             yield measure("W3 gpt", model, torch.optim.AdamW(model.parameters(), lr=1e-3),
-                          tokens(n, Gpt.PLACES), tokens(n * Gpt.PLACES), seconds)
+                          tokens(n, Gpt.PLACES), tokens(n * Gpt.PLACES), options)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("prefix", nargs="?", default="", help="W1, W2 or W3")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--data-parallel", action="store_true")
     parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--beside", type=argparse.FileType())
     arguments = parser.parse_args()
@@ -126,7 +134,7 @@ def main():
         return line["workload"], line["batch"], line["device"]
 
     peers = {key(line): line["median_ms"] for line in map(json.loads, arguments.beside or [])}
-    for line in workloads(arguments.prefix, torch.device(arguments.device), arguments.seconds):
+    for line in workloads(arguments):
         if key(line) in peers:
             line["miniparallel_ms"] = peers[key(line)]
             line["ratio"] = round(peers[key(line)] / line["median_ms"], 2)
