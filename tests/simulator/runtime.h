@@ -88,6 +88,7 @@ void open_gate(const std::shared_ptr<Gate>& gate, std::vector<OperationRef> afte
 cudaError_t wait_for(cudaStream_t stream);
 
 int current_device();
+void set_current_device(int device);
 int device_count();
 /// The device a stream belongs to; -1 for a dead handle.
 int device_of(cudaStream_t stream);

@@ -121,7 +121,7 @@ TEST_CASE("machines: with a slow GPU and slow copies no bit differs") {
 TEST_CASE("machines: Split::by_speed gives a slow GPU fewer rows, with the same results") {
   const Simulated simulated(machine(2, simulator::Streams::threaded));
   simulator::slow_down(1, 20);
-  DataParallel model{double_mlp(), {.split = Split::by_speed}};
+  DataParallel model{double_mlp(), {.split = Split::by_speed, .hints = false}};
   const auto rows = [&] {
     const NoGradGuard no_grad;
     std::vector<std::int64_t> sizes;

@@ -33,6 +33,7 @@ cudaError_t wait_for(cudaStream_t handle) {
 }
 
 int current_device() { return current_device(simulation()); }
+void set_current_device(int device) { HostThread::get(simulation()).device = device; }
 
 int device_count() { return static_cast<int>(simulation().devices.size()); }
 

@@ -52,11 +52,11 @@ ncclResult_t check(ncclComm_t comm, const char* function);
 /// Keeps the text for ncclGetLastError and returns the result.
 ncclResult_t failed(ncclResult_t result, std::string text);
 
-/// Makes `device` the thread's current device for a while.
+/// Makes `device` the thread's current device for a while. It is no call of CUDA, which could fail.
 class OnDevice {
  public:
-  explicit OnDevice(int device) : before_(current_device()) { cudaSetDevice(device); }
-  ~OnDevice() { cudaSetDevice(before_); }
+  explicit OnDevice(int device) : before_(current_device()) { set_current_device(device); }
+  ~OnDevice() { set_current_device(before_); }
   OnDevice(const OnDevice&) = delete;
   OnDevice& operator=(const OnDevice&) = delete;
 
