@@ -39,7 +39,7 @@ std::int64_t sum_shards(const std::vector<Part>& parts, const std::vector<SumSha
 std::vector<Part> narrowed(const std::vector<Part>& parts, std::int64_t begin, std::int64_t length);
 
 /// From how many bytes on shards are worth their launches and events.
-inline constexpr std::int64_t kShardedBytes = std::int64_t{1} << 20;
+inline constexpr std::int64_t kShardedBytes = std::int64_t{4} << 20;
 
 /// Whether each of the two devices reads and writes the other's memory.
 bool reach_each_other(Device a, Device b);

@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <iterator>
 #include <utility>
 
 namespace miniparallel::parallel {
@@ -81,16 +82,15 @@ class Reducer::Reduction final : public Walk {
       const std::scoped_lock lock(of_->mutex_);
       held_ = of_->take_held();
     }
-    communicating_ = each_once(of_->devices_);
     if (scatters_) sums_.partition = of_->partition_.get();
-    for (const Device device : communicating_) {  // the sums are written over gradients of its first replica
+    for (const Device device : each_once(of_->devices_)) {  // written over gradients of its first replica
       if (!scatters_ && device != of_->devices_[0]) break;
       const auto first = std::ranges::find(of_->devices_, device) - of_->devices_.begin();
       sums_.arenas.push_back(&arena_of(static_cast<std::size_t>(first)));
     }
     for (const std::size_t end : ends) expect(end);
     for (std::size_t replica = 0; replica < staged_.size(); ++replica) parts_.push_back(part_of(replica));
-    enter(communicating_, StreamKind::communication);
+    communicating_ = communicating_devices();
   }
   ~Reduction() override {
     try {
@@ -168,6 +168,13 @@ class Reducer::Reduction final : public Walk {
   /// The first device's, whose places become those of `grad`.
   const Arena& sums() const { return *sums_.arenas[0]; }
 
+  std::vector<Device> communicating_devices() const {
+    std::vector<Device> devices{of_->devices_[0]};
+    for (std::size_t replica = 1; replica < staged_.size(); ++replica)
+      if (parts_[replica] != nullptr || scatters_) devices.push_back(of_->devices_[replica]);
+    return each_once(devices);
+  }
+
   /// Of the replica's gradients in this walk.
   const Arena& arena_of(std::size_t replica) {
     Staged& staged = staged_[replica];
@@ -203,6 +210,10 @@ class Reducer::Reduction final : public Walk {
 
   void sum(std::size_t number) {
     const Bucket bucket = of_->buckets_[number];
+    std::vector<Device> others;  // which bring nothing to this bucket now
+    std::ranges::copy_if(communicating_, std::back_inserter(others),
+                         [&](Device device) { return !progress_[number].is_expected(device); });
+    enter(others, StreamKind::communication);
     const StreamsScope scope(communicating_, StreamKind::communication);
     progress_[number].wait();
     for (std::size_t replica = 0; replica < staged_.size(); ++replica)
@@ -267,7 +278,7 @@ class Reducer::Reduction final : public Walk {
   Held held_;
   std::vector<const Gradients*> parts_;  // by replica
   std::vector<BucketProgress> progress_;
-  std::vector<Device> communicating_;  // their communication streams may be at work
+  std::vector<Device> communicating_;  // whose communication streams take part
   std::atomic<std::int64_t> bytes_ = 0;
   std::vector<std::pair<std::size_t, Tensor>> others_;  // (parameter, gradient) from outside of the replicas
   std::vector<Tensor> gradients_;                       // of the parameters, when all of it has ended

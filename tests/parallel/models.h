@@ -46,10 +46,10 @@ struct Transformer {
 
 /// Its parameters travel in two buckets: the first two layers but for a bias, and the rest. Floats.
 struct Deep {
-  nn::Linear first{64, 64}, wide{64, 4096}, last{4096, 64};
+  nn::Linear first{64, 64}, wide{64, 8192}, last{8192, 64};
   Tensor operator()(const Tensor& x) { return last(relu(wide(tanh(first(x))))); }
   static Tensor batch(std::int64_t rows) { return randn({rows, 64}); }
-  static constexpr std::int64_t kBytes = 4 * (64 * 64 + 64 + 2 * 64 * 4096 + 4096 + 64);
+  static constexpr std::int64_t kBytes = 4 * (64 * 64 + 64 + 2 * 64 * 8192 + 8192 + 64);
 };
 
 /// Tied, frozen, unused and conditional parameters.

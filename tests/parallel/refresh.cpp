@@ -64,7 +64,7 @@ TEST_CASE("refresh: sends all, nothing, a bucket's stale parameters, the trained
       const NoGradGuard no_grad;
       net.wide.bias.fill_(1);
     }
-    CHECK(sent() == others * 4 * 4096);
+    CHECK(sent() == others * 4 * 8192);
     net.first.weight.requires_grad_(false);
     optim::SGD optimizer(model.parameters(), {.lr = 0.1});
     model(x).sum().backward();

@@ -53,8 +53,8 @@ struct DataParallelOptions {
   BatchNormPolicy batch_norm = BatchNormPolicy::merge;
   GradientReduction reduction = GradientReduction::automatic;
   /// Of gradients that are summed together, as soon as the backward has computed them. The first ones,
-  /// of the model's last parameters, are a MiB at most. Values are sent, and shards of an optimizer cut,
-  /// by the same buckets.
+  /// of the model's last parameters, are a MiB at most in a model of more than 4. Values are sent, and shards
+  /// of an optimizer cut, by the same buckets.
   std::int64_t bucket_bytes = ReductionOptions().bucket_bytes;
   /// Optimizers of the model's parameters divide their work and their memory among the devices: each steps an
   /// equal share of the elements and keeps the state of these alone. It changes no bit, and no checkpoint.

@@ -118,7 +118,7 @@ TEST_CASE("reductions: what each way asks of the GPUs") {
     CHECK(equal(sum.cpu(), full({n}, 4.0)));
     return Work{work.kernels, work.copies, bytes};
   };
-  constexpr std::int64_t small = 4096, large = std::int64_t{1} << 18;
+  constexpr std::int64_t small = 4096, large = std::int64_t{1} << 20;
   using enum GradientReduction;
   {
     const Simulated simulated(4);
@@ -161,7 +161,7 @@ TEST_CASE("reductions: are chosen by links, an option or the environment, and de
   }
   {
     const Simulated simulated(3);
-    CHECK(line(automatic) == "sums of gradients: direct, sharded from 1 MiB on");
+    CHECK(line(automatic) == "sums of gradients: direct, sharded from 4 MiB on");
     CHECK(line(sharded) == "sums of gradients: sharded");
     const Environment environment("host");
     CHECK(line(automatic) == "sums of gradients: host");
