@@ -19,6 +19,22 @@ namespace miniparallel::parallel {
 
 using autograd::RecorderScope;
 
+namespace {
+
+/// Ends the refresh whatever ends the replicas.
+class RefreshEnd {
+ public:
+  explicit RefreshEnd(const ReplicaTensors& tensors) : tensors_(tensors) {}
+  ~RefreshEnd() { tensors_.end_refresh(); }
+  RefreshEnd(const RefreshEnd&) = delete;
+  RefreshEnd& operator=(const RefreshEnd&) = delete;
+
+ private:
+  const ReplicaTensors& tensors_;
+};
+
+}  // namespace
+
 void run_replicas(const ReplicaTensors& tensors, const Division& division, const RunOptions& options,
                   const std::function<void(std::size_t)>& send,
                   const std::function<void(std::size_t)>& forward, const std::function<void()>& finish) {
@@ -51,6 +67,7 @@ void run_replicas(const ReplicaTensors& tensors, const Division& division, const
     const StatisticsScope sink(statistics[i]);
     const RecordFunction range(name_of_replica(division.replicas[i], devices[i]));
     try {
+      tensors.fetch(division.replicas[i]);
       if (options.speeds != nullptr)
         options.speeds->time(division.replicas[i], rows, [&] { forward(i); });
       else
@@ -64,7 +81,10 @@ void run_replicas(const ReplicaTensors& tensors, const Division& division, const
     }
     ordinals[i] = random.state().ordinal;
   };
-  meeting ? run_together(devices, run) : run_on(devices, run);
+  {
+    const RefreshEnd end(tensors);
+    meeting ? run_together(devices, run) : run_on(devices, run);
+  }
   if (options.speeds != nullptr) options.speeds->end_step();
   tensors.check_parameters_unwritten();
   finish();

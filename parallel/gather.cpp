@@ -3,8 +3,8 @@
 #include <miniparallel/autograd.h>
 
 #include "engine/ops/common.h"
-#include "kernels/elementwise.h"
 #include "parallel/devices.h"
+#include "parallel/read_peer.h"
 #include "parallel/reduce_paths.h"
 #include "parallel/stream_order.h"
 
@@ -35,15 +35,10 @@ std::vector<Device> peers_of(const std::vector<Tensor>& parts, Device device) {
 
 /// Copies a part to its rows of the result, whose device reads it over a link where there is one.
 void write(Tensor rows, const Tensor& part) {
-  if (!reach_each_other(part.device(), rows.device())) {
+  if (reach_each_other(part.device(), rows.device()))
+    read_peer(rows, part);
+  else
     rows.copy_(part);
-    return;
-  }
-  kernels::ElementwiseArgs args;
-  args.layout = kernels::make_layout(rows.shape(), {rows.strides(), part.strides()});
-  args.operands[0] = raw(rows);
-  args.operands[1] = raw(part);
-  backend(rows).elementwise.convert(part.dtype(), rows.dtype(), args, stream(rows));
 }
 
 }  // namespace

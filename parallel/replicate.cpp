@@ -277,7 +277,7 @@ void ReplicaTensors::bind(std::size_t replica, Inventory copy) {
 
 Inventory& ReplicaTensors::master() { return impl_->master; }
 
-std::int64_t ReplicaTensors::refresh(std::size_t replicas) {
+std::int64_t ReplicaTensors::begin_refresh(std::size_t replicas) {
   const NoGradGuard no_grad;
   Impl& all = *impl_;
   all.follow_master();
@@ -292,11 +292,15 @@ std::int64_t ReplicaTensors::refresh(std::size_t replicas) {
     bytes += all.refresh_buffers(all.copies[i - 1]);
     bytes += all.refresh_tensors(all.copies[i - 1], all.devices[i]);
   }
-  bytes += all.values.refresh(replicas);
+  bytes += all.values.begin_refresh(replicas);
   all.written.clear();
   for (const Tensor& parameter : all.parameters.tensors) all.written.push_back(parameter.version());
   return bytes;
 }
+
+void ReplicaTensors::fetch(std::size_t replica) const { impl_->values.fetch(impl_->devices[replica]); }
+void ReplicaTensors::fetch_all() const { impl_->values.fetch_all(); }
+void ReplicaTensors::end_refresh() const noexcept { impl_->values.end_refresh(); }
 
 void ReplicaTensors::check_parameters_unwritten() const {
   for (std::size_t i = 0; i < impl_->written.size(); ++i)

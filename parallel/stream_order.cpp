@@ -55,6 +55,22 @@ void wait_for(Device device, const std::vector<Device>& earlier) {
   if (error) std::rethrow_exception(error);
 }
 
+void wait_for(Device device, const Event& mark, Device earlier) noexcept {
+  try {
+    mark.wait(device);
+  } catch (const std::exception&) {
+    wait_instead(earlier);
+  }
+}
+
+MarkedWork::~MarkedWork() {
+  try {
+    mark_.record();
+  } catch (const std::exception&) {
+    wait_instead(device_);
+  }
+}
+
 StreamsScope::StreamsScope(const std::vector<Device>& devices, StreamKind kind) {
   for (const Device device : devices) scopes_.emplace_back(device, kind);
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <miniparallel/cuda.h>
+
 #include "engine/device/accelerator.h"
 
 #include <deque>
@@ -30,6 +32,20 @@ class JointWork : private PeerWork {
   ~JointWork();
 };
 
+/// When it ends, marks what the calling thread has given `device`; another one waits for the mark by
+/// `wait_for`.
+class MarkedWork {
+ public:
+  MarkedWork(Event& mark, Device device) : mark_(mark), device_(device) {}
+  ~MarkedWork();
+  MarkedWork(const MarkedWork&) = delete;
+  MarkedWork& operator=(const MarkedWork&) = delete;
+
+ private:
+  Event& mark_;
+  Device device_;
+};
+
 /// While it lives, the calling thread's work for these devices goes to their streams of this kind.
 class StreamsScope {
  public:
@@ -49,5 +65,7 @@ void leave(const std::vector<Device>& devices, StreamKind kind);
 void let_wait(const std::vector<Device>& later, Device device);
 /// What `device` is given from now on starts after what `earlier` have been given.
 void wait_for(Device device, const std::vector<Device>& earlier);
+/// What `device` is given from now on starts after the mark of `earlier`.
+void wait_for(Device device, const Event& mark, Device earlier) noexcept;
 
 }  // namespace miniparallel::parallel

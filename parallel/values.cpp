@@ -5,6 +5,8 @@
 #include "engine/tensor/tensor_impl.h"
 #include "parallel/devices.h"
 #include "parallel/partition.h"
+#include "parallel/read_peer.h"
+#include "parallel/reduce_paths.h"
 #include "parallel/stream_order.h"
 
 #include <algorithm>
@@ -27,13 +29,16 @@ Values::Values(std::vector<Tensor> parameters, Arena master, const std::vector<D
     : parameters_(std::move(parameters)), devices_(devices), master_(std::move(master)) {
   for (const Device device : devices_)
     if (device != devices_[0] && !copies_.contains(device))  // one for all replicas that are there
-      copies_.emplace(
-          device, Copy{Arena(parameters_, device), Versions(parameters_.size(), kNever), {}, Event(device)});
+      copies_.emplace(device, Copy{Arena(parameters_, device),
+                                   Versions(parameters_.size(), kNever),
+                                   {},
+                                   Event(device),
+                                   Event(device)});
   if (copies_.empty() || parameters_.empty()) return;
   buckets_ = std::move(buckets);
+  written_ = Event(devices_[0]);
   if (buckets_.size() < 2) return;
   departures_ = marks_in(master_);
-  written_ = Event(devices_[0]);
   for (auto& [device, copy] : copies_) copy.arrivals = marks_in(copy.arena);
 }
 
@@ -70,39 +75,85 @@ std::uint64_t Values::Mark::turn() const {
   return first;
 }
 
-bool Values::is_stale(const Copy& copy, std::size_t i) const {
-  return copy.seen[i] != static_cast<std::int64_t>(parameters_[i].version());
+std::int64_t Values::send(const Bucket& bucket, const Copy& copy, CopyRun run) const {
+  return copy_stale(
+      master_, copy.arena, bucket, [&](std::size_t i) { return copy.seen[i] != versions_[i]; }, run);
 }
 
-std::int64_t Values::send(const Bucket& bucket, Copy& copy) const {
-  return copy_stale(master_, copy.arena, bucket, [&](std::size_t i) { return is_stale(copy, i); });
+void Values::note_versions() {
+  versions_.clear();
+  for (const Tensor& parameter : parameters_) versions_.push_back(parameter.version());
 }
 
 std::int64_t Values::refresh(std::size_t replicas) {
-  std::vector<Copy*> stale;
-  std::vector<Device> devices;
-  for (std::size_t i = 1; i < replicas; ++i) {
-    const Device device = devices_[i];
-    if (device == devices_[0] || std::ranges::find(devices, device) != devices.end()) continue;
-    Copy& copy = copies_.at(device);
-    bool any = false;
-    for (std::size_t j = 0; j < copy.seen.size() && !any; ++j) any = is_stale(copy, j);
-    if (!any) continue;
-    stale.push_back(&copy);
-    devices.push_back(device);
-  }
-  if (stale.empty()) return 0;
-  std::int64_t bytes = 0;
-  if (departures_.empty())
-    for (Copy* const copy : stale) bytes += send(buckets_[0], *copy);
-  else
-    bytes = send_beside(stale, devices);
-  for (Copy* const copy : stale) note_sent(*copy);
+  const std::int64_t bytes = begin_refresh(replicas);
+  fetch_all();
   return bytes;
 }
 
-void Values::note_sent(Copy& copy) const {
-  for (std::size_t i = 0; i < copy.seen.size(); ++i) copy.seen[i] = parameters_[i].version();
+std::int64_t Values::begin_refresh(std::size_t replicas) {
+  note_versions();
+  std::vector<Copy*> sent, fetched;
+  std::vector<Device> devices;
+  for (const Device device :
+       each_once({devices_.begin(), devices_.begin() + static_cast<std::ptrdiff_t>(replicas)})) {
+    if (device == devices_[0]) continue;
+    Copy& copy = copies_.at(device);
+    if (copy.seen == versions_) continue;
+    if (departures_.empty() && reach_each_other(devices_[0], device)) {
+      fetched.push_back(&copy);
+    } else {
+      sent.push_back(&copy);
+      devices.push_back(device);
+    }
+  }
+  std::int64_t bytes = 0;
+  if (!fetched.empty()) {
+    for (const Tensor& block : master_.blocks())
+      raw(block);  // what is pending there comes before the readers
+    written_.record();
+  }
+  for (Copy* const copy : fetched) {
+    bytes += send(buckets_[0], *copy, [](Tensor, const Tensor&) {});
+    copy->fetches = true;
+  }
+  if (!sent.empty() && !departures_.empty())
+    bytes += send_beside(sent, devices);
+  else
+    for (Copy* const copy : sent) bytes += send(buckets_[0], *copy);
+  for (Copy* const copy : sent) copy->seen = versions_;
+  return bytes;
+}
+
+void Values::fetch(Device device) {
+  const auto found = copies_.find(device);
+  if (found == copies_.end()) return;
+  Copy& copy = found->second;
+  const std::scoped_lock lock(*copy.mutex);  // replicas of one device may have a thread each
+  if (!copy.fetches) return;
+  written_.wait(device);
+  copy.has_fetched = true;
+  const MarkedWork marked(copy.fetched, device);
+  send(buckets_[0], copy, read_peer);
+  copy.seen = versions_;
+  copy.fetches = false;
+}
+
+void Values::fetch_all() {
+  try {
+    for (const auto& [device, copy] : copies_) fetch(device);
+  } catch (...) {
+    end_refresh();
+    throw;
+  }
+  end_refresh();
+}
+
+void Values::end_refresh() noexcept {
+  for (auto& [device, copy] : copies_) {
+    copy.fetches = false;
+    if (std::exchange(copy.has_fetched, false)) wait_for(devices_[0], copy.fetched, device);
+  }
 }
 
 /// Buckets in the order in which the last forward asked for them.
@@ -162,7 +213,8 @@ std::int64_t Values::exchange(std::span<const optim::Shards::Part> parts) {
     throw;
   }
   if (departures_.empty()) leave(devices, StreamKind::copy);
-  for (auto& [device, copy] : copies_) note_sent(copy);
+  note_versions();
+  for (auto& [device, copy] : copies_) copy.seen = versions_;
   return bytes;
 }
 

@@ -71,6 +71,7 @@ TEST_CASE("counters: launches since the last forward began, on all devices") {
     DataParallel one{Mlp{}, {.devices = {devices[0]}}}, model{Mlp{}, {.devices = devices}};
     CHECK(model.counters().launches == 0);
     const Tensor x = randn({16, 6});
+    model(x);  // the first one brings the parameters, too
     const auto launches_of = [&](DataParallel<Mlp>& of) {
       of(x);
       return of.counters().launches;

@@ -24,11 +24,11 @@ struct RunOptions {
 };
 
 /// Runs forward(i) for the i-th replica of `division`, each on its device's thread - those of the first one's
-/// device in the calling thread - and in the state that a replica needs: the caller's grad mode, dtype,
-/// streams; the random numbers of its rows; its place in sums of gradients. Before that send(i) is called for
-/// each in the calling thread, the last one first. When all have ended finish() makes something of what they
-/// returned; then running statistics are merged and the random state moves on. Of policy `sync` each replica
-/// but the first has a thread of its own.
+/// device in the calling thread - and in the state that a replica needs: its parameters, whose refresh has
+/// begun; the caller's grad mode, dtype, streams; the random numbers of its rows; its place in sums of
+/// gradients. Before that send(i) is called for each in the calling thread, the last one first. When all have
+/// ended finish() makes something of what they returned; then running statistics are merged and the random
+/// state moves on. Of policy `sync` each replica but the first has a thread of its own.
 ///
 /// Of several exceptions the lowest replica's is rethrown, an `Error` with a note of replica, device and
 /// rows; then, and after an exception of `finish`, statistics and random state are as before the call.
@@ -52,8 +52,8 @@ decltype(auto) call_with(const Call& call, Model& model, Chunk& chunk) {
 }
 
 /// finish(the results, in order) of call_with(call, replica, chunk) in the replica of each chunk, a tuple of
-/// arguments. Replicas must be up to date. What is on a GPU is sent by this thread, before any replica runs;
-/// what is on the host by each replica's.
+/// arguments. The replicas' refresh must have begun. What is on a GPU is sent by this thread, before any
+/// replica runs; what is on the host by each replica's.
 template <class Model, class Call, class Chunk, class Finish = std::identity>
 auto apply(Replicas<Model>& replicas, const Division& division, const RunOptions& options, const Call& call,
            std::vector<Chunk> chunks, const Finish& finish = {}) {
@@ -123,7 +123,7 @@ template <class Model, class Chunk>
 auto parallel_apply(Replicas<Model>& nets, std::vector<Chunk> chunks, const ApplyOptions& options = {}) {
   ChunkRows rows(chunks.size(), nets.size(), options.dim);
   for (const Chunk& chunk : chunks) rows.see(chunk);
-  nets.refresh(chunks.size());
+  nets.begin_refresh(chunks.size());
   const RunOptions run{.batch_norm = options.batch_norm};
   if constexpr (is_tuple<Chunk>) {
     return apply(nets, rows.division(), run, CallModel(), std::move(chunks));

@@ -284,7 +284,7 @@ class DataParallel {
     division_ = parallel::divide(count.rows(), placement_.size(), split_, options_.min_rows);
     hints_.see_batch(count, division_);
     auto chunks = parallel::split_parts(std::tie(std::as_const(arguments)...), division_, options_.dim);
-    counters_ = {.bytes_refreshed = replicas_.refresh(division_.replicas.back() + 1),
+    counters_ = {.bytes_refreshed = replicas_.begin_refresh(division_.replicas.back() + 1),
                  .replicas_used = static_cast<std::int64_t>(division_.replicas.size())};
     const bool measures = split_.kind() == Split::Kind::by_speed;
     auto result = parallel::apply(

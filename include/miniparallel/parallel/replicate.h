@@ -42,9 +42,15 @@ class ReplicaTensors {
   reflect::Inventory& master();
   /// Brings replicas 1 to `replicas` - 1 up to date: copies what has been written since, whole runs of the
   /// block at a time, and returns the number of bytes copied. Parameters of a large model arrive while
-  /// the replicas already run: who uses one waits for it. Throws `Error`, naming the member, where one
-  /// is on another device.
-  std::int64_t refresh(std::size_t replicas);
+  /// the replicas already run: who uses one waits for it. Those of a small one are left to be fetched.
+  /// Throws `Error`, naming the member, where one is on another device.
+  std::int64_t begin_refresh(std::size_t replicas);
+  /// Before replica `replica` uses its parameters, in its thread.
+  void fetch(std::size_t replica) const;
+  /// After the last one; parameters may be written again.
+  void end_refresh() const noexcept;
+  /// Both of them, of all replicas.
+  void fetch_all() const;
   /// Throws `Error`, naming it, if a forward has written a parameter since the last refresh.
   void check_parameters_unwritten() const;
 
@@ -93,11 +99,17 @@ class Replicas {
   /// Brings the first `replicas` replicas up to date, plain members too, and returns the number of bytes
   /// copied. Throws `Error`, naming the member, where the master has other layers or shapes than before.
   std::int64_t refresh(std::size_t replicas) {
+    const std::int64_t bytes = begin_refresh(replicas);
+    tensors_.fetch_all();
+    return bytes;
+  }
+  /// The same, but for parameters that each replica's thread fetches in `run_replicas`.
+  std::int64_t begin_refresh(std::size_t replicas) {
     const std::size_t followers =
         std::max(replicas, std::min<std::size_t>(size(), 2));  // one tells of changed layers
     for (std::size_t i = 1; i < followers; ++i) follow(*copies_[i - 1]);
     reflect::retake(tensors_.master(), master_);
-    return tensors_.refresh(replicas);
+    return tensors_.begin_refresh(replicas);
   }
   ReplicaTensors& tensors() { return tensors_; }
   const ReplicaTensors& tensors() const { return tensors_; }
