@@ -12,6 +12,7 @@
 #include "kernels/pointwise_loss.h"
 #include "kernels/pool2d.h"
 #include "kernels/random.h"
+#include "kernels/recurrent.h"
 #include "kernels/reduce.h"
 #include "kernels/scan.h"
 #include "kernels/softmax.h"
@@ -32,6 +33,7 @@
   X(PointwiseLoss, pointwise_loss) \
   X(Pool2d, pool2d)                \
   X(Random, random)                \
+  X(Recurrent, recurrent)          \
   X(Reduce, reduce)                \
   X(Scan, scan)                    \
   X(Softmax, softmax)              \

@@ -13,4 +13,5 @@
 #include <miniparallel/nn/norm.h>
 #include <miniparallel/nn/parameter.h>
 #include <miniparallel/nn/pool.h>
+#include <miniparallel/nn/recurrent.h>
 #include <miniparallel/nn/sequential.h>

@@ -80,4 +80,37 @@ case("instance_norm2d", nn.InstanceNorm2d(3, eps=1e-3, affine=True), torch.randn
 case("instance_norm3d", nn.InstanceNorm3d(2), torch.randn(2, 2, 3, 2, 3))
 case("upsample", nn.Upsample(scale_factor=(2, 3)), torch.randn(2, 3, 2, 4))
 
+
+def recurrent(layer, x, *state, lengths=None):
+    """All results in one vector. With lengths as a packed sequence, which keeps the order of the batch."""
+    given = (tuple(state) if isinstance(layer, nn.LSTM) else state[0]) if state else None
+    if lengths is None:
+        outputs, last = layer(x, given)
+    else:
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, layer.batch_first, enforce_sorted=False)
+        outputs, last = layer(packed, given)
+        outputs, _ = nn.utils.rnn.pad_packed_sequence(outputs, layer.batch_first)
+    results = [outputs, *last] if isinstance(layer, nn.LSTM) else [outputs, last]
+    return torch.cat([part.flatten() for part in results])
+
+
+def packed(layer, x):
+    return recurrent(layer, x, lengths=torch.tensor([2, 4, 1]))
+
+
+case("rnn", nn.RNN(3, 5), torch.randn(4, 2, 3), call=recurrent)
+case("rnn_relu", nn.RNN(3, 5, nonlinearity="relu", bias=False), torch.randn(4, 2, 3), torch.randn(1, 2, 5), call=recurrent)
+case("lstm", nn.LSTM(3, 5), torch.randn(4, 2, 3), call=recurrent)
+case("lstm_state", nn.LSTM(3, 5, 2), torch.randn(4, 2, 3), torch.randn(2, 2, 5), torch.randn(2, 2, 5), call=recurrent)
+case("lstm_both", nn.LSTM(3, 5, 2, batch_first=True, bidirectional=True), torch.randn(2, 4, 3), call=recurrent)
+case("lstm_packed", nn.LSTM(3, 5, 2, batch_first=True, bidirectional=True), torch.randn(3, 4, 3), call=packed)
+case("gru", nn.GRU(3, 5), torch.randn(4, 2, 3), call=recurrent)
+case("gru_both", nn.GRU(3, 5, 2, bidirectional=True), torch.randn(4, 2, 3), torch.randn(4, 2, 5), call=recurrent)
+case("gru_unbatched", nn.GRU(3, 5), torch.randn(4, 3), torch.randn(1, 5), call=recurrent)
+case("gru_packed", nn.GRU(3, 5), torch.randn(4, 3, 3), call=packed)
+case("lstm_cell", nn.LSTMCell(3, 5), torch.randn(2, 3), torch.randn(2, 5), torch.randn(2, 5),
+     call=lambda layer, x, h, c: torch.cat(layer(x, (h, c)), 1))
+case("gru_cell", nn.GRUCell(3, 5, bias=False), torch.randn(2, 3), torch.randn(2, 5))
+case("rnn_cell", nn.RNNCell(3, 5), torch.randn(2, 3))
+
 save_file({key: tensor.contiguous() for key, tensor in goldens.items()}, Path(__file__).parent / "layers.safetensors")

@@ -44,3 +44,10 @@ TEST_CASE("docs/models: sequential") {
 #include "snippets/models/sequential.inc"
   CHECK(logits.shape() == Shape{4, 10});
 }
+
+TEST_CASE("docs/models: recurrent") {
+#include "snippets/models/recurrent.inc"
+  CHECK(outputs.shape() == Shape{3, 10, 16});
+  CHECK(equal(last.select(0, 1), outputs.select(0, 1).select(0, 3)));
+  CHECK(outputs.select(0, 1).narrow(0, 4, 6).abs().max().item() == 0);
+}

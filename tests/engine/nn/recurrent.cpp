@@ -1,0 +1,133 @@
+#include <miniparallel/autograd.h>
+
+#include "tests/engine/nn/golden_layer.h"
+
+#include <sstream>
+
+using namespace miniparallel;
+using namespace miniparallel::testing;
+
+namespace {
+
+Tensor in_one(const std::pair<Tensor, Tensor>& results) {
+  return cat({results.first.flatten(), results.second.flatten()});
+}
+Tensor in_one(const std::pair<Tensor, nn::LSTMState>& results) {
+  const auto& [outputs, state] = results;
+  return cat({outputs.flatten(), state.h.flatten(), state.c.flatten()});
+}
+
+/// A layer called with the inputs: a sequence and, where given, states.
+template <class Layer>
+Tensor call_layer(Layer& layer, const Inputs& x) {
+  if constexpr (std::is_same_v<Layer, nn::LSTM>) {
+    return in_one(x.size() == 1 ? layer(x[0]) : layer(x[0], {x[1], x[2]}));
+  } else {
+    return in_one(x.size() == 1 ? layer(x[0]) : layer(x[0], x[1]));
+  }
+}
+
+const auto with_lengths = [](auto& layer, const Inputs& x) {
+  return in_one(layer(x[0], {}, {.lengths = tensor({2, 4, 1})}));
+};
+
+/// First and second derivatives of f against finite differences.
+template <class F>
+void check_derivatives(const F& f, const Inputs& inputs) {
+  CHECK(autograd::gradcheck(f, inputs) == "");
+  CHECK(autograd::gradgradcheck(f, inputs) == "");
+}
+
+}  // namespace
+
+TEST_CASE("recurrent layers against PyTorch: whole sequences, both directions, states, packed lengths") {
+  check_against_pytorch("rnn", nn::RNN{3, 5}, call_layer<nn::RNN>);
+  check_against_pytorch("rnn_relu", nn::RNN{3, 5, {.bias = false, .nonlinearity = nn::Nonlinearity::relu}},
+                        call_layer<nn::RNN>);
+  check_against_pytorch("lstm", nn::LSTM{3, 5}, call_layer<nn::LSTM>);
+  check_against_pytorch("lstm_state", nn::LSTM{3, 5, {.num_layers = 2}}, call_layer<nn::LSTM>);
+  const nn::RecurrentOptions both{.num_layers = 2, .batch_first = true, .bidirectional = true};
+  check_against_pytorch("lstm_both", nn::LSTM{3, 5, both}, call_layer<nn::LSTM>);
+  check_against_pytorch("lstm_packed", nn::LSTM{3, 5, both}, with_lengths);
+  check_against_pytorch("gru", nn::GRU{3, 5}, call_layer<nn::GRU>);
+  check_against_pytorch("gru_both", nn::GRU{3, 5, {.num_layers = 2, .bidirectional = true}},
+                        call_layer<nn::GRU>);
+  check_against_pytorch("gru_unbatched", nn::GRU{3, 5}, call_layer<nn::GRU>);
+  check_against_pytorch("gru_packed", nn::GRU{3, 5}, with_lengths);
+}
+
+TEST_CASE("recurrent cells against PyTorch") {
+  check_against_pytorch("lstm_cell", nn::LSTMCell{3, 5}, [](nn::LSTMCell& cell, const Inputs& x) {
+    const auto [h, c] = cell(x[0], {x[1], x[2]});
+    return cat({h, c}, 1);
+  });
+  check_against_pytorch("gru_cell", nn::GRUCell{3, 5, {.bias = false}},
+                        [](nn::GRUCell& cell, const Inputs& x) { return cell(x[0], x[1]); });
+  check_against_pytorch("rnn_cell", nn::RNNCell{3, 5},
+                        [](nn::RNNCell& cell, const Inputs& x) { return cell(x[0]); });
+}
+
+TEST_CASE("recurrent cells: first and second derivatives") {
+  manual_seed(1);
+  const auto random = [](const Shape& shape) { return randn(shape, {.dtype = float64}).requires_grad_(); };
+  nn::LSTMCell lstm{3, 4};
+  nn::GRUCell gru{3, 4};
+  to(lstm, float64);
+  to(gru, float64);
+  const Inputs inputs{random({2, 3}), random({2, 4}), random({2, 4})};
+  const auto lstm_call = [&](const Inputs& x) {
+    const auto [h, c] = lstm(x[0], {x[1], x[2]});
+    return cat({h, c}, 1);
+  };
+  check_derivatives(lstm_call, inputs);
+  check_derivatives([&](const Inputs& x) { return lstm(x[0], {x[1], x[2]}).c; }, inputs);
+  check_derivatives([&](const Inputs& x) { return gru(x[0], x[1]); }, {inputs[0], inputs[1]});
+}
+
+TEST_CASE("recurrent layers: parameters have PyTorch's names; clones and saved ones are the same layer") {
+  nn::LSTM lstm{3, 5, {.num_layers = 2, .bidirectional = true}};
+  std::ostringstream names;
+  for (const auto& [name, parameter] : named_parameters(lstm)) names << name << parameter.shape() << ' ';
+  CHECK(names.str() ==
+        "weight_ih_l0[20, 3] weight_hh_l0[20, 5] bias_ih_l0[20] bias_hh_l0[20] "
+        "weight_ih_l0_reverse[20, 3] weight_hh_l0_reverse[20, 5] bias_ih_l0_reverse[20] "
+        "bias_hh_l0_reverse[20] weight_ih_l1[20, 10] weight_hh_l1[20, 5] bias_ih_l1[20] bias_hh_l1[20] "
+        "weight_ih_l1_reverse[20, 10] weight_hh_l1_reverse[20, 5] bias_ih_l1_reverse[20] "
+        "bias_hh_l1_reverse[20] ");
+  nn::LSTM copy = clone(lstm);
+  const Tensor x = randn({6, 2, 3});
+  CHECK(equal(copy(x).first, lstm(x).first));
+  CHECK_FALSE(copy.weights(1, true).weight_hh.is_same(lstm.weights(1, true).weight_hh));
+}
+
+TEST_CASE("recurrent layers: dropout between layers, in training alone") {
+  nn::GRU gru{3, 5, {.num_layers = 2, .dropout = 1}};
+  const Tensor x = randn({4, 2, 3});
+  train(gru);
+  const Tensor dropped = gru(x).first;
+  eval(gru);
+  CHECK_FALSE(allclose(gru(x).first, dropped));
+  // The second layer sees zeros in place of what the first put out.
+  CHECK(equal(dropped.select(1, 0), dropped.select(1, 1)));
+}
+
+TEST_CASE("recurrent layers: bad input is an error that says what is wrong") {
+  CHECK(error_of([] { nn::LSTM{0, 4}; }) ==
+        "LSTM: got an input size of 0 and a hidden size of 4; each must be at least 1");
+  CHECK(error_of([] { nn::LSTM{3, 4, {.num_layers = 0}}; }) ==
+        "LSTM: num_layers is 0; it must be at least 1");
+  CHECK(error_of([] { nn::GRU{3, 4, {.dropout = 2}}; }) == "GRU: dropout is 2; a probability is in [0, 1]");
+  CHECK(error_of([] { nn::LSTM{3, 4, {.nonlinearity = nn::Nonlinearity::relu}}; }) ==
+        "LSTM: the nonlinearity is an option of RNN; its gates have their own");
+  CHECK(error_of([] { nn::LSTM{3, 4}(ones({5, 2, 4})); }) ==
+        "LSTM: got x [5, 2, 4]; it must be (length, n, 3), (n, length, 3) with batch_first, or (length, 3)");
+  CHECK(error_of([] { nn::RNN{3, 4}(ones({0, 2, 3})); }) ==
+        "RNN: got x [0, 2, 3], a sequence without elements");
+  CHECK(error_of([] { nn::GRU{3, 4}(ones({5, 2, 3}), ones({2, 2, 4})); }) ==
+        "GRU: got a state of shape [2, 2, 4]; it must be [1, 2, 4]");
+  CHECK(error_of([] { nn::GRU{3, 4}(ones({5, 2, 3}), {}, {.lengths = tensor({1, 2, 3})}); }) ==
+        "GRU: got lengths int64 [3]; they must be (2) integers");
+  CHECK(error_of([] { nn::LSTMCell{3, 4}(ones({2, 4})); }) == "LSTMCell: got x [2, 4]; it must be (n, 3)");
+  CHECK(error_of([] { nn::RNN{3, 4}.weights(0, true); }) ==
+        "RNN: there are no weights of layer 0 in reverse; it has 1 layers");
+}
