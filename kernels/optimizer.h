@@ -2,6 +2,7 @@
 
 #include <miniparallel/dtype.h>
 
+#include "kernels/half.h"
 #include "kernels/math.h"
 #include "kernels/stream.h"
 #include "kernels/update.h"
@@ -11,7 +12,8 @@
 
 /// Updates of a whole parameter set, one launch each: a list with one row per tensor holds its pointers and
 /// its numbers, and the work is split over elements across tensors. Arrays are contiguous and do not overlap;
-/// every row of a call has the call's dtype, float32 or float64. The rows are read before a launcher returns.
+/// where a call has a dtype, float32 or float64, it is that of every row. The rows are read before a launcher
+/// returns.
 
 namespace miniparallel::kernels {
 
@@ -42,6 +44,22 @@ struct GradientRow {
   void* gradient;
   std::int64_t n;
 };
+
+/// An array that is added to another one, both of this floating-point dtype.
+struct SumRow {
+  DType dtype;
+  void* sum;
+  const void* addend;
+  std::int64_t n;
+};
+/// sum + addend; those of 16 bits are added in float32 and rounded once.
+template <class T>
+MP_INLINE T sum_of_two(T sum, T addend) {
+  if constexpr (sizeof(T) == 2)
+    return convert<T>(convert<float>(sum) + convert<float>(addend));
+  else
+    return sum + addend;
+}
 
 enum class NormKind { one, two, infinity };
 
@@ -83,6 +101,8 @@ struct Optimizer {
                     Stream stream);
   /// g = min(max(g, -limit), limit); NaN stays.
   void (*clip_value)(DType dtype, std::span<const GradientRow> rows, double limit, Stream stream);
+  /// sum += addend. The rows may differ in dtype. Some hundreds are one launch: if it fails none is added.
+  void (*accumulate)(std::span<const SumRow> rows, Stream stream);
 };
 
 }  // namespace miniparallel::kernels

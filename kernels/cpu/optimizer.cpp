@@ -34,6 +34,7 @@ struct OptimizerLoops {
   MP_UPDATES(MP_MEMBER)
 #undef MP_MEMBER
   ByDType<ClipLoops> clip;
+  RowLoop<SumRow> (*add)(DType dtype);
 };
 
 }  // namespace miniparallel::kernels::cpu
@@ -113,6 +114,20 @@ double norm(const void* gradient, std::int64_t begin, std::int64_t end) {
 }
 
 template <class T>
+void add(const SumRow& row, std::int64_t begin, std::int64_t end) {
+  T* sum = out<T>(row.sum);
+  const T* addend = in<T>(row.addend);
+  MP_IVDEP
+  for (std::int64_t i = begin; i < end; ++i) sum[i] = sum_of_two(sum[i], addend[i]);
+}
+RowLoop<SumRow> add_loop(DType dtype) {
+  return dtype == float32   ? add<float>
+         : dtype == float64 ? add<double>
+         : dtype == float16 ? add<Half>
+                            : add<BFloat16>;
+}
+
+template <class T>
 constexpr ClipLoops kClip{change<T, functors::ScaleGradient>,
                           change<T, functors::ClampGradient>,
                           {norm<T, NormKind::one>, norm<T, NormKind::two>, norm<T, NormKind::infinity>}};
@@ -121,7 +136,8 @@ constexpr ClipLoops kClip{change<T, functors::ScaleGradient>,
 
 const OptimizerLoops& optimizer_loops() {
 #define MP_LOOPS(name, Formula) .name = {update<float, updates::Formula>, update<double, updates::Formula>},
-  static constexpr OptimizerLoops table{MP_UPDATES(MP_LOOPS).clip = {kClip<float>, kClip<double>}};
+  static constexpr OptimizerLoops table{MP_UPDATES(MP_LOOPS).clip = {kClip<float>, kClip<double>},
+                                        .add = add_loop};
 #undef MP_LOOPS
   return table;
 }
@@ -203,12 +219,18 @@ void clip_value(DType dtype, std::span<const GradientRow> rows, double limit, St
   });
 }
 
+void accumulate(std::span<const SumRow> rows, Stream) {
+  for_each_element_range(rows, [](const SumRow& row, std::int64_t begin, std::int64_t end) {
+    optimizer_loops().add(row.dtype)(row, begin, end);
+  });
+}
+
 }  // namespace
 
 const Optimizer& optimizer() {
 #define MP_LAUNCHER_OF(name, Formula) .name = name,
   static constexpr Optimizer launchers{MP_UPDATES(MP_LAUNCHER_OF).norm = norm, .clip_norm = clip_norm,
-                                       .clip_value = clip_value};
+                                       .clip_value = clip_value, .accumulate = accumulate};
 #undef MP_LAUNCHER_OF
   return launchers;
 }

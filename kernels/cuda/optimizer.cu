@@ -53,19 +53,26 @@ __device__ bool is_aligned(const UpdateRow<Formula>& row) {
   return aligned;
 }
 __device__ bool is_aligned(const GradientRow& row) { return are_aligned(16, row.gradient); }
+__device__ bool is_aligned(const SumRow& row) { return are_aligned(16, row.sum, row.addend); }
 
-/// f.update<N>(row, i) for elements i to i + N, until every element of every row was in one.
-template <class F, class Rows>
-__global__ void update_rows(Rows batch, F f) {
+/// f.update<N>(row, i) for elements i to i + N, until every element from `begin` to before `end` was in one.
+template <class F, class Row>
+__device__ void update_chunk(const Row& row, std::int64_t begin, std::int64_t end, const F& f) {
   constexpr int pack = kPack<typename F::Element>;
-  const int r = batch.row_of(blockIdx.x);
-  const typename Rows::Row& row = batch.rows[r];
-  const std::int64_t begin = (blockIdx.x - batch.first[r]) * kNormChunk;
-  const std::int64_t end = begin + kNormChunk < row.n ? begin + kNormChunk : row.n;
   const std::int64_t packed = is_aligned(row) ? begin + (end - begin) / pack * pack : begin;
   for (std::int64_t i = begin + threadIdx.x * pack; i < packed; i += blockDim.x * pack)
     f.template update<pack>(row, i);
   for (std::int64_t i = packed + threadIdx.x; i < end; i += blockDim.x) f.template update<1>(row, i);
+}
+
+/// The same for every element of every row.
+template <class F, class Rows>
+__global__ void update_rows(Rows batch, F f) {
+  const int r = batch.row_of(blockIdx.x);
+  const typename Rows::Row& row = batch.rows[r];
+  const std::int64_t begin = (blockIdx.x - batch.first[r]) * kNormChunk;
+  const std::int64_t end = begin + kNormChunk < row.n ? begin + kNormChunk : row.n;
+  update_chunk(row, begin, end, f);
 }
 
 template <class Formula, class T>
@@ -131,6 +138,33 @@ struct ClampValue {
     change<N, T>(row, i, functors::ClampGradient<T>{limit});
   }
 };
+
+template <class T>
+struct Add {
+  using Element = T;
+  template <int N>
+  __device__ void update(const SumRow& row, std::int64_t i) const {
+    Pack<T, N>& sum = pack_at<N>(static_cast<T*>(row.sum), i);
+    Pack<T, N> s = sum;
+    const Pack<T, N> addend = pack_at<N>(static_cast<const T*>(row.addend), i);
+    MP_UNROLL
+    for (int k = 0; k < N; ++k) s.at[k] = sum_of_two(s.at[k], addend.at[k]);
+    sum = s;
+  }
+};
+
+/// By the dtype of a row, which is the same for all threads of a block.
+struct AddAny {};
+__device__ void update_chunk(const SumRow& row, std::int64_t begin, std::int64_t end, const AddAny&) {
+  if (row.dtype == float32)
+    update_chunk(row, begin, end, Add<float>{});
+  else if (row.dtype == float64)
+    update_chunk(row, begin, end, Add<double>{});
+  else if (row.dtype == float16)
+    update_chunk(row, begin, end, Add<Half>{});
+  else
+    update_chunk(row, begin, end, Add<BFloat16>{});
+}
 
 template <class T, class Parts, class Rows>
 __global__ void norm_chunks(Rows batch, NormKind kind, double* partials) {
@@ -205,6 +239,8 @@ void clip_value(DType dtype, std::span<const GradientRow> rows, double limit, St
   with_type(dtype, [&]<class T>() { update(ClampValue<T>{static_cast<T>(limit)}, rows, stream); });
 }
 
+void accumulate(std::span<const SumRow> rows, Stream stream) { update(AddAny{}, rows, stream); }
+
 template <class T, class Parts>
 void norm_as(NormKind kind, std::span<const GradientRow> rows, double* partials, double* result,
              Stream stream) {
@@ -228,7 +264,8 @@ void gradient_norm(DType dtype, NormKind kind, std::span<const GradientRow> rows
 const Optimizer& optimizer() {
 #define MP_LAUNCHER_OF(name, Formula) .name = name,
   static constexpr Optimizer launchers{MP_UPDATES(MP_LAUNCHER_OF).norm = gradient_norm,
-                                       .clip_norm = clip_norm, .clip_value = clip_value};
+                                       .clip_norm = clip_norm, .clip_value = clip_value,
+                                       .accumulate = accumulate};
 #undef MP_LAUNCHER_OF
   return launchers;
 }

@@ -181,6 +181,45 @@ TEST_CASE("clipping takes hundreds of gradients in one launch, and more in sever
     }
 }
 
+TEST_CASE("arrays of any floating dtype, size and alignment are added to others") {
+  const Gpus machine;
+  manual_seed(6);
+  for (const DType dtype : {float32, float64, float16, bfloat16})
+    for (const std::int64_t first : {0, 1})
+      for (const std::int64_t n : sizes) {
+        INFO("dtype ", dtype, ", first element ", first, ", size ", n);
+        compare(dtype, 2, 9002, [&](auto& backend, const Tensors& x, auto s) {
+          backend.optimizer.accumulate(
+              std::array{kernels::SumRow{dtype, at(x[0], first), at(x[1], first), n}}, s);
+        });
+      }
+}
+
+TEST_CASE("hundreds of arrays of several dtypes are added to others in one launch, and more in several") {
+  const Gpus machine;
+  manual_seed(7);
+  constexpr std::array dtypes{float32, float64, float16, bfloat16};
+  for (const int count : {80, 410, 900}) {
+    CAPTURE(count);
+    Tensors on_cpu, on_gpu;  // sums, then what is added to them
+    for (int i = 0; i < 8; ++i) {
+      on_cpu.push_back(rand({4 * count}).to(dtypes[i % 4]));
+      on_gpu.push_back(on_cpu.back().to(gpu));
+    }
+    const auto add = [&](const kernels::Backend& backend, const Tensors& x, kernels::Stream s) {
+      std::vector<kernels::SumRow> rows;
+      for (int i = 0; i < count; ++i)
+        rows.push_back({dtypes[i % 4], at(x[i % 4], 4 * i), at(x[4 + i % 4], 4 * i), 1 + i % 3});
+      backend.optimizer.accumulate(rows, s);
+    };
+    const Tensor before = on_cpu[0].clone();
+    add(kernels::cpu_backend(), on_cpu, {});
+    add(kernels::cuda_backend(), on_gpu, stream(gpu));
+    CHECK_FALSE(equal(on_cpu[0], before));
+    for (int i = 0; i < 4; ++i) check_close(on_gpu[i], on_cpu[i]);
+  }
+}
+
 TEST_CASE("random numbers and dropout of any size, alignment and place in the stream") {
   const Gpus machine;
   manual_seed(3);
