@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace miniparallel::parallel {
@@ -38,9 +39,9 @@ struct Sums {
 std::int64_t sum_gradients(const std::vector<const Gradients*>& parts, const Sums& sums, Bucket bucket,
                            GradientReduction reduction);
 
-/// Adds gradients, of which some are places of `sums` and some undefined, to `grad` of the parameters; they
-/// become the `grad` of those that have none. Neighbours whose gradients are neighbours too take one kernel.
-void accumulate_gradients(const std::vector<Tensor>& parameters, std::vector<Tensor> gradients,
-                          const Arena& sums);
+/// Adds gradients to the `grad` of their parameters, which are on one device: all of them or, where that
+/// throws, none. They become the `grad` of those that have none. Neighbours whose gradients are neighbours too
+/// are added as one array.
+void accumulate_gradients(std::vector<std::pair<Tensor, Tensor>> gradients);
 
 }  // namespace miniparallel::parallel

@@ -57,8 +57,10 @@ class Reducer::Publication final : public Walk {
     for (auto& [i, gradient] : gradients_) autograd::run_leaf_hooks(of_->parameters_[i], gradient);
   }
   void commit() override {
-    for (auto& [i, gradient] : gradients_)
-      autograd::accumulate_grad(of_->parameters_[i], std::move(gradient), false);
+    std::vector<std::pair<Tensor, Tensor>> gradients;
+    for (auto& [i, gradient] : gradients_) gradients.emplace_back(of_->parameters_[i], std::move(gradient));
+    const std::scoped_lock lock(of_->mutex_);
+    accumulate_gradients(std::move(gradients));
   }
 
  private:
@@ -149,7 +151,7 @@ class Reducer::Reduction final : public Walk {
   void commit() override {
     const std::scoped_lock lock(of_->mutex_);
     if (!syncs_) return keep_other_devices();
-    accumulate_gradients(of_->parameters_, std::move(gradients_), sums());
+    accumulate_gradients(take_gradients());
     for (std::size_t replica = 0; replica < held_.parts.size(); ++replica)
       of_->return_arena(replica, held_.parts[replica]);
     held_ = {};
@@ -238,6 +240,14 @@ class Reducer::Reduction final : public Walk {
     return gradients;
   }
 
+  /// Of the parameters that have one.
+  std::vector<std::pair<Tensor, Tensor>> take_gradients() {
+    std::vector<std::pair<Tensor, Tensor>> taken;
+    for (std::size_t i = 0; i < gradients_.size(); ++i)
+      if (gradients_[i].defined()) taken.emplace_back(of_->parameters_[i], std::move(gradients_[i]));
+    return taken;
+  }
+
   /// Publishes the first device's part. The others' are kept with what was held before, to which they are
   /// added first: if that fails all is as it was.
   void keep_other_devices() {
@@ -248,7 +258,7 @@ class Reducer::Reduction final : public Walk {
           is_elsewhere(replica) && !staged.empty() && !held_.parts[replica].empty())
         add(held_.parts[replica], staged, {0, of_->parameters_.size()});
     std::vector<Tensor> zeros = zeros_to_hold();
-    accumulate_gradients(of_->parameters_, std::move(gradients_), sums());
+    accumulate_gradients(take_gradients());
     for (std::size_t i = 0; i < zeros.size(); ++i)
       if (zeros[i].defined()) of_->parameters_[i].set_grad(std::move(zeros[i]));
     for (std::size_t replica = 1; replica < staged_.size(); ++replica)

@@ -121,11 +121,6 @@ bool Arena::is_followed(std::size_t i) const {
   return i + 1 < size() && (*layout_)[i].block == (*layout_)[i + 1].block;
 }
 
-bool Arena::follow_one_another(std::size_t i, const Tensor& a, const Tensor& b) const {
-  return is_followed(i) && has_place(i, a) && has_place(i + 1, b) && a.impl()->storage == b.impl()->storage &&
-         b.impl()->offset - a.impl()->offset == (*layout_)[i + 1].begin - (*layout_)[i].begin;
-}
-
 std::int64_t Arena::length(std::size_t first, std::size_t last) const {
   const Place &from = (*layout_)[first], &to = (*layout_)[last];
   return to.begin + to.shape.numel() - from.begin;
@@ -141,10 +136,6 @@ Tensor Arena::padded_run(std::size_t first, std::size_t last) const {
   const Tensor& block = blocks_[from.block];
   const std::int64_t end = to.begin + padded(to.shape.numel(), block.dtype());
   return make_alias(block, {end - from.begin}, {1}, from.begin);
-}
-
-Tensor Arena::run_from(const Tensor& tensor, std::size_t first, std::size_t last) const {
-  return make_alias(tensor, {length(first, last)}, {1}, tensor.impl()->offset);
 }
 
 bool are_neighbours(const Tensor& a, const Tensor& b) {

@@ -34,14 +34,10 @@ class Arena {
   bool holds(std::size_t i, const Tensor& tensor) const;
   /// Whether place i + 1 follows place i in the same block.
   bool is_followed(std::size_t i) const;
-  /// Whether the elements of `a` and `b` are places i and i + 1 of one arena with this layout.
-  bool follow_one_another(std::size_t i, const Tensor& a, const Tensor& b) const;
   /// The elements of places `first` to `last`, which follow one another, and the padding between them.
   Tensor run(std::size_t first, std::size_t last) const;
   /// And the padding after them.
   Tensor padded_run(std::size_t first, std::size_t last) const;
-  /// The same of the arena that `tensor` is place `first` of.
-  Tensor run_from(const Tensor& tensor, std::size_t first, std::size_t last) const;
 
  private:
   struct Place {

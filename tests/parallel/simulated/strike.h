@@ -143,14 +143,11 @@ int strike_each(const Setting& setting, const Strike& strike) {
     if (!error.empty() && !in_update) {
       twin.accumulate(hit.done);
       CHECK(hit.parameters() == twin.parameters());
-      if (hit.model.devices().size() > 1) {
-        CHECK(hit.gradients() == twin.gradients());
+      CHECK(hit.gradients() == twin.gradients());
+      if (hit.model.devices().size() > 1) {  // of a model alone each layer writes its statistics
         const Values statistics = hit.statistics(), before = twin.statistics();
         const bool counted = !before.empty() && statistics.front() != before.front();
         if (!hit.in_backward && !counted) CHECK(statistics == before);  // the last thing of a forward
-      } else {  // a model alone: layers write their statistics, and gradients are added one by one
-        for (std::size_t i = 0; i < twin.model.parameters().size(); ++i)
-          hit.model.parameters()[i].set_grad(twin.model.parameters()[i].grad().clone());
       }
       hit.step();
     }

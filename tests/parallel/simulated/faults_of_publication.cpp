@@ -1,0 +1,97 @@
+#include "strike.h"
+
+// Gradients are added to those that there were: all of them or none, wherever a fault strikes.
+
+namespace miniparallel {
+namespace {
+
+using testing::Messages;
+using testing::Mlp;
+using testing::Simulated;
+using testing::stride;
+using testing::Trainer;
+using testing::Values;
+using testing::Watchdog;
+
+/// Frozen parameters, and one of another dtype, stand between the trained ones.
+struct Sandwich {
+  nn::Linear first{6, 8}, frozen{8, 8}, second{8, 8};
+  nn::Parameter scale{ones({8}, {.dtype = float64})};
+  nn::Linear frozen_too{8, 8}, third{8, 4};
+  Sandwich() {
+    for (nn::Linear* const layer : {&frozen, &frozen_too})
+      for (Tensor* const parameter : {&layer->weight, &layer->bias}) parameter->requires_grad_(false);
+  }
+  Tensor operator()(const Tensor& x) {
+    const Tensor h = second(tanh(frozen(first(x)))) * scale.to(float32);
+    return third(tanh(frozen_too(h)));
+  }
+  static Tensor batch(std::int64_t rows) { return Mlp::batch(rows); }
+  MINIPARALLEL_MEMBERS(first, frozen, second, scale, frozen_too, third)
+};
+
+/// Lets the calls of a backward that `strike(nth)` names fail, one after another. It finds gradients that it
+/// adds to, and none of one parameter. Returns how many failed.
+int strike_backward(int gpus, const DataParallelOptions& options, bool syncs, int step,
+                    const std::function<void(int)>& strike) {
+  Simulated machine(gpus);
+  manual_seed(3);
+  Trainer<Sandwich> hit(Sandwich{}, options);
+  const auto gradients_before = [&] {
+    hit.model.zero_grad();
+    mean(square(hit.model(hit.first))).backward();
+    Tensor none = hit.model.parameters()[0];
+    none.set_grad({});
+    return hit.gradients();
+  };
+  const auto backward = [&] {
+    std::optional<parallel::NoSync> guard;
+    if (!syncs) guard.emplace(hit.model.no_sync());
+    mean(square(hit.model(hit.batches[0]))).backward();
+  };
+  const Values before = gradients_before();
+  backward();
+  const Values after = hit.gradients();
+  int failed = 0;
+  for (int nth = 1;; nth += step) {
+    CAPTURE(nth);
+    CHECK(gradients_before() == before);
+    std::optional<parallel::NoSync> guard;
+    if (!syncs) guard.emplace(hit.model.no_sync());
+    const Tensor loss = mean(square(hit.model(hit.batches[0])));
+    strike(nth);
+    bool failing = false;
+    try {
+      loss.backward();
+    } catch (const Error&) {
+      failing = true;
+    }
+    if (simulator::forget_faults() > 0) break;
+    CHECK(hit.gradients() == (failing ? before : after));
+    failed += failing ? 1 : 0;
+  }
+  machine.expect_failure();  // of what gives memory back
+  return failed;
+}
+
+TEST_CASE("faults: a backward that fails anywhere leaves every gradient as it was, also those it adds to") {
+  const Watchdog watchdog(std::chrono::minutes(30));
+  const Messages silent;
+  for (const int gpus : {1, 2, 4})
+    for (const bool sharded : {false, true})
+      for (const bool syncs : {true, false}) {
+        if (gpus == 1 && (sharded || !syncs)) continue;
+        CAPTURE(gpus);
+        CAPTURE(sharded);
+        CAPTURE(syncs);
+        const DataParallelOptions options{.bucket_bytes = 512, .shard_optimizer = sharded};
+        CHECK(strike_backward(gpus, options, syncs, 1, [](int nth) {
+                simulator::fail_call("a kernel launch", nth, cudaErrorUnknown);
+              }) > 10);
+        strike_backward(gpus, options, syncs, stride() / 4 + 1,
+                        [](int nth) { simulator::fail_call("", nth, cudaErrorUnknown); });
+      }
+}
+
+}  // namespace
+}  // namespace miniparallel
