@@ -25,7 +25,8 @@ TEST_CASE("pinned memory: a block is used again only after its copy, which the h
       for (int i = 0; i < 20; ++i)
         CHECK(copies[static_cast<std::size_t>(i)].to_vector<float>() ==
               std::vector<float>(5000, static_cast<float>(i)));
-      const auto before = simulator::counters();  // all copies are done: their blocks are free
+      synchronize(gpu);  // all copies are done, and known to be: their blocks are free
+      const auto before = simulator::counters();
       for (int i = 0; i < 3; ++i) copies.push_back(full({5000}, i).to(gpu));
       CHECK((simulator::counters() - before).pinned_allocations == 0);
     }

@@ -107,6 +107,7 @@ TEST_CASE(
       for (const Device device : model.devices()) synchronize(device);
     };
     for (int step = 0; step < 2; ++step) {
+      model.zero_grad();  // nothing that the sums would be added to
       const Tensor loss = mean(square(model(x)));
       wait();
       simulator::start_history();
