@@ -37,7 +37,8 @@ inline Sizes sizes(const GruArgs& args) { return {"n hidden", {args.n, args.hidd
 struct Recurrent {
   void (*lstm_forward)(DType dtype, const LstmArgs& args, const void* input_gates, const void* hidden_gates,
                        void* h_next, Stream stream);
-  /// From the gradients of h' and c', of which one may be null: those of the sums that became gates, and of c.
+  /// From the gradients of h' and c', of which one may be null: those of the sums that became
+  /// gates, and of c.
   void (*lstm_backward)(DType dtype, const LstmArgs& args, const void* dh_next, const void* dc_next,
                         void* dgates, void* dc, Stream stream);
   void (*gru_forward)(DType dtype, const GruArgs& args, const void* input_gates, void* h_next, Stream stream);

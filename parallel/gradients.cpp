@@ -76,7 +76,8 @@ std::int64_t sum_gradients(const std::vector<const Gradients*>& parts, const Sum
 }
 
 void accumulate_gradients(std::vector<std::pair<Tensor, Tensor>> gradients) {
-  // Whatever asks for memory or for other work comes first, then the one launch that writes to what there was.
+  // Whatever asks for memory or for other work comes first, then the one launch that writes
+  // to what there was.
   const NoGradGuard no_grad;
   std::vector<std::pair<Tensor, Tensor>> made;  // parameters and their new `grad`
   std::vector<Tensor> sums, addends;

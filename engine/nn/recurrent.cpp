@@ -81,7 +81,8 @@ LSTMState where_running(const Tensor& running, const LSTMState& next, const LSTM
 }
 
 /// Walks over a sequence x (length, n, in) in one direction. `running` has for each step the rows (n, 1) that
-/// have not ended; empty where all have one length. The outputs, and the state after the last step of each row.
+/// have not ended; empty where all have one length. The outputs, and the state after the last
+/// step of each row.
 template <class Step>
 std::pair<Tensor, LSTMState> walk(const Step& step, const RecurrentWeights& weights, const Tensor& x,
                                   LSTMState state, const std::vector<Tensor>& running, bool reverse) {

@@ -2,8 +2,8 @@
 
 #include "engine/ops/common.h"
 
-// Gates are outputs of the node, though nobody else gets them: a second derivative is one of formulas in which
-// they stand, and finds its way back through them.
+// Gates are outputs of the node, though nobody else gets them: a second derivative is one of formulas in
+// which they stand, and finds its way back through them.
 
 namespace miniparallel {
 namespace {

@@ -44,7 +44,8 @@ struct CellOptions {
 
 /// One step of an LSTM: x (n, in), state of (n, hidden) each, zeros where none is given, -> the next state.
 /// c' = sigmoid(f) c + sigmoid(i) tanh(g), h' = sigmoid(o) tanh(c') with [i, f, g, o] = x W_ih^T + b_ih +
-/// h W_hh^T + b_hh. (Hochreiter, Schmidhuber: "Long short-term memory", 1997; forget gate: Gers et al., 2000.)
+/// h W_hh^T + b_hh. (Hochreiter, Schmidhuber: "Long short-term memory", 1997; forget gate:
+/// Gers et al., 2000.)
 struct LSTMCell {
   LSTMCell(std::int64_t input_size, std::int64_t hidden_size, const CellOptions& options = {});
   LSTMState operator()(const Tensor& x, const LSTMState& state = {}) const;
