@@ -93,6 +93,8 @@ std::int64_t Values::refresh(std::size_t replicas) {
 
 std::int64_t Values::begin_refresh(std::size_t replicas) {
   note_versions();
+  for (auto& [device, copy] : copies_)
+    copy.fetches = false;  // of a forward that failed before its replicas ran
   std::vector<Copy*> sent, fetched;
   std::vector<Device> devices;
   for (const Device device :
