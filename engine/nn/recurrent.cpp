@@ -34,28 +34,24 @@ RecurrentWeights make_weights(std::string_view op, std::int64_t gates, std::int6
   return weights;
 }
 
-template <class Cell>
-void start_cell(std::string_view op, Cell& cell, std::int64_t gates, std::int64_t input, std::int64_t hidden,
-                bool bias) {
-  RecurrentWeights weights = make_weights(op, gates, input, hidden, bias);
-  cell.weight_ih = std::move(weights.weight_ih);
-  cell.weight_hh = std::move(weights.weight_hh);
-  cell.bias_ih = std::move(weights.bias_ih);
-  cell.bias_hh = std::move(weights.bias_hh);
+void check_state(std::string_view op, const Tensor& state, const Shape& shape, const Tensor& x) {
+  check(state.shape() == shape, op, ": got a state of shape ", state.shape(), "; it must be ", shape);
+  check(state.dtype() == x.dtype() && state.device() == x.device(), op, ": got a ", state.dtype(),
+        " state on ", state.device(), " and ", x.dtype(), " x on ", x.device(),
+        "; bring them together with to(...)");
 }
 
-void check_state(std::string_view op, const Tensor& state, const Shape& expected) {
-  check(state.shape() == expected, op, ": got a state of shape ", state.shape(), "; it must be ", expected);
-}
+std::string shape_of(const Tensor& x) { return x.defined() ? message(x.shape()) : "undefined"; }
 
 /// The state of a cell, zeros where none is given.
-template <class Cell>
-Tensor state_or_zeros(std::string_view op, const Cell& cell, const Tensor& x, const Tensor& state) {
+Tensor state_or_zeros(std::string_view op, const RecurrentWeights& cell, const Tensor& x,
+                      const Tensor& state) {
   const std::int64_t input = cell.weight_ih.size(1), hidden = cell.weight_hh.size(1);
-  check(x.dim() == 2 && x.size(1) == input, op, ": got x ", x.shape(), "; it must be (n, ", input, ")");
+  check(x.defined() && x.dim() == 2 && x.size(1) == input, op, ": got x ", shape_of(x), "; it must be (n, ",
+        input, ")");
   const Shape shape{x.size(0), hidden};
   if (!state.defined()) return zeros(shape, {.dtype = x.dtype(), .device = x.device()});
-  check_state(op, state, shape);
+  check_state(op, state, shape, x);
   return state;
 }
 
@@ -69,8 +65,9 @@ LSTMState lstm(const Tensor& a, const Tensor& b, const LSTMState& state) {
   return {std::move(h), std::move(c)};
 }
 
-template <class Step, class Weights>
-LSTMState step_cell(const Step& step, const Weights& weights, const Tensor& x, const LSTMState& state) {
+template <class Step>
+LSTMState step_cell(const Step& step, const RecurrentWeights& weights, const Tensor& x,
+                    const LSTMState& state) {
   return step(linear(x, weights.weight_ih, weights.bias_ih),
               linear(state.h, weights.weight_hh, weights.bias_hh), state);
 }
@@ -108,6 +105,11 @@ std::vector<Tensor> rows_that_run(std::string_view op, const Tensor& lengths, co
   const std::int64_t length = x.size(0), n = x.size(1);
   check(lengths.shape() == Shape{n} && !is_floating(lengths.dtype()), op, ": got lengths ", lengths.dtype(),
         " ", lengths.shape(), "; they must be (", n, ") integers");
+  if (lengths.device().is_cpu() && n > 0) {
+    const std::int64_t least = min(lengths).item<std::int64_t>(), most = max(lengths).item<std::int64_t>();
+    check(least >= 1 && most <= length, op, ": got lengths from ", least, " to ", most,
+          "; each must be at least 1 and at most ", length);
+  }
   const Tensor steps = arange(length, {.device = x.device()}).view({length, 1, 1});
   return (steps < lengths.to(x.device()).view({1, n, 1})).unbind(0);
 }
@@ -115,9 +117,8 @@ std::vector<Tensor> rows_that_run(std::string_view op, const Tensor& lengths, co
 }  // namespace
 
 RNNCell::RNNCell(std::int64_t input_size, std::int64_t hidden_size, const RNNCellOptions& options)
-    : nonlinearity(options.nonlinearity) {
-  start_cell("RNNCell", *this, kRnnGates, input_size, hidden_size, options.bias);
-}
+    : RecurrentWeights(make_weights("RNNCell", kRnnGates, input_size, hidden_size, options.bias)),
+      nonlinearity(options.nonlinearity) {}
 
 Tensor RNNCell::operator()(const Tensor& x, const Tensor& h) const {
   const LSTMState state{state_or_zeros("RNNCell", *this, x, h), {}};
@@ -125,9 +126,8 @@ Tensor RNNCell::operator()(const Tensor& x, const Tensor& h) const {
                   step_cell(nonlinearity == Nonlinearity::tanh ? rnn_tanh : rnn_relu, *this, x, state).h);
 }
 
-LSTMCell::LSTMCell(std::int64_t input_size, std::int64_t hidden_size, const CellOptions& options) {
-  start_cell("LSTMCell", *this, kLstmGates, input_size, hidden_size, options.bias);
-}
+LSTMCell::LSTMCell(std::int64_t input_size, std::int64_t hidden_size, const CellOptions& options)
+    : RecurrentWeights(make_weights("LSTMCell", kLstmGates, input_size, hidden_size, options.bias)) {}
 
 LSTMState LSTMCell::operator()(const Tensor& x, const LSTMState& state) const {
   LSTMState next = step_cell(
@@ -137,9 +137,8 @@ LSTMState LSTMCell::operator()(const Tensor& x, const LSTMState& state) const {
   return next;
 }
 
-GRUCell::GRUCell(std::int64_t input_size, std::int64_t hidden_size, const CellOptions& options) {
-  start_cell("GRUCell", *this, kGruGates, input_size, hidden_size, options.bias);
-}
+GRUCell::GRUCell(std::int64_t input_size, std::int64_t hidden_size, const CellOptions& options)
+    : RecurrentWeights(make_weights("GRUCell", kGruGates, input_size, hidden_size, options.bias)) {}
 
 Tensor GRUCell::operator()(const Tensor& x, const Tensor& h) const {
   return observed(*this, step_cell(gru, *this, x, {state_or_zeros("GRUCell", *this, x, h), {}}).h);
@@ -197,8 +196,8 @@ std::pair<Tensor, LSTMState> RecurrentLayer::run(const Tensor& input, const LSTM
                                                  const SequenceOptions& sequence, Step step) const {
   const bool batched = input.defined() && input.dim() == 3;
   check(input.defined() && (batched || input.dim() == 2) && input.size(-1) == input_, type_, ": got x ",
-        input.defined() ? message(input.shape()) : "undefined", "; it must be (length, n, ", input_,
-        "), (n, length, ", input_, ") with batch_first, or (length, ", input_, ")");
+        shape_of(input), "; it must be (length, n, ", input_, "), (n, length, ", input_,
+        ") with batch_first, or (length, ", input_, ")");
   Tensor x = !batched ? input.unsqueeze(1) : options_.batch_first ? input.transpose(0, 1) : input;
   check(x.size(0) > 0, type_, ": got x ", input.shape(), ", a sequence without elements");
   const std::int64_t directions = options_.bidirectional ? 2 : 1, n = x.size(1);
@@ -207,7 +206,7 @@ std::pair<Tensor, LSTMState> RecurrentLayer::run(const Tensor& input, const LSTM
   const auto start = [&](const Tensor& state) {
     const Shape shape{options_.num_layers * directions, n, hidden_};
     if (!state.defined()) return zeros(shape, {.dtype = x.dtype(), .device = x.device()});
-    check_state(type_, state, batched ? shape : Shape{shape[0], hidden_});
+    check_state(type_, state, batched ? shape : Shape{shape[0], hidden_}, x);
     return batched ? state : state.unsqueeze(1);
   };
   const bool has_cell = step == lstm;

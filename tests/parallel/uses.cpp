@@ -68,6 +68,31 @@ TEST_CASE("uses: gradients of several batches are accumulated, then clipped") {
   });
 }
 
+/// Sequences of several lengths, which are divided like their elements.
+struct Recurrent {
+  nn::LSTM lstm{3, 5, {.num_layers = 2, .batch_first = true, .bidirectional = true}};
+  nn::GRU gru{10, 4, {.batch_first = true}};
+  nn::Linear head{4, 2};
+  Tensor operator()(const Tensor& x, const Tensor& lengths) const {
+    const Tensor steps = lstm(x, {}, {.lengths = lengths}).first;
+    return head(gru(steps, {}, {.lengths = lengths}).second.select(0, -1));
+  }
+};
+
+TEST_CASE("uses: a recurrent net") {
+  on_machines([](const std::vector<Device>& devices) {
+    compare<Recurrent>(devices, [](auto& model, Device device) {
+      optim::Adam optimizer(parameters(model), {.lr = 1e-2});
+      for (int step = 0; step < 2; ++step) {
+        optimizer.zero_grad();
+        const Tensor x = randn({9, 4, 3}, {.dtype = float64}), lengths = randint(1, 5, {9});
+        mean(square(model(x.to(device), lengths))).backward();
+        optimizer.step();
+      }
+    });
+  });
+}
+
 struct TwoHeads {
   nn::Linear body{6, 8}, first{8, 3}, second{8, 2};
   std::pair<Tensor, Tensor> operator()(const Tensor& x) {

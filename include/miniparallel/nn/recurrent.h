@@ -16,6 +16,14 @@ namespace miniparallel {
 
 namespace nn {
 
+/// The parameters of one cell; `gates` is 4 of an LSTM, 3 of a GRU, 1 of an RNN.
+struct RecurrentWeights {
+  Parameter weight_ih;  ///< (gates hidden, in)
+  Parameter weight_hh;  ///< (gates hidden, hidden)
+  Parameter bias_ih;    ///< (gates hidden), or undefined
+  Parameter bias_hh;
+};
+
 enum class Nonlinearity { tanh, relu };
 
 struct RNNCellOptions {
@@ -25,11 +33,10 @@ struct RNNCellOptions {
 
 /// h' = tanh(x W_ih^T + b_ih + h W_hh^T + b_hh): x (n, in), h (n, hidden), zeros where none is given, ->
 /// (n, hidden). (Elman: "Finding structure in time", 1990.)
-struct RNNCell {
+struct RNNCell : RecurrentWeights {
   RNNCell(std::int64_t input_size, std::int64_t hidden_size, const RNNCellOptions& options = {});
   Tensor operator()(const Tensor& x, const Tensor& h = {}) const;
 
-  Parameter weight_ih, weight_hh, bias_ih, bias_hh;
   Nonlinearity nonlinearity;
   MINIPARALLEL_MEMBERS(weight_ih, weight_hh, bias_ih, bias_hh, nonlinearity)
 };
@@ -46,11 +53,10 @@ struct CellOptions {
 /// c' = sigmoid(f) c + sigmoid(i) tanh(g), h' = sigmoid(o) tanh(c') with [i, f, g, o] = x W_ih^T + b_ih +
 /// h W_hh^T + b_hh. (Hochreiter, Schmidhuber: "Long short-term memory", 1997; forget gate:
 /// Gers et al., 2000.)
-struct LSTMCell {
+struct LSTMCell : RecurrentWeights {
   LSTMCell(std::int64_t input_size, std::int64_t hidden_size, const CellOptions& options = {});
   LSTMState operator()(const Tensor& x, const LSTMState& state = {}) const;
 
-  Parameter weight_ih, weight_hh, bias_ih, bias_hh;
   MINIPARALLEL_MEMBERS(weight_ih, weight_hh, bias_ih, bias_hh)
 };
 
@@ -58,20 +64,11 @@ struct LSTMCell {
 /// with a = x W_ih^T + b_ih and b = h W_hh^T + b_hh of gates [r, z, m]: r = sigmoid(a_r + b_r),
 /// z = sigmoid(a_z + b_z), m = tanh(a_m + r b_m). (Cho et al.: "Learning phrase representations using RNN
 /// encoder-decoder", 2014, in the form of cuDNN and PyTorch.)
-struct GRUCell {
+struct GRUCell : RecurrentWeights {
   GRUCell(std::int64_t input_size, std::int64_t hidden_size, const CellOptions& options = {});
   Tensor operator()(const Tensor& x, const Tensor& h = {}) const;
 
-  Parameter weight_ih, weight_hh, bias_ih, bias_hh;
   MINIPARALLEL_MEMBERS(weight_ih, weight_hh, bias_ih, bias_hh)
-};
-
-/// The parameters of one cell; `gates` is 4 of an LSTM, 3 of a GRU, 1 of an RNN.
-struct RecurrentWeights {
-  Parameter weight_ih;  ///< (gates hidden, in)
-  Parameter weight_hh;  ///< (gates hidden, hidden)
-  Parameter bias_ih;    ///< (gates hidden), or undefined
-  Parameter bias_hh;
 };
 
 struct RecurrentOptions {
@@ -85,7 +82,8 @@ struct RecurrentOptions {
 
 struct SequenceOptions {
   /// (n), integers on any device: how much of each sequence counts, as a packed sequence says in PyTorch.
-  /// Outputs beyond are 0; final states are those at the end of each.
+  /// Outputs beyond are 0; final states are those at the end of each. `Error` for a length below 1 or beyond
+  /// the sequence on the CPU; on a GPU, where that would wait for it, it counts as none, or as all.
   Tensor lengths = {};
 };
 

@@ -127,6 +127,18 @@ TEST_CASE("recurrent layers: bad input is an error that says what is wrong") {
         "GRU: got a state of shape [2, 2, 4]; it must be [1, 2, 4]");
   CHECK(error_of([] { nn::GRU{3, 4}(ones({5, 2, 3}), {}, {.lengths = tensor({1, 2, 3})}); }) ==
         "GRU: got lengths int64 [3]; they must be (2) integers");
+  const auto with_lengths_of = [](const Tensor& lengths) {
+    return error_of([&] { nn::GRU{3, 4}(ones({5, 2, 3}), {}, {.lengths = lengths}); });
+  };
+  CHECK(with_lengths_of(tensor({0, 5})) ==
+        "GRU: got lengths from 0 to 5; each must be at least 1 and at most 5");
+  CHECK(with_lengths_of(tensor({2, 6})) ==
+        "GRU: got lengths from 2 to 6; each must be at least 1 and at most 5");
+  CHECK(error_of([] { nn::LSTM{3, 4}(ones({5, 2, 3}), {ones({1, 2, 4}), ones({1, 2, 4}, float64)}); }) ==
+        "LSTM: got a float64 state on cpu and float32 x on cpu; bring them together with to(...)");
+  CHECK(error_of([] { nn::LSTMCell{3, 4}(ones({2, 3}), {{}, ones({2, 4}, float64)}); }) ==
+        "LSTMCell: got a float64 state on cpu and float32 x on cpu; bring them together with to(...)");
+  CHECK(error_of([] { nn::LSTMCell{3, 4}(Tensor()); }) == "LSTMCell: got x undefined; it must be (n, 3)");
   CHECK(error_of([] { nn::LSTMCell{3, 4}(ones({2, 4})); }) == "LSTMCell: got x [2, 4]; it must be (n, 3)");
   CHECK(error_of([] { nn::RNN{3, 4}.weights(0, true); }) ==
         "RNN: there are no weights of layer 0 in reverse; it has 1 layers");
