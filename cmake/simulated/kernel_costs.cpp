@@ -39,6 +39,10 @@ constexpr Passes kPasses[] = {
     {"optimizer.sgd", 5},  // the parameter and a state, both ways, and the gradient
     {"optimizer.adagrad", 5},
     {"optimizer.lion", 5},
+    {"recurrent.lstm_forward", 15},  // of one gate or state: two sums, gates, c, c' and h'
+    {"recurrent.lstm_backward", 13},
+    {"recurrent.gru_forward", 11},
+    {"recurrent.gru_backward", 15},
     {"softmax.forward", 2},
     {"softmax.backward", 3},
 };
