@@ -1,8 +1,5 @@
 #include "parallel/gradients.h"
 
-#include <miniparallel/autograd.h>
-
-#include "engine/ops/common.h"
 #include "engine/tensor/arena.h"
 #include "parallel/reduce.h"
 
@@ -26,9 +23,6 @@ void for_each_run(const Arena& arena, Bucket bucket, const Takes& takes, const J
 }
 
 bool has(const Gradients* part, std::size_t i) { return part != nullptr && part->has[i] != 0; }
-
-/// Whether a gradient can be added to `grad` where that is.
-bool is_added_to(const Tensor& grad) { return grad.is_contiguous() && !grad.requires_grad(); }
 
 }  // namespace
 
@@ -73,39 +67,6 @@ std::int64_t sum_gradients(const std::vector<const Gradients*>& parts, const Sum
         bytes += sum_parts(std::move(run), shards, reduction);
       });
   return bytes;
-}
-
-void accumulate_gradients(std::vector<std::pair<Tensor, Tensor>> gradients) {
-  // Whatever asks for memory or for other work comes first, then the one launch that writes
-  // to what there was.
-  const NoGradGuard no_grad;
-  std::vector<std::pair<Tensor, Tensor>> made;  // parameters and their new `grad`
-  std::vector<Tensor> sums, addends;
-  for (auto& [parameter, gradient] : gradients) {
-    gradient = gradient.to(parameter.device(), parameter.dtype());
-    const Tensor sum = parameter.grad();
-    if (!sum.defined()) {
-      made.emplace_back(parameter, is_exclusive(gradient) ? std::move(gradient) : gradient.clone());
-    } else if (is_added_to(sum)) {
-      sums.push_back(sum);
-      addends.push_back(gradient.contiguous());
-    } else {
-      made.emplace_back(parameter, sum + gradient);
-    }
-  }
-  std::vector<kernels::SumRow> rows;
-  miniparallel::for_each_run(
-      sums.size(),
-      [&](std::size_t i) {
-        return are_neighbours(sums[i], sums[i + 1]) && are_neighbours(addends[i], addends[i + 1]);
-      },
-      [&](std::size_t first, std::size_t last) {
-        rows.push_back({sums[first].dtype(), raw(sums[first], sums[last]), raw(addends[first], addends[last]),
-                        elements(sums[first], sums[last])});
-      });
-  if (!rows.empty()) backend(sums[0]).optimizer.accumulate(rows, stream(sums[0].device()));
-  for (const Tensor& sum : sums) bump_version(sum);
-  for (auto& [parameter, gradient] : made) parameter.set_grad(std::move(gradient));
 }
 
 }  // namespace miniparallel::parallel

@@ -8,7 +8,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <utility>
 #include <vector>
 
 namespace miniparallel::parallel {
@@ -38,10 +37,5 @@ struct Sums {
 /// devices read and write of one another.
 std::int64_t sum_gradients(const std::vector<const Gradients*>& parts, const Sums& sums, Bucket bucket,
                            GradientReduction reduction);
-
-/// Adds gradients to the `grad` of their parameters, which are on one device: all of them or, where that
-/// throws, none. They become the `grad` of those that have none. Neighbours whose gradients are neighbours
-/// too are added as one array.
-void accumulate_gradients(std::vector<std::pair<Tensor, Tensor>> gradients);
 
 }  // namespace miniparallel::parallel

@@ -34,40 +34,6 @@ bool has(const Gradients& part, std::size_t i) { return !part.empty() && part.ha
 
 }  // namespace
 
-/// The gradients of one backward of a model without other replicas: nothing to sum, only to wait for the end.
-class Reducer::Publication final : public Walk {
- public:
-  Publication(std::shared_ptr<Reducer> of, std::size_t ends) : of_(std::move(of)) {
-    gradients_.reserve(ends);
-  }
-
-  Tensor place(std::size_t, int) override { return {}; }
-
-  /// Several gradients of one end follow one another.
-  void arrived(std::size_t end, int, Tensor gradient) override {
-    if (!gradient.defined()) return;  // the end is complete
-    autograd::check_shape(gradient, of_->parameters_[end]);
-    if (gradients_.empty() || gradients_.back().first != end)
-      gradients_.emplace_back(end, std::move(gradient));
-    else
-      autograd::accumulate(gradients_.back().second, std::move(gradient), false);
-  }
-
-  void finish() override {
-    for (auto& [i, gradient] : gradients_) autograd::run_leaf_hooks(of_->parameters_[i], gradient);
-  }
-  void commit() override {
-    std::vector<std::pair<Tensor, Tensor>> gradients;
-    for (auto& [i, gradient] : gradients_) gradients.emplace_back(of_->parameters_[i], std::move(gradient));
-    const std::scoped_lock lock(of_->mutex_);
-    accumulate_gradients(std::move(gradients));
-  }
-
- private:
-  std::shared_ptr<Reducer> of_;
-  std::vector<std::pair<std::size_t, Tensor>> gradients_;  // by end, which is the parameter
-};
-
 /// The gradients of one backward. A bucket is summed, on the communication streams, as soon as all its
 /// gradients are there, while the rest of the backward goes on.
 class Reducer::Reduction final : public Walk {
@@ -151,7 +117,7 @@ class Reducer::Reduction final : public Walk {
   void commit() override {
     const std::scoped_lock lock(of_->mutex_);
     if (!syncs_) return keep_other_devices();
-    accumulate_gradients(take_gradients());
+    autograd::accumulate_gradients(take_gradients());
     for (std::size_t replica = 0; replica < held_.parts.size(); ++replica)
       of_->return_arena(replica, held_.parts[replica]);
     held_ = {};
@@ -241,10 +207,10 @@ class Reducer::Reduction final : public Walk {
   }
 
   /// Of the parameters that have one.
-  std::vector<std::pair<Tensor, Tensor>> take_gradients() {
-    std::vector<std::pair<Tensor, Tensor>> taken;
+  std::vector<autograd::LeafGradient> take_gradients() {
+    std::vector<autograd::LeafGradient> taken;
     for (std::size_t i = 0; i < gradients_.size(); ++i)
-      if (gradients_[i].defined()) taken.emplace_back(of_->parameters_[i], std::move(gradients_[i]));
+      if (gradients_[i].defined()) taken.push_back({of_->parameters_[i], std::move(gradients_[i])});
     return taken;
   }
 
@@ -258,7 +224,7 @@ class Reducer::Reduction final : public Walk {
           is_elsewhere(replica) && !staged.empty() && !held_.parts[replica].empty())
         add(held_.parts[replica], staged, {0, of_->parameters_.size()});
     std::vector<Tensor> zeros = zeros_to_hold();
-    accumulate_gradients(take_gradients());
+    autograd::accumulate_gradients(take_gradients());
     for (std::size_t i = 0; i < zeros.size(); ++i)
       if (zeros[i].defined()) of_->parameters_[i].set_grad(std::move(zeros[i]));
     for (std::size_t replica = 1; replica < staged_.size(); ++replica)
@@ -313,7 +279,7 @@ void Reducer::attach() {
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     autograd::Meta& meta = autograd::meta_of(parameters_[i]);
     if (meta.sink.get() == this) continue;
-    meta.sink = shared_from_this();
+    meta.sink = devices_.size() > 1 ? shared_from_this() : nullptr;
     meta.sink_end = end(0, i);
   }
 }
@@ -326,7 +292,6 @@ void Reducer::detach() {
 }
 
 std::unique_ptr<autograd::GradientSink::Walk> Reducer::begin(const std::vector<std::size_t>& ends) {
-  if (devices_.size() == 1) return std::make_unique<Publication>(shared_from_this(), ends.size());
   auto walk = std::make_unique<Reduction>(shared_from_this());
   walk->start(ends);
   return walk;

@@ -33,7 +33,8 @@ class Reducer : public autograd::GradientSink, public std::enable_shared_from_th
 
   /// The end of the graph that is parameter `i` of a replica.
   std::size_t end(std::size_t replica, std::size_t i) const { return replica * parameters_.size() + i; }
-  /// Becomes the sink of the model's parameters, and ceases to be it.
+  /// Becomes the sink of the model's parameters, and ceases to be it. Without other replicas there is nothing
+  /// to sum: the parameters have no sink then.
   void attach();
   void detach();
   /// What devices read and wrote of one another for the last backward's sums.
@@ -51,7 +52,6 @@ class Reducer : public autograd::GradientSink, public std::enable_shared_from_th
   const Partition* partition() const { return partition_.get(); }
 
  private:
-  class Publication;
   class Reduction;
   /// What backwards under NoSync have left on other devices.
   struct Held {

@@ -2,13 +2,18 @@
 
 #include <miniparallel/ops.h>
 
+#include "engine/device/accelerator.h"
+#include "engine/device/backend.h"
 #include "engine/error.h"
 #include "engine/fork.h"
+#include "engine/tensor/arena.h"
 #include "engine/tensor/tensor_impl.h"
 
 #include <array>
+#include <bitset>
 #include <functional>
-#include <mutex>
+#include <map>
+#include <span>
 
 namespace miniparallel::autograd {
 namespace {
@@ -17,14 +22,71 @@ namespace {
 // themselves looks for accumulators, so these have a separate lock.
 std::mutex& accumulators() { return fork_safe_mutex(LockOrder::accumulator); }
 
-/// Guards the gradient of a leaf, and that of some others.
-std::mutex& gradient_lock(const Meta& meta) {
+/// Guards the `grad` of some leaves: threads with separate graphs may add to those of one leaf.
+class GradientLocks {
+ public:
+  explicit GradientLocks(std::span<const LeafGradient> of) {
+    for (const LeafGradient& each : of) wanted_.set(number_of(meta_of(each.leaf)));
+    for (std::size_t i = 0; i < kLocks; ++i)  // in their order, in which a fork() takes them, too
+      if (wanted_[i]) locks()[i].mutex.lock();
+  }
+  ~GradientLocks() {
+    for (std::size_t i = 0; i < kLocks; ++i)
+      if (wanted_[i]) locks()[i].mutex.unlock();
+  }
+  GradientLocks(const GradientLocks&) = delete;
+  GradientLocks& operator=(const GradientLocks&) = delete;
+
+ private:
+  static constexpr std::size_t kLocks = 64;
   struct Lock {
     std::mutex mutex;
     ForkSafety safety{LockOrder::gradient, mutex};
   };
-  static auto& locks = *new std::array<Lock, 64>;
-  return locks[std::hash<const Meta*>()(&meta) / sizeof(Meta) % locks.size()].mutex;
+  static std::array<Lock, kLocks>& locks() {
+    static auto& all = *new std::array<Lock, kLocks>;
+    return all;
+  }
+  static std::size_t number_of(const Meta& meta) {
+    return std::hash<const Meta*>()(&meta) / sizeof(Meta) % kLocks;
+  }
+
+  std::bitset<kLocks> wanted_;
+};
+
+/// Whether a gradient can be added to `grad` where that is.
+bool is_added_to(const Tensor& grad) { return grad.is_contiguous() && !grad.requires_grad(); }
+
+/// `grad` of contiguous tensors and what is added to them, of one device.
+struct Additions {
+  std::vector<Tensor> sums, addends;
+};
+
+void add_in_place(const Additions& to, Device device) {
+  std::vector<kernels::SumRow> rows;
+  for_each_run(
+      to.sums.size(),
+      [&](std::size_t i) {
+        return are_neighbours(to.sums[i], to.sums[i + 1]) && are_neighbours(to.addends[i], to.addends[i + 1]);
+      },
+      [&](std::size_t first, std::size_t last) {
+        rows.push_back({to.sums[first].dtype(), raw(to.sums[first], to.sums[last]),
+                        raw(to.addends[first], to.addends[last]), elements(to.sums[first], to.sums[last])});
+      });
+  backend(device).optimizer.accumulate(rows, stream(device));
+  for (const Tensor& sum : to.sums) bump_version(sum);
+}
+
+/// As part of the graph: a `grad` that can be differentiated in its turn.
+void accumulate_recorded(const Tensor& leaf, Tensor gradient) {
+  gradient = gradient.to(leaf.device(), leaf.dtype());
+  const LeafGradient each{leaf, {}};
+  const GradientLocks locked({&each, 1});
+  Tensor& sum = meta_of(leaf).grad;
+  if (sum.defined())
+    sum = sum + gradient;
+  else
+    sum = is_exclusive(gradient) ? std::move(gradient) : gradient.clone();
 }
 
 }  // namespace
@@ -44,7 +106,10 @@ SinkEnd AccumulateGrad::sink() const {
 
 void AccumulateGrad::run(Backward& backward) {
   check_shape(backward.grad(), leaf_);
-  accumulate_grad(leaf_, backward.take_grad(), backward.create_graph());
+  if (backward.create_graph())
+    accumulate_recorded(leaf_, backward.take_grad());
+  else
+    backward.leaves().add(leaf_, backward.take_grad());
 }
 
 void check_shape(const Tensor& grad, const Tensor& leaf) {
@@ -52,17 +117,38 @@ void check_shape(const Tensor& grad, const Tensor& leaf) {
         " reached a leaf of shape ", leaf.shape(), "; an op's backward must give each input its own shape");
 }
 
-void accumulate_grad(const Tensor& leaf, Tensor grad, bool create_graph) {
-  grad = grad.to(leaf.device(), leaf.dtype());
-  Meta& meta = meta_of(leaf);
-  const std::scoped_lock lock(gradient_lock(meta));
-  Tensor& sum = meta.grad;
-  if (!sum.defined())
-    sum = is_exclusive(grad) ? std::move(grad) : grad.clone();
-  else if (create_graph || sum.requires_grad() || !sum.is_contiguous())
-    sum = add(sum, grad);
-  else
-    sum.add_(grad);
+void accumulate_gradients(std::vector<LeafGradient> gradients) {
+  const NoGradGuard no_grad;
+  for (auto& [leaf, gradient] : gradients) gradient = gradient.to(leaf.device(), leaf.dtype());
+  const GradientLocks locked(gradients);
+  // Whatever asks for memory or for other work comes first, then the one launch that writes to what
+  // there was.
+  std::vector<LeafGradient> made;
+  std::map<Device, Additions> additions;
+  for (auto& [leaf, gradient] : gradients) {
+    const Tensor sum = leaf.grad();
+    if (!sum.defined()) {
+      if (!is_exclusive(gradient)) gradient = gradient.clone();
+      made.push_back({leaf, std::move(gradient)});
+    } else if (is_added_to(sum)) {
+      Additions& here = additions[leaf.device()];
+      here.sums.push_back(sum);
+      here.addends.push_back(gradient.contiguous());
+    } else {
+      made.push_back({leaf, sum + gradient});
+    }
+  }
+  for (const auto& [device, here] : additions) add_in_place(here, device);
+  for (auto& [leaf, gradient] : made) leaf.set_grad(gradient);
+}
+
+void LeafGradients::add(const Tensor& leaf, Tensor gradient) {
+  const std::scoped_lock lock(mutex_);
+  gradients_.push_back({leaf, std::move(gradient)});
+}
+
+void LeafGradients::publish() {
+  if (!gradients_.empty()) accumulate_gradients(std::move(gradients_));
 }
 
 }  // namespace miniparallel::autograd

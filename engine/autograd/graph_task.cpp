@@ -36,6 +36,7 @@ void GraphTask::run() {
   else
     walk();
   for (const auto& sink : sinks_) sink->finish();
+  leaves_.publish();
   for (const auto& sink : sinks_) sink->commit();
 }
 

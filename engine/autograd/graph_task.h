@@ -1,5 +1,6 @@
 #pragma once
 
+#include "engine/autograd/accumulate.h"
 #include "engine/autograd/node.h"
 #include "engine/threads/thread_state.h"
 
@@ -143,6 +144,7 @@ class GraphTask {
   std::vector<Node*> order_;
   std::map<Group, int> entries_;  // how many edges lead into each group
   std::vector<std::unique_ptr<GradientSink::Walk>> sinks_;
+  LeafGradients leaves_;
   std::unordered_map<const Node*, State> states_;
   std::vector<ReadyQueue> queues_ = std::vector<ReadyQueue>(1);  // 0: the calling thread; of GPU i: i + 1
   std::unique_ptr<const ThreadState> caller_;

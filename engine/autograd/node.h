@@ -94,15 +94,18 @@ struct Target {
   std::size_t end = 0;                 ///< the end of the graph at that sink
 };
 
+class LeafGradients;
+
 /// Called through a node's `run`: gradients in, gradients out.
 class Backward {
  public:
   Backward(std::shared_ptr<Node> node, std::vector<Tensor> grads, std::vector<Target> targets,
-           bool create_graph)
+           bool create_graph, LeafGradients& leaves)
       : node_(std::move(node)),
         grads_(std::move(grads)),
         targets_(std::move(targets)),
-        create_graph_(create_graph) {}
+        create_graph_(create_graph),
+        leaves_(leaves) {}
 
   /// Gradient of output `output`; undefined where nothing flowed into it (only for ops with several outputs).
   const Tensor& grad(int output = 0) const { return grads_[output]; }
@@ -144,6 +147,8 @@ class Backward {
   }
 
   const std::shared_ptr<Node>& node() const { return node_; }
+  /// Where the gradients of leaves wait for the end of the walk.
+  LeafGradients& leaves() const { return leaves_; }
 
  private:
   bool can_write_over(int input, const Tensor& gradient) const;
@@ -153,6 +158,7 @@ class Backward {
   std::vector<Tensor> grads_;
   std::vector<Target> targets_;
   bool create_graph_;
+  LeafGradients& leaves_;
 };
 
 /// A tensor kept for backward, guarded by its version. It keeps an alias outside the graph and, with

@@ -59,7 +59,7 @@ void GraphTask::run_node(const std::shared_ptr<Node>& node) {
   if (any && wanted) {
     profiler::Span span(profiler::Kind::backward, node->name());
     if (span.active() && grads[0].defined()) describe(span, grads[0]);
-    Backward backward(node, std::move(grads), std::move(targets), create_graph_);
+    Backward backward(node, std::move(grads), std::move(targets), create_graph_, leaves_);
     node->run(backward);
   }
   const std::vector<Edge> edges = next;

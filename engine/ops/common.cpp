@@ -1,20 +1,10 @@
 #include "engine/ops/common.h"
 
-#include "engine/profiler/launch_count.h"
-#include "engine/profiler/span.h"
-#include "engine/profiler/traced_backend.h"
-
 #include <algorithm>
 #include <string_view>
 #include <typeinfo>
 
 namespace miniparallel {
-
-const kernels::Backend& backend(Device device) {
-  profiler::count_launch(device);
-  const kernels::Backend& plain = device.is_cpu() ? kernels::cpu_backend() : accelerator(device).backend();
-  return profiler::recording() ? profiler::traced_backend(plain, device.is_cpu()) : plain;
-}
 
 Shape broadcast_strides(const Tensor& x, const Shape& shape) {
   Shape strides = Shape::filled(shape.rank(), 0);

@@ -4,10 +4,10 @@
 
 #include "engine/autograd/node.h"
 #include "engine/device/accelerator.h"
+#include "engine/device/backend.h"
 #include "engine/error.h"
 #include "engine/tensor/tensor_impl.h"
 #include "engine/types/shape.h"
-#include "kernels/backend.h"
 
 /// Helpers of the op files. An op is a function: checks, forward by a kernel, and - next to it - the
 /// backward as the closure of `autograd::record`.
@@ -20,8 +20,6 @@ using autograd::recording;
 using autograd::save;
 using autograd::save_output;
 
-/// The kernels of the device's kind, for one launch, which is counted.
-const kernels::Backend& backend(Device device);
 inline const kernels::Backend& backend(const Tensor& tensor) { return backend(tensor.device()); }
 
 /// Where the calling thread's work for the tensor's device goes.

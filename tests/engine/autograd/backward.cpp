@@ -291,6 +291,29 @@ TEST_CASE("autograd: threads differentiate independently") {
   for (int t = 0; t < 4; ++t) CHECK(results[static_cast<std::size_t>(t)] == 4 * (1.0 + t));
 }
 
+TEST_CASE("autograd: a backward that fails leaves every gradient as it was") {
+  const Tensor early = leaf({1, 2}), added_to = leaf({1, 2}), late = leaf({1, 2});
+  sum(added_to * 5).backward();
+  const Tensor middle = late * 3;
+  middle.register_hook([](const Tensor&) -> Tensor { throw Error("from the hook"); });
+  // Nodes of higher numbers run first: both leaves have their gradients when the hook runs.
+  const Tensor loss = sum(middle + early * 2 + added_to * added_to);
+  CHECK_THROWS_WITH_AS(loss.backward(), "from the hook", Error);
+  CHECK_FALSE(early.grad().defined());
+  CHECK_FALSE(late.grad().defined());
+  CHECK(is(added_to.grad(), {5, 5}));
+}
+
+TEST_CASE("autograd: two gradients of one memory, and one that another leaf gets, become two") {
+  const Tensor a = leaf({1, 2}), b = leaf({1, 2}), has = leaf({1, 2});
+  sum(has * 2).backward();
+  sum(a + b + has).backward();
+  a.grad().mul_(10);
+  CHECK(is(a.grad(), {10, 10}));
+  CHECK(is(b.grad(), {1, 1}));
+  CHECK(is(has.grad(), {3, 3}));
+}
+
 TEST_CASE("autograd: gradients made with create_graph share nothing with each other or the caller's") {
   const Tensor a = ones({2}, {.requires_grad = true}), b = ones({2}, {.requires_grad = true});
   const Tensor gradient = ones({2}, {.requires_grad = true});

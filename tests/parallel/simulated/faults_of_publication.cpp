@@ -5,6 +5,7 @@
 namespace miniparallel {
 namespace {
 
+using testing::gradients_of;
 using testing::Messages;
 using testing::Mlp;
 using testing::Simulated;
@@ -72,6 +73,45 @@ int strike_backward(int gpus, const DataParallelOptions& options, bool syncs, in
   }
   machine.expect_failure();  // of what gives memory back
   return failed;
+}
+
+TEST_CASE("faults: a backward of a model without a wrapper that fails anywhere leaves every gradient, too") {
+  const Watchdog watchdog(std::chrono::minutes(5));
+  const Messages silent;
+  Simulated machine(1);
+  manual_seed(3);
+  Sandwich model;
+  to(model, Device::cuda(0));
+  const Tensor first = randn({8, 6}, {.device = Device::cuda(0)});
+  const Tensor batch = randn({6, 6}, {.device = Device::cuda(0)});
+  const auto gradients = [&] { return gradients_of(parameters(model)); };
+  const auto gradients_before = [&] {
+    zero_grad(model);
+    mean(square(model(first))).backward();
+    model.first.weight.set_grad({});
+    return gradients();
+  };
+  const Values before = gradients_before();
+  mean(square(model(batch))).backward();
+  const Values after = gradients();
+  int failed = 0;
+  for (int nth = 1;; ++nth) {
+    CAPTURE(nth);
+    CHECK(gradients_before() == before);
+    const Tensor loss = mean(square(model(batch)));
+    simulator::fail_call("a kernel launch", nth, cudaErrorUnknown);
+    bool failing = false;
+    try {
+      loss.backward();
+    } catch (const Error&) {
+      failing = true;
+    }
+    if (simulator::forget_faults() > 0) break;
+    CHECK(gradients() == (failing ? before : after));
+    failed += failing ? 1 : 0;
+  }
+  CHECK(failed > 10);
+  machine.expect_failure();  // of what gives memory back
 }
 
 TEST_CASE("faults: a backward that fails anywhere leaves every gradient as it was, also those it adds to") {

@@ -28,6 +28,12 @@ inline Values values_of(const std::vector<Tensor>& tensors) {
   return values;
 }
 
+inline Values gradients_of(const std::vector<Tensor>& parameters) {
+  std::vector<Tensor> gradients;
+  for (const Tensor& parameter : parameters) gradients.push_back(parameter.grad());
+  return values_of(gradients);
+}
+
 /// A wrapped model and its optimizer. A step is a forward and a backward of each batch, of all but the last
 /// under no_sync, and then an update.
 template <class Net>
@@ -82,11 +88,7 @@ struct Trainer {
         if (name.ends_with("num_batches_tracked") == counts) tensors.push_back(buffer);
     return values_of(tensors);
   }
-  Values gradients() const {
-    std::vector<Tensor> gradients;
-    for (const Tensor& parameter : model.parameters()) gradients.push_back(parameter.grad());
-    return values_of(gradients);
-  }
+  Values gradients() const { return gradients_of(model.parameters()); }
 };
 
 /// What a step runs on, and how.
