@@ -7,8 +7,9 @@
 #include "kernels/stream.h"
 
 #include <cstdint>
+#include <span>
 
-/// Sums over the replicas of a model, each of which has computed an array.
+/// Sums over the replicas of a model, each of which has computed an array, and the results of all in one.
 
 namespace miniparallel::kernels {
 
@@ -51,10 +52,25 @@ MP_INLINE void sum_tree(unsigned present, int first, const Load& load, Value& su
   }
 }
 
+/// Bytes that are copied. `from` may be memory of another device that this one reads.
+struct CopyRow {
+  void* to;
+  const void* from;
+  std::int64_t n;
+};
+inline Sizes sizes(std::span<const CopyRow> rows) {
+  const std::int64_t count = static_cast<std::int64_t>(rows.size());
+  std::int64_t bytes = 0;
+  for (const CopyRow& row : rows) bytes += row.n;
+  return {"rows bytes", {count, count == 0 ? 0 : bytes / count}};
+}
+
 struct Collective {
   /// y = the tree over the arrays in args.x, one at least, which are of dtype `from`, rounded once to `to`:
   /// both float32 or float64; or float32, float16 and bfloat16, summed in float32. y may be one of them.
   void (*sum)(DType from, DType to, const TreeSumArgs& args, void* y, Stream stream);
+  /// Copies each row; none overlaps with what is written. Some hundreds are one launch.
+  void (*copy)(std::span<const CopyRow> rows, Stream stream);
 };
 
 }  // namespace miniparallel::kernels

@@ -33,12 +33,24 @@ std::vector<Device> peers_of(const std::vector<Tensor>& parts, Device device) {
   return each_once(peers);
 }
 
-/// Copies a part to its rows of the result, whose device reads it over a link where there is one.
-void write(Tensor rows, const Tensor& part) {
-  if (reach_each_other(part.device(), rows.device()))
-    read_peer(rows, part);
-  else
-    rows.copy_(part);
+/// Copies each part to its rows of `y`, whose device reads the parts over links where there are some: all
+/// those that are contiguous by one launch.
+void write(const Tensor& y, const std::vector<Tensor>& parts, int axis) {
+  std::vector<kernels::CopyRow> copies;
+  std::int64_t start = 0;
+  for (const Tensor& part : parts) {
+    const std::int64_t size = part.size(axis);
+    Tensor rows = y.narrow(axis, start, size);
+    start += size;
+    if (part.numel() == 0) continue;
+    if (!reach_each_other(part.device(), y.device()))
+      rows.copy_(part);
+    else if (part.is_contiguous() && rows.is_contiguous())
+      copies.push_back({raw(rows), raw(part), part.numel() * static_cast<std::int64_t>(part.element_size())});
+    else
+      read_peer(rows, part);
+  }
+  if (!copies.empty()) backend(y).collective.copy(copies, stream(y));
 }
 
 }  // namespace
@@ -65,12 +77,7 @@ Tensor gather_rows(const std::vector<Tensor>& tensors, Device device, int dim, c
     const NoGradGuard no_grad;
     for (const Tensor& part : parts) raw(part);  // what is pending there comes before the reader
     const PeerWork ordered(device, peers_of(parts, device));
-    std::int64_t start = 0;
-    for (const Tensor& part : parts) {
-      const std::int64_t size = part.size(axis);
-      if (part.numel() > 0) write(y.narrow(axis, start, size), part);
-      start += size;
-    }
+    write(y, parts, axis);
   }
   if (recording(parts)) {
     std::vector<Device> devices;

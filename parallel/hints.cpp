@@ -80,12 +80,13 @@ bool Hints::is_starved() {
     return false;  // not at all, and the clock costs more than all the rest here
   pace_.thread = std::this_thread::get_id();
   pace_.last = Clock::now();
-  if (pace_.thread != before.thread || 2 * (pace_.waited - before.waited) < pace_.last - before.last)
-    return false;
+  const Clock::duration waited = pace_.waited - before.waited;
+  if (pace_.thread != before.thread || 2 * waited < pace_.last - before.last) return false;
   idle_.record();
-  // A GPU that is idle needs some microseconds to say so.
+  // A GPU that is idle needs some microseconds to say so, on a busy machine more: a small part of the wait.
+  const Clock::duration patience = std::max<Clock::duration>(std::chrono::microseconds(50), waited / 16);
   while (!idle_.is_done())
-    if (Clock::now() - pace_.last > std::chrono::microseconds(50)) return false;
+    if (Clock::now() - pace_.last > patience) return false;
   return true;
 }
 

@@ -91,6 +91,7 @@ Cost cost_of(const Event& event) {
   // Arrays of one shape, wherever the pointers say: elementwise functions, dropout, pointwise losses.
   if (event.labels == nullptr) return {.bytes = bytes * product(event, 0, last)};
   if (name == "collective.sum") return {.bytes = bytes * product(event, 1, 1)};  // summands and sum
+  if (name == "collective.copy") return {.bytes = product(event, 1, 1)};         // each row's two sides
   if (name.starts_with("conv2d.")) return convolution(event, bytes);
   if (name.starts_with("attention.")) return attention(event, bytes, name == "attention.backward");
   const int passes = passes_of(name);

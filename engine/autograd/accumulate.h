@@ -34,7 +34,7 @@ struct LeafGradient {
 
 /// Adds gradients to the `grad` of their leaves; they become the `grad` of those that have none. All of them
 /// or, where that throws, none of those on one device: a device's are added by one launch, which comes after
-/// whatever asks for memory. Neighbours in an arena whose gradients are neighbours too are added as one array.
+/// whatever asks for memory. Neighbours in an arena whose gradients are neighbours are added as one array.
 void accumulate_gradients(std::vector<LeafGradient> gradients);
 
 /// What a walk has brought to leaves, until all of it has succeeded.

@@ -4,6 +4,8 @@
 #include "kernels/cpu/parallel.h"
 #include "kernels/half.h"
 
+#include <cstring>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/collective.cpp"
 #include "kernels/cpu/targets.h"
@@ -99,10 +101,18 @@ void sum(DType from, DType to, const TreeSumArgs& args, void* y, Stream) {
   parallel_for(args.n, kGrain, [&](std::int64_t begin, std::int64_t end) { loop(args, begin, end, y); });
 }
 
+void copy(std::span<const CopyRow> rows, Stream) {
+  for (const CopyRow& row : rows)
+    parallel_for(row.n, 8 * kGrain, [&](std::int64_t begin, std::int64_t end) {
+      std::memcpy(static_cast<char*>(row.to) + begin, static_cast<const char*>(row.from) + begin,
+                  static_cast<std::size_t>(end - begin));
+    });
+}
+
 }  // namespace
 
 const Collective& collective() {
-  static constexpr Collective launchers{.sum = sum};
+  static constexpr Collective launchers{.sum = sum, .copy = copy};
   return launchers;
 }
 

@@ -3,10 +3,14 @@
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/launch_on.cuh"
 #include "kernels/cuda/device/pack.cuh"
+#include "kernels/cuda/device/rows.cuh"
 #include "kernels/half.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <span>
 #include <type_traits>
+#include <vector>
 
 namespace miniparallel::kernels::cuda {
 namespace {
@@ -82,10 +86,58 @@ void sum(DType from, DType to, const TreeSumArgs& args, void* y, Stream stream) 
   launch_sum<float, float>(args, y, stream);
 }
 
+/// What one thread copies at a time: as many bytes as addresses and length are multiples of.
+struct UnitRow {
+  void* to;
+  const void* from;
+  std::int64_t n;  // units
+  int unit;
+};
+
+template <int unit>
+__device__ void copy_units(const UnitRow& row, std::int64_t begin, std::int64_t end) {
+  using Unit = Pack<std::uint8_t, unit>;
+  for (std::int64_t i = begin + threadIdx.x; i < end; i += blockDim.x)
+    out<Unit>(row.to)[i] = in<Unit>(row.from)[i];
+}
+
+template <class Rows>
+__global__ void copy_rows(Rows batch) {
+  const auto [row, begin, end] = batch.chunk(blockIdx.x);
+  if (row.unit == 16)
+    copy_units<16>(row, begin, end);
+  else if (row.unit == 4)
+    copy_units<4>(row, begin, end);
+  else
+    copy_units<1>(row, begin, end);
+}
+
+/// The row in units of 16 bytes, and what is left in smaller ones.
+void split_into_units(const CopyRow& row, std::vector<UnitRow>& rows) {
+  std::int64_t done = 0;
+  for (const int unit : {16, 4, 1}) {
+    std::byte* const to = out<std::byte>(row.to) + done;
+    const std::byte* const from = in<std::byte>(row.from) + done;
+    if (!are_aligned(static_cast<std::uintptr_t>(unit), to, from)) continue;
+    const std::int64_t n = (row.n - done) / unit;
+    if (n > 0) rows.push_back({to, from, n, unit});
+    done += n * unit;
+  }
+}
+
+void copy(std::span<const CopyRow> rows, Stream stream) {
+  std::vector<UnitRow> units;
+  for (const CopyRow& row : rows) split_into_units(row, units);
+  for_each_batch(std::span<const UnitRow>(units),
+                 [&]<class Rows>(const Rows& batch, unsigned blocks, std::int64_t) {
+                   launch_on(stream, copy_rows<Rows>, blocks, kBlock, batch);
+                 });
+}
+
 }  // namespace
 
 const Collective& collective() {
-  static constexpr Collective launchers{.sum = sum};
+  static constexpr Collective launchers{.sum = sum, .copy = copy};
   return launchers;
 }
 

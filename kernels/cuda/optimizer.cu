@@ -2,48 +2,19 @@
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/block_reduce.cuh"
 #include "kernels/cuda/device/pack.cuh"
+#include "kernels/cuda/device/rows.cuh"
 #include "kernels/math.h"
 #include "kernels/optimizer.h"
 
 #include <algorithm>
 #include <utility>
 
-// All tensors of a call in one launch: a block takes a chunk of kNormChunk elements of one row. The rows
-// travel as the kernel's argument, hundreds at a time; what does not fit in one goes to another launch.
+// All tensors of a call in one launch (device/rows.cuh).
 
 namespace miniparallel::kernels::cuda {
 namespace {
 
-// Of the 32764 bytes that arguments may have. An argument is copied whole, however few its rows are, so there
-// are two sizes; a second launch would cost the host more than the larger copy.
-constexpr std::size_t kSmallArgument = 3584, kLargeArgument = 32256;
-
-template <class Row>
-constexpr int rows_in(std::size_t bytes) {
-  return static_cast<int>(bytes / (sizeof(Row) + sizeof(std::int64_t)));
-}
-
-/// Blocks [first[i], first[i + 1]) of the launch belong to row i.
-template <class RowType, int Capacity>
-struct Batch {
-  using Row = RowType;
-  static constexpr int capacity = Capacity;
-  int count = 0;
-  std::int64_t first[Capacity + 1] = {};
-  Row rows[Capacity];
-
-  __device__ int row_of(std::int64_t block) const {
-    int low = 0, high = count - 1;
-    while (low < high) {
-      const int middle = (low + high + 1) / 2;
-      if (first[middle] <= block)
-        low = middle;
-      else
-        high = middle - 1;
-    }
-    return low;
-  }
-};
+static_assert(kRowChunk == kNormChunk);
 
 template <class Formula>
 __device__ bool is_aligned(const UpdateRow<Formula>& row) {
@@ -68,10 +39,7 @@ __device__ void update_chunk(const Row& row, std::int64_t begin, std::int64_t en
 /// The same for every element of every row.
 template <class F, class Rows>
 __global__ void update_rows(Rows batch, F f) {
-  const int r = batch.row_of(blockIdx.x);
-  const typename Rows::Row& row = batch.rows[r];
-  const std::int64_t begin = (blockIdx.x - batch.first[r]) * kNormChunk;
-  const std::int64_t end = begin + kNormChunk < row.n ? begin + kNormChunk : row.n;
+  const auto [row, begin, end] = batch.chunk(blockIdx.x);
   update_chunk(row, begin, end, f);
 }
 
@@ -168,10 +136,7 @@ __device__ void update_chunk(const SumRow& row, std::int64_t begin, std::int64_t
 
 template <class T, class Parts, class Rows>
 __global__ void norm_chunks(Rows batch, NormKind kind, double* partials) {
-  const int r = batch.row_of(blockIdx.x);
-  const GradientRow& row = batch.rows[r];
-  const std::int64_t begin = (blockIdx.x - batch.first[r]) * kNormChunk;
-  const std::int64_t end = begin + kNormChunk < row.n ? begin + kNormChunk : row.n;
+  const auto [row, begin, end] = batch.chunk(blockIdx.x);
   double mine = 0;
   for (std::int64_t i = begin + threadIdx.y; i < end; i += blockDim.y)
     mine = Parts::combine(mine, norm_part(kind, static_cast<double>(static_cast<const T*>(row.gradient)[i])));
@@ -185,36 +150,6 @@ __global__ void norm_result(const double* partials, std::int64_t count, NormKind
   for (std::int64_t i = threadIdx.y; i < count; i += blockDim.y) mine = Parts::combine(mine, partials[i]);
   const double total = combine_over_y<Parts>(mine);
   if (threadIdx.y == 0) *result = norm_of_total(kind, total);
-}
-
-template <class Rows, class Start>
-void fill_batches(std::span<const typename Rows::Row> rows, const Start& start) {
-  std::int64_t before = 0;
-  Rows batch;
-  const auto flush = [&] {
-    const std::int64_t blocks = batch.first[batch.count];
-    if (blocks > 0) start(batch, static_cast<unsigned>(blocks), before);
-    before += blocks;
-    batch.count = 0;
-  };
-  for (const auto& row : rows) {
-    if (row.n == 0) continue;
-    if (batch.count == Rows::capacity) flush();
-    batch.rows[batch.count] = row;
-    batch.first[batch.count + 1] = batch.first[batch.count] + (row.n + kNormChunk - 1) / kNormChunk;
-    ++batch.count;
-  }
-  flush();
-}
-
-/// Calls start(batch, blocks, blocks before it) for batches that together hold the rows.
-template <class Row, class Start>
-void for_each_batch(std::span<const Row> rows, const Start& start) {
-  constexpr int few = rows_in<Row>(kSmallArgument);
-  if (rows.size() <= few)
-    fill_batches<Batch<Row, few>>(rows, start);
-  else
-    fill_batches<Batch<Row, rows_in<Row>(kLargeArgument)>>(rows, start);
 }
 
 template <class F, class Row>

@@ -7,6 +7,8 @@
 #include "gpus.h"
 
 #include <cstdlib>
+#include <cstring>
+#include <tuple>
 
 namespace miniparallel {
 namespace {
@@ -94,6 +96,43 @@ TEST_CASE("collective: arrays that do not start at multiples of 16 bytes, and a 
       moved[which].copy_(odd[which]);
     }
     CHECK(sum_of({empty({0}, {.dtype = dtype, .device = gpu})}, {0}, dtype, gpu).numel() == 0);
+  }
+}
+
+TEST_CASE("collective: rows of every length and alignment are copied by one launch") {
+  const Gpus machine;
+  for (const Device device : {Device::cpu(), machine.last()}) {
+    const Tensor from = arange(0, 70'000, 1, {.dtype = int32}).to(device);
+    const auto bytes = [](const Tensor& x) { return reinterpret_cast<std::byte*>(raw(x)); };
+    Tensor to = zeros({75'000}, {.dtype = int32, .device = device});
+    std::vector<std::byte> expected(75'000 * sizeof(std::int32_t));
+    std::vector<std::byte> source(70'000 * sizeof(std::int32_t));
+    const std::vector<std::int32_t> values = from.to_vector<std::int32_t>();
+    std::memcpy(source.data(), values.data(), source.size());
+    std::vector<kernels::CopyRow> rows;
+    std::int64_t read = 0, written = 0;
+    // Bytes, and how far the two addresses are from a multiple of 16.
+    for (const auto& [n, skip_from, skip_to] : {std::tuple{0, 0, 0},
+                                                {1, 0, 0},
+                                                {16, 0, 0},
+                                                {65'536, 0, 0},
+                                                {65'543, 0, 0},
+                                                {4'000, 4, 4},
+                                                {4'000, 4, 12},
+                                                {4'003, 8, 0},
+                                                {33, 1, 1},
+                                                {33, 3, 0},
+                                                {15, 0, 0}}) {
+      rows.push_back({bytes(to) + written + skip_to, bytes(from) + read + skip_from, n});
+      std::memcpy(expected.data() + written + skip_to, source.data() + read + skip_from,
+                  static_cast<std::size_t>(n));
+      read += (n + skip_from + 15) / 16 * 16;
+      written += (n + skip_to + 31) / 16 * 16;
+    }
+    backend(device).collective.copy(rows, stream(device));
+    const std::vector<std::int32_t> result = to.to_vector<std::int32_t>();
+    CHECK(std::memcmp(result.data(), expected.data(), expected.size()) == 0);
+    backend(device).collective.copy({}, stream(device));
   }
 }
 

@@ -123,7 +123,7 @@ def resources(arguments):
 
 
 def is_streaming(name):
-    return re.match(r"(map_arrays|map_rows|update_rows|generate|sum_arrays)<|copy_words<Pack<|for_each_block<\d+, Dropout<", name)
+    return re.match(r"(map_arrays|map_rows|update_rows|copy_rows|generate|sum_arrays)<|copy_words<Pack<|for_each_block<\d+, Dropout<", name)
 
 
 def operands(name):
