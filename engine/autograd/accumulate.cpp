@@ -10,10 +10,12 @@
 #include "engine/tensor/tensor_impl.h"
 
 #include <array>
-#include <bitset>
+#include <bit>
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <span>
+#include <utility>
 
 namespace miniparallel::autograd {
 namespace {
@@ -26,13 +28,11 @@ std::mutex& accumulators() { return fork_safe_mutex(LockOrder::accumulator); }
 class GradientLocks {
  public:
   explicit GradientLocks(std::span<const LeafGradient> of) {
-    for (const LeafGradient& each : of) wanted_.set(number_of(meta_of(each.leaf)));
-    for (std::size_t i = 0; i < kLocks; ++i)  // in their order, in which a fork() takes them, too
-      if (wanted_[i]) locks()[i].mutex.lock();
+    for (const LeafGradient& each : of) wanted_ |= std::uint64_t{1} << number_of(meta_of(each.leaf));
+    for_each([](std::mutex& mutex) { mutex.lock(); });
   }
   ~GradientLocks() {
-    for (std::size_t i = 0; i < kLocks; ++i)
-      if (wanted_[i]) locks()[i].mutex.unlock();
+    for_each([](std::mutex& mutex) { mutex.unlock(); });
   }
   GradientLocks(const GradientLocks&) = delete;
   GradientLocks& operator=(const GradientLocks&) = delete;
@@ -51,7 +51,13 @@ class GradientLocks {
     return std::hash<const Meta*>()(&meta) / sizeof(Meta) % kLocks;
   }
 
-  std::bitset<kLocks> wanted_;
+  /// In their order, in which a fork() takes them, too.
+  template <class F>
+  void for_each(const F& f) const {
+    for (std::uint64_t left = wanted_; left != 0; left &= left - 1) f(locks()[std::countr_zero(left)].mutex);
+  }
+
+  std::uint64_t wanted_ = 0;
 };
 
 /// Whether a gradient can be added to `grad` where that is.
@@ -119,31 +125,33 @@ void check_shape(const Tensor& grad, const Tensor& leaf) {
 
 void accumulate_gradients(std::vector<LeafGradient> gradients) {
   const NoGradGuard no_grad;
-  for (auto& [leaf, gradient] : gradients) gradient = gradient.to(leaf.device(), leaf.dtype());
+  for (auto& [leaf, gradient] : gradients)
+    if (gradient.device() != leaf.device() || gradient.dtype() != leaf.dtype())
+      gradient = gradient.to(leaf.device(), leaf.dtype());
   const GradientLocks locked(gradients);
   // Whatever asks for memory or for other work comes first, then the one launch that writes to what
   // there was.
-  std::vector<LeafGradient> made;
   std::map<Device, Additions> additions;
   for (auto& [leaf, gradient] : gradients) {
-    const Tensor sum = leaf.grad();
+    const Tensor& sum = meta_of(leaf).grad;
     if (!sum.defined()) {
       if (!is_exclusive(gradient)) gradient = gradient.clone();
-      made.push_back({leaf, std::move(gradient)});
     } else if (is_added_to(sum)) {
       Additions& here = additions[leaf.device()];
       here.sums.push_back(sum);
-      here.addends.push_back(gradient.contiguous());
+      here.addends.push_back(std::exchange(gradient, {}).contiguous());
     } else {
-      made.push_back({leaf, sum + gradient});
+      gradient = sum + gradient;
     }
   }
   for (const auto& [device, here] : additions) add_in_place(here, device);
-  for (auto& [leaf, gradient] : made) leaf.set_grad(gradient);
+  for (auto& [leaf, gradient] : gradients)
+    if (gradient.defined()) meta_of(leaf).grad = std::move(gradient);
 }
 
 void LeafGradients::add(const Tensor& leaf, Tensor gradient) {
   const std::scoped_lock lock(mutex_);
+  if (gradients_.empty()) gradients_.reserve(16);
   gradients_.push_back({leaf, std::move(gradient)});
 }
 

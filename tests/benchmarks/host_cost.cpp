@@ -164,7 +164,7 @@ void table(const char* net, double seconds) {
 }
 
 /// Above the noise of a busy machine; the table tells it more exactly.
-constexpr double kMost = 1.1;
+constexpr double kMost = 1.03;
 
 template <class Net>
 bool costs_nothing(const char* net) {
