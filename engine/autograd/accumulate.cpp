@@ -9,6 +9,7 @@
 #include "engine/tensor/arena.h"
 #include "engine/tensor/tensor_impl.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
@@ -68,18 +69,47 @@ struct Additions {
   std::vector<Tensor> sums, addends;
 };
 
-void add_in_place(const Additions& to, Device device) {
+/// Whether a row writes what another one reads or writes, as where a user has made one tensor the `grad` of
+/// two leaves: one launch does not order them.
+bool depend_on_order(std::span<const kernels::SumRow> rows) {
+  struct Interval {
+    std::uintptr_t begin, end;
+    std::size_t row;
+    bool written;
+  };
+  std::vector<Interval> intervals;
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    for (const bool written : {true, false}) {
+      const auto begin = reinterpret_cast<std::uintptr_t>(written ? rows[i].sum : rows[i].addend);
+      intervals.push_back(
+          {begin, begin + static_cast<std::size_t>(rows[i].n) * size_of(rows[i].dtype), i, written});
+    }
+  std::ranges::sort(intervals, {}, &Interval::begin);
+  for (std::size_t i = 0; i < intervals.size(); ++i)
+    for (std::size_t k = i + 1; k < intervals.size() && intervals[k].begin < intervals[i].end; ++k)
+      if (intervals[i].row != intervals[k].row && (intervals[i].written || intervals[k].written)) return true;
+  return false;
+}
+
+void add_in_place(Additions& to, Device device) {
   std::vector<kernels::SumRow> rows;
-  for_each_run(
-      to.sums.size(),
-      [&](std::size_t i) {
-        return are_neighbours(to.sums[i], to.sums[i + 1]) && are_neighbours(to.addends[i], to.addends[i + 1]);
-      },
-      [&](std::size_t first, std::size_t last) {
-        rows.push_back({to.sums[first].dtype(), raw(to.sums[first], to.sums[last]),
-                        raw(to.addends[first], to.addends[last]), elements(to.sums[first], to.sums[last])});
-      });
-  backend(device).optimizer.accumulate(rows, stream(device));
+  const auto lay_out = [&](const auto& joins) {
+    rows.clear();
+    for_each_run(to.sums.size(), joins, [&](std::size_t first, std::size_t last) {
+      rows.push_back({to.sums[first].dtype(), raw(to.sums[first], to.sums[last]),
+                      raw(to.addends[first], to.addends[last]), elements(to.sums[first], to.sums[last])});
+    });
+  };
+  lay_out([&](std::size_t i) {
+    return are_neighbours(to.sums[i], to.sums[i + 1]) && are_neighbours(to.addends[i], to.addends[i + 1]);
+  });
+  if (depend_on_order(rows)) {
+    for (Tensor& addend : to.addends) addend = addend.clone();
+    lay_out([](std::size_t) { return false; });
+    for (const kernels::SumRow& row : rows) backend(device).optimizer.accumulate({&row, 1}, stream(device));
+  } else {
+    backend(device).optimizer.accumulate(rows, stream(device));
+  }
   for (const Tensor& sum : to.sums) bump_version(sum);
 }
 
@@ -144,7 +174,7 @@ void accumulate_gradients(std::vector<LeafGradient> gradients) {
       gradient = sum + gradient;
     }
   }
-  for (const auto& [device, here] : additions) add_in_place(here, device);
+  for (auto& [device, here] : additions) add_in_place(here, device);
   for (auto& [leaf, gradient] : gradients)
     if (gradient.defined()) meta_of(leaf).grad = std::move(gradient);
 }

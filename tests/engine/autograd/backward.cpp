@@ -314,6 +314,20 @@ TEST_CASE("autograd: two gradients of one memory, and one that another leaf gets
   CHECK(is(has.grad(), {3, 3}));
 }
 
+TEST_CASE("autograd: leaves that a user has given one gradient add to it one after the other") {
+  const Tensor a = leaf({1, 2}), b = leaf({1, 2}), c = leaf({1, 2}), shared = tensor({10.0, 20.0});
+  a.set_grad(shared);
+  b.set_grad(shared);
+  c.set_grad(tensor({100.0, 100.0}));
+  sum(a * 2 + b * 3).backward();
+  CHECK(is(shared, {15, 25}));
+  (c + c * 0).backward(shared);  // which goes on to be the gradient of `a` while it is that of `c`
+  CHECK(is(c.grad(), {115, 125}));
+  (a + c).backward(shared);
+  CHECK(is(shared, {30, 50}));
+  CHECK(is(c.grad(), {130, 150}));
+}
+
 TEST_CASE("autograd: gradients made with create_graph share nothing with each other or the caller's") {
   const Tensor a = ones({2}, {.requires_grad = true}), b = ones({2}, {.requires_grad = true});
   const Tensor gradient = ones({2}, {.requires_grad = true});
