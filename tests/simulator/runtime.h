@@ -40,7 +40,14 @@ struct Gate {
   std::vector<OperationRef> after;  ///< what the work behind the open gate waits for besides its own `after`
 };
 
-enum class WorkKind { kernel, copy, library, host_function, marker };
+/// A `marker` orders other work, a `graph_launch` stands before the work of a graph, and a `note` is the
+/// simulator's own, with no call behind it.
+enum class WorkKind { kernel, copy, library, host_function, marker, graph_launch, note };
+
+/// Whether it is something that a program asked for: a step of its history, a node of a graph.
+constexpr bool is_step(WorkKind kind) { return kind <= WorkKind::host_function; }
+/// Whether it keeps a device busy.
+constexpr bool works_on_device(WorkKind kind) { return kind <= WorkKind::library; }
 
 /// Bytes that cross the machine, from a device, or the host, to another.
 struct Transfer {
@@ -66,18 +73,26 @@ struct Work {
   std::vector<Access>
       accesses;  ///< checked before `run`: valid, on a reachable device, written, unordered with nobody
   std::function<cudaError_t()>
-      run;  ///< empty for a marker; an error that it returns becomes the machine's sticky error
+      run;  ///< empty for a marker; an error that it returns becomes the machine's sticky error. A graph
+            ///< runs copies of it again and again
   std::vector<OperationRef> after;  ///< work of other streams that must have finished
   std::shared_ptr<Gate> gate;
   /// Those that depend on device memory (pointer arrays, a
   /// factor of 0): asked for and checked after `accesses`.
   std::function<std::vector<Access>()> more_accesses = nullptr;
   Demand demand = {};
+  const void* kernel = nullptr;  ///< the function, if it is a kernel
+  Counters traffic = {};         ///< bytes that its device counts when it is started
+  bool replayed = false;         ///< started by the launch of a graph
 };
 
 /// Appends work to a stream (any legal handle, the default streams included). Never waits. On failure returns
 /// the error, sets the thread's last error and leaves `*queued` alone.
 cudaError_t enqueue(cudaStream_t stream, Work work, OperationRef* queued = nullptr);
+
+/// Refuses what a graph cannot hold: the error that the stream's capture, now invalid, returns for it;
+/// cudaSuccess if the stream does not capture.
+cudaError_t refuse_capture(cudaStream_t stream);
 
 /// Opens a gate: the work behind it may run once `after` has finished. A second call without `after` lets the
 /// work run at once; with it, it changes nothing.

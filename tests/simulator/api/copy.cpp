@@ -1,6 +1,7 @@
 // Copies and memset.
 
 #include "core/call.h"
+#include "core/capture.h"
 #include "core/checker.h"
 #include "core/memory.h"
 
@@ -11,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <thread>
+#include <utility>
 
 using namespace miniparallel::simulator;
 
@@ -46,9 +48,9 @@ bool direction_fits(cudaMemcpyKind kind, const Place& to, const Place& from) {
   return false;
 }
 
-void count(Counters& counters, const Place& to, const Place& from, std::size_t size) {
+Counters traffic(const Place& to, const Place& from, std::size_t size) {
   const auto bytes = static_cast<std::int64_t>(size);
-  ++counters.copies;
+  Counters counters;
   if (to.device >= 0 && from.device >= 0) {
     (to.device == from.device ? counters.bytes_on_device : counters.bytes_between_devices) += bytes;
   } else if (to.device >= 0) {
@@ -56,6 +58,7 @@ void count(Counters& counters, const Place& to, const Place& from, std::size_t s
   } else if (from.device >= 0) {
     counters.bytes_to_host += bytes;
   }
+  return counters;
 }
 
 void perform(const Copy& copy, bool corrupt) {
@@ -93,17 +96,21 @@ std::chrono::duration<double> time_on_link(const Simulation& s, const Copy& copy
 Work copy_work(Simulation& s, const Copy& copy, const Place& to, const Place& from,
                std::shared_ptr<char[]> staged) {
   const bool on_devices = to.device >= 0 && from.device >= 0;
-  const bool corrupt = s.faults.corrupt_copies.contains({from.device, to.device});
   Work work;
   work.name = "a copy of " + std::to_string(copy.bytes()) + " bytes";
   work.kind = WorkKind::copy;
+  work.traffic = traffic(to, from, copy.bytes());
   work.accesses = {{on_devices ? Use::carry : Use::read, copy.from, copy.width, copy.from_pitch, copy.rows},
                    {Use::write, copy.to, copy.width, copy.to_pitch, copy.rows}};
   if (slow_rate(s, to, from) == 0.0)  // a gate that nobody opens
     work.gate =
         std::make_shared<Gate>(Gate{.explain = [] { return "its link carries nothing"; }, .after = {}});
-  work.run = [copy, corrupt, on_devices, staged = std::move(staged),
-              pause = time_on_link(s, copy, to, from)] {
+  work.run = [&s, copy, to, from, on_devices, staged = std::move(staged)] {
+    const auto [corrupt, pause] = [&] {
+      const Lock lock(s.mutex);
+      return std::pair(s.faults.corrupt_copies.contains({from.device, to.device}),
+                       time_on_link(s, copy, to, from));
+    }();
     perform(copy, corrupt);
     std::this_thread::sleep_for(pause);
     if (Checker* const check = checker(); check != nullptr && on_devices) {
@@ -122,7 +129,9 @@ cudaError_t enqueue_copy(const char* name, Copy copy, cudaMemcpyKind kind, cudaS
   return call(name, [&](Simulation& s, Lock& lock) -> cudaError_t {
     const auto stream = resolve(s, handle);
     if (!stream) return cudaErrorInvalidResourceHandle;
-    if (const cudaError_t error = state_error(s, stream->device); error != cudaSuccess) return error;
+    if (const cudaError_t error = stream_error(s, *stream); error != cudaSuccess) return error;
+    if (const cudaError_t error = asynchronous ? cudaSuccess : unsafe_call(s); error != cudaSuccess)
+      return error;
     if (copy.bytes() == 0) return cudaSuccess;
     const Place to = place_of(s, copy.to), from = place_of(s, copy.from);
     if (!direction_fits(kind, to, from)) return cudaErrorInvalidValue;
@@ -131,13 +140,13 @@ cudaError_t enqueue_copy(const char* name, Copy copy, cudaMemcpyKind kind, cudaS
       return cudaErrorInvalidValue;
     }
     const bool on_devices = to.device >= 0 && from.device >= 0;
-    const bool waits = on_devices ? false : !asynchronous || to.space == Space::pageable;
+    const bool captured = stream->capture != nullptr;  // to read and write pageable memory when it runs
+    const bool waits = on_devices || captured ? false : !asynchronous || to.space == Space::pageable;
     std::shared_ptr<char[]> staged;
-    if (!waits && from.space == Space::pageable) staged = stage(copy);
+    if (!waits && !captured && from.space == Space::pageable) staged = stage(copy);
     Counters& counters = s.devices[static_cast<std::size_t>(stream->device)].counters;
-    count(counters, to, from, copy.bytes());
+    ++counters.copies;
     const OperationRef operation = append(s, stream, copy_work(s, copy, to, from, std::move(staged)));
-    operation->injected = strike(s.faults.copies, stream->device);
     if (!waits) return cudaSuccess;
     ++counters.host_synchronizations;
     return wait_until_done(s, lock, operation);
@@ -145,11 +154,13 @@ cudaError_t enqueue_copy(const char* name, Copy copy, cudaMemcpyKind kind, cudaS
 }
 
 cudaError_t enqueue_set(const char* name, void* to, std::size_t pitch, int value, std::size_t width,
-                        std::size_t rows, cudaStream_t handle) {
+                        std::size_t rows, cudaStream_t handle, bool asynchronous) {
   return call(name, [&](Simulation& s, Lock&) -> cudaError_t {
     const auto stream = resolve(s, handle);
     if (!stream) return cudaErrorInvalidResourceHandle;
-    if (const cudaError_t error = state_error(s, stream->device); error != cudaSuccess) return error;
+    if (const cudaError_t error = stream_error(s, *stream); error != cudaSuccess) return error;
+    if (const cudaError_t error = asynchronous ? cudaSuccess : unsafe_call(s); error != cudaSuccess)
+      return error;
     if (width == 0 || rows == 0) return cudaSuccess;
     if (place_of(s, to).space == Space::pageable) return cudaErrorInvalidValue;
     if (!is_valid_range(s, to, (rows - 1) * pitch + width, name)) return cudaErrorInvalidValue;
@@ -162,9 +173,8 @@ cudaError_t enqueue_set(const char* name, void* to, std::size_t pitch, int value
         std::memset(static_cast<char*>(to) + row * pitch, value, width);
       return cudaSuccess;
     };
-    append(s, stream, std::move(work))->injected = strike(s.faults.copies, stream->device);
-    s.devices[static_cast<std::size_t>(stream->device)].counters.bytes_set +=
-        static_cast<std::int64_t>(width * rows);
+    work.traffic.bytes_set = static_cast<std::int64_t>(width * rows);
+    append(s, stream, std::move(work));
     return cudaSuccess;
   });
 }
@@ -206,18 +216,18 @@ cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from, 
 }
 
 cudaError_t cudaMemset(void* to, int value, std::size_t bytes) {
-  return enqueue_set("cudaMemset", to, bytes, value, bytes, 1, cudaStreamLegacy);
+  return enqueue_set("cudaMemset", to, bytes, value, bytes, 1, cudaStreamLegacy, false);
 }
 
 cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {
-  return enqueue_set("cudaMemsetAsync", to, bytes, value, bytes, 1, stream);
+  return enqueue_set("cudaMemsetAsync", to, bytes, value, bytes, 1, stream, true);
 }
 
 cudaError_t cudaMemset2D(void* to, std::size_t pitch, int value, std::size_t width, std::size_t rows) {
-  return enqueue_set("cudaMemset2D", to, pitch, value, width, rows, cudaStreamLegacy);
+  return enqueue_set("cudaMemset2D", to, pitch, value, width, rows, cudaStreamLegacy, false);
 }
 
 cudaError_t cudaMemset2DAsync(void* to, std::size_t pitch, int value, std::size_t width, std::size_t rows,
                               cudaStream_t stream) {
-  return enqueue_set("cudaMemset2DAsync", to, pitch, value, width, rows, stream);
+  return enqueue_set("cudaMemset2DAsync", to, pitch, value, width, rows, stream, true);
 }

@@ -1,6 +1,7 @@
 // Devices: how many, which is current, what they can do.
 
 #include "core/call.h"
+#include "core/capture.h"
 #include "core/device_model.h"
 #include "core/memory.h"
 
@@ -194,6 +195,7 @@ cudaError_t cudaDeviceSynchronize() {
   return call("cudaDeviceSynchronize", [](Simulation& s, Lock& lock) -> cudaError_t {
     complain_about_unread_error(s, "cudaDeviceSynchronize");
     const int device = current_device(s);
+    if (const cudaError_t error = wait_error(s, device); error != cudaSuccess) return error;
     Counters& counters = s.devices[static_cast<std::size_t>(device)].counters;
     ++counters.host_synchronizations;
     ++counters.device_synchronizations;
@@ -205,6 +207,7 @@ cudaError_t cudaDeviceSynchronize() {
 cudaError_t cudaDeviceReset() {
   return call("cudaDeviceReset", [](Simulation& s, Lock& lock) -> cudaError_t {
     const int device = current_device(s);
+    if (const cudaError_t error = wait_error(s, device); error != cudaSuccess) return error;
     if (const cudaError_t error = wait_for_device(s, lock, device); error != cudaSuccess) return error;
     for (const Allocation* allocation : s.arenas.live(device)) {
       release(s, reinterpret_cast<void*>(allocation->begin), device, "cudaDeviceReset", s.host);

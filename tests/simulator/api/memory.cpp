@@ -3,6 +3,7 @@
 #include "core/memory.h"
 
 #include "core/call.h"
+#include "core/capture.h"
 #include "core/checker.h"
 
 #include <cuda_runtime_api.h>
@@ -28,6 +29,7 @@ cudaError_t allocate_on(Simulation& s, int owner, void** memory, std::size_t byt
 
 cudaError_t allocate_pinned(const char* name, void** memory, std::size_t bytes) {
   return call(name, [&](Simulation& s, Lock&) -> cudaError_t {
+    if (const cudaError_t error = unsafe_call(s); error != cudaSuccess) return error;
     ++s.devices[static_cast<std::size_t>(current_device(s))].counters.pinned_allocations;
     return allocate_on(s, s.arenas.host(), memory, bytes);
   });
@@ -37,6 +39,7 @@ cudaError_t allocate_pinned(const char* name, void** memory, std::size_t bytes) 
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
   return call("cudaMalloc", [&](Simulation& s, Lock&) -> cudaError_t {
+    if (const cudaError_t error = unsafe_call(s); error != cudaSuccess) return error;
     const int device = current_device(s);
     if (const cudaError_t error = state_error(s, device); error != cudaSuccess) return error;
     return allocate_on(s, device, memory, bytes);
@@ -45,6 +48,7 @@ cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
 
 cudaError_t cudaFree(void* memory) {
   return call("cudaFree", [&](Simulation& s, Lock&) -> cudaError_t {
+    if (const cudaError_t error = unsafe_call(s); error != cudaSuccess) return error;
     const Place place = place_of(s, memory);
     if (memory == nullptr) return cudaSuccess;
     if (place.device >= 0) {
@@ -64,12 +68,14 @@ cudaError_t cudaHostAlloc(void** memory, std::size_t bytes, unsigned) {
 
 cudaError_t cudaFreeHost(void* memory) {
   return call("cudaFreeHost", [&](Simulation& s, Lock&) -> cudaError_t {
+    if (const cudaError_t error = unsafe_call(s); error != cudaSuccess) return error;
     return memory == nullptr ? cudaSuccess : release(s, memory, s.arenas.host(), "cudaFreeHost", s.host);
   });
 }
 
 cudaError_t cudaHostRegister(void* memory, std::size_t bytes, unsigned flags) {
   return call("cudaHostRegister", [&](Simulation& s, Lock&) -> cudaError_t {
+    if (const cudaError_t error = unsafe_call(s); error != cudaSuccess) return error;
     if (memory == nullptr || bytes == 0) return cudaErrorInvalidValue;
     if (place_of(s, memory).space != Space::pageable) return cudaErrorHostMemoryAlreadyRegistered;
     if (bytes > room(s, s.arenas.host())) return cudaErrorMemoryAllocation;
@@ -81,6 +87,7 @@ cudaError_t cudaHostRegister(void* memory, std::size_t bytes, unsigned flags) {
 
 cudaError_t cudaHostUnregister(void* memory) {
   return call("cudaHostUnregister", [&](Simulation& s, Lock&) -> cudaError_t {
+    if (const cudaError_t error = unsafe_call(s); error != cudaSuccess) return error;
     const auto found = s.registered.find(reinterpret_cast<std::uintptr_t>(memory));
     if (found == s.registered.end()) return cudaErrorHostMemoryNotRegistered;
     s.pinned_bytes -= found->second.first;
@@ -131,7 +138,8 @@ cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t handl
   return call("cudaMallocAsync", [&](Simulation& s, Lock&) -> cudaError_t {
     const auto stream = resolve(s, handle);
     if (!stream) return cudaErrorInvalidResourceHandle;
-    if (const cudaError_t error = state_error(s, stream->device); error != cudaSuccess) return error;
+    if (stream->capture) return refuse(*stream);  // graphs own no memory here
+    if (const cudaError_t error = stream_error(s, *stream); error != cudaSuccess) return error;
     return allocate_on(s, stream->device, memory, bytes);
   });
 }
@@ -140,6 +148,8 @@ cudaError_t cudaFreeAsync(void* memory, cudaStream_t handle) {
   return call("cudaFreeAsync", [&](Simulation& s, Lock&) -> cudaError_t {
     const auto stream = resolve(s, handle);
     if (!stream) return cudaErrorInvalidResourceHandle;
+    if (stream->capture) return refuse(*stream);  // graphs own no memory here
+    if (const cudaError_t error = capture_error(s, *stream); error != cudaSuccess) return error;
     if (memory == nullptr) return cudaSuccess;
     append(s, stream,
            {.name = "cudaFreeAsync",

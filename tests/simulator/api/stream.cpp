@@ -1,6 +1,7 @@
 // Streams and host functions in them.
 
 #include "core/call.h"
+#include "core/capture.h"
 
 #include <cuda_runtime_api.h>
 
@@ -31,6 +32,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t handle) {
     const auto found = s.streams.find(handle);
     if (found == s.streams.end()) return cudaErrorInvalidResourceHandle;
     const auto stream = found->second;
+    if (stream->capture) return refuse(*stream);
     s.streams.erase(found);
     retire(s, stream);  // queued work still runs
     return cudaSuccess;
@@ -42,6 +44,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
     complain_about_unread_error(s, "cudaStreamSynchronize");
     const auto stream = resolve(s, handle);
     if (!stream) return cudaErrorInvalidResourceHandle;
+    if (const cudaError_t error = wait_error(s, *stream); error != cudaSuccess) return error;
     ++s.devices[static_cast<std::size_t>(stream->device)].counters.host_synchronizations;
     if (const cudaError_t error = state_error(s, stream->device); error != cudaSuccess) return error;
     return stream->last ? wait_until_done(s, lock, stream->last) : cudaSuccess;
@@ -52,18 +55,22 @@ cudaError_t cudaStreamQuery(cudaStream_t handle) {
   return call("cudaStreamQuery", [&](Simulation& s, Lock& lock) -> cudaError_t {
     const auto stream = resolve(s, handle);
     if (!stream) return cudaErrorInvalidResourceHandle;
+    if (const cudaError_t error = wait_error(s, *stream); error != cudaSuccess) return error;
     if (const cudaError_t error = state_error(s, stream->device); error != cudaSuccess) return error;
     return !stream->last || poll(s, lock, stream->last) ? cudaSuccess : cudaErrorNotReady;
   });
 }
 
-cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned) {
+cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned flags) {
   return call("cudaStreamWaitEvent", [&](Simulation& s, Lock&) -> cudaError_t {
     const auto stream = resolve(s, handle);
     const auto found = s.events.find(event);
     if (!stream || found == s.events.end()) return cudaErrorInvalidResourceHandle;
-    if (const cudaError_t error = state_error(s, stream->device); error != cudaSuccess) return error;
+    if (const cudaError_t error = stream_error(s, *stream); error != cudaSuccess) return error;
+    if (stream->capture && flags == cudaEventWaitExternal) return refuse(*stream);
+    if (const cudaError_t error = join(*stream, *found->second); error != cudaSuccess) return error;
     ++s.devices[static_cast<std::size_t>(stream->device)].counters.stream_waits;
+    if (stream->capture) return cudaSuccess;
     if (!found->second->record) return cudaSuccess;  // never recorded: nothing to wait for, as in CUDA
     append(s, stream,
            {.name = "wait for an event",
@@ -88,11 +95,13 @@ cudaError_t ask(const char* name, cudaStream_t handle, Get&& get) {
   });
 }
 
-cudaError_t enqueue_host_function(const char* name, cudaStream_t handle, std::function<void()> function) {
+cudaError_t enqueue_host_function(const char* name, cudaStream_t handle, bool capturable,
+                                  std::function<void()> function) {
   return call(name, [&](Simulation& s, Lock&) -> cudaError_t {
     const auto stream = resolve(s, handle);
     if (!stream) return cudaErrorInvalidResourceHandle;
-    if (const cudaError_t error = state_error(s, stream->device); error != cudaSuccess) return error;
+    if (const cudaError_t error = stream_error(s, *stream); error != cudaSuccess) return error;
+    if (stream->capture && !capturable) return refuse(*stream);
     ++s.devices[static_cast<std::size_t>(stream->device)].counters.host_functions;
     append(s, stream,
            {.name = "a host function",
@@ -127,14 +136,11 @@ cudaError_t cudaStreamGetId(cudaStream_t handle, unsigned long long* id) {
   return ask("cudaStreamGetId", handle, [&](const Stream& stream) { *id = stream.id; });
 }
 
-cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* status) {
-  return ask("cudaStreamIsCapturing", handle, [&](const Stream&) { *status = cudaStreamCaptureStatusNone; });
-}
-
 cudaError_t cudaLaunchHostFunc(cudaStream_t handle, cudaHostFn_t function, void* data) {
-  return enqueue_host_function("cudaLaunchHostFunc", handle, [=] { function(data); });
+  return enqueue_host_function("cudaLaunchHostFunc", handle, true, [=] { function(data); });
 }
 
 cudaError_t cudaStreamAddCallback(cudaStream_t handle, cudaStreamCallback_t callback, void* data, unsigned) {
-  return enqueue_host_function("cudaStreamAddCallback", handle, [=] { callback(handle, cudaSuccess, data); });
+  return enqueue_host_function("cudaStreamAddCallback", handle, false,
+                               [=] { callback(handle, cudaSuccess, data); });
 }

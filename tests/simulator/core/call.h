@@ -15,6 +15,7 @@ struct HostThread {
   const char* failed_call = "";
   bool complained = false;  ///< the unread error was reported
   bool in_operation = false;
+  cudaStreamCaptureMode capture_mode = cudaStreamCaptureModeGlobal;
   double time = 0;                 ///< by the virtual clock
   std::uint64_t clock_number = 0;  ///< the start of the clock that it belongs to
 

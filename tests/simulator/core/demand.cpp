@@ -42,7 +42,6 @@ Demand demand_of(const Simulation& s, const KernelLaunch& launch) {
   demand.bytes = cost.bytes * cost.arrays;
   demand.operations = cost.operations;
   demand.unit = cost.unit;
-  demand.measured = s.clock->measured(launch.function);
   if (cost.arrays > 0) return demand;
 
   const std::vector<const void*> pointers = pointers_of(s, launch);
@@ -58,6 +57,7 @@ Demand demand_of(const Simulation& s, const KernelLaunch& launch) {
 Demand demand_of(const Simulation& s, const Operation& operation) {
   const Work& work = operation.work;
   Demand demand = work.demand;
+  if (work.kernel != nullptr) demand.measured = s.clock->measured(work.kernel);
   if (demand.bytes || demand.nothing) return demand;
   demand.bytes = 0;
   const auto add = [&](const std::vector<Access>& accesses) {

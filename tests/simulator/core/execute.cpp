@@ -44,7 +44,7 @@ thread_local const Operation* executing = nullptr;
 cudaError_t run_work(Simulation& s, Operation& operation) {
   const Work& work = operation.work;
   if (!work.run) return cudaSuccess;
-  if (work.kind == WorkKind::host_function) return work.run();
+  if (!works_on_device(work.kind)) return work.run();
   std::unique_lock<std::mutex> one_at_a_time;
   if (Checker* const check = checker()) {
     one_at_a_time = std::unique_lock(check->mutex);
@@ -68,7 +68,8 @@ cudaError_t run_work(Simulation& s, Operation& operation) {
 const Operation& executing_operation() { return *executing; }
 
 std::string describe(const Operation& operation) {
-  return operation.kernel == nullptr ? operation.work.name : "kernel " + symbol_name(operation.kernel);
+  const Work& work = operation.work;
+  return work.kernel == nullptr ? work.name : "kernel " + symbol_name(work.kernel);
 }
 
 cudaError_t execute(Simulation& s, Operation& operation) {

@@ -1,6 +1,7 @@
 // Faults on demand and the counters.
 
 #include "core/simulation.h"
+#include "miniparallel/simulator_graphs.h"
 
 #include <algorithm>
 
@@ -35,6 +36,15 @@ cudaError_t strike(std::vector<CallFault>& faults, std::string_view name) {
   return error;
 }
 
+cudaError_t strike(Faults& faults, const Work& work, int device) {
+  cudaError_t error = cudaSuccess;
+  if (work.kind == WorkKind::kernel) error = strike(faults.kernels, device);
+  if (work.kind == WorkKind::copy) error = strike(faults.copies, device);
+  if (!work.replayed || !is_step(work.kind)) return error;
+  const cudaError_t of_node = strike(faults.graph_nodes, device);
+  return error == cudaSuccess ? of_node : error;
+}
+
 cudaError_t state_error(const Simulation& s, int device) {
   if (s.sticky != cudaSuccess) return s.sticky;
   return s.devices[static_cast<std::size_t>(device)].lost ? cudaErrorDevicesUnavailable : cudaSuccess;
@@ -55,6 +65,12 @@ void fail_kernel(int device, int nth, int error) {
 void fail_copy(int device, int nth, int error) {
   change(device, [=](Simulation& s, DeviceState&) {
     s.faults.copies.push_back({device, nth, static_cast<cudaError_t>(error)});
+  });
+}
+
+void fail_graph_node(int device, int nth, int error) {
+  change(device, [=](Simulation& s, DeviceState&) {
+    s.faults.graph_nodes.push_back({device, nth, static_cast<cudaError_t>(error)});
   });
 }
 
@@ -84,7 +100,7 @@ void for_each_list(F&& f) {
   Simulation& s = simulation();
   const Lock lock(s.mutex);
   f(s.faults.allocations), f(s.faults.kernels), f(s.faults.copies);
-  f(s.faults.library_calls), f(s.faults.calls);
+  f(s.faults.graph_nodes), f(s.faults.library_calls), f(s.faults.calls);
 }
 
 }  // namespace
@@ -170,10 +186,35 @@ Counters counters() {
   return sum;
 }
 
+void add(Counters& sum, const Counters& part) {
+  for (const auto field : totals) sum.*field += part.*field;
+}
+
 Counters operator-(const Counters& after, const Counters& before) {
   Counters difference = after;
   for (const auto field : totals) difference.*field -= before.*field;
   return difference;
+}
+
+GraphCounters graph_counters(int device) {
+  Simulation& s = simulation();
+  const Lock lock(s.mutex);
+  return s.devices.at(static_cast<std::size_t>(device)).graph_counters;
+}
+
+GraphCounters graph_counters() {
+  Simulation& s = simulation();
+  const Lock lock(s.mutex);
+  GraphCounters sum;
+  for (const DeviceState& device : s.devices) {
+    sum.launches += device.graph_counters.launches;
+    sum.nodes += device.graph_counters.nodes;
+  }
+  return sum;
+}
+
+GraphCounters operator-(const GraphCounters& after, const GraphCounters& before) {
+  return {after.launches - before.launches, after.nodes - before.nodes};
 }
 
 std::int64_t pinned_bytes_in_use() {

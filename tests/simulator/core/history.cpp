@@ -31,8 +31,7 @@ void note_depth(Simulation& s, Operation& operation) {
   for (const auto& other : operation.work.after) before = std::max(before, other->depth);
   if (const auto& gate = operation.work.gate)
     for (const auto& other : gate->after) before = std::max(before, other->depth);
-  const bool works = operation.work.kind != WorkKind::marker;
-  operation.depth = stream.depth = before + (works ? 1 : 0);
+  operation.depth = stream.depth = before + (is_step(operation.work.kind) ? 1 : 0);
 }
 
 void start_history() {

@@ -4,6 +4,7 @@
 
 #include "core/block.h"
 #include "core/call.h"
+#include "core/capture.h"
 #include "core/checker.h"
 #include "core/device_model.h"
 #include "core/launch_counts.h"
@@ -34,7 +35,8 @@ bool fits_shared(const Simulation& s, const KernelLaunch& launch, int device) {
 }
 
 /// The bytes that reach a kernel of the device changed.
-std::set<char*> damaged_bytes(const Simulation& s, const KernelLaunch& launch, int device) {
+std::set<char*> damaged_bytes(Simulation& s, const KernelLaunch& launch, int device) {
+  const Lock lock(s.mutex);
   std::set<char*> bytes;
   if (s.faults.corrupt_reads.empty()) return bytes;
   for (const void* const pointer : pointers_of(s, launch))
@@ -92,24 +94,21 @@ cudaError_t launch_kernel(KernelLaunch launch) {
                                         " while device " + std::to_string(current_device(s)) + " is current");
       return cudaErrorInvalidResourceHandle;
     }
-    if (const cudaError_t error = state_error(s, device); error != cudaSuccess) return error;
+    if (const cudaError_t error = stream_error(s, *stream); error != cudaSuccess) return error;
     if (!s.settings.kernel_image) return cudaErrorNoKernelImageForDevice;
     if (!is_valid(launch.grid, launch.block)) return cudaErrorInvalidConfiguration;
     if (!fits_shared(s, launch, device)) return cudaErrorInvalidValue;
     Work work;
     work.name = name;
     work.kind = WorkKind::kernel;
-    work.run = [launch, bytes = damaged_bytes(s, launch, device)] {
-      const Damage damage(bytes);
+    work.run = [&s, launch, device] {
+      const Damage damage(damaged_bytes(s, launch, device));
       return run(launch);
     };
-    if (s.clock) work.demand = demand_of(s, launch);
-    const OperationRef operation = append(s, stream, std::move(work));
-    operation->kernel = launch.function;
-    operation->injected = strike(s.faults.kernels, device);
-    DeviceState& state = s.devices[static_cast<std::size_t>(device)];
-    if (++state.counters.kernels == s.settings.gpus[static_cast<std::size_t>(device)].lost_after)
-      state.lost = true;
+    work.kernel = launch.function;
+    if (s.clock || stream->capture) work.demand = demand_of(s, launch);
+    append(s, stream, std::move(work));
+    ++s.devices[static_cast<std::size_t>(device)].counters.kernels;
     count_launch(launch.function);
     return cudaSuccess;
   });

@@ -1,6 +1,7 @@
 // The runtime as the simulated libraries see it: runtime.h.
 
 #include "core/call.h"
+#include "core/capture.h"
 #include "core/checker.h"
 
 namespace miniparallel::simulator {
@@ -9,10 +10,17 @@ cudaError_t enqueue(cudaStream_t handle, Work work, OperationRef* queued) {
   return call("a library call", [&](Simulation& s, Lock&) -> cudaError_t {
     const auto stream = resolve(s, handle);
     if (!stream) return cudaErrorInvalidResourceHandle;
-    if (const cudaError_t error = state_error(s, stream->device); error != cudaSuccess) return error;
+    if (const cudaError_t error = stream_error(s, *stream); error != cudaSuccess) return error;
     const OperationRef operation = append(s, stream, std::move(work));
     if (queued != nullptr) *queued = operation;
     return cudaSuccess;
+  });
+}
+
+cudaError_t refuse_capture(cudaStream_t handle) {
+  return call("a library call", [&](Simulation& s, Lock&) -> cudaError_t {
+    const auto stream = resolve(s, handle);
+    return stream && stream->capture ? refuse(*stream) : cudaSuccess;
   });
 }
 

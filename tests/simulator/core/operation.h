@@ -14,9 +14,11 @@
 
 namespace miniparallel::simulator {
 
+struct Capture;
 struct Stream;
 
-/// Work on its way through a stream.
+/// Work on its way through a stream, or a node of a graph: then it never runs, its `number` is its place in
+/// the graph, and it has nothing but a device and its work, with the nodes that it comes after.
 struct Operation {
   enum class State { queued, running, done };
 
@@ -27,7 +29,6 @@ struct Operation {
   Clock clock;                                   ///< what has finished before this starts, itself included
   std::int64_t depth = 0;                        ///< of the chain of work that ends here
   Work work;
-  const void* kernel = nullptr;  ///< the function, if it is a kernel
   State state = State::queued;
   cudaError_t injected = cudaSuccess;  ///< the fault that strikes when it runs
   std::chrono::steady_clock::time_point finished;
@@ -54,12 +55,16 @@ struct Stream {
   OperationRef last;  ///< the newest operation, finished or not
   std::thread worker;
   bool stopping = false;
+  std::shared_ptr<Capture> capture;  ///< that records its work
+  std::vector<OperationRef> tips;    ///< the nodes that the next one comes after
 };
 
 struct Event {
   int device = 0;
   unsigned flags = 0;
   OperationRef record;
+  std::shared_ptr<Capture> capture;    ///< in which it was recorded last
+  std::vector<OperationRef> captured;  ///< the nodes that it stands for there
 };
 
 }  // namespace miniparallel::simulator

@@ -5,6 +5,7 @@
 #include "core/operation.h"
 #include "core/random.h"
 #include "core/report.h"
+#include "miniparallel/simulator_graphs.h"
 
 #include <atomic>
 #include <condition_variable>
@@ -37,7 +38,7 @@ struct CallFault {
 };
 
 struct Faults {
-  std::vector<Fault> allocations, kernels, copies;
+  std::vector<Fault> allocations, kernels, copies, graph_nodes;
   std::vector<CallFault> calls, library_calls;
   std::set<std::pair<int, int>> corrupt_copies, corrupt_reads;  ///< links by what they damage
   std::map<std::pair<int, int>, double> slow_links;             ///< bytes per second
@@ -46,6 +47,8 @@ struct Faults {
 struct DeviceState {
   Gpu gpu;
   Counters counters;
+  GraphCounters graph_counters;
+  std::int64_t kernels_started = 0;  ///< by calls and by graphs
   std::set<int> enabled_peers;
   bool lost = false;
   double slowness = 1;
@@ -53,6 +56,8 @@ struct DeviceState {
 };
 
 class VirtualClock;
+struct Graph;
+struct GraphExec;
 
 struct Simulation {
   explicit Simulation(const Machine& settings, std::uint64_t generation);
@@ -67,6 +72,9 @@ struct Simulation {
   std::map<cudaStream_t, std::shared_ptr<Stream>> streams;
   std::map<std::pair<std::thread::id, int>, std::shared_ptr<Stream>> thread_streams;
   std::map<cudaEvent_t, std::unique_ptr<Event>> events;
+  std::vector<std::shared_ptr<Capture>> captures;  ///< that have not ended
+  std::map<cudaGraph_t, std::shared_ptr<Graph>> graphs;
+  std::map<cudaGraphExec_t, std::shared_ptr<GraphExec>> graph_execs;
   std::vector<std::shared_ptr<Stream>> all_streams;  ///< also destroyed ones with unfinished work
   std::vector<std::pair<std::uint32_t, std::uint32_t>>
       free_indices;                        ///< stream indices to use again, with their sequences
@@ -100,7 +108,10 @@ Simulation& simulation();
 std::shared_ptr<Stream> make_stream(Simulation&, int device, unsigned flags, int priority);
 /// The stream behind any legal handle; nullptr for a dead one.
 std::shared_ptr<Stream> resolve(Simulation&, cudaStream_t handle);
+/// Puts work at the end of the stream, or of what the stream's capture records.
 OperationRef append(Simulation&, const std::shared_ptr<Stream>&, Work work);
+/// Puts work at the end of the stream, which captures nothing.
+OperationRef start(Simulation&, const std::shared_ptr<Stream>&, Work work);
 void retire(Simulation&, const std::shared_ptr<Stream>&);
 void stop_workers(Simulation&, Lock&);
 void join_ended_workers(Simulation&);  ///< of destroyed streams
@@ -133,7 +144,12 @@ std::string describe_address(const Simulation&, std::uintptr_t address);
 /// The error of a fault whose turn has come, else cudaSuccess.
 cudaError_t strike(std::vector<Fault>&, int device);
 cudaError_t strike(std::vector<CallFault>&, std::string_view name);
+/// The error of the fault that strikes work of the device which is started now.
+cudaError_t strike(Faults&, const Work&, int device);
 /// Looks at the machine's and the device's state: the error that any call on the device must return.
 cudaError_t state_error(const Simulation&, int device);
+
+/// Adds what each field counts, levels apart.
+void add(Counters& sum, const Counters& part);
 
 }  // namespace miniparallel::simulator

@@ -1,6 +1,7 @@
 // Making, finding and ending streams; appending work to them.
 
 #include "core/call.h"
+#include "core/capture.h"
 #include "core/virtual_clock.h"
 
 #include <algorithm>
@@ -60,6 +61,10 @@ void add_legacy_order(Simulation& s, const Stream& stream, std::vector<Operation
 }  // namespace
 
 OperationRef append(Simulation& s, const std::shared_ptr<Stream>& stream, Work work) {
+  return stream->capture ? record(*stream, std::move(work)) : start(s, stream, std::move(work));
+}
+
+OperationRef start(Simulation& s, const std::shared_ptr<Stream>& stream, Work work) {
   auto operation = std::make_shared<Operation>();
   operation->number = ++s.operation_count;
   operation->stream = stream;
@@ -75,13 +80,17 @@ OperationRef append(Simulation& s, const std::shared_ptr<Stream>& stream, Work w
   stream->clock.set(stream->index, stream->sequence);
   operation->clock = stream->clock;
   operation->work = std::move(work);
+  DeviceState& device = s.devices[static_cast<std::size_t>(operation->device)];
+  add(device.counters, operation->work.traffic);
+  operation->injected = strike(s.faults, operation->work, operation->device);
+  if (operation->work.kind == WorkKind::kernel && ++device.kernels_started == device.gpu.lost_after)
+    device.lost = true;
   note_depth(s, *operation);
   if (s.clock) s.clock->place(s, *operation);
-  if (s.clock && !s.clock->executes() && operation->work.kind != WorkKind::host_function)
-    operation->work.run = nullptr;
+  if (s.clock && !s.clock->executes() && works_on_device(operation->work.kind)) operation->work.run = nullptr;
   std::erase_if(operation->work.after,
                 [](const OperationRef& before) { return before->state == Operation::State::done; });
-  if (s.history && operation->work.kind != WorkKind::marker) s.history->push_back(operation);
+  if (s.history && is_step(operation->work.kind)) s.history->push_back(operation);
   stream->queue.push_back(operation);
   stream->last = operation;
   s.changed.notify_all();

@@ -3,6 +3,7 @@
 #include <miniparallel/error.h>
 
 #include "core/call.h"
+#include "core/graph.h"
 #include "core/symbol.h"
 
 #include <algorithm>
@@ -98,19 +99,24 @@ void VirtualClock::place(const Simulation& s, Operation& operation) {
   std::ranges::for_each(operation.work.after, wait);
   if (operation.work.gate) std::ranges::for_each(operation.work.gate->after, wait);
 
-  const WorkKind kind = operation.work.kind;
-  now += kind == WorkKind::marker ? speeds_.event : speeds_.call;
+  now += host_cost(operation.work);
   operation.caller = stream.caller = caller;
   operation.called = stream.called = now;
   operation.start = std::max(start, now);
-  const bool works = kind != WorkKind::marker && kind != WorkKind::host_function;
+  const bool works = works_on_device(operation.work.kind);
   operation.end = stream.end = works ? end_of(s, operation) : operation.start;
+}
+
+/// What the call takes that enqueues the work.
+double VirtualClock::host_cost(const Work& work) const {
+  if (work.replayed || work.kind == WorkKind::note) return 0;
+  return work.kind == WorkKind::marker ? speeds_.event : speeds_.call;
 }
 
 double VirtualClock::end_of(const Simulation& s, const Operation& operation) {
   const Demand demand = demand_of(s, operation);
   if (demand.nothing) return operation.start;
-  const double begin = operation.start + speeds_.launch;
+  const double begin = operation.start + (operation.work.replayed ? speeds_.node : speeds_.launch);
   const double modelled =
       std::max(*demand.bytes / speeds_.memory, demand.operations / peak(speeds_, demand.unit));
   const double slowness = s.devices[static_cast<std::size_t>(operation.device)].slowness;
@@ -156,6 +162,8 @@ void start_clock(const Speeds& speeds, const ClockOptions& options) {
   }
   for (const auto& [handle, event] : s.events)
     if (event->record) event->record->called = event->record->end = 0;
+  for (const auto& [handle, exec] : s.graph_execs)
+    if (exec->last()) exec->last()->called = exec->last()->end = 0;
 }
 
 double host_time() {

@@ -45,6 +45,7 @@ class VirtualClock {
   std::optional<double> measured(const void* kernel) const;
 
  private:
+  double host_cost(const Work&) const;
   double end_of(const Simulation&, const Operation&);
   double arrival(const Simulation&, const Transfer&, double begin);
 

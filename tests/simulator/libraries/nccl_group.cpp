@@ -45,6 +45,9 @@ ncclResult_t validate(const NcclCall& call) {
                           : ", but its stream belongs to device " + std::to_string(owner)));
     return failed(ncclUnhandledCudaError, call.function + std::string(": invalid resource handle"));
   }
+  // A gate opens once, and a graph runs often.
+  if (const cudaError_t error = refuse_capture(call.stream); error != cudaSuccess)
+    return failed(ncclUnhandledCudaError, call.function + (": " + std::string(cudaGetErrorString(error))));
   if (library_call_fails(call.function))
     return failed(ncclSystemError, call.function + std::string(": injected fault"));
   return ncclSuccess;

@@ -5,8 +5,8 @@
 #include <miniparallel/simulator_history.h>
 
 #include "../../support/temporary_folder.h"
+#include "capture_support.h"
 #include "kernels/correct.h"
-#include "modes.h"
 
 #include <thread>
 
@@ -24,6 +24,7 @@ constexpr sim::Speeds slow{.memory = 100,
                            .link = 50,
                            .bus = 20,
                            .launch = 1,
+                           .node = 0.5,
                            .link_latency = 0.5,
                            .bus_latency = 0.25,
                            .call = 0.125,
@@ -237,6 +238,49 @@ TEST_CASE("clock: each host thread has a time, which follows that of the work it
   CHECK(alone == 0.125);
   CHECK(joined == 2 * 0.125 + 2 + 0.125);
   CHECK(sim::host_time() == 2 * 0.125);
+}
+
+TEST_CASE("clock: a graph costs the host one call, and each node less than a launch") {
+  const Bench bench(1);
+  const CapturedGraph chain(bench.a(), [&] {
+    for (int i = 0; i < 3; ++i) bench.kernel(200, bench.a());
+  });
+  bench.kernel(100, bench.a());
+  const double before = sim::host_time();
+  chain.launch(bench.a());
+  chain.launch(bench.a());
+  CHECK(sim::host_time() - before == 2 * 0.125);
+  CHECK(bench.finished(bench.a()) - before == (1 + 100 / 100.0) + 2 * 3 * (0.5 + 200 / 100.0));
+
+  bench.kernel(0, bench.a());
+  REQUIRE(cudaDeviceSynchronize() == cudaSuccess);
+  sim::start_clock(slow);
+  chain.launch(bench.a());
+  CHECK(bench.finished(bench.a()) == 0.125 + 3 * (0.5 + 200 / 100.0));
+}
+
+TEST_CASE("clock: branches of a graph overlap, on one device and on two") {
+  const Bench bench(2);
+  for (const bool far : {false, true}) {
+    CAPTURE(far);
+    const cudaStream_t branch = far ? bench.a(1) : bench.b();
+    const CapturedGraph diamond(bench.a(), [&] {
+      bench.kernel(100, bench.a());
+      let_wait(branch, bench.a());
+      bench.kernel(200, bench.a());
+      {
+        const OnDeviceOf device(branch);
+        bench.kernel(400, branch, far ? 1 : 0);
+        bench.kernel(50, branch, far ? 1 : 0);
+      }
+      let_wait(bench.a(), branch);
+      bench.kernel(300, bench.a());
+    });
+    const double before = sim::host_time();
+    diamond.launch(bench.a());
+    CHECK(bench.finished(bench.a()) - before ==
+          0.125 + (0.5 + 1) + ((0.5 + 4) + (0.5 + 0.5)) + (0.5 + 3));  // the longer branch
+  }
 }
 
 TEST_CASE("clock: a slow device and a slow link take longer") {

@@ -19,9 +19,10 @@ struct Speeds {
   double link = 0;         ///< of one device to all others together; 0: they use the buses to the host
   double bus;              ///< of one device to the host
   double launch = 2.4e-6;  ///< from the start of any work on a device to that of what it does
+  double node = 2e-6;      ///< the same within a graph
   double link_latency = 1e-6;
   double bus_latency = 2e-6;
-  double call = 5e-6;       ///< of a host thread: to enqueue a kernel, a copy or a call of a library
+  double call = 5e-6;       ///< of a host thread: to enqueue a kernel, a copy, a call of a library or a graph
   double event = 1e-6;      ///< of a host thread: to record an event, to let a stream wait for one, or to ask
   double hand_over = 7e-6;  ///< from a host thread to another that goes on with its work
 };
