@@ -1,4 +1,8 @@
+#include "engine/ops/conv2d.h"
+
 #include "engine/ops/common.h"
+
+#include <algorithm>
 
 // Three ops make a closed set: each is linear in both of its arguments, and the derivatives of each are the
 // other two. So conv2d can be differentiated any number of times.
@@ -151,11 +155,41 @@ void conv2d_backward(Backward& b, const Tensor& x, const Tensor& weight, const C
             [&](const Tensor& dx, int beta) { write_data_gradient(g, weight, conv, {raw(dx), beta}); });
 }
 
+/// What the elements of a kernel span, less one: the zeros that keep the size.
+std::int64_t reach(std::int64_t kernel, std::int64_t dilation) {
+  std::int64_t product = 0;
+  check(!__builtin_mul_overflow(dilation, std::max<std::int64_t>(kernel - 1, 0), &product),
+        "conv2d: a kernel of ", kernel, " with dilation ", dilation,
+        " does not fit 63 bits; choose smaller ones");
+  return product;
+}
+
+/// With padding "same". A zero that only the last side has is added before.
+Tensor conv2d_same(const Tensor& x, const Tensor& weight, const Tensor& bias, Conv2dOptions options) {
+  check(options.stride == 1, "conv2d: padding \"same\" goes with stride 1, not ", text(options.stride),
+        "; give the padding in numbers");
+  const Size2 zeros(reach(weight.size(2), options.dilation.height),
+                    reach(weight.size(3), options.dilation.width));
+  options.padding = {zeros.height / 2, zeros.width / 2};
+  const std::int64_t below = zeros.height % 2, right = zeros.width % 2;
+  return conv2d(below + right == 0 ? x : pad(x, {0, right, 0, below}), weight, bias, options);
+}
+
 }  // namespace
+
+PaddingName::PaddingName(std::string_view name) : same(name == "same") {
+  check(same || name == "valid", "padding: got \"", name, "\"; it is \"same\", \"valid\" or numbers");
+}
+
+Tensor conv2d_data_gradient(const Tensor& g, const Tensor& weight, const Shape& x,
+                            const Conv2dOptions& options) {
+  return data_gradient(g, weight, {x, weight.shape(), options});
+}
 
 Tensor conv2d(const Tensor& input, const Tensor& filter, const Tensor& bias_or_none,
               const Conv2dOptions& options) {
   check_arguments(input, filter, bias_or_none, options);
+  if (options.padding.same) return conv2d_same(input, filter, bias_or_none, options);
   const Tensor x = input.contiguous(), weight = filter.contiguous();
   const Tensor bias = bias_or_none.defined() ? bias_or_none.contiguous() : Tensor{};
   const Conv conv{x.shape(), weight.shape(), options};

@@ -2,8 +2,10 @@
 
 #include <miniparallel/tensor.h>
 
+#include <concepts>
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
 /// Convolution, pooling and resampling. As the functions of ops.h, which includes this header: they throw
 /// `Error` for what does not fit, and compute in float32 and float64.
@@ -19,9 +21,26 @@ struct Size2 {
   constexpr Size2(std::int64_t h, std::int64_t w) : height(h), width(w) {}
   friend constexpr bool operator==(Size2, Size2) = default;
 };
+/// "same" or "valid"; `Error` for another name.
+struct PaddingName {
+  explicit PaddingName(std::string_view name);
+  bool same;
+};
+
+/// Zeros on each side: numbers, or a name. "valid" is none. "same" keeps height and width, at stride 1; the
+/// zeros are dilation (kernel - 1) in all, of which the last side has one more where that is odd.
+struct Padding2 : Size2 {
+  bool same = false;
+  constexpr Padding2(std::int64_t both) : Size2(both) {}  // NOLINT: implicit, as all of them
+  constexpr Padding2(std::int64_t h, std::int64_t w) : Size2(h, w) {}
+  constexpr Padding2(Size2 size) : Size2(size) {}  // NOLINT
+  template <std::convertible_to<std::string_view> Name>
+  Padding2(const Name& name) : Size2(0), same(PaddingName(name).same) {}  // NOLINT
+};
+
 struct Conv2dOptions {
   Size2 stride = 1;
-  Size2 padding = 0;        ///< zeros on each side
+  Padding2 padding = 0;
   Size2 dilation = 1;       ///< distance of the kernel's elements
   std::int64_t groups = 1;  ///< parts of the channels that see only each other; divides both in and out
 };
@@ -29,6 +48,19 @@ struct Conv2dOptions {
 /// -> (n, out, (h + 2 padding - dilation (kh - 1) - 1) / stride + 1, likewise).
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
               const Conv2dOptions& options = {});
+
+struct ConvTranspose2dOptions {
+  Size2 stride = 1;
+  Size2 padding = 0;         ///< that of the convolution: so much less on each side
+  Size2 output_padding = 0;  ///< so much more on the last side; below the stride
+  std::int64_t groups = 1;
+  Size2 dilation = 1;
+};
+/// The gradient of a `conv2d` with these options by its input, as a function: x (n, in, h, w), weight (in,
+/// out / groups, kh, kw), bias (out) or undefined
+/// -> (n, out, (h - 1) stride - 2 padding + dilation (kh - 1) + output_padding + 1, likewise).
+Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+                        const ConvTranspose2dOptions& options = {});
 
 /// A Size2 that may be left out; `{2, 1}` is height and width here too.
 struct OptionalSize2 : std::optional<Size2> {
@@ -49,5 +81,52 @@ Tensor avg_pool2d(const Tensor& x, Size2 kernel, const Pool2dOptions& options = 
 Tensor adaptive_avg_pool2d(const Tensor& x, Size2 output);
 /// x (n, channels, h, w) -> (n, channels, h scale, w scale): each pixel repeated (nearest neighbours).
 Tensor upsample(const Tensor& x, Size2 scale_factor);
+
+enum class Interpolation { nearest, bilinear };
+/// `size` or `scale_factor`, one of them.
+struct InterpolateOptions {
+  OptionalSize2 size = {};
+  std::optional<double> scale_factor = {};  ///< of height and width, rounded down
+  Interpolation mode = Interpolation::nearest;
+  bool align_corners = false;  ///< the corners of both images are the same points; bilinear only
+};
+/// x (n, channels, h, w) -> (n, channels, size): the nearest pixel at or before each point, or the mean of
+/// the four around it, weighted by how near they are.
+Tensor interpolate(const Tensor& x, const InterpolateOptions& options);
+
+/// x (..., channels r^2, h, w) -> (..., channels, h r, w r): r^2 channels become a square of pixels. (Shi et
+/// al.: "Real-time single image and video super-resolution using an efficient sub-pixel convolutional neural
+/// network", 2016.)
+Tensor pixel_shuffle(const Tensor& x, std::int64_t upscale_factor);
+/// x (..., channels, h r, w r) -> (..., channels r^2, h, w), its inverse.
+Tensor pixel_unshuffle(const Tensor& x, std::int64_t downscale_factor);
+
+// --- sequences: (n, channels, length), as images of one row
+
+/// `Padding2` of a length.
+struct Padding1 {
+  std::int64_t size = 0;
+  bool same = false;
+  constexpr Padding1(std::int64_t each) : size(each) {}  // NOLINT: implicit, as all of them
+  template <std::convertible_to<std::string_view> Name>
+  Padding1(const Name& name) : same(PaddingName(name).same) {}  // NOLINT
+};
+struct Conv1dOptions {
+  std::int64_t stride = 1;
+  Padding1 padding = 0;
+  std::int64_t dilation = 1;
+  std::int64_t groups = 1;
+};
+/// x (n, in, l), weight (out, in / groups, k), bias (out) or undefined -> (n, out, l'), as in `conv2d`.
+Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+              const Conv1dOptions& options = {});
+
+struct Pool1dOptions {
+  std::optional<std::int64_t> stride = {};  ///< the kernel's size when not given
+  std::int64_t padding = 0;                 ///< at most half of the kernel
+};
+Tensor max_pool1d(const Tensor& x, std::int64_t kernel, const Pool1dOptions& options = {});
+Tensor avg_pool1d(const Tensor& x, std::int64_t kernel, const Pool1dOptions& options = {});
+Tensor adaptive_avg_pool1d(const Tensor& x, std::int64_t output);
 
 }  // namespace miniparallel

@@ -113,4 +113,34 @@ case("lstm_cell", nn.LSTMCell(3, 5), torch.randn(2, 3), torch.randn(2, 5), torch
 case("gru_cell", nn.GRUCell(3, 5, bias=False), torch.randn(2, 3), torch.randn(2, 5))
 case("rnn_cell", nn.RNNCell(3, 5), torch.randn(2, 3))
 
+for name, layer in {"relu6": nn.ReLU6(), "leaky_relu": nn.LeakyReLU(0.1), "elu": nn.ELU(0.7), "selu": nn.SELU(),
+                    "celu": nn.CELU(0.5), "softplus": nn.Softplus(2, 3), "mish": nn.Mish(), "softsign": nn.Softsign(),
+                    "logsigmoid": nn.LogSigmoid(), "hardswish": nn.Hardswish(), "hardtanh": nn.Hardtanh(-0.5, 0.7),
+                    "glu": nn.GLU(1), "softmin": nn.Softmin(1), "prelu": nn.PReLU(), "prelu_channels": nn.PReLU(4)}.items():
+    case(name, layer, 2 * torch.randn(3, 4, 5))
+case("conv1d", nn.Conv1d(4, 6, 3, stride=2, padding=2, dilation=2, groups=2), torch.randn(2, 4, 9))
+case("conv1d_same", nn.Conv1d(2, 3, 4, padding="same", bias=False), torch.randn(2, 2, 7))
+case("conv2d_same", nn.Conv2d(2, 3, (3, 4), padding="same", dilation=(1, 2)), torch.randn(2, 2, 6, 7))
+case("conv2d_valid", nn.Conv2d(2, 3, 3, padding="valid"), torch.randn(2, 2, 6, 7))
+case("conv_transpose2d", nn.ConvTranspose2d(4, 6, (3, 2), stride=(2, 3), padding=(1, 0), output_padding=(1, 2), groups=2),
+     torch.randn(2, 4, 3, 4))
+case("conv_transpose2d_plain", nn.ConvTranspose2d(2, 3, 3, dilation=2, bias=False), torch.randn(2, 2, 4, 5))
+case("batch_norm3d", nn.BatchNorm3d(3), torch.randn(2, 3, 2, 3, 4))
+case("upsample_bilinear", nn.Upsample(scale_factor=(2, 3), mode="bilinear"), torch.randn(2, 3, 2, 4))
+case("upsample_corners", nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True), torch.randn(2, 3, 3, 4))
+
+case("encoder_layer", nn.TransformerEncoderLayer(8, 2, 12, 0.0, batch_first=True), torch.randn(3, 5, 8))
+case("encoder_layer_norm_first", nn.TransformerEncoderLayer(8, 2, 12, 0.0, "gelu", 1e-3, True, norm_first=True, bias=False),
+     torch.randn(3, 5, 8), call=lambda layer, x: layer(x, src_mask=causal))
+ignored = torch.tensor([[0, 0, 0, 0, 1], [0, 0, 0, 1, 1], [0, 0, 0, 0, 0]], dtype=torch.bool)
+case("encoder", nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 12, 0.0, batch_first=True), 2, nn.LayerNorm(8)),
+     torch.randn(3, 5, 8), call=lambda layer, x: layer(x, src_key_padding_mask=ignored))
+goldens["encoder.ignored"] = ignored
+case("decoder_layer", nn.TransformerDecoderLayer(8, 2, 12, 0.0, "gelu", batch_first=True), torch.randn(3, 5, 8),
+     torch.randn(3, 4, 8), call=lambda layer, x, memory: layer(x, memory, tgt_mask=causal))
+case("decoder_layer_norm_first", nn.TransformerDecoderLayer(8, 4, 12, 0.0, batch_first=True, norm_first=True),
+     torch.randn(3, 5, 8), torch.randn(3, 4, 8))
+case("decoder", nn.TransformerDecoder(nn.TransformerDecoderLayer(8, 2, 12, 0.0, batch_first=True), 2), torch.randn(3, 5, 8),
+     torch.randn(3, 4, 8), call=lambda layer, x, memory: layer(x, memory, tgt_mask=causal))
+
 save_file({key: tensor.contiguous() for key, tensor in goldens.items()}, Path(__file__).parent / "layers.safetensors")

@@ -10,16 +10,35 @@ namespace nn {
 
 struct Conv2dOptions {
   Size2 stride = 1;
-  Size2 padding = 0;
+  Padding2 padding = 0;  ///< numbers, "valid" or, at stride 1, "same"
   Size2 dilation = 1;
   std::int64_t groups = 1;
   bool bias = true;
+};
+struct Conv1dOptions {
+  std::int64_t stride = 1;
+  Padding1 padding = 0;  ///< as in `Conv2dOptions`
+  std::int64_t dilation = 1;
+  std::int64_t groups = 1;
+  bool bias = true;
+};
+struct ConvTranspose2dOptions {
+  Size2 stride = 1;
+  Size2 padding = 0;
+  Size2 output_padding = 0;
+  std::int64_t groups = 1;
+  bool bias = true;
+  Size2 dilation = 1;
 };
 
 }  // namespace nn
 
 template <>
 inline constexpr bool is_plain<nn::Conv2dOptions> = true;
+template <>
+inline constexpr bool is_plain<nn::Conv1dOptions> = true;
+template <>
+inline constexpr bool is_plain<nn::ConvTranspose2dOptions> = true;
 
 namespace nn {
 
@@ -33,6 +52,32 @@ struct Conv2d {
   Parameter weight;  ///< (out, in / groups, kernel height, kernel width)
   Parameter bias;    ///< (out), or undefined
   Conv2dOptions options;
+  MINIPARALLEL_MEMBERS(weight, bias, options)
+};
+
+/// x (n, in, l) -> (n, out, l'): likewise.
+struct Conv1d {
+  Conv1d(std::int64_t in_channels, std::int64_t out_channels, std::int64_t kernel,
+         const Conv1dOptions& options = {});
+  Tensor operator()(const Tensor& x) const;
+
+  Parameter weight;  ///< (out, in / groups, kernel)
+  Parameter bias;    ///< (out), or undefined
+  Conv1dOptions options;
+  MINIPARALLEL_MEMBERS(weight, bias, options)
+};
+
+/// x (n, in, h, w) -> (n, out, h', w'), h' = (h - 1) stride - 2 padding + dilation (kernel - 1) +
+/// output_padding + 1: see `conv_transpose2d`. Weight and bias start uniform within 1 / sqrt(out / groups *
+/// kernel area).
+struct ConvTranspose2d {
+  ConvTranspose2d(std::int64_t in_channels, std::int64_t out_channels, Size2 kernel,
+                  const ConvTranspose2dOptions& options = {});
+  Tensor operator()(const Tensor& x) const;
+
+  Parameter weight;  ///< (in, out / groups, kernel height, kernel width)
+  Parameter bias;    ///< (out), or undefined
+  ConvTranspose2dOptions options;
   MINIPARALLEL_MEMBERS(weight, bias, options)
 };
 

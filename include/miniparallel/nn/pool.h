@@ -24,9 +24,38 @@ struct AdaptiveAvgPool2d {
   Tensor operator()(const Tensor& x) const;
 };
 
-/// Each pixel repeated (nearest neighbours).
+// The same for sequences, (n, channels, length).
+
+struct MaxPool1d {
+  std::int64_t kernel;
+  Pool1dOptions options = {};
+  Tensor operator()(const Tensor& x) const;
+};
+struct AvgPool1d {
+  std::int64_t kernel;
+  Pool1dOptions options = {};
+  Tensor operator()(const Tensor& x) const;
+};
+struct AdaptiveAvgPool1d {
+  std::int64_t output;
+  Tensor operator()(const Tensor& x) const;
+};
+
+/// To `scale_factor` times the height and width: see `interpolate`.
 struct Upsample {
   Size2 scale_factor;
+  Interpolation mode = Interpolation::nearest;
+  bool align_corners = false;
+  Tensor operator()(const Tensor& x) const;
+};
+
+/// r^2 channels as a square of pixels, and back.
+struct PixelShuffle {
+  std::int64_t upscale_factor;
+  Tensor operator()(const Tensor& x) const;
+};
+struct PixelUnshuffle {
+  std::int64_t downscale_factor;
   Tensor operator()(const Tensor& x) const;
 };
 

@@ -7,6 +7,8 @@ ROWS = {
     "dropout: evaluation": lambda x: F.dropout(x, 0.4, training=False),
     "dropout: none": lambda x: F.dropout(x, 0.0),
     "dropout: all": lambda x: F.dropout(x, 1.0),
+    "dropout2d: evaluation": lambda x: F.dropout2d(x, 0.4, training=False),
+    "dropout2d: all": lambda x: F.dropout2d(x, 1.0),
     "scaled_dot_product_attention": attention,
     "scaled_dot_product_attention: heads": attention,
     "scaled_dot_product_attention: causal": lambda q, k, v: attention(q, k, v, is_causal=True),

@@ -1,4 +1,5 @@
 """PyTorch's side of the rows in tests/op_cases/loss.cpp."""
+import torch
 import torch.nn.functional as F
 
 ROWS = {
@@ -55,6 +56,15 @@ ROWS = {
     "pairwise_distance": F.pairwise_distance,
     "pairwise_distance: p 1": lambda a, b: F.pairwise_distance(a, b, p=1.0),
     "pairwise_distance: p 3, dimension kept": lambda a, b: F.pairwise_distance(a, b, p=3.0, eps=1e-3, keepdim=True),
+    "cdist": torch.cdist,
+    "cdist: p 1, batch": lambda a, b: torch.cdist(a, b, 1.0),
+    "cdist: p 3": lambda a, b: torch.cdist(a, b, 3.0),
+    "cdist: p infinite": lambda a, b: torch.cdist(a, b, float("inf")),
+    "cdist: p 0": lambda a, b: torch.cdist(a, b, 0.0),
+    "cdist: by a product": torch.cdist,
+    "cdist: by a product, batch": torch.cdist,
+    "cdist: no rows": torch.cdist,
+    "cdist: no width": torch.cdist,
     "cosine_similarity": F.cosine_similarity,
     "cosine_similarity: first": lambda a, b: F.cosine_similarity(a, b, dim=0),
     "triplet_margin_loss": F.triplet_margin_loss,

@@ -20,6 +20,34 @@ TEST_CASE("layers against PyTorch: conv2d") {
                  {.stride = {2, 1}, .padding = {1, 2}, .dilation = {1, 2}, .groups = 2, .bias = false}});
 }
 
+TEST_CASE("layers against PyTorch: convolutions of sequences, transposed, and padded by name") {
+  check_against_pytorch("conv1d",
+                        nn::Conv1d{4, 6, 3, {.stride = 2, .padding = 2, .dilation = 2, .groups = 2}});
+  check_against_pytorch("conv1d_same", nn::Conv1d{2, 3, 4, {.padding = "same", .bias = false}});
+  check_against_pytorch("conv2d_same", nn::Conv2d{2, 3, {3, 4}, {.padding = "same", .dilation = {1, 2}}});
+  check_against_pytorch("conv2d_valid", nn::Conv2d{2, 3, 3, {.padding = "valid"}});
+  check_against_pytorch(
+      "conv_transpose2d",
+      nn::ConvTranspose2d{
+          4, 6, {3, 2}, {.stride = {2, 3}, .padding = {1, 0}, .output_padding = {1, 2}, .groups = 2}});
+  check_against_pytorch("conv_transpose2d_plain",
+                        nn::ConvTranspose2d{2, 3, 3, {.bias = false, .dilation = 2}});
+}
+
+TEST_CASE("layers against their functions: pools of sequences, pixel shuffles, channels dropped") {
+  const Tensor x = arange(24).to(float32).view({2, 3, 4}), image = arange(32).to(float32).view({2, 4, 2, 2});
+  CHECK(equal(nn::MaxPool1d{2}(x), max_pool1d(x, 2)));
+  CHECK(
+      equal(nn::AvgPool1d{3, {.stride = 1, .padding = 1}}(x), avg_pool1d(x, 3, {.stride = 1, .padding = 1})));
+  CHECK(equal(nn::AdaptiveAvgPool1d{1}(x), mean(x, {2}, true)));
+  CHECK(nn::PixelShuffle{2}(image).shape() == Shape{2, 1, 4, 4});
+  CHECK(equal(nn::PixelUnshuffle{2}(nn::PixelShuffle{2}(image)), image));
+  nn::Dropout2d dropout{1};
+  CHECK(equal(dropout(image), zeros_like(image)));
+  eval(dropout);
+  CHECK(equal(dropout(image), image));
+}
+
 TEST_CASE("layers against PyTorch: embedding") {
   check_against_pytorch("embedding", nn::Embedding{7, 4});
   check_against_pytorch("embedding_padding", nn::Embedding{7, 4, {.padding_idx = -2}});
@@ -39,6 +67,10 @@ TEST_CASE("layers start as PyTorch's do") {
   const double conv_bound = 1 / std::sqrt(4.0 * 5 * 3);
   CHECK(largest(conv.weight) <= conv_bound);
   CHECK(largest(conv.weight) > 0.99 * conv_bound);
+
+  const nn::ConvTranspose2d transposed{64, 8, {5, 3}, {.groups = 2}};
+  CHECK(largest(transposed.weight) <= conv_bound);
+  CHECK(largest(transposed.weight) > 0.99 * conv_bound);
 
   const nn::Embedding embedding{1000, 100, {.padding_idx = 7}};
   CHECK(mean(embedding.weight).item() == doctest::Approx(0).epsilon(0.02));
@@ -126,6 +158,12 @@ TEST_CASE("layers: bad sizes are errors that say which") {
         "Linear: got 0 features in and 3 out; it needs at least one on each side");
   CHECK(error_of([] { nn::Conv2d{3, 4, 3, {.groups = 2}}; }) ==
         "Conv2d: 2 groups do not divide 3 channels in and 4 out; choose a divisor of both");
+  CHECK(error_of([] { nn::Conv2d{3, 4, 3, {.stride = 2, .padding = "same"}}; }) ==
+        "Conv2d: padding \"same\" goes with stride 1, not (2, 2); give the padding in numbers");
+  CHECK(error_of([] { nn::Conv1d{3, 4, 3, {.padding = "full"}}; }) ==
+        "padding: got \"full\"; it is \"same\", \"valid\" or numbers");
+  CHECK(error_of([] { nn::ConvTranspose2d{3, 0, 3}; }) ==
+        "ConvTranspose2d: got 3 channels in, 0 out and a kernel of (3, 3); each must be at least 1");
   CHECK(error_of([] { nn::Embedding{8, 3, {.padding_idx = 8}}; }) ==
         "Embedding: padding_idx is 8; it must be at least -8 and below 8");
 }

@@ -1,0 +1,67 @@
+#include "engine/ops/common.h"
+
+#include <algorithm>
+#include <cmath>
+
+// Resampling of images, one dimension after the other.
+
+namespace miniparallel {
+namespace {
+
+constexpr const char* kOp = "interpolate";
+
+/// Places in the output as places in the input, where it has `from` and `to` pixels. Multiplied before it is
+/// divided: whole results are exact.
+Tensor in_input(const Tensor& places, std::int64_t from, std::int64_t to, const InterpolateOptions& options) {
+  if (options.align_corners) return places * (from - 1) / std::max<std::int64_t>(to - 1, 1);
+  return options.scale_factor ? places / *options.scale_factor : places * from / to;
+}
+
+/// Dimension `dim`, 2 or 3, with `size` elements.
+Tensor resampled(const Tensor& x, int dim, std::int64_t size, const InterpolateOptions& options) {
+  const std::int64_t n = x.size(dim);
+  const Tensor place = arange(size, {.dtype = float64, .device = x.device()});
+  const auto index = [&](const Tensor& point) { return clamp(floor(point), 0, n - 1).to(int64); };
+  if (options.mode == Interpolation::nearest)
+    return index_select(x, dim, index(in_input(place, n, size, options)));
+  const Tensor point = options.align_corners ? in_input(place, n, size, options)
+                                             : clamp_min(in_input(place + 0.5, n, size, options) - 0.5, 0);
+  const Tensor before = index(point), after = clamp(before + 1, 0, n - 1);
+  Tensor weight = (point - before).to(x.dtype());
+  if (dim == 2) weight = weight.unsqueeze(1);
+  return lerp(index_select(x, dim, before), index_select(x, dim, after), weight);
+}
+
+Size2 size_of(const Tensor& x, const InterpolateOptions& options) {
+  check(options.size.has_value() != options.scale_factor.has_value(), kOp, ": got ",
+        options.size ? "a size and a scale_factor" : "neither size nor scale_factor", "; give one of them");
+  if (options.size) {
+    check(options.size->height > 0 && options.size->width > 0, kOp, ": got size ", options.size->height,
+          " x ", options.size->width, "; it must be at least 1");
+    return *options.size;
+  }
+  const double factor = *options.scale_factor;
+  const auto scaled = [&](std::int64_t size) {
+    const double result = std::floor(static_cast<double>(size) * factor);
+    check(factor > 0 && result >= 1 && result < 0x1p62, kOp, ": scale_factor ", factor, " gives ", x.shape(),
+          " a size of ", result, "; it must be at least 1, and fit 63 bits");
+    return static_cast<std::int64_t>(result);
+  };
+  return {scaled(x.size(2)), scaled(x.size(3))};
+}
+
+}  // namespace
+
+Tensor interpolate(const Tensor& x, const InterpolateOptions& options) try {
+  check_floating(kOp, x);
+  check(x.dim() == 4 && x.size(2) > 0 && x.size(3) > 0, kOp, ": got shape ", x.shape(),
+        "; it must be (n, channels, height, width), with pixels");
+  check(!options.align_corners || options.mode == Interpolation::bilinear, kOp,
+        ": align_corners is an option of bilinear; leave it out for nearest");
+  const Size2 size = size_of(x, options);
+  return resampled(resampled(x, 2, size.height, options), 3, size.width, options);
+} catch (const Error& error) {
+  rethrow_as(kOp, error);
+}
+
+}  // namespace miniparallel
