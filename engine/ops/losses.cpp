@@ -131,6 +131,35 @@ Tensor cosine_similarity(const Tensor& a, const Tensor& b, int dim, double eps) 
   rethrow_as("cosine_similarity", error);
 }
 
+namespace {
+
+/// Distances by squares: |x|^2 + |y|^2 - 2 x y.
+Tensor cdist_by_product(const Tensor& a, const Tensor& b) {
+  const Tensor squares = sum(square(a), {-1}, true) + sum(square(b), {-1}).unsqueeze(-2);
+  const Tensor distance = squares - 2 * matmul(a, b.transpose(-1, -2));
+  const Tensor none = distance <= 0;  // by rounding too
+  return where(none, 0, sqrt(where(none, 1, distance)));
+}
+
+}  // namespace
+
+Tensor cdist(const Tensor& a, const Tensor& b, double p) try {
+  const char* const op = "cdist";
+  check_defined(op, a);
+  check_defined(op, b);
+  check_floating(op, a);
+  check_same_dtype(op, {a, b});
+  check(a.dim() >= 2 && b.dim() >= 2 && a.size(-1) == b.size(-1), op, ": got shapes ", a.shape(), " and ",
+        b.shape(), "; they must be (..., rows, width) of one width");
+  check(p >= 0, op, ": p is ", p, "; it must be at least 0");
+  constexpr std::int64_t few = 25;  // PyTorch's
+  if (p == 2 && (a.size(-2) > few || b.size(-2) > few)) return cdist_by_product(a, b);
+  const Tensor d = a.unsqueeze(-2) - b.unsqueeze(-3);
+  return norm(d, a.size(-1) == 0 ? 1 : p, {-1});  // without elements each norm is 0
+} catch (const Error& error) {
+  rethrow_as("cdist", error);
+}
+
 Tensor triplet_margin_loss(const Tensor& anchor, const Tensor& positive, const Tensor& negative,
                            const TripletMarginLossOptions& options) try {
   check(options.margin > 0, "triplet_margin_loss: margin is ", options.margin, "; it must be above 0");

@@ -150,6 +150,9 @@ Tensor Tensor::index_add(int dim, const Tensor& index, const Tensor& source, Sca
 Tensor Tensor::take_along_dim(const Tensor& index, int dim) const {
   return miniparallel::take_along_dim(*this, index, dim);
 }
+Tensor Tensor::multinomial(std::int64_t num_samples, bool replacement) const {
+  return miniparallel::multinomial(*this, num_samples, replacement);
+}
 Tensor Tensor::masked_select(const Tensor& mask) const { return miniparallel::masked_select(*this, mask); }
 Tensor Tensor::nonzero() const { return miniparallel::nonzero(*this); }
 Tensor Tensor::bincount(const Tensor& weights, std::int64_t minlength) const {

@@ -127,6 +127,63 @@ Tensor& Tensor::normal_(double mean, double stddev) {
   return copy_into("normal_", *this, draw_normal("normal_", shape(), dtype(), device(), mean, stddev));
 }
 
+// --- trials
+
+namespace {
+
+void check_probability(const char* op, double p) {
+  check(p >= 0 && p <= 1, op, ": got the probability ", p, "; it must be in [0, 1]");
+}
+
+/// On a GPU the host does not wait for the elements.
+void check_probabilities(const char* op, const Tensor& p) {
+  check_defined(op, p);
+  check(p.is_floating(), op, ": got probabilities of dtype ", p.dtype(), "; convert them to a floating one");
+  if (!p.device().is_cpu() || p.numel() == 0) return;
+  const Tensor wide = p.detach().to(float64);
+  const double least = amin(wide).item(), greatest = amax(wide).item();
+  check(least >= 0 && greatest <= 1, op, ": got probabilities from ", least, " to ", greatest,
+        "; they must be in [0, 1]");
+}
+
+/// Which of the trials, of that shape, succeed: bool. `p`: a number, or a tensor that has the shape.
+template <class Probability>
+Tensor trials(const char* op, const Shape& shape, DType dtype, Device device, const Probability& p) {
+  return draw_uniform(op, shape, dtype == float64 ? float64 : float32, device, 0, 1) < p;
+}
+Tensor trials(const char* op, const Tensor& p, const Shape& shape) {
+  const DType dtype = p.dtype() == float64 ? float64 : float32;
+  return trials(op, shape, dtype, p.device(), p.detach().to(dtype).expand(shape));
+}
+
+}  // namespace
+
+Tensor bernoulli(const Tensor& p) {
+  check_probabilities("bernoulli", p);
+  return trials("bernoulli", p, p.shape()).to(p.dtype());
+}
+
+Tensor bernoulli(const Tensor& x, double p) {
+  check_defined("bernoulli", x);
+  check_probability("bernoulli", p);
+  return trials("bernoulli", x.shape(), x.dtype(), x.device(), p).to(x.dtype());
+}
+
+Tensor& Tensor::bernoulli_(double p) {
+  check_defined("bernoulli_", *this);
+  check_probability("bernoulli_", p);
+  return copy_into("bernoulli_", *this, trials("bernoulli_", shape(), dtype(), device(), p).to(dtype()));
+}
+
+Tensor& Tensor::bernoulli_(const Tensor& p) {
+  check_defined("bernoulli_", *this);
+  check_probabilities("bernoulli_", p);
+  check_same_device("bernoulli_", {*this, p});
+  check(broadcast_shapes("bernoulli_", shape(), p.shape()) == shape(), "bernoulli_: probabilities of shape ",
+        p.shape(), " do not broadcast to ", shape(), "; reshape them");
+  return copy_into("bernoulli_", *this, trials("bernoulli_", p, shape()).to(dtype()));
+}
+
 // --- dropout
 
 namespace {
@@ -153,10 +210,24 @@ Tensor masked_scale(const Tensor& x, double p, const RandomKey& key) {
 Tensor dropout(const Tensor& x, double p, bool training) {
   check_defined("dropout", x);
   check_floating("dropout", x);
-  check(p >= 0 && p <= 1, "dropout: got the probability ", p, "; it must be in [0, 1]");
+  check_probability("dropout", p);
   if (!training || p == 0) return x;
   if (p == 1) return masked_fill(x, full({}, true, {.device = x.device()}), 0);
   return masked_scale(x, p, next_random_key(x.numel()));
+}
+
+Tensor dropout2d(const Tensor& x, double p, bool training) {
+  const char* const op = "dropout2d";
+  check_defined(op, x);
+  check_floating(op, x);
+  check_probability(op, p);
+  check(x.dim() == 3 || x.dim() == 4, op, ": got shape ", x.shape(),
+        "; it must be (n, channels, height, width) or (n, channels, length)");
+  if (!training || p == 0) return x;
+  Shape channels = Shape::filled(x.dim(), 1);
+  channels[0] = x.size(0);
+  channels[1] = x.size(1);
+  return x * dropout(ones(channels, {.dtype = x.dtype(), .device = x.device()}), p);
 }
 
 }  // namespace miniparallel

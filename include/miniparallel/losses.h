@@ -112,6 +112,12 @@ Tensor pairwise_distance(const Tensor& a, const Tensor& b, double p = 2, double 
 /// a b / (|a| |b|) along `dim`, with each length at least eps. Broadcast.
 Tensor cosine_similarity(const Tensor& a, const Tensor& b, int dim = 1, double eps = 1e-8);
 
+/// The distance (sum |x - y|^p)^(1 / p) of each row x of a (..., n, width) and each row y of b (..., m,
+/// width), p at least 0 as in `norm`: (..., n, m). Leading dimensions broadcast. Gradient 0 where the
+/// distance is 0. For p = 2 and more than 25 rows made of a matrix product, as PyTorch does: not exact for
+/// distances much smaller than the rows are long.
+Tensor cdist(const Tensor& a, const Tensor& b, double p = 2);
+
 struct TripletMarginLossOptions {
   double margin = 1;  ///< above 0
   double p = 2;

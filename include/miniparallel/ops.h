@@ -312,6 +312,17 @@ Tensor rms_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& we
 
 /// Zeroes elements with probability p and scales the others by 1 / (1 - p); `x` itself when not training.
 Tensor dropout(const Tensor& x, double p = 0.5, bool training = true);
+/// The same with whole channels of x, (n, channels, h, w) or (n, channels, length).
+Tensor dropout2d(const Tensor& x, double p = 0.5, bool training = true);
+/// 1 with the probability that stands there, else 0: of p's shape, dtype and device. `Error` for one outside
+/// [0, 1] on the CPU; on a GPU that would wait for the elements.
+Tensor bernoulli(const Tensor& p);
+Tensor bernoulli(const Tensor& x, double p);  ///< 1 with probability p: of x's shape, dtype and device
+/// `num_samples` indices of weights x, (classes) or (rows, classes), floating and at least 0, each drawn with
+/// the share that its weight has in its row: int64, (num_samples) or (rows, num_samples). Without
+/// `replacement` an index is drawn once; there must be as many weights above 0. Other weights are an `Error`
+/// on the CPU alone, as in `bernoulli`.
+Tensor multinomial(const Tensor& x, std::int64_t num_samples, bool replacement = false);
 
 struct AttentionOptions {
   bool causal = false;  ///< query i sees keys up to i (rows aligned at the top left, as in PyTorch)

@@ -175,6 +175,8 @@ class Tensor {
   Tensor& index_add_(int dim, const Tensor& index, const Tensor& source, Scalar alpha = 1);
   Tensor& uniform_(double low = 0, double high = 1);    ///< random in [low, high); floating only
   Tensor& normal_(double mean = 0, double stddev = 1);  ///< random; floating only
+  Tensor& bernoulli_(double p = 0.5);                   ///< random: 1 with probability p, else 0; any dtype
+  Tensor& bernoulli_(const Tensor& p);                  ///< with these probabilities, which broadcast
   Tensor& operator+=(const Tensor& other) { return add_(other); }
   Tensor& operator-=(const Tensor& other) { return sub_(other); }
   Tensor& operator*=(const Tensor& other) { return mul_(other); }
@@ -301,6 +303,7 @@ class Tensor {
   Tensor scatter_add(int dim, const Tensor& index, const Tensor& source) const;
   Tensor index_add(int dim, const Tensor& index, const Tensor& source, Scalar alpha = 1) const;
   Tensor take_along_dim(const Tensor& index, int dim) const;
+  Tensor multinomial(std::int64_t num_samples, bool replacement = false) const;
   Tensor masked_select(const Tensor& mask) const;
   Tensor nonzero() const;
   Tensor bincount(const Tensor& weights = {}, std::int64_t minlength = 0) const;

@@ -1,5 +1,7 @@
 #include "tests/op_cases/rows.h"
 
+#include <limits>
+
 namespace miniparallel::testing {
 namespace {
 
@@ -157,6 +159,21 @@ const Rows losses{
      OP(pairwise_distance(x[0], x[1], 3, 1e-3, true)),
      {m34, m34},
      no_integers},
+    {"cdist", OP(cdist(x[0], x[1])), {m34, real({2, 4})}, no_integers},
+    {"cdist: p 1, batch", OP(cdist(x[0], x[1], 1)), {real({2, 1, 3, 4}), real({3, 2, 4})}, no_integers},
+    {"cdist: p 3", OP(cdist(x[0], x[1], 3)), {m34, real({2, 4})}, no_integers},
+    {"cdist: p infinite",
+     OP(cdist(x[0], x[1], std::numeric_limits<double>::infinity())),
+     {m34, real({2, 4})},
+     no_integers},
+    {"cdist: p 0", OP(cdist(x[0], x[1], 0)), {m34, real({2, 4})}, no_integers | no_differences},
+    {"cdist: by a product", OP(cdist(x[0], x[1])), {real({3, 4}), real({26, 4})}, no_integers},
+    {"cdist: by a product, batch",
+     OP(cdist(x[0], x[1])),
+     {real({2, 1, 26, 3}), real({2, 2, 3})},
+     no_integers},
+    {"cdist: no rows", OP(cdist(x[0], x[1])), {real({0, 3}), real({4, 3})}, no_integers},
+    {"cdist: no width", OP(cdist(x[0], x[1])), {real({2, 0}), real({3, 0})}, no_integers},
     {"cosine_similarity", OP(cosine_similarity(x[0], x[1])), {m34, m34}, no_integers},
     {"cosine_similarity: first", OP(cosine_similarity(x[0], x[1], 0)), {m34, m34}, no_integers},
     {"triplet_margin_loss", OP(triplet_margin_loss(x[0], x[1], x[2])), {m34, m34, m34}, no_integers},

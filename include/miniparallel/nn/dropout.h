@@ -12,4 +12,11 @@ struct Dropout {
   Tensor operator()(const Tensor& x) const;
 };
 
+/// The same with whole channels of x, (n, channels, h, w) or (n, channels, length).
+struct Dropout2d {
+  double p = 0.5;
+  Training training = {};
+  Tensor operator()(const Tensor& x) const;
+};
+
 }  // namespace miniparallel::nn

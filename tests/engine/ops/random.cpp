@@ -252,6 +252,101 @@ TEST_CASE("dropout: first and second derivatives") {
   CHECK(autograd::gradgradcheck(function, inputs) == "");
 }
 
+TEST_CASE("dropout2d: channels go as a whole, the others are scaled") {
+  for (const Shape& shape : {Shape{50, 20, 3, 2}, Shape{50, 20, 6}}) {
+    manual_seed(9);
+    const Tensor y = dropout2d(ones(shape), 0.25).view({50, 20, 6}), kept = amax(y, {2});
+    CHECK(equal(y, kept.unsqueeze(2).expand(y.shape())));
+    CHECK(allclose(kept * (kept - 1 / 0.75), zeros_like(kept)));
+    CHECK(mean(kept).item() == doctest::Approx(1).epsilon(0.05));
+  }
+}
+
+TEST_CASE("bernoulli: 0 and 1 in the shares asked for") {
+  manual_seed(3);
+  const Tensor p = tensor({0.0, 0.1, 0.5, 1.0}), trials = bernoulli(p.expand({40'000, 4}));
+  CHECK(trials.dtype() == float32);
+  const std::vector<double> shares = mean(trials, {0}).to_vector<double>();
+  CHECK(shares[0] == 0);
+  CHECK(shares[1] == doctest::Approx(0.1).epsilon(0.06));
+  CHECK(shares[2] == doctest::Approx(0.5).epsilon(0.02));
+  CHECK(shares[3] == 1);
+  CHECK(equal(trials, trials * trials));
+  const Tensor x = zeros({40'000}, int64);
+  CHECK(mean(bernoulli(x, 0.3).to(float32)).item() == doctest::Approx(0.3).epsilon(0.04));
+  CHECK(sum(x).item() == 0);
+  CHECK(sum(zeros({7}, boolean).bernoulli_(1)).item() == 7);
+  CHECK(equal(zeros({2, 4}).bernoulli_(tensor({0.0, 1.0, 1.0, 0.0})),
+              tensor({{0., 1., 1., 0.}, {0., 1., 1., 0.}})));
+  CHECK(bernoulli(zeros({0, 3})).shape() == Shape{0, 3});
+}
+
+/// How often each of the classes was drawn, as a share.
+std::vector<double> shares_of(const Tensor& drawn, std::int64_t classes) {
+  return mean(one_hot(drawn.flatten(), classes).to(float64), {0}).to_vector<double>();
+}
+
+TEST_CASE("multinomial: with replacement each class comes by its weight, row by row") {
+  manual_seed(6);
+  const Tensor weights = tensor({{1.0, 0.0, 3.0, 4.0}, {0.0, 5.0, 0.0, 0.0}});
+  const Tensor drawn = multinomial(weights, 40'000, true);
+  CHECK(drawn.shape() == Shape{2, 40'000});
+  CHECK(drawn.dtype() == int64);
+  const std::vector<double> shares = shares_of(drawn[0], 4);
+  CHECK(shares[0] == doctest::Approx(0.125).epsilon(0.04));
+  CHECK(shares[1] == 0);
+  CHECK(shares[2] == doctest::Approx(0.375).epsilon(0.02));
+  CHECK(shares[3] == doctest::Approx(0.5).epsilon(0.02));
+  CHECK(equal(drawn[1], ones({40'000}, int64)));
+}
+
+TEST_CASE("multinomial: without replacement no class comes twice, and the first by its weight") {
+  manual_seed(7);
+  const Tensor drawn = multinomial(tensor({1.0, 0.0, 3.0, 4.0}).expand({30'000, 4}), 3);
+  CHECK(equal(sort(drawn, 1).values, tensor({0, 2, 3}).expand({30'000, 3})));
+  const std::vector<double> first = shares_of(drawn.select(1, 0), 4),
+                            second = shares_of(drawn.select(1, 1), 4);
+  CHECK(first[0] == doctest::Approx(0.125).epsilon(0.05));
+  CHECK(first[3] == doctest::Approx(0.5).epsilon(0.03));
+  // After 2, whose share is 3 / 8, it is 0 with 1 / 5; after 3 with 1 / 4.
+  CHECK(second[0] == doctest::Approx(0.375 / 5 + 0.5 / 4).epsilon(0.04));
+  CHECK(multinomial(tensor({0.0, 2.0}), 1).item() == 1);
+}
+
+TEST_CASE("bernoulli, multinomial: what has no probability is an error") {
+  CHECK_THROWS_WITH_AS(bernoulli(tensor({0.5, 1.5})),
+                       "bernoulli: got probabilities from 0.5 to 1.5; they must be in [0, 1]", Error);
+  CHECK_THROWS_WITH_AS(bernoulli(ones({2}, int64)),
+                       "bernoulli: got probabilities of dtype int64; convert them to a floating one", Error);
+  CHECK_THROWS_WITH_AS(zeros({2}).bernoulli_(-1), "bernoulli_: got the probability -1; it must be in [0, 1]",
+                       Error);
+  CHECK_THROWS_WITH_AS(zeros({2}).bernoulli_(ones({3, 2})),
+                       "bernoulli_: probabilities of shape [3, 2] do not broadcast to [2]; reshape them",
+                       Error);
+  CHECK_THROWS_WITH_AS(multinomial(tensor({1.0, -1.0}), 1),
+                       "multinomial: a weight is negative, infinite or NaN; each must be a number that is at "
+                       "least 0",
+                       Error);
+  CHECK_THROWS_WITH_AS(
+      multinomial(tensor({1.0, 0.0}), 2),
+      "multinomial: a row of shape [2] has 1 weights above 0 for 2 samples; there must be as "
+      "many, or draw with replacement",
+      Error);
+  CHECK_THROWS_WITH_AS(multinomial(zeros({2, 3}), 2, true),
+                       "multinomial: a row of shape [2, 3] has 0 weights above 0 for 2 samples; it needs one",
+                       Error);
+  CHECK_THROWS_WITH_AS(
+      multinomial(ones({3}), 4),
+      "multinomial: got 4 samples of 3 classes; there must be at least 1, without replacement "
+      "at most 3",
+      Error);
+  CHECK_THROWS_WITH_AS(
+      dropout2d(ones({2, 3})),
+      "dropout2d: got shape [2, 3]; it must be (n, channels, height, width) or (n, channels, "
+      "length)",
+      Error);
+}
+
 TEST_CASE("random: errors name the op and the remedy") {
   CHECK_THROWS_WITH_AS(randint(3, 3, {2}), doctest::Contains("randint"), Error);
   CHECK_THROWS_WITH_AS(rand({2}, {.dtype = int64}), doctest::Contains("int64"), Error);
