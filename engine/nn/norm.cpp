@@ -39,6 +39,12 @@ Tensor BatchNorm2d::operator()(const Tensor& x) const {
   return observed(*this, normalize(x));
 }
 
+Tensor BatchNorm3d::operator()(const Tensor& x) const {
+  check(x.dim() == 5, "BatchNorm3d: got shape ", x.shape(),
+        "; it must be (n, channels, depth, height, width)");
+  return observed(*this, normalize(x));
+}
+
 LayerNorm::LayerNorm(const Shape& shape, const LayerNormOptions& options)
     : normalized_shape(shape), eps(options.eps) {
   check(!shape.empty(), "LayerNorm: got a normalised shape of []; it needs at least one dimension");

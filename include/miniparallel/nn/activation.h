@@ -1,5 +1,7 @@
 #pragma once
 
+#include <miniparallel/model/members.h>
+#include <miniparallel/nn/parameter.h>
 #include <miniparallel/ops.h>
 
 /// Functions as layers, for nn::Sequential.
@@ -21,6 +23,57 @@ struct Tanh {
 struct Sigmoid {
   Tensor operator()(const Tensor& x) const;
 };
+struct ReLU6 {
+  Tensor operator()(const Tensor& x) const;
+};
+struct LeakyReLU {
+  double negative_slope = 0.01;
+  Tensor operator()(const Tensor& x) const;
+};
+struct ELU {
+  double alpha = 1;
+  Tensor operator()(const Tensor& x) const;
+};
+struct SELU {
+  Tensor operator()(const Tensor& x) const;
+};
+struct CELU {
+  double alpha = 1;
+  Tensor operator()(const Tensor& x) const;
+};
+struct Softplus {
+  double beta = 1;
+  double threshold = 20;
+  Tensor operator()(const Tensor& x) const;
+};
+struct Mish {
+  Tensor operator()(const Tensor& x) const;
+};
+struct Softsign {
+  Tensor operator()(const Tensor& x) const;
+};
+struct LogSigmoid {
+  Tensor operator()(const Tensor& x) const;
+};
+struct Hardsigmoid {
+  Tensor operator()(const Tensor& x) const;
+};
+struct Hardswish {
+  Tensor operator()(const Tensor& x) const;
+};
+struct Hardtanh {
+  double min_val = -1;
+  double max_val = 1;
+  Tensor operator()(const Tensor& x) const;
+};
+struct GLU {
+  int dim = -1;
+  Tensor operator()(const Tensor& x) const;
+};
+struct Softmin {
+  int dim = -1;
+  Tensor operator()(const Tensor& x) const;
+};
 struct Softmax {
   int dim = -1;
   Tensor operator()(const Tensor& x) const;
@@ -28,6 +81,16 @@ struct Softmax {
 struct LogSoftmax {
   int dim = -1;
   Tensor operator()(const Tensor& x) const;
+};
+
+/// x, or weight x below 0: the slope is learned, one for all or one for each of the channels, dimension 1.
+/// (He, Zhang, Ren, Sun: "Delving deep into rectifiers", 2015.)
+struct PReLU {
+  explicit PReLU(std::int64_t num_parameters = 1, double init = 0.25);
+  Tensor operator()(const Tensor& x) const;
+
+  Parameter weight;  ///< (num_parameters)
+  MINIPARALLEL_MEMBERS(weight)
 };
 
 /// Joins the dimensions from start to end into one; without arguments all but the batch.

@@ -27,7 +27,7 @@ namespace nn {
 
 /// Normalises each channel by mean and variance: of the batch in training, which
 /// also updates the running ones, of those in evaluation. What BatchNorm1d
-/// and BatchNorm2d share. (Ioffe, Szegedy: "Batch normalization", 2015.)
+/// to BatchNorm3d share. (Ioffe, Szegedy: "Batch normalization", 2015.)
 struct BatchNorm {
   /// Options come by value: GCC 12 warns of references to those of a default member initialiser.
   BatchNorm(std::int64_t channels, BatchNormOptions options = {});
@@ -52,6 +52,13 @@ struct BatchNorm1d : BatchNorm {
 /// x (n, channels, height, width).
 struct BatchNorm2d : BatchNorm {
   BatchNorm2d(std::int64_t channels, BatchNormOptions chosen = {}) : BatchNorm(channels, chosen) {}
+  Tensor operator()(const Tensor& x) const;
+  MINIPARALLEL_MEMBERS(weight, bias, running_mean, running_var, num_batches_tracked, options, training)
+};
+
+/// x (n, channels, depth, height, width).
+struct BatchNorm3d : BatchNorm {
+  BatchNorm3d(std::int64_t channels, BatchNormOptions chosen = {}) : BatchNorm(channels, chosen) {}
   Tensor operator()(const Tensor& x) const;
   MINIPARALLEL_MEMBERS(weight, bias, running_mean, running_var, num_batches_tracked, options, training)
 };

@@ -12,6 +12,7 @@ TEST_CASE("layers against PyTorch: batch and layer normalisation") {
   check_against_pytorch(
       "batch_norm1d_average", nn::BatchNorm1d{3, {.momentum = {}}},
       [](nn::BatchNorm1d& layer, const Inputs& x) { return layer(2 * x[0]) + layer(x[0]); });
+  check_against_pytorch("batch_norm3d", nn::BatchNorm3d{3});
   check_against_pytorch("layer_norm", nn::LayerNorm{6});
   check_against_pytorch("layer_norm2d", nn::LayerNorm{{4, 6}, {.eps = 1e-3, .bias = false}});
 }
@@ -26,6 +27,8 @@ TEST_CASE("layers against PyTorch: group, instance and root mean square normalis
   check_against_pytorch("instance_norm2d", evaluating(nn::InstanceNorm2d{3, {.eps = 1e-3, .affine = true}}));
   check_against_pytorch("instance_norm3d", nn::InstanceNorm3d{2});
   check_against_pytorch("upsample", nn::Upsample{{2, 3}});
+  check_against_pytorch("upsample_bilinear", nn::Upsample{{2, 3}, Interpolation::bilinear});
+  check_against_pytorch("upsample_corners", nn::Upsample{2, Interpolation::bilinear, true});
 }
 
 TEST_CASE("group, instance and root mean square normalisation: what does not fit is an error") {
@@ -61,6 +64,8 @@ TEST_CASE("layers against PyTorch: sequential") {
 TEST_CASE("batch normalisation: a wrong rank is an error") {
   CHECK(error_of([] { nn::BatchNorm2d{3}(ones({2, 3})); }) ==
         "BatchNorm2d: got shape [2, 3]; it must be (n, channels, height, width)");
+  CHECK(error_of([] { nn::BatchNorm3d{3}(ones({2, 3, 4, 4})); }) ==
+        "BatchNorm3d: got shape [2, 3, 4, 4]; it must be (n, channels, depth, height, width)");
   CHECK(error_of([] { nn::BatchNorm1d{3}(ones({2})); }) ==
         "BatchNorm1d: got shape [2]; it must be (n, channels) or (n, channels, length)");
 }
