@@ -15,3 +15,4 @@
 #include <miniparallel/nn/pool.h>
 #include <miniparallel/nn/recurrent.h>
 #include <miniparallel/nn/sequential.h>
+#include <miniparallel/nn/transformer.h>
