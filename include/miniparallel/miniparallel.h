@@ -14,6 +14,7 @@
 #include <miniparallel/io.h>
 #include <miniparallel/log.h>
 #include <miniparallel/memory.h>
+#include <miniparallel/metrics.h>
 #include <miniparallel/model.h>
 #include <miniparallel/nested.h>
 #include <miniparallel/nn.h>
