@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -154,6 +155,51 @@ class Subset {
 
   D dataset_;
   std::vector<std::int64_t> indices_;
+};
+
+/// The examples of one dataset after the other. They must be of one type: `Transformed` makes them so. An
+/// index that it has not is an error of the last dataset's.
+template <class First, class... More>
+class ConcatDataset {
+  template <class D>
+  static constexpr bool gives_examples = HasSize<D> && (HasGet<D> || HasRandomGet<D>);
+  static_assert(gives_examples<First> && (gives_examples<More> && ...),
+                "miniparallel: ConcatDataset joins datasets, which have size() and get(index)");
+
+ public:
+  explicit ConcatDataset(First first, More... more) : datasets_(std::move(first), std::move(more)...) {}
+
+  std::int64_t size() const {
+    return std::apply([](const auto&... dataset) { return (std::int64_t{0} + ... + dataset.size()); },
+                      datasets_);
+  }
+  auto get(std::int64_t index, RandomStream& random) const { return pick<0>(index, random); }
+
+ private:
+  template <class D>
+  static auto example(const D& dataset, std::int64_t index, RandomStream& random) {
+    if constexpr (HasRandomGet<D>) {
+      return dataset.get(index, random);
+    } else {
+      return dataset.get(index);
+    }
+  }
+  using Example = decltype(example(std::declval<const First&>(), 0, std::declval<RandomStream&>()));
+
+  template <std::size_t i>
+  Example pick(std::int64_t index, RandomStream& random) const {
+    const auto& dataset = std::get<i>(datasets_);
+    static_assert(
+        std::is_same_v<Example, decltype(example(dataset, index, random))>,
+        "miniparallel: the datasets of a ConcatDataset have examples of different types; bring them "
+        "together with data::Transformed");
+    if constexpr (i < sizeof...(More)) {
+      if (index >= dataset.size()) return pick<i + 1>(index - dataset.size(), random);
+    }
+    return example(dataset, index, random);
+  }
+
+  std::tuple<First, More...> datasets_;
 };
 
 /// Cuts a dataset into parts at random, every example into one of them:

@@ -35,6 +35,28 @@ TEST_CASE("random_split: every example in one part, in an order of the seed") {
   CHECK(all == arange(100).to_vector<std::int64_t>());
 }
 
+/// `i`, and a random number.
+struct Noise {
+  std::int64_t size() const { return 2; }
+  std::array<Tensor, 1> get(std::int64_t i, RandomStream& random) const {
+    return {tensor(100 * (i + 1) + random.below(100))};
+  }
+};
+
+TEST_CASE("ConcatDataset: the examples of one dataset after the other") {
+  const ConcatDataset all(TensorDataset(arange(3)), Noise{}, TensorDataset(zeros({0}, int64)),
+                          TensorDataset(arange(10, 12)));
+  CHECK(all.size() == 7);
+  const Integers rows = rows_of(all);
+  CHECK(Integers(rows.begin(), rows.begin() + 3) == Integers{0, 1, 2});
+  CHECK(rows[3] / 100 == 1);
+  CHECK(rows[4] / 100 == 2);
+  CHECK(Integers(rows.begin() + 5, rows.end()) == Integers{10, 11});
+  CHECK(rows_of(Subset(all, {6, 0})) == Integers{11, 0});
+  RandomStream random(1, 2);
+  CHECK_THROWS_AS(all.get(7, random), Error);
+}
+
 TEST_CASE("random_split: sizes of the parts") {
   const auto sizes = [](std::int64_t size, auto... fractions) {
     Integers got;
