@@ -51,3 +51,19 @@ TEST_CASE("docs/models: recurrent") {
   CHECK(equal(last.select(0, 1), outputs.select(0, 1).select(0, 3)));
   CHECK(outputs.select(0, 1).narrow(0, 4, 6).abs().max().item() == 0);
 }
+
+TEST_CASE("docs/models: transformer") {
+#include "snippets/models/transformer.inc"
+  CHECK(y.shape() == Shape{8, 10, 64});
+}
+
+TEST_CASE("docs/models: metrics") {
+  const testing::Captured captured(std::cout);
+  manual_seed(2);
+  nn::Linear net{4, 10};
+  data::DataLoader batches(data::TensorDataset(randn({20, 4}), randint(0, 10, {20})), {.batch_size = 8});
+#include "snippets/models/metrics.inc"
+  CHECK(top1.count() == 20);
+  CHECK(top5.compute() >= top1.compute());
+  CHECK(sum(confusion.compute()).item() == 20);
+}
