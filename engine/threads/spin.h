@@ -1,5 +1,7 @@
 #pragma once
 
+#include "kernels/pause.h"
+
 #include <chrono>
 
 namespace miniparallel {
@@ -13,14 +15,6 @@ void count_workers(int change);
 void forget_workers();
 /// Whether the process may use more cores than there are such threads.
 bool leave_cores();
-
-inline void pause_core() {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
 
 /// Asks ready() again and again until it is true or kSpinTime has passed, so that what comes soon finds a
 /// thread awake. Returns at once where the workers leave no core for other threads. The caller must look

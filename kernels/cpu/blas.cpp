@@ -24,33 +24,34 @@ namespace {
 // Before main, where no other thread is likely to multiply.
 [[maybe_unused]] const bool told = tell_blas_of_processor();
 
-/// While it lives, the BLAS uses the threads that parallel_for would. OpenBLAS's OpenMP flavour asks
-/// omp_get_max_threads, which is a setting of the calling thread, and runs serially in a parallel region. Its
-/// serial flavour gives two callers one buffer and both wrong results: there one call runs at a time.
-class BlasThreads {
+/// While it lives, the BLAS computes in the calling thread alone: operations are divided here. OpenBLAS's
+/// OpenMP flavour asks omp_get_max_threads, which is a setting of the thread. Its serial flavour gives two
+/// callers one buffer and both wrong results: there one call runs at a time.
+class SingleThread {
  public:
 #if defined(MINIPARALLEL_STD_THREADS)
-  BlasThreads() : one_call_(calls_) { openblas_set_num_threads(1); }
+  SingleThread() : one_call_(calls_) { openblas_set_num_threads(1); }
 
  private:
   static inline std::mutex calls_;
   std::lock_guard<std::mutex> one_call_;
 #else
-  BlasThreads() : previous_(omp_get_max_threads()) {
-    const int threads = available_threads();
-    if (threads > 1) note_team();
-    changed_ = !omp_in_parallel() && previous_ != threads;
-    if (changed_) omp_set_num_threads(threads);
+  SingleThread() : previous_(omp_get_max_threads()) {
+    if (previous_ != 1) omp_set_num_threads(1);
   }
-  ~BlasThreads() {
-    if (changed_) omp_set_num_threads(previous_);
+  ~SingleThread() {
+    if (previous_ != 1) omp_set_num_threads(previous_);
   }
+  SingleThread(const SingleThread&) = delete;
+  SingleThread& operator=(const SingleThread&) = delete;
 
  private:
   int previous_;
-  bool changed_;
 #endif
 };
+
+constexpr std::int64_t kGrain = 1 << 19;  // multiplications per thread at least: some 10 us
+constexpr std::int64_t kTile = 16;        // rows or columns that the BLAS's kernels take at once
 
 blasint to_blas(std::int64_t size) {
   if (size > std::numeric_limits<blasint>::max())
@@ -87,10 +88,9 @@ void matrix_vector(const Matrix& m, bool transposed, std::int64_t rows, std::int
           static_cast<const T*>(x), to_blas(x_stride), T(1), y, to_blas(y_stride));
 }
 
-}  // namespace
-
+/// By one thread.
 template <class T>
-void blas_multiply(const MatmulArgs& args) {
+void multiply_part(const MatmulArgs& args) {
   const auto [rows, columns, inner] = std::tuple(args.rows, args.columns, args.inner);
   if (rows == 0 || columns == 0) return;
   T* c = static_cast<T*>(args.c);
@@ -99,7 +99,7 @@ void blas_multiply(const MatmulArgs& args) {
       for (std::int64_t i = 0; i < rows; ++i) std::fill_n(c + i * args.c_stride, columns, T(0));
     return;
   }
-  const BlasThreads threads;
+  const SingleThread alone;
   if (columns == 1)
     return matrix_vector(args.a, args.a.transposed, rows, inner, args.b.data,
                          args.b.transposed ? 1 : args.b.stride, c, args.c_stride, args.beta);
@@ -113,6 +113,36 @@ void blas_multiply(const MatmulArgs& args) {
           to_blas(std::max(args.a.stride, a_columns)), static_cast<const T*>(args.b.data),
           to_blas(std::max(args.b.stride, b_columns)), static_cast<T>(args.beta), c,
           to_blas(std::max(args.c_stride, columns)));
+}
+
+/// Rows [begin, end) of the product, or columns.
+template <class T>
+MatmulArgs part_of(MatmulArgs args, bool by_rows, std::int64_t begin, std::int64_t end) {
+  const auto skip = [&](Matrix& matrix, bool along_stride) {
+    matrix.data = static_cast<const T*>(matrix.data) + begin * (along_stride ? matrix.stride : 1);
+  };
+  if (by_rows)
+    skip(args.a, !args.a.transposed);
+  else
+    skip(args.b, args.b.transposed);
+  args.c = static_cast<T*>(args.c) + begin * (by_rows ? args.c_stride : 1);
+  (by_rows ? args.rows : args.columns) = end - begin;
+  return args;
+}
+
+}  // namespace
+
+template <class T>
+void blas_multiply(const MatmulArgs& args) {
+  // Along the longer side of the product: the other operand, which each thread reads whole, is the smaller.
+  const bool by_rows = args.rows > args.columns;
+  const std::int64_t length = by_rows ? args.rows : args.columns;
+  const std::int64_t work = std::max<std::int64_t>(args.inner, 1) * (by_rows ? args.columns : args.rows);
+  const std::int64_t tiles = (length + kTile - 1) / kTile;
+  parallel_for(tiles, std::max<std::int64_t>(kGrain / std::max<std::int64_t>(work * kTile, 1), 1),
+               [&](std::int64_t begin, std::int64_t end) {
+                 multiply_part<T>(part_of<T>(args, by_rows, begin * kTile, std::min(length, end * kTile)));
+               });
 }
 
 template void blas_multiply<float>(const MatmulArgs&);

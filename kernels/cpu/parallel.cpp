@@ -1,5 +1,7 @@
 #include "kernels/cpu/parallel.h"
 
+#include "kernels/cpu/team.h"
+
 #include <pthread.h>
 
 #include <algorithm>
@@ -8,7 +10,6 @@
 
 #if defined(MINIPARALLEL_STD_THREADS)
 #include <thread>
-#include <vector>
 #else
 #include <omp.h>
 #endif
@@ -22,14 +23,19 @@ std::atomic<int> limit = 0;  // 0: not set, ask the system
 std::atomic<bool> has_team = false;
 std::atomic<bool> lost_team = false;  // with a fork
 
+/// OMP_NUM_THREADS, else a thread for each core.
+int threads_at_start() {
+#if defined(MINIPARALLEL_STD_THREADS)
+  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+#else
+  return omp_get_max_threads();
+#endif
+}
+
 int thread_limit() {
   int count = limit.load(std::memory_order_relaxed);
   if (count == 0) {
-#if defined(MINIPARALLEL_STD_THREADS)
-    count = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-#else
-    count = omp_get_max_threads();
-#endif
+    count = threads_at_start();
     limit.store(count, std::memory_order_relaxed);
   }
   return count;
@@ -57,7 +63,7 @@ void run_parallel(std::int64_t n, std::int64_t grain, void (*body)(void*, std::i
   const std::int64_t parts = std::min<std::int64_t>(available_threads(), (n + grain - 1) / grain);
   if (parts <= 1) return body(context, 0, n);
   const std::int64_t length = (n + parts - 1) / parts;
-  std::exception_ptr error;  // of one part: an exception must not leave an OpenMP region or a thread
+  std::exception_ptr error;  // of one part
   std::atomic_flag failed;
   const auto run_part = [&](std::int64_t part) {
     const SerialScope scope;
@@ -68,17 +74,11 @@ void run_parallel(std::int64_t n, std::int64_t grain, void (*body)(void*, std::i
       if (!failed.test_and_set()) error = std::current_exception();
     }
   };
-#if defined(MINIPARALLEL_STD_THREADS)
-  // For the thread sanitizer, which does not see libgomp's synchronisation: plain threads, slow and exact.
-  std::vector<std::thread> threads;
-  for (std::int64_t part = 1; part < parts; ++part) threads.emplace_back(run_part, part);
-  run_part(0);
-  for (std::thread& thread : threads) thread.join();
-#else
   note_team();
-#pragma omp parallel for schedule(static, 1) num_threads(static_cast<int>(parts))
-  for (std::int64_t part = 0; part < parts; ++part) run_part(part);
-#endif
+  using RunPart = decltype(run_part);
+  run_parts(
+      static_cast<int>(parts), [](void* of, int part) { (*static_cast<const RunPart*>(of))(part); },
+      const_cast<void*>(static_cast<const void*>(&run_part)));
   if (error) std::rethrow_exception(error);
 }
 
