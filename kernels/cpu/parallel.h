@@ -11,7 +11,8 @@ namespace miniparallel::kernels::cpu {
 /// It is 1 as well in a child of fork() whose parent had a team: see note_team.
 int available_threads();
 
-/// To be called before threads start that help. They are not in a child of fork(), which computes on one thread.
+/// To be called before threads start that help. They are not in a child of fork(), which computes on one
+/// thread.
 void note_team();
 
 /// While it lives, parallel_for runs on the calling thread alone: for loader threads and the like.

@@ -15,6 +15,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdio>
 #include <exception>
@@ -60,7 +61,11 @@ void run(Device device, bool grow) {
     optimizer.zero_grad();
     synchronize(device);
   };
-  for (int i = 0; i < 10; ++i) step();
+  // On the CPU long enough for every thread to have had a part of every kind, and room for it, also where
+  // other programs keep the cores busy.
+  using Clock = std::chrono::steady_clock;
+  const auto end = Clock::now() + std::chrono::milliseconds(device.is_cpu() ? 500 : 0);
+  for (int i = 0; i < 10 || Clock::now() < end; ++i) step();
   const Tensor large = grow ? cat(std::vector<Tensor>(4000, inputs), 0) : Tensor();
   const Tensor large_targets = grow ? cat(std::vector<Tensor>(4000, targets), 0) : Tensor();
   if (!forbid_memory()) {
