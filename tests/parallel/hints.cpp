@@ -87,7 +87,8 @@ TEST_CASE("hints: a data loader that is slower than the step, once") {
       for (auto& batch : loader) CHECK(sum(model(batch)).item() != 0.5);  // waits for the GPU
       return messages.list;
     };
-    const std::vector<std::string> lines = told({2 * 66, 10}, {.devices = devices});
+    // Long enough for a GPU of the simulator, a thread, to be seen idle on a busy machine.
+    const std::vector<std::string> lines = told({2 * 66, 30}, {.devices = devices});
     REQUIRE(lines.size() == 1);
     CHECK(lines[0].starts_with("DataParallel: "));
     CHECK(lines[0].ends_with(
