@@ -136,5 +136,16 @@ TEST_CASE("collective: rows of every length and alignment are copied by one laun
   }
 }
 
+TEST_CASE("collective: more rows than fit in a small argument are copied") {
+  const Gpus machine;
+  const Device gpu = machine.last();
+  const Tensor from = arange(0, 1000, 1, {.dtype = int32}).to(gpu);
+  const Tensor to = zeros({1000}, {.dtype = int32, .device = gpu});
+  std::vector<kernels::CopyRow> rows;
+  for (std::int64_t i = 0; i < 1000; ++i) rows.push_back({raw(to) + 4 * i, raw(from) + 4 * (999 - i), 4});
+  backend(gpu).collective.copy(rows, stream(gpu));
+  CHECK(equal(to.cpu(), flip(from.cpu(), {0})));
+}
+
 }  // namespace
 }  // namespace miniparallel
