@@ -3,6 +3,8 @@
 #include <miniparallel/error.h>
 #include <miniparallel/ops.h>
 
+#include "tests/support/error_of.h"
+
 #include <doctest/doctest.h>
 
 #include <array>
@@ -17,6 +19,8 @@
 
 namespace miniparallel {
 namespace {
+
+using testing::error_of;
 
 enum class Side { left, right };
 
@@ -69,15 +73,6 @@ std::vector<double> values_of(const Outputs& value) {
     for (const double x : tensor.to_vector<double>()) values.push_back(x);
   });
   return values;
-}
-
-std::string error_of(auto&& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
 }
 
 Tensor rows(const std::vector<Tensor>& tensors) { return cat(tensors); }

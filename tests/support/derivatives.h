@@ -2,6 +2,8 @@
 
 #include <miniparallel/miniparallel.h>
 
+#include "tests/support/error_of.h"
+
 #include <doctest/doctest.h>
 
 #include <functional>
@@ -21,16 +23,6 @@ inline void check_derivatives(const autograd::Function1& function, const std::ve
   }
   CHECK(autograd::gradcheck(function, inputs) == "");
   CHECK(autograd::gradgradcheck(function, inputs) == "");
-}
-
-/// What `function` throws as an `Error`; "" when it throws nothing.
-inline std::string error_of(const std::function<void()>& function) {
-  try {
-    function();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
 }
 
 /// Runs `function` with 1, 2, 3 and 5 threads and checks that the results are bit-identical.

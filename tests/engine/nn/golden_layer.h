@@ -2,6 +2,7 @@
 
 #include <miniparallel/miniparallel.h>
 
+#include "tests/support/error_of.h"
 #include "tests/support/golden.h"
 
 #include <doctest/doctest.h>
@@ -72,15 +73,6 @@ template <class Layer>
 Layer evaluating(Layer layer) {
   eval(layer);
   return layer;
-}
-
-inline std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
 }
 
 }  // namespace miniparallel::testing

@@ -2,11 +2,14 @@
 
 #include <miniparallel/miniparallel.h>
 
+#include "tests/support/error_of.h"
+
 #include <doctest/doctest.h>
 
 #include <cmath>
 
 using namespace miniparallel;
+using testing::error_of;
 
 namespace {
 
@@ -50,15 +53,6 @@ std::vector<std::string> keys(const StateDict& state) {
 }
 
 std::vector<double> values(const Tensor& tensor) { return tensor.to_vector<double>(); }
-
-std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
 
 bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;

@@ -1,11 +1,11 @@
 #include <miniparallel/miniparallel.h>
 
+#include "tests/support/error_of.h"
 #include "tests/support/golden.h"
 
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <functional>
 #include <string>
 
 // Convolutions of sequences, transposed ones, resampling: what a row of the table does not say.
@@ -13,14 +13,7 @@
 namespace miniparallel {
 namespace {
 
-std::string error_of(const std::function<void()>& f) {
-  try {
-    f();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
+using testing::error_of;
 
 TEST_CASE("pixel_shuffle: r^2 channels are a square, row by row; unshuffle is its inverse") {
   const Tensor x = arange(8).view({1, 4, 1, 2});

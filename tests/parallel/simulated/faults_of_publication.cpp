@@ -31,35 +31,28 @@ struct Sandwich {
   MINIPARALLEL_MEMBERS(first, frozen, second, scale, frozen_too, third)
 };
 
-/// Lets the calls of a backward that `strike(nth)` names fail, one after another. It finds gradients that it
-/// adds to, and none of one parameter. Returns how many failed.
-int strike_backward(int gpus, const DataParallelOptions& options, bool syncs, int step,
-                    const std::function<void(int)>& strike) {
-  Simulated machine(gpus);
-  manual_seed(3);
-  Trainer<Sandwich> hit(Sandwich{}, options);
+/// A model whose backward fails: how to prepare gradients that it adds to, and a loss, and to read gradients.
+struct Struck {
+  std::function<void()> prepare;
+  std::function<Tensor()> loss;
+  std::function<Values()> gradients;
+};
+
+/// Lets the calls of a backward that `strike(nth)` names fail, one after another: gradients are as before
+/// then, or as after one that succeeds. Returns how many failed.
+int strike_backward(const Struck& hit, int step, const std::function<void(int)>& strike) {
   const auto gradients_before = [&] {
-    hit.model.zero_grad();
-    mean(square(hit.model(hit.first))).backward();
-    Tensor none = hit.model.parameters()[0];
-    none.set_grad({});
+    hit.prepare();
     return hit.gradients();
   };
-  const auto backward = [&] {
-    std::optional<parallel::NoSync> guard;
-    if (!syncs) guard.emplace(hit.model.no_sync());
-    mean(square(hit.model(hit.batches[0]))).backward();
-  };
   const Values before = gradients_before();
-  backward();
+  hit.loss().backward();
   const Values after = hit.gradients();
   int failed = 0;
   for (int nth = 1;; nth += step) {
     CAPTURE(nth);
     CHECK(gradients_before() == before);
-    std::optional<parallel::NoSync> guard;
-    if (!syncs) guard.emplace(hit.model.no_sync());
-    const Tensor loss = mean(square(hit.model(hit.batches[0])));
+    const Tensor loss = hit.loss();
     strike(nth);
     bool failing = false;
     try {
@@ -67,10 +60,35 @@ int strike_backward(int gpus, const DataParallelOptions& options, bool syncs, in
     } catch (const Error&) {
       failing = true;
     }
-    if (simulator::forget_faults() > 0) break;
+    if (simulator::forget_faults() > 0) return failed;
     CHECK(hit.gradients() == (failing ? before : after));
     failed += failing ? 1 : 0;
   }
+}
+
+void fail_launch(int nth) { simulator::fail_call("a kernel launch", nth, cudaErrorUnknown); }
+
+/// It finds gradients that it adds to, and none of one parameter.
+int strike_wrapped(int gpus, const DataParallelOptions& options, bool syncs, int step,
+                   const std::function<void(int)>& strike) {
+  Simulated machine(gpus);
+  manual_seed(3);
+  Trainer<Sandwich> hit(Sandwich{}, options);
+  std::optional<parallel::NoSync> guard;
+  const int failed = strike_backward({.prepare =
+                                          [&] {
+                                            guard.reset();
+                                            hit.model.zero_grad();
+                                            mean(square(hit.model(hit.first))).backward();
+                                            hit.model.parameters()[0].set_grad({});
+                                          },
+                                      .loss =
+                                          [&] {
+                                            if (!syncs) guard.emplace(hit.model.no_sync());
+                                            return mean(square(hit.model(hit.batches[0])));
+                                          },
+                                      .gradients = [&] { return hit.gradients(); }},
+                                     step, strike);
   machine.expect_failure();  // of what gives memory back
   return failed;
 }
@@ -84,33 +102,15 @@ TEST_CASE("faults: a backward of a model without a wrapper that fails anywhere l
   to(model, Device::cuda(0));
   const Tensor first = randn({8, 6}, {.device = Device::cuda(0)});
   const Tensor batch = randn({6, 6}, {.device = Device::cuda(0)});
-  const auto gradients = [&] { return gradients_of(parameters(model)); };
-  const auto gradients_before = [&] {
-    zero_grad(model);
-    mean(square(model(first))).backward();
-    model.first.weight.set_grad({});
-    return gradients();
-  };
-  const Values before = gradients_before();
-  mean(square(model(batch))).backward();
-  const Values after = gradients();
-  int failed = 0;
-  for (int nth = 1;; ++nth) {
-    CAPTURE(nth);
-    CHECK(gradients_before() == before);
-    const Tensor loss = mean(square(model(batch)));
-    simulator::fail_call("a kernel launch", nth, cudaErrorUnknown);
-    bool failing = false;
-    try {
-      loss.backward();
-    } catch (const Error&) {
-      failing = true;
-    }
-    if (simulator::forget_faults() > 0) break;
-    CHECK(gradients() == (failing ? before : after));
-    failed += failing ? 1 : 0;
-  }
-  CHECK(failed > 10);
+  CHECK(strike_backward({.prepare =
+                             [&] {
+                               zero_grad(model);
+                               mean(square(model(first))).backward();
+                               model.first.weight.set_grad({});
+                             },
+                         .loss = [&] { return mean(square(model(batch))); },
+                         .gradients = [&] { return gradients_of(parameters(model)); }},
+                        1, fail_launch) > 10);
   machine.expect_failure();  // of what gives memory back
 }
 
@@ -125,11 +125,9 @@ TEST_CASE("faults: a backward that fails anywhere leaves every gradient as it wa
         CAPTURE(sharded);
         CAPTURE(syncs);
         const DataParallelOptions options{.bucket_bytes = 512, .shard_optimizer = sharded};
-        CHECK(strike_backward(gpus, options, syncs, 1, [](int nth) {
-                simulator::fail_call("a kernel launch", nth, cudaErrorUnknown);
-              }) > 10);
-        strike_backward(gpus, options, syncs, stride() / 4 + 1,
-                        [](int nth) { simulator::fail_call("", nth, cudaErrorUnknown); });
+        CHECK(strike_wrapped(gpus, options, syncs, 1, fail_launch) > 10);
+        strike_wrapped(gpus, options, syncs, stride() / 4 + 1,
+                       [](int nth) { simulator::fail_call("", nth, cudaErrorUnknown); });
       }
 }
 

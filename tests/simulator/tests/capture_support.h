@@ -22,14 +22,6 @@ class OnDeviceOf {
   int previous_ = 0;
 };
 
-struct EventHandle {
-  EventHandle() { REQUIRE(cudaEventCreateWithFlags(&event, cudaEventDisableTiming) == cudaSuccess); }
-  ~EventHandle() { cudaEventDestroy(event); }
-  EventHandle(const EventHandle&) = delete;
-  EventHandle& operator=(const EventHandle&) = delete;
-  cudaEvent_t event = nullptr;
-};
-
 /// Lets a stream, of any device, wait for what is in another.
 inline void let_wait(cudaStream_t stream, cudaStream_t other) {
   const OnDeviceOf device(other);

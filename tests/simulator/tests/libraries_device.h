@@ -92,6 +92,14 @@ struct StreamHandle {
   cudaStream_t stream = nullptr;
 };
 
+struct EventHandle {
+  EventHandle() { REQUIRE(cudaEventCreateWithFlags(&event, cudaEventDisableTiming) == cudaSuccess); }
+  ~EventHandle() { cudaEventDestroy(event); }
+  EventHandle(const EventHandle&) = delete;
+  EventHandle& operator=(const EventHandle&) = delete;
+  cudaEvent_t event = nullptr;
+};
+
 struct CublasHandle {
   CublasHandle() { REQUIRE(cublasCreate(&handle) == CUBLAS_STATUS_SUCCESS); }
   ~CublasHandle() { cublasDestroy(handle); }

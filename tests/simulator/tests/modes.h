@@ -12,6 +12,7 @@ namespace simulator_tests {
 namespace sim = miniparallel::simulator;
 using sim::testing::contains;
 using sim::testing::DeviceBuffer;
+using sim::testing::EventHandle;
 using sim::testing::only_report;
 using sim::testing::StreamHandle;
 

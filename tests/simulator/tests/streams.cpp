@@ -8,18 +8,6 @@
 
 using namespace simulator_tests;
 
-namespace {
-
-struct EventHandle {
-  EventHandle() { REQUIRE(cudaEventCreateWithFlags(&event, cudaEventDisableTiming) == cudaSuccess); }
-  ~EventHandle() { cudaEventDestroy(event); }
-  EventHandle(const EventHandle&) = delete;
-  EventHandle& operator=(const EventHandle&) = delete;
-  cudaEvent_t event = nullptr;
-};
-
-}  // namespace
-
 TEST_CASE("streams: an event orders two streams in every mode") {
   in_every_mode(1, [] {
     const DeviceBuffer<float> x(std::vector<float>(100, 0.0f)), y(std::vector<float>(100, 1.0f));
