@@ -33,7 +33,8 @@ Tensor with_replacement(const Tensor& x, std::int64_t num_samples) {
   const Tensor points =
       rand({rows, num_samples}, {.dtype = float64, .device = x.device()}) * ends.narrow(1, classes - 1, 1);
   const Tensor order = argsort(cat({ends, points}, 1), 1);  // of equal ones the sum comes first
-  const Tensor passed = cumsum(order < classes, 1);
+  // A point that rounding has moved to the end of its row belongs to the last class.
+  const Tensor passed = clamp_max(cumsum(order < classes, 1), classes - 1);
   return scatter(zeros_like(order), 1, order, passed).narrow(1, classes, num_samples).contiguous();
 }
 
