@@ -24,8 +24,8 @@ HWY_BEFORE_NAMESPACE();
 namespace miniparallel::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
-constexpr std::int64_t kBand = 96;           // pixels whose results wait in the L1 cache to be transposed
-constexpr std::int64_t kGradientBand = 192;  // pixels whose gradients fill half of the L1 cache
+constexpr std::int64_t kBand = 96;              // pixels whose results wait in the L1 cache to be transposed
+constexpr std::int64_t kGradientBytes = 12288;  // of pixels' gradients, which fill much of the L1 cache
 constexpr std::int64_t kGrainProducts = 1 << 18;
 constexpr std::int64_t kMaxChunks = 16;              // parts of a batch with separate sums
 constexpr std::int64_t kMaxPartialValues = 1 << 22;  // of all parts together
@@ -55,10 +55,9 @@ HWY_ATTR const T* padded(const ConvPlan& plan, const T* source) {
   return image;
 }
 
-/// Weights as [phase][group][block][tap][column]: a block is kTileColumns destination channels.
-template <class T>
+/// Weights as [phase][group][block][tap][column]: a block is a tile's columns, destination channels.
+template <std::int64_t width, class T>
 const T* pack_weights(const ConvPlan& plan, std::int64_t blocks, const T* weight) {
-  constexpr std::int64_t width = kTileColumns<T>;
   std::int64_t taps = 0;
   for (const ConvPhase& phase : plan.phases) taps += static_cast<std::int64_t>(phase.taps.size());
   T* const packed = scratch<PackedWeights, T>(taps * plan.groups * blocks * width);
@@ -82,32 +81,33 @@ const T* pack_weights(const ConvPlan& plan, std::int64_t blocks, const T* weight
 }
 
 /// Destination channels [0, columns) of one phase: y is the first one's plane.
-template <class T>
+template <int vectors, class T>
 HWY_ATTR void run_phase(const ConvPhase& phase, const T* image, const T* weights, T* y, std::int64_t plane,
                         int columns, const T* bias, int beta) {
-  alignas(64) T band[kBand * kTileColumns<T>];
+  constexpr int width = TileShape<T, vectors>::columns;
+  alignas(64) T band[kBand * width];
   const std::int64_t count = static_cast<std::int64_t>(phase.pixels.size());
   for (std::int64_t done = 0; done < count; done += kBand) {
     const std::int64_t length = std::min(kBand, count - done);
-    tiles(image, phase.pixels.data() + done, length, phase.taps.data(),
-          static_cast<std::int64_t>(phase.taps.size()), weights, band, false);
+    tiles<T, vectors>(image, phase.pixels.data() + done, length, phase.taps.data(),
+                      static_cast<std::int64_t>(phase.taps.size()), weights, band, false);
     if (phase.out.empty()) {
-      transpose_out(band, length, columns, y + done, plane, bias, beta);
+      transpose_out<width>(band, length, columns, y + done, plane, bias, beta);
       continue;
     }
     for (int c = 0; c < columns; ++c)
       for (std::int64_t i = 0; i < length; ++i) {
         T& target = y[c * plane + phase.out[done + i]];
-        target = band[i * kTileColumns<T> + c] + (beta == 0 ? T(0) : target);
+        target = band[i * width + c] + (beta == 0 ? T(0) : target);
       }
   }
 }
 
-template <class T>
-void run_plan(const ConvPlan& plan, const T* source, const T* weight, const T* bias, T* y, int beta) {
-  constexpr std::int64_t width = kTileColumns<T>;
+template <int vectors, class T>
+void run_tiles(const ConvPlan& plan, const T* source, const T* weight, const T* bias, T* y, int beta) {
+  constexpr std::int64_t width = TileShape<T, vectors>::columns;
   const std::int64_t blocks = (plan.channels + width - 1) / width;
-  const T* const packed = pack_weights(plan, blocks, weight);
+  const T* const packed = pack_weights<width>(plan, blocks, weight);
   std::int64_t taps = 0;
   for (const ConvPhase& phase : plan.phases) taps = std::max<std::int64_t>(taps, phase.taps.size());
   const std::int64_t source_size = plan.source_channels * plan.source_h * plan.source_w;
@@ -121,22 +121,36 @@ void run_plan(const ConvPlan& plan, const T* source, const T* weight, const T* b
                    const T* weights = packed;
                    for (const ConvPhase& phase : plan.phases) {
                      const std::int64_t size = static_cast<std::int64_t>(phase.taps.size()) * width;
-                     run_phase(phase, image, weights + (group * blocks + block) * size,
-                               y + (part * plan.channels + channel) * plan.plane, plan.plane,
-                               static_cast<int>(std::min(width, plan.channels - channel)),
-                               bias == nullptr ? nullptr : bias + group * plan.channels + channel, beta);
+                     run_phase<vectors>(phase, image, weights + (group * blocks + block) * size,
+                                        y + (part * plan.channels + channel) * plan.plane, plan.plane,
+                                        static_cast<int>(std::min(width, plan.channels - channel)),
+                                        bias == nullptr ? nullptr : bias + group * plan.channels + channel,
+                                        beta);
                      weights += plan.groups * blocks * size;
                    }
                  }
                });
 }
 
-/// One block of output channels over some images: sums[tap][column], bias_sums[column].
+/// Whether the channels fill tiles of two vectors rather than of one.
 template <class T>
+bool fill_two_vectors(std::int64_t channels) {
+  return channels > kVectorLanes<T>;
+}
+
+template <class T>
+void run_plan(const ConvPlan& plan, const T* source, const T* weight, const T* bias, T* y, int beta) {
+  (fill_two_vectors<T>(plan.channels) ? run_tiles<2, T> : run_tiles<1, T>)(plan, source, weight, bias, y,
+                                                                           beta);
+}
+
+/// One block of output channels over some images: sums[tap][column], bias_sums[column].
+template <int vectors, class T>
 HWY_ATTR void sum_weight_gradient(const ConvPlan& plan, const T* g, const T* x, std::int64_t g_step,
                                   std::int64_t x_step, std::int64_t images, int columns, T* sums,
                                   T* bias_sums) {
-  constexpr int width = kTileColumns<T>;
+  constexpr int width = TileShape<T, vectors>::columns;
+  constexpr std::int64_t kGradientBand = kGradientBytes / (width * sizeof(T));
   const ConvPhase& phase = plan.phases.front();
   const std::int64_t taps = static_cast<std::int64_t>(phase.taps.size());
   alignas(64) T band[kGradientBand * width];
@@ -146,9 +160,9 @@ HWY_ATTR void sum_weight_gradient(const ConvPlan& plan, const T* g, const T* x, 
     const T* source = padded(plan, x + image * x_step);
     for (std::int64_t done = 0; done < plan.plane; done += kGradientBand) {
       const std::int64_t length = std::min(kGradientBand, plan.plane - done);
-      transpose_in(g + image * g_step + done, plan.plane, columns, length, band);
-      tiles(source, phase.taps.data(), taps, phase.pixels.data() + done, length, band, sums,
-            image > 0 || done > 0);
+      transpose_in<width>(g + image * g_step + done, plan.plane, columns, length, band);
+      tiles<T, vectors>(source, phase.taps.data(), taps, phase.pixels.data() + done, length, band, sums,
+                        image > 0 || done > 0);
       T total[width] = {};
       for (std::int64_t i = 0; i < length; ++i)
         for (int c = 0; c < width; ++c) total[c] += band[i * width + c];
@@ -157,12 +171,12 @@ HWY_ATTR void sum_weight_gradient(const ConvPlan& plan, const T* g, const T* x, 
   }
 }
 
-template <class T>
-void weight_gradient(const Conv2dGeometry& geometry, const void* g_data, const void* x_data,
-                     const Destination& weight, const Destination& bias) {
+template <int vectors, class T>
+void weight_gradient_tiles(const Conv2dGeometry& geometry, const void* g_data, const void* x_data,
+                           const Destination& weight, const Destination& bias) {
   const T *g = in<T>(g_data), *x = in<T>(x_data);
   T *const dweight = out<T>(weight.data), *const dbias = out<T>(bias.data);
-  constexpr std::int64_t width = kTileColumns<T>;
+  constexpr std::int64_t width = TileShape<T, vectors>::columns;
   const ConvPlan plan = plan_forward(geometry);
   const std::int64_t taps = static_cast<std::int64_t>(plan.phases.front().taps.size());
   const std::int64_t blocks = (plan.channels + width - 1) / width, units = plan.groups * blocks;
@@ -178,11 +192,11 @@ void weight_gradient(const Conv2dGeometry& geometry, const void* g_data, const v
       const std::int64_t chunk = i / units, group = i % units / blocks, channel = i % blocks * width;
       const std::int64_t first = plan.images * chunk / chunks, last = plan.images * (chunk + 1) / chunks;
       T* sums = partials + i * partial;
-      sum_weight_gradient(plan, g + ((first * plan.groups + group) * plan.channels + channel) * plan.plane,
-                          x + (first * plan.groups + group) * x_size,
-                          plan.groups * plan.channels * plan.plane, plan.groups * x_size, last - first,
-                          static_cast<int>(std::min(width, plan.channels - channel)), sums,
-                          sums + taps * width);
+      sum_weight_gradient<vectors>(
+          plan, g + ((first * plan.groups + group) * plan.channels + channel) * plan.plane,
+          x + (first * plan.groups + group) * x_size, plan.groups * plan.channels * plan.plane,
+          plan.groups * x_size, last - first, static_cast<int>(std::min(width, plan.channels - channel)),
+          sums, sums + taps * width);
     }
   });
   parallel_for(units * width, grain(taps * chunks * 4), [&](std::int64_t begin, std::int64_t end) {
@@ -201,6 +215,13 @@ void weight_gradient(const Conv2dGeometry& geometry, const void* g_data, const v
       }
     }
   });
+}
+
+template <class T>
+void weight_gradient(const Conv2dGeometry& geometry, const void* g, const void* x, const Destination& weight,
+                     const Destination& bias) {
+  const bool two = fill_two_vectors<T>(geometry.out_channels / geometry.groups);
+  (two ? weight_gradient_tiles<2, T> : weight_gradient_tiles<1, T>)(geometry, g, x, weight, bias);
 }
 
 template <class T>

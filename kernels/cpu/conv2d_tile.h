@@ -10,27 +10,36 @@
 // clang-format on
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
+#include <utility>
 
 HWY_BEFORE_NAMESPACE();
 namespace miniparallel::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
-constexpr int kTileRows = 6;  // with two vectors each: 12 sums in flight, which hides the latency of the FMA
+/// Bytes of a vector.
+constexpr int kVectorBytes = HWY_TARGET == HWY_AVX3 ? 64 : 32;
 
-/// 32 bytes, loaded from anywhere.
+/// A vector, loaded from anywhere.
 template <class T>
 struct VectorOf {
-  typedef T type __attribute__((vector_size(32), aligned(sizeof(T)), may_alias));
+  typedef T type __attribute__((vector_size(kVectorBytes), aligned(sizeof(T)), may_alias));
 };
 template <class T>
 using Vector = typename VectorOf<T>::type;
 
 template <class T>
-constexpr int kVectorLanes = 32 / static_cast<int>(sizeof(T));
-/// Columns of a tile.
-template <class T>
-constexpr int kTileColumns = 2 * kVectorLanes<T>;
+constexpr int kVectorLanes = kVectorBytes / static_cast<int>(sizeof(T));
+
+/// A tile's columns: one or two vectors. `rows` of them keep enough sums in flight to hide the latency of the
+/// FMA; `inner` rows of b stay in the L1 cache from tile to tile.
+template <class T, int vectors>
+struct TileShape {
+  static constexpr int columns = vectors * kVectorLanes<T>, rows = vectors == 1 ? 8 : 6;
+  static constexpr std::int64_t inner = 16384 / (columns * static_cast<std::int64_t>(sizeof(T)));
+};
 
 template <class T>
 MP_INLINE Vector<T>& vector_at(T* p) {
@@ -41,54 +50,56 @@ MP_INLINE const Vector<T>& vector_at(const T* p) {
   return *reinterpret_cast<const Vector<T>*>(p);
 }
 
-/// out[r][0 .. kTileColumns) (+)= sum over i < k of source[rows[r] + inner[i]] * b[i][0 .. kTileColumns).
-template <class T, int rows>
+/// out[r][0 .. columns) (+)= sum over i < k of source[rows[r] + inner[i]] * b[i][0 .. columns).
+template <class T, int vectors, int rows>
 HWY_ATTR void tile(const T* source, const std::int64_t* row_offsets, const std::int64_t* inner,
                    std::int64_t k, const T* b, T* out, bool accumulate) {
   constexpr int lanes = kVectorLanes<T>;
-  Vector<T> sum[rows][2] = {};
+  Vector<T> sum[rows][vectors] = {};
   const T* row[rows];
   for (int r = 0; r < rows; ++r) row[r] = source + row_offsets[r];
   if (accumulate)
-    for (int r = 0; r < rows; ++r) {
-      sum[r][0] = vector_at(out + 2 * r * lanes);
-      sum[r][1] = vector_at(out + (2 * r + 1) * lanes);
-    }
-  for (std::int64_t i = 0; i < k; ++i, b += 2 * lanes) {
+    for (int r = 0; r < rows; ++r)
+      for (int v = 0; v < vectors; ++v) sum[r][v] = vector_at(out + (vectors * r + v) * lanes);
+  for (std::int64_t i = 0; i < k; ++i, b += vectors * lanes) {
     const std::int64_t offset = inner[i];
-    const Vector<T> b0 = vector_at(b), b1 = vector_at(b + lanes);
+    Vector<T> factor[vectors];
+    for (int v = 0; v < vectors; ++v) factor[v] = vector_at(b + v * lanes);
     for (int r = 0; r < rows; ++r) {
       const T value = row[r][offset];
-      sum[r][0] += value * b0;
-      sum[r][1] += value * b1;
+      for (int v = 0; v < vectors; ++v) sum[r][v] += value * factor[v];
     }
   }
-  for (int r = 0; r < rows; ++r) {
-    vector_at(out + 2 * r * lanes) = sum[r][0];
-    vector_at(out + (2 * r + 1) * lanes) = sum[r][1];
-  }
+  for (int r = 0; r < rows; ++r)
+    for (int v = 0; v < vectors; ++v) vector_at(out + (vectors * r + v) * lanes) = sum[r][v];
 }
 
 /// The same for any number of rows, cut into tiles of nearly equal height.
-template <class T>
+template <class T, int vectors>
 HWY_ATTR void tiles(const T* source, const std::int64_t* row_offsets, std::int64_t rows,
                     const std::int64_t* inner, std::int64_t k, const T* b, T* out, bool accumulate) {
+  using Shape = TileShape<T, vectors>;
   using Tile = void (*)(const T*, const std::int64_t*, const std::int64_t*, std::int64_t, const T*, T*, bool);
-  static constexpr Tile by_rows[] = {nullptr,    tile<T, 1>, tile<T, 2>,        tile<T, 3>,
-                                     tile<T, 4>, tile<T, 5>, tile<T, kTileRows>};
-  std::int64_t left = (rows + kTileRows - 1) / kTileRows;
-  for (std::int64_t done = 0; done < rows; --left) {
-    const std::int64_t height = (rows - done + left - 1) / left;
-    by_rows[height](source, row_offsets + done, inner, k, b, out + done * kTileColumns<T>, accumulate);
-    done += height;
+  static constexpr auto by_rows = []<int... r>(std::integer_sequence<int, r...>) {
+    return std::array<Tile, Shape::rows>{tile<T, vectors, r + 1>...};
+  }(std::make_integer_sequence<int, Shape::rows>());
+  for (std::int64_t first = 0; first < std::max<std::int64_t>(k, 1); first += Shape::inner) {
+    const std::int64_t length = std::min(Shape::inner, k - first);
+    std::int64_t left = (rows + Shape::rows - 1) / Shape::rows;
+    for (std::int64_t done = 0; done < rows; --left) {
+      const std::int64_t height = (rows - done + left - 1) / left;
+      by_rows[static_cast<std::size_t>(height - 1)](source, row_offsets + done, inner + first, length,
+                                                    b + first * Shape::columns, out + done * Shape::columns,
+                                                    accumulate || first > 0);
+      done += height;
+    }
   }
 }
 
-/// to[column][row] = from[row][column], `columns` of them at most kTileColumns apart in `from`.
-template <class T>
+/// to[column][row] = from[row][column], `columns` of them, of `width` in `from`.
+template <int width, class T>
 HWY_ATTR void transpose_out(const T* from, std::int64_t rows, int columns, T* to, std::int64_t to_stride,
                             const T* bias, int beta) {
-  constexpr int width = kTileColumns<T>;
   for (int c = 0; c < columns; ++c) {
     T* target = to + c * to_stride;
     const T* source = from + c;
@@ -101,9 +112,8 @@ HWY_ATTR void transpose_out(const T* from, std::int64_t rows, int columns, T* to
 }
 
 /// to[row][column] = from[column][row], zero for columns past `columns`.
-template <class T>
+template <int width, class T>
 HWY_ATTR void transpose_in(const T* from, std::int64_t from_stride, int columns, std::int64_t rows, T* to) {
-  constexpr int width = kTileColumns<T>;
   for (int c = 0; c < width; ++c)
     for (std::int64_t r = 0; r < rows; ++r)
       to[r * width + c] = c < columns ? from[c * from_stride + r] : T(0);

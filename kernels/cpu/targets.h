@@ -1,5 +1,5 @@
-// Compiles the including file once per instruction set (Highway's foreach_target): x86-64 with AVX2 and FMA,
-// and the portable baseline. Use:
+// Compiles the including file once per instruction set (Highway's foreach_target): x86-64 with AVX-512,
+// with AVX2 and FMA, and the portable baseline. Use:
 //
 //   #undef HWY_TARGET_INCLUDE
 //   #define HWY_TARGET_INCLUDE "kernels/cpu/softmax.cpp"
@@ -17,7 +17,7 @@
 // instruction sets would let the linker pick the wrong one. A lambda needs HWY_ATTR.
 
 #ifndef HWY_DISABLED_TARGETS
-#define HWY_DISABLED_TARGETS (HWY_SSE4 | HWY_SSSE3 | HWY_AVX3 | HWY_AVX3_DL)
+#define HWY_DISABLED_TARGETS (HWY_SSE4 | HWY_SSSE3 | HWY_AVX3_DL)
 #endif
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>

@@ -92,6 +92,8 @@ TEST_CASE("conv2d: chosen geometries against the definition") {
       {2, 3, 1, 1, 2, 1, 1, {}},
       {1, 2, 3, 3, 40, 3, 3, {}},              // one output pixel
       {20, 2, 6, 6, 3, 5, 5, {.padding = 4}},  // padding beyond the kernel's reach
+      {1, 64, 6, 5, 7, 3, 3, {}},              // more taps than a tile takes at once
+      {1, 40, 5, 6, 35, 3, 3, {.padding = 1}},
       {0, 3, 6, 6, 4, 3, 3, {}},
   };
   for (const Case& c : cases) {
