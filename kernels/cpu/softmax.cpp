@@ -43,50 +43,86 @@ void row_forward(std::int64_t n, bool log, const T* x, T* y) {
   }
 }
 
-template <class T>
-MP_INLINE void columns_forward(std::int64_t n, std::int64_t stride, std::int64_t width, bool log, const T* x,
-                               T* y) {
+/// Columns, line by line of memory. Few columns without gaps between their lines are repeated: several lines
+/// are taken as one, whose columns are copies of the first.
+struct Columns {
+  std::int64_t lines, stride, rest;  // rest: elements of a last, shorter line
+  std::int64_t copies;
+
+  Columns(std::int64_t n, std::int64_t between, std::int64_t width)
+      : copies(between == width ? kColumnBlock / width : 1) {
+    lines = n / copies;
+    stride = between * copies;
+    rest = n % copies * width;
+  }
+
+  /// f(offset, width) for each line.
+  template <class Width, class F>
+  MP_INLINE void for_each_line(Width width, const F& f) const {
+    for (std::int64_t line = 0; line < lines; ++line) f(line * stride, width);
+    if (rest > 0) f(lines * stride, rest);
+  }
+  /// Combines the values of each column's copies, and gives all the result.
+  template <class A, class F>
+  MP_INLINE void join(A* values, std::int64_t width, const F& combine) const {
+    if (copies == 1) return;
+    const std::int64_t columns = width / copies;
+    for (std::int64_t i = columns; i < width; ++i)
+      values[i % columns] = combine(values[i % columns], values[i]);
+    for (std::int64_t i = columns; i < width; ++i) values[i] = values[i % columns];
+  }
+};
+
+template <bool log, class T, class Width>
+MP_INLINE void columns_forward(const Columns& columns, Width width, const T* x, T* y) {
   T maximum[kColumnBlock];
-  if (log) {
-    T log_sum[kColumnBlock];
-    column_statistics(x, n, stride, width, maximum, log_sum);
-    for (std::int64_t i = 0; i < n * stride; i += stride) {
-      MP_IVDEP
-      for (std::int64_t c = 0; c < width; ++c) y[i + c] = (x[i + c] - maximum[c]) - log_sum[c];
-    }
-    return;
-  }
+  for (std::int64_t c = 0; c < width; ++c) maximum[c] = MaxOf<T>::initial;
+  columns.for_each_line(width,
+                        [&](std::int64_t i, std::int64_t count) HWY_ATTR __attribute__((always_inline)) {
+                          for (std::int64_t c = 0; c < count; ++c)
+                            maximum[c] = MaxOf<T>::combine(maximum[c], x[i + c]);
+                        });
+  columns.join(maximum, width, MaxOf<T>::combine);
   double sum[kColumnBlock] = {};
-  column_maxima(x, n, stride, width, maximum);
-  for (std::int64_t i = 0; i < n * stride; i += stride) {
-    MP_IVDEP
-    for (std::int64_t c = 0; c < width; ++c) y[i + c] = math::exp(x[i + c] - maximum[c]);
-    MP_IVDEP
-    for (std::int64_t c = 0; c < width; ++c) sum[c] += static_cast<double>(y[i + c]);
-  }
-  T factor[kColumnBlock];
-  for (std::int64_t c = 0; c < width; ++c) factor[c] = static_cast<T>(1 / sum[c]);
-  for (std::int64_t i = 0; i < n * stride; i += stride) {
-    MP_IVDEP
-    for (std::int64_t c = 0; c < width; ++c) y[i + c] *= factor[c];
-  }
+  columns.for_each_line(width,
+                        [&](std::int64_t i, std::int64_t count) HWY_ATTR __attribute__((always_inline)) {
+                          T block[kColumnBlock];
+                          T* const terms = log ? block : y + i;
+                          MP_IVDEP
+                          for (std::int64_t c = 0; c < count; ++c)
+                            terms[c] = math::exp(x[i + c] - maximum[c]);
+                          MP_IVDEP
+                          for (std::int64_t c = 0; c < count; ++c) sum[c] += static_cast<double>(terms[c]);
+                        });
+  columns.join(sum, width, SumOf<double>::combine);
+  T share[kColumnBlock];
+  for (std::int64_t c = 0; c < width; ++c)
+    share[c] = log ? math::log(static_cast<T>(sum[c])) : static_cast<T>(1 / sum[c]);
+  columns.for_each_line(width,
+                        [&](std::int64_t i, std::int64_t count) HWY_ATTR __attribute__((always_inline)) {
+                          MP_IVDEP
+                          for (std::int64_t c = 0; c < count; ++c)
+                            y[i + c] = log ? (x[i + c] - maximum[c]) - share[c] : y[i + c] * share[c];
+                        });
 }
 
-/// Calls f(width); the usual ones are constants, whose loops the compiler unrolls.
+/// Calls f(width); the usual one is a constant, whose loops the compiler unrolls. (Loops of 16 and less it
+/// would unroll whole, and then fail to vectorise.)
 template <class F>
 MP_INLINE void with_width(std::int64_t width, const F& f) {
-  switch (width) {
-    case 64:
-      return f(std::integral_constant<std::int64_t, 64>());
-    case 32:
-      return f(std::integral_constant<std::int64_t, 32>());
-    case 16:
-      return f(std::integral_constant<std::int64_t, 16>());
-    case 8:
-      return f(std::integral_constant<std::int64_t, 8>());
-    default:
-      return f(width);
-  }
+  if (width == kColumnBlock)
+    f(std::integral_constant<std::int64_t, kColumnBlock>());
+  else
+    f(width);
+}
+
+/// Calls f(log, columns, width) for columns of n elements `stride` apart.
+template <class F>
+MP_INLINE void for_columns(const SoftmaxLines& lines, std::int64_t stride, const F& f) {
+  const Columns columns(lines.n, stride, lines.width);
+  with_width(lines.width * columns.copies, [&](auto width) HWY_ATTR {
+    lines.log ? f(std::true_type(), columns, width) : f(std::false_type(), columns, width);
+  });
 }
 
 template <class T>
@@ -95,13 +131,14 @@ void forward(const SoftmaxLines& lines, const void* from, void* to) {
   T* const y = static_cast<T*>(to);
   const std::int64_t n = lines.n;
   if (lines.stride > 1) {
-    with_width(lines.width,
-               [&](auto width) HWY_ATTR { columns_forward<T>(n, lines.stride, width, lines.log, x, y); });
+    for_columns(lines, lines.stride, [&](auto log, const Columns& columns, auto width) HWY_ATTR {
+      columns_forward<log>(columns, width, x, y);
+    });
   } else if (n <= kTurnedLength) {
     TurnedRows<T> turned;
     turned.read(x, lines.width, n);
-    with_width(lines.width, [&](auto width) HWY_ATTR {
-      columns_forward<T>(n, kTurnedRows, width, lines.log, turned[0], turned[0]);
+    for_columns(lines, kTurnedRows, [&](auto log, const Columns& columns, auto width) HWY_ATTR {
+      columns_forward<log>(columns, width, turned[0], turned[0]);
     });
     turned.write(y, lines.width, n);
   } else {
@@ -109,27 +146,33 @@ void forward(const SoftmaxLines& lines, const void* from, void* to) {
   }
 }
 
-template <class T>
-void row_backward(std::int64_t n, bool log, const T* g, const T* y, T* dx) {
+template <bool log, class T>
+void row_backward(std::int64_t n, const T* g, const T* y, T* dx) {
   const T sum = static_cast<T>(log ? fold_row<SumOf<T>>(g, 1, n) : dot_row(g, y, n));
   const functors::SoftmaxGradient gradient{log};
   MP_IVDEP
   for (std::int64_t i = 0; i < n; ++i) dx[i] = gradient(g[i], y[i], sum);
 }
 
-template <class T>
-MP_INLINE void columns_backward(std::int64_t n, std::int64_t stride, std::int64_t width, bool log, const T* g,
-                                const T* y, T* dx) {
+template <bool log, class T, class Width>
+MP_INLINE void columns_backward(const Columns& columns, Width width, const T* g, const T* y, T* dx) {
   const functors::SoftmaxGradient gradient{log};
   double sum[kColumnBlock] = {};
-  for (std::int64_t i = 0; i < n * stride; i += stride) {
-    MP_IVDEP
-    for (std::int64_t c = 0; c < width; ++c) sum[c] += gradient.term(g[i + c], y[i + c]);
-  }
-  for (std::int64_t i = 0; i < n * stride; i += stride) {
-    MP_IVDEP
-    for (std::int64_t c = 0; c < width; ++c) dx[i + c] = gradient(g[i + c], y[i + c], static_cast<T>(sum[c]));
-  }
+  columns.for_each_line(width,
+                        [&](std::int64_t i, std::int64_t count) HWY_ATTR __attribute__((always_inline)) {
+                          MP_IVDEP
+                          for (std::int64_t c = 0; c < count; ++c)
+                            sum[c] += gradient.term(g[i + c], y[i + c]);
+                        });
+  columns.join(sum, width, SumOf<double>::combine);
+  T total[kColumnBlock];
+  for (std::int64_t c = 0; c < width; ++c) total[c] = static_cast<T>(sum[c]);
+  columns.for_each_line(width,
+                        [&](std::int64_t i, std::int64_t count) HWY_ATTR __attribute__((always_inline)) {
+                          MP_IVDEP
+                          for (std::int64_t c = 0; c < count; ++c)
+                            dx[i + c] = gradient(g[i + c], y[i + c], total[c]);
+                        });
 }
 
 template <class T>
@@ -138,20 +181,20 @@ void backward(const SoftmaxLines& lines, const void* gradient, const void* outpu
   T* const dx = static_cast<T*>(result);
   const std::int64_t n = lines.n;
   if (lines.stride > 1) {
-    with_width(lines.width, [&](auto width) HWY_ATTR {
-      columns_backward<T>(n, lines.stride, width, lines.log, g, y, dx);
+    for_columns(lines, lines.stride, [&](auto log, const Columns& columns, auto width) HWY_ATTR {
+      columns_backward<log>(columns, width, g, y, dx);
     });
   } else if (n <= kTurnedLength) {
     TurnedRows<T> turned_g, turned_y;
     turned_g.read(g, lines.width, n);
     turned_y.read(y, lines.width, n);
-    with_width(lines.width, [&](auto width) HWY_ATTR {
-      columns_backward<T>(n, kTurnedRows, width, lines.log, turned_g[0], turned_y[0], turned_g[0]);
+    for_columns(lines, kTurnedRows, [&](auto log, const Columns& columns, auto width) HWY_ATTR {
+      columns_backward<log>(columns, width, turned_g[0], turned_y[0], turned_g[0]);
     });
     turned_g.write(dx, lines.width, n);
   } else {
-    for (std::int64_t r = 0; r < lines.width; ++r)
-      row_backward(n, lines.log, g + r * n, y + r * n, dx + r * n);
+    const auto row = lines.log ? row_backward<true, T> : row_backward<false, T>;
+    for (std::int64_t r = 0; r < lines.width; ++r) row(n, g + r * n, y + r * n, dx + r * n);
   }
 }
 
