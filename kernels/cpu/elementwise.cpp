@@ -6,6 +6,9 @@
 #include "kernels/cpu/map.h"
 #include "kernels/half.h"
 
+#include <cmath>
+#include <type_traits>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/elementwise.cpp"
 #include "kernels/cpu/targets.h"
@@ -75,13 +78,24 @@ void where_loop(const LoopArgs& args) {
   for (std::int64_t i = 0; i < args.n; ++i) y[i] = condition[i] ? a[i] : b[i];
 }
 
+/// Calls f(power), which raises to the exponent, if there is a loop for it; tells whether.
+template <class T, class F>
+MP_INLINE bool with_power(double exponent, const F& f) {
+  const bool fixed = with_fixed_exponent(exponent, [&]<int halves>() HWY_ATTR {
+    f([](T x) HWY_ATTR __attribute__((always_inline)) { return fixed_pow<halves>(x); });
+  });
+  if (fixed || !std::is_same_v<T, float> || !std::isfinite(exponent)) return fixed;
+  if constexpr (std::is_same_v<T, float>) f(FinitePow(exponent));
+  return true;
+}
+
 template <class T>
 void pow_loop(const LoopArgs& a) {
   T* y = a.output<T>();
   const T* x = a.input<T>(0);
-  const bool done = with_fixed_exponent(a.p, [&]<int halves>() HWY_ATTR {
+  const bool done = with_power<T>(a.p, [&](const auto& power) HWY_ATTR {
     MP_IVDEP
-    for (std::int64_t i = 0; i < a.n; ++i) y[i] = fixed_pow<halves>(x[i]);
+    for (std::int64_t i = 0; i < a.n; ++i) y[i] = power(x[i]);
   });
   if (!done) unary_loop<functors::PowScalar, T>(a);
 }
@@ -90,9 +104,9 @@ template <class T>
 void pow_backward_loop(const LoopArgs& a) {
   T* dx = a.output<T>();
   const T *g = a.input<T>(0), *x = a.input<T>(1), p = static_cast<T>(a.p);
-  const bool done = a.p != 0 && with_fixed_exponent(a.p - 1, [&]<int halves>() HWY_ATTR {
+  const bool done = a.p != 0 && with_power<T>(a.p - 1, [&](const auto& power) HWY_ATTR {
                       MP_IVDEP
-                      for (std::int64_t i = 0; i < a.n; ++i) dx[i] = g[i] * p * fixed_pow<halves>(x[i]);
+                      for (std::int64_t i = 0; i < a.n; ++i) dx[i] = g[i] * p * power(x[i]);
                     });
   if (!done) unary_backward_loop<functors::PowScalar, T>(a);
 }
