@@ -252,23 +252,27 @@ namespace {
 
 MP_DISPATCH(ByDType<Conv2dLoops>, conv2d_direct)
 
-/// One input channel per group leaves nothing to share between output channels: planes are combined as whole.
-const Conv2dLoops& loops_for(const Conv2dGeometry& geometry, DType dtype) {
-  const bool depthwise = geometry.groups > 1 && geometry.in_channels == geometry.groups;
-  return (depthwise ? conv2d_depthwise() : conv2d_direct())[dtype];
-}
+/// Channels of a group that are too few to share vectors among them.
+constexpr std::int64_t kFewChannels = 3;
 
-void forward(DType dtype, const Conv2dGeometry& geometry, const void* x, const void* weight, const void* bias,
+const Conv2dLoops& loops_for(bool by_planes, DType dtype) {
+  return (by_planes ? conv2d_planes() : conv2d_direct())[dtype];
+}
+/// One input channel for each group.
+bool is_depthwise(const Conv2dGeometry& g) { return g.groups > 1 && g.in_channels == g.groups; }
+bool has_few_outputs(const Conv2dGeometry& g) { return g.out_channels / g.groups <= kFewChannels; }
+
+void forward(DType dtype, const Conv2dGeometry& g, const void* x, const void* weight, const void* bias,
              void* y, Stream) {
-  loops_for(geometry, dtype).forward(geometry, x, weight, bias, y);
+  loops_for(is_depthwise(g) || has_few_outputs(g), dtype).forward(g, x, weight, bias, y);
 }
-void data_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* weight,
-                   Destination dx, Stream) {
-  loops_for(geometry, dtype).data_gradient(geometry, g, weight, dx);
+void data_gradient(DType dtype, const Conv2dGeometry& g, const void* dy, const void* weight, Destination dx,
+                   Stream) {
+  loops_for(g.in_channels / g.groups <= kFewChannels, dtype).data_gradient(g, dy, weight, dx);
 }
-void weight_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* x,
-                     Destination dweight, Destination dbias, Stream) {
-  loops_for(geometry, dtype).weight_gradient(geometry, g, x, dweight, dbias);
+void weight_gradient(DType dtype, const Conv2dGeometry& g, const void* dy, const void* x, Destination dweight,
+                     Destination dbias, Stream) {
+  loops_for(is_depthwise(g) || has_few_outputs(g), dtype).weight_gradient(g, dy, x, dweight, dbias);
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ struct Conv2dLoops {
                           const Destination& dweight, const Destination& dbias);
 };
 
-/// Of a convolution with one input channel per group (in_channels == groups): plane by plane.
-const ByDType<Conv2dLoops>& conv2d_depthwise();
+/// Plane by plane: where there are so few channels that they fill no vector.
+const ByDType<Conv2dLoops>& conv2d_planes();
 
 }  // namespace miniparallel::kernels::cpu
