@@ -2,6 +2,7 @@
 
 #include "kernels/by_dtype.h"
 #include "kernels/cpu/backend.h"
+#include "kernels/cpu/lanes.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/scratch.h"
 
@@ -191,6 +192,20 @@ HWY_ATTR void gather_typed(const Pool2dGeometry& g, const T* x, const Index* ind
 
 // --- mean: a window's rows are added into one row, then the row's columns
 
+/// Of windows as wide as the plane, whose rows are one run of memory.
+template <class T>
+HWY_ATTR void average_of_rows(const Pool2dGeometry& g, const T* x, T* y) {
+  const std::int64_t width = g.columns.size, in = g.rows.size * width;
+  for_each_plane(g, [&](std::int64_t plane) HWY_ATTR {
+    for (std::int64_t i = 0; i < g.rows.outputs; ++i) {
+      const T* const window = x + plane * in + g.rows.begin(i) * width;
+      const double sum = fold_row<SumOf<T>>(window, 1, (g.rows.end(i) - g.rows.begin(i)) * width);
+      y[plane * g.rows.outputs + i] =
+          static_cast<T>(sum / static_cast<double>(g.rows.counted(i) * g.columns.counted(0)));
+    }
+  });
+}
+
 template <class T, class Sum>
 HWY_ATTR void average_typed(const Pool2dGeometry& g, const T* x, T* y) {
   const std::int64_t width = g.columns.size, in = g.rows.size * width;
@@ -257,8 +272,11 @@ void average(DType dtype, const Pool2dGeometry& g, const void* x, void* y, Strea
   constexpr std::int64_t kLargeWindow = 1024;  // elements whose sum needs float64
   if (g.rows.outputs * g.columns.outputs == 0) return;
   const bool large = g.rows.counted(0) * g.columns.counted(0) > kLargeWindow;
+  const bool wide = g.columns.outputs == 1 && g.columns.end(0) - g.columns.begin(0) == g.columns.size;
   with_type(dtype, [&]<class T>() {
-    large ? average_typed<T, double>(g, in<T>(x), out<T>(y)) : average_typed<T, T>(g, in<T>(x), out<T>(y));
+    wide    ? average_of_rows(g, in<T>(x), out<T>(y))
+    : large ? average_typed<T, double>(g, in<T>(x), out<T>(y))
+            : average_typed<T, T>(g, in<T>(x), out<T>(y));
   });
 }
 
