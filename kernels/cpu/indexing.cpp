@@ -167,13 +167,13 @@ constexpr std::int64_t kGrain = 16384;  // elements per thread at least
 using PickRows = void (*)(const IndexArgs& args, std::int64_t first, std::int64_t count, std::size_t bytes,
                           const std::byte* whole, std::byte* picked);
 
-/// Rows of `constant` bytes, which a few instructions copy; 0: of any number.
-template <std::size_t constant>
+/// Rows of `constant` bytes, which a few instructions copy; 0: of any number. Index: the type of the indices.
+template <std::size_t constant, class Index>
 void pick_rows(const IndexArgs& args, std::int64_t first, std::int64_t count, std::size_t bytes,
                const std::byte* whole, std::byte* picked) {
   const std::size_t length = constant > 0 ? constant : bytes;
   for (std::int64_t i = first; i < first + count; ++i, picked += length) {
-    const std::int64_t row = index_at(args.index, args.index_dtype, i);
+    const auto row = static_cast<std::int64_t>(static_cast<const Index*>(args.index)[i]);
     if (row == args.skip)
       std::memset(picked, 0, length);
     else
@@ -181,34 +181,41 @@ void pick_rows(const IndexArgs& args, std::int64_t first, std::int64_t count, st
   }
 }
 
+template <class Index>
 PickRows pick_rows_for(std::int64_t bytes) {
   switch (bytes) {
     case 1:
-      return pick_rows<1>;
+      return pick_rows<1, Index>;
     case 2:
-      return pick_rows<2>;
+      return pick_rows<2, Index>;
     case 4:
-      return pick_rows<4>;
+      return pick_rows<4, Index>;
     case 8:
-      return pick_rows<8>;
+      return pick_rows<8, Index>;
     case 12:
-      return pick_rows<12>;
+      return pick_rows<12, Index>;
     case 16:
-      return pick_rows<16>;
+      return pick_rows<16, Index>;
     case 24:
-      return pick_rows<24>;
+      return pick_rows<24, Index>;
     case 32:
-      return pick_rows<32>;
+      return pick_rows<32, Index>;
     default:
-      return pick_rows<0>;
+      return pick_rows<0, Index>;
   }
+}
+
+PickRows pick_rows_for(DType index, std::int64_t bytes) {
+  return index == int64   ? pick_rows_for<std::int64_t>(bytes)
+         : index == int32 ? pick_rows_for<std::int32_t>(bytes)
+                          : pick_rows_for<std::uint8_t>(bytes);
 }
 
 void gather(DType dtype, const IndexArgs& args, const void* whole, void* picked, Stream) {
   check_indices(args.op, "index", args.index, args.index_dtype, args.count, args.rows);
   if (args.inner == 0) return;
   const std::int64_t bytes = args.inner * static_cast<std::int64_t>(size_of(dtype));
-  const PickRows pick = pick_rows_for(bytes);
+  const PickRows pick = pick_rows_for(args.index_dtype, bytes);
   parallel_for(args.outer * args.count, std::max<std::int64_t>(kGrain / args.inner, 1),
                [&](std::int64_t begin, std::int64_t end) {
                  while (begin < end) {
