@@ -24,8 +24,9 @@ HWY_BEFORE_NAMESPACE();
 namespace miniparallel::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
-constexpr int kFewColumns = 4;         // whose loops are worth code of their own
-constexpr std::int64_t kColumns = 32;  // of a row, which one thread sums over the rows
+constexpr int kFewColumns = 4;           // whose loops are worth code of their own
+constexpr std::int64_t kColumns = 256;   // of a row, at most, which one thread sums over the rows
+constexpr std::int64_t kRowsOfSum = 32;  // whose sum is made in T, which is fast, before float64 takes it up
 
 /// Calls f(row) for all rows.
 template <class F>
@@ -170,19 +171,28 @@ HWY_ATTR void layer_parameter_gradient_typed(const LayerNormArgs& args, const T*
   const T *x = in<T>(args.x), *mean = in<T>(args.mean), *inv_std = in<T>(args.inv_std);
   T *const dweight = out<T>(weight.data), *const dbias = out<T>(bias.data);
   const int weight_beta = weight.beta, bias_beta = bias.beta;
-  parallel_for((width + kColumns - 1) / kColumns, grain(rows * kColumns),
+  // Runs of a row that are long, but not so long that threads have nothing to do.
+  const std::int64_t part = std::clamp<std::int64_t>(width / available_threads() / 32 * 32, 32, kColumns);
+  parallel_for((width + part - 1) / part, grain(rows * part),
                [=](std::int64_t begin, std::int64_t end) HWY_ATTR {
-                 for (std::int64_t first = begin * kColumns; first < std::min(width, end * kColumns);
-                      first += kColumns) {
-                   const std::int64_t columns = std::min(kColumns, width - first);
+                 for (std::int64_t first = begin * part; first < std::min(width, end * part); first += part) {
+                   const std::int64_t columns = std::min(part, width - first);
                    double products[kColumns] = {}, sums[kColumns] = {};
                    const auto add = [&](std::int64_t count) HWY_ATTR __attribute__((always_inline)) {
-                     for (std::int64_t row = 0; row < rows; ++row) {
-                       const T *gradient = dy + row * width + first, *in = x + row * width + first;
-                       const T m = mean[row], scale = inv_std[row];
+                     for (std::int64_t row = 0; row < rows; row += kRowsOfSum) {
+                       T product[kColumns], sum[kColumns];
+                       for (std::int64_t k = 0; k < count; ++k) product[k] = sum[k] = 0;
+                       for (std::int64_t r = row; r < std::min(rows, row + kRowsOfSum); ++r) {
+                         const T *gradient = dy + r * width + first, *in = x + r * width + first;
+                         const T m = mean[r], scale = inv_std[r];
+                         for (std::int64_t k = 0; k < count; ++k) {
+                           sum[k] += gradient[k];
+                           product[k] += gradient[k] * ((in[k] - m) * scale);
+                         }
+                       }
                        for (std::int64_t k = 0; k < count; ++k) {
-                         sums[k] += static_cast<double>(gradient[k]);
-                         products[k] += static_cast<double>(gradient[k] * ((in[k] - m) * scale));
+                         sums[k] += static_cast<double>(sum[k]);
+                         products[k] += static_cast<double>(product[k]);
                        }
                      }
                    };
