@@ -10,11 +10,24 @@
 
 namespace miniparallel::kernels {
 
+/// Where a generator stands.
+struct RandomStart {
+  std::uint64_t seed, ordinal;
+};
+
 /// Names one stream: the seed is Philox's key, the ordinal of the call the counter's high half.
 struct RandomKey {
   std::uint64_t seed = 0;
   std::uint64_t ordinal = 0;
   std::int64_t first = 0;  ///< position in the stream of the call's element 0
+  /// In the memory of the GPU that uses the key: what seed and ordinal are counted from when it does.
+  const RandomStart* start = nullptr;
+
+  /// The key without a `start`.
+  MP_INLINE RandomKey resolved() const {
+    if (start == nullptr) return *this;
+    return {seed + start->seed, ordinal + start->ordinal, first, nullptr};
+  }
 };
 
 /// Words 4 * block .. 4 * block + 3 of the stream.

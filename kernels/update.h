@@ -220,14 +220,9 @@ struct Lion {
   X(rprop, Rprop)       \
   X(lion, Lion)
 
-/// Arrays of n elements that are updated with the same numbers: p *= decay; g = +-gradient + weight_decay p;
-/// p -= formula(g, state...).
+/// The numbers of an update: p *= decay; g = +-gradient + weight_decay p; p -= formula(g, state...).
 template <class Formula>
-struct UpdateRow {
-  void* parameter = nullptr;
-  const void* gradient = nullptr;
-  void* state[Formula::states] = {};
-  std::int64_t n = 0;
+struct UpdateRule {
   bool maximize = false;
   double weight_decay = 0;
   double decay = 1;
@@ -240,6 +235,17 @@ struct UpdateRow {
     const T g = (maximize ? -gradient_of_p : gradient_of_p) + T(weight_decay) * value;
     p = value - formula(g, states...);
   }
+};
+
+/// Arrays of n elements that are updated with the same numbers: those of the row or, on a GPU, those in its
+/// memory at `rule_at` when the kernel runs.
+template <class Formula>
+struct UpdateRow : UpdateRule<Formula> {
+  void* parameter = nullptr;
+  const void* gradient = nullptr;
+  void* state[Formula::states] = {};
+  std::int64_t n = 0;
+  const UpdateRule<Formula>* rule_at = nullptr;
 
   /// Whether state `k` is there, known at compile time where it must be.
   MP_INLINE bool has(std::size_t k) const { return (Formula::optional >> k & 1) == 0 || state[k] != nullptr; }

@@ -7,6 +7,11 @@
 namespace miniparallel::kernels {
 namespace cuda {
 
+void prepare(Stream stream) {
+  static_cast<void>(workspace(stream));
+  static_cast<void>(Cublas(stream));
+}
+
 void release() {
   release_cublas();
   release_workspaces();

@@ -26,14 +26,25 @@ __device__ bool is_aligned(const UpdateRow<Formula>& row) {
 __device__ bool is_aligned(const GradientRow& row) { return are_aligned(16, row.gradient); }
 __device__ bool is_aligned(const SumRow& row) { return are_aligned(16, row.sum, row.addend); }
 
-/// f.update<N>(row, i) for elements i to i + N, until every element from `begin` to before `end` was in one.
+/// What the elements of a row have in common, read once.
+template <class Formula>
+__device__ UpdateRule<Formula> common_of(const UpdateRow<Formula>& row) {
+  return row.rule_at != nullptr ? *row.rule_at : row;
+}
+struct Nothing {};
+__device__ Nothing common_of(const GradientRow&) { return {}; }
+__device__ Nothing common_of(const SumRow&) { return {}; }
+
+/// f.update<N>(row, common, i) for elements i to i + N, until every element from `begin` to before `end` was
+/// in one.
 template <class F, class Row>
 __device__ void update_chunk(const Row& row, std::int64_t begin, std::int64_t end, const F& f) {
   constexpr int pack = kPack<typename F::Element>;
   const std::int64_t packed = is_aligned(row) ? begin + (end - begin) / pack * pack : begin;
+  const auto common = common_of(row);
   for (std::int64_t i = begin + threadIdx.x * pack; i < packed; i += blockDim.x * pack)
-    f.template update<pack>(row, i);
-  for (std::int64_t i = packed + threadIdx.x; i < end; i += blockDim.x) f.template update<1>(row, i);
+    f.template update<pack>(row, common, i);
+  for (std::int64_t i = packed + threadIdx.x; i < end; i += blockDim.x) f.template update<1>(row, common, i);
 }
 
 /// The same for every element of every row.
@@ -47,19 +58,21 @@ template <class Formula, class T>
 struct Update {
   using Element = T;
   template <int N>
-  __device__ void update(const UpdateRow<Formula>& row, std::int64_t i) const {
-    update<N>(row, i, std::make_index_sequence<Formula::states>());
+  __device__ void update(const UpdateRow<Formula>& row, const UpdateRule<Formula>& rule,
+                         std::int64_t i) const {
+    update<N>(row, rule, i, std::make_index_sequence<Formula::states>());
   }
 
  private:
   template <int N, std::size_t... k>
-  __device__ void update(const UpdateRow<Formula>& row, std::int64_t i, std::index_sequence<k...>) const {
+  __device__ void update(const UpdateRow<Formula>& row, const UpdateRule<Formula>& rule, std::int64_t i,
+                         std::index_sequence<k...>) const {
     Pack<T, N>& parameter = pack_at<N>(static_cast<T*>(row.parameter), i);
     Pack<T, N> p = parameter;
     const Pack<T, N> gradient = pack_at<N>(static_cast<const T*>(row.gradient), i);
     Pack<T, N> state[] = {read<N, k>(row, i)...};
     MP_UNROLL
-    for (int j = 0; j < N; ++j) row.update(p.at[j], gradient.at[j], state[k].at[j]...);
+    for (int j = 0; j < N; ++j) rule.update(p.at[j], gradient.at[j], state[k].at[j]...);
     parameter = p;
     (write<N, k>(row, i, state[k]), ...);
   }
@@ -91,7 +104,7 @@ struct ScaleToNorm {
   const double* norm;
   double max_norm;
   template <int N>
-  __device__ void update(const GradientRow& row, std::int64_t i) const {
+  __device__ void update(const GradientRow& row, Nothing, std::int64_t i) const {
     const double factor = clip_factor(*norm, max_norm);
     if (!(factor >= 1)) change<N, T>(row, i, functors::ScaleGradient<T>{static_cast<T>(factor)});
   }
@@ -102,7 +115,7 @@ struct ClampValue {
   using Element = T;
   T limit;
   template <int N>
-  __device__ void update(const GradientRow& row, std::int64_t i) const {
+  __device__ void update(const GradientRow& row, Nothing, std::int64_t i) const {
     change<N, T>(row, i, functors::ClampGradient<T>{limit});
   }
 };
@@ -111,7 +124,7 @@ template <class T>
 struct Add {
   using Element = T;
   template <int N>
-  __device__ void update(const SumRow& row, std::int64_t i) const {
+  __device__ void update(const SumRow& row, Nothing, std::int64_t i) const {
     Pack<T, N>& sum = pack_at<N>(static_cast<T*>(row.sum), i);
     Pack<T, N> s = sum;
     const Pack<T, N> addend = pack_at<N>(static_cast<const T*>(row.addend), i);

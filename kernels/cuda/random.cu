@@ -18,7 +18,8 @@ namespace {
 /// Writes elements of the call, which are `per_block` to a block: all of a block 16 bytes at once where
 /// aligned, otherwise one by one.
 template <int per_block, class F>
-__global__ void for_each_block(F f, std::int64_t n, RandomKey key) {
+__global__ void for_each_block(F f, std::int64_t n, RandomKey given) {
+  const RandomKey key = given.resolved();
   constexpr int pack = kPack<typename F::Element>;
   const std::int64_t first_block = key.first / per_block;
   const std::int64_t blocks = (key.first + n + per_block - 1) / per_block - first_block;
