@@ -3,6 +3,7 @@
 #include <miniparallel/log.h>
 #include <miniparallel/profiler.h>
 
+#include "engine/capturing.h"
 #include "engine/error.h"
 #include "engine/random/generator.h"
 #include "parallel/meeting.h"
@@ -38,6 +39,8 @@ class RefreshEnd {
 void run_replicas(const ReplicaTensors& tensors, const Division& division, const RunOptions& options,
                   const std::function<void(std::size_t)>& send,
                   const std::function<void(std::size_t)>& forward, const std::function<void()>& finish) {
+  if (options.speeds != nullptr)
+    stop_capture("measures how fast devices are (Split::by_speed)", "use Split::balanced or shares");
   const std::size_t count = division.replicas.size();
   const auto recorders = recorders_of(division, tensors.devices());
   send_each(recorders, send);

@@ -3,6 +3,7 @@
 #include <miniparallel/cuda.h>
 #include <miniparallel/log.h>
 
+#include "engine/capturing.h"
 #include "engine/data/waiting.h"
 #include "engine/error.h"
 #include "parallel/devices.h"
@@ -56,7 +57,7 @@ Hints::Hints(std::vector<Device> placement, const DataParallelOptions& options)
 }
 
 void Hints::see_step() {
-  if (!tells_loader_) return;
+  if (!tells_loader_ || capturing != nullptr) return;
   constexpr int kSteps = 32;
   if (is_starved()) ++pace_.starved;
   if (++pace_.steps < kSteps) return;

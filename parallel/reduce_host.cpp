@@ -1,3 +1,4 @@
+#include "engine/capturing.h"
 #include "engine/ops/common.h"
 #include "parallel/reduce_paths.h"
 #include "parallel/stream_order.h"
@@ -28,6 +29,7 @@ Tensor pinned_like(const Tensor& values) {
 
 Tensor mirrored(const Tensor& values, Device reader) {
   if (values.device().is_cpu() || reader.is_cpu()) return values.to(reader);
+  stop_capture("sums gradients through host memory", "use GPUs that reach each other");
   Tensor mirror = pinned_like(values);
   Storage& storage = *mirror.impl()->storage;
   if (!storage.is_pinned()) return values.to(reader);

@@ -1,5 +1,6 @@
 #include <miniparallel/ops.h>
 
+#include "engine/capturing.h"
 #include "engine/device/accelerator.h"
 #include "engine/device/collectives.h"
 #include "engine/tensor/tensor_impl.h"
@@ -27,6 +28,7 @@ Tensor sum_there(const std::vector<Part>& parts, Device device) {
 }  // namespace
 
 std::int64_t sum_nccl(std::vector<Part> parts, const Tensor& sum) {
+  stop_capture("sums gradients by NCCL", "use GradientReduction::automatic");
   const std::vector<Device> devices = devices_of(parts, sum);
   std::vector<int> indices;
   std::vector<Tensor> of_device;

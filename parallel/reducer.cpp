@@ -3,6 +3,7 @@
 #include <miniparallel/ops.h>
 
 #include "engine/autograd/accumulate.h"
+#include "engine/capturing.h"
 #include "engine/device/accelerator.h"
 #include "engine/error.h"
 #include "engine/tensor/tensor_impl.h"
@@ -328,8 +329,8 @@ Gradients Reducer::take_arena(std::size_t replica) {
   Gradients made{.arena = {}, .has = std::vector<char>(parameters_.size())};
   {
     const std::scoped_lock lock(mutex_);
-    for (std::vector<Arena>& unused = arenas_[replica]; !unused.empty() && made.arena.size() == 0;
-         unused.pop_back()) {
+    for (std::vector<Arena>& unused = arenas_[replica];
+         capturing == nullptr && !unused.empty() && made.arena.size() == 0; unused.pop_back()) {
       const std::vector<Tensor>& blocks = unused.back().blocks();
       if (blocks[0].impl()->storage->stream() == stream(device) && std::ranges::all_of(blocks, is_exclusive))
         made.arena = unused.back();
@@ -341,6 +342,10 @@ Gradients Reducer::take_arena(std::size_t replica) {
 }
 
 void Reducer::return_arena(std::size_t replica, Gradients& gradients) {
+  if (capturing != nullptr) {  // the memory is the graph's
+    gradients = {};
+    return;
+  }
   if (!gradients.empty()) arenas_[replica].push_back(std::exchange(gradients, {}).arena);
 }
 

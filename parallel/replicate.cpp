@@ -2,6 +2,7 @@
 
 #include <miniparallel/autograd.h>
 
+#include "engine/capturing.h"
 #include "engine/error.h"
 #include "engine/tensor/arena.h"
 #include "engine/tensor/tensor_impl.h"
@@ -97,6 +98,7 @@ struct ReplicaTensors::Impl {
   std::shared_ptr<std::atomic<int>> no_sync = std::make_shared<std::atomic<int>>(0);
   std::shared_ptr<Reducer> reducer;
   StatisticsPlaces statistics;
+  std::uint64_t captured_in = 0;   // the last capture in which they were refreshed
   std::int64_t bytes_in_step = 0;  // sent by steps of a sharded optimizer since the last refresh
 
   Impl(Inventory inventory, std::vector<Device> on, const ReductionOptions& by)
@@ -180,8 +182,7 @@ struct ReplicaTensors::Impl {
       parameters = Members(master, Kind::parameter);
       buffers = Members(master, Kind::buffer);
     }
-    const bool in_place = is_in_place(parameters, parameter_arena) && is_in_place(buffers, buffer_arena);
-    if (same && in_place) return;
+    if (is_in_place() && same) return;
     check(!reducer->holds_for(parameters.tensors),
           "DataParallel: the model got other parameters or another dtype while gradients of no_sync wait on "
           "their devices; change it after the backward that adds them, or drop them with zero_grad()");
@@ -189,6 +190,43 @@ struct ReplicaTensors::Impl {
     pack_master();
     for (std::size_t i = 1; i < devices.size(); ++i) bind(i);
     note_held();
+  }
+
+  /// Whether the tensors that were the master's at the last refresh are where they were.
+  bool is_in_place() const {
+    return is_in_place(parameters, parameter_arena) && is_in_place(buffers, buffer_arena);
+  }
+
+  /// What the next refresh will send to the first `replicas` replicas.
+  std::vector<bool> stale(std::size_t replicas) const {
+    std::vector<bool> found = values.stale(replicas);
+    for (std::size_t replica = 1; replica < replicas; ++replica) {
+      const Copy& copy = copies[replica - 1];
+      for (std::size_t i = 0; i < copy.buffers.size(); ++i) found.push_back(is_stale(copy, i));
+      for (const auto& [item, sent] : copy.sent)
+        found.push_back(sent.master.defined() && !is_sent(sent, sent.master, sent.copy));
+    }
+    return found;
+  }
+
+  bool is_stale(const Copy& copy, std::size_t i) const {
+    return copy.seen_buffers[i] != buffers.tensors[i].version() ||
+           copy.own_buffers[i] != copy.buffers[i].version();
+  }
+  static bool is_sent(const Sent& sent, const Tensor& tensor, const Tensor& shown) {
+    return sent.master.is_same(tensor) && sent.master_version == tensor.version() &&
+           sent.copy.is_same(shown) && sent.copy_version == shown.version();
+  }
+
+  void note_buffers(Copy& copy) const {
+    for (std::size_t i = 0; i < copy.buffers.size(); ++i) {
+      copy.seen_buffers[i] = buffers.tensors[i].version();
+      copy.own_buffers[i] = copy.buffers[i].version();
+    }
+  }
+  void note_refresh(std::size_t replicas) {
+    values.note_refresh(replicas);
+    for (std::size_t replica = 1; replica < replicas; ++replica) note_buffers(copies[replica - 1]);
   }
 
   bool is_in_place(const Members& members, const Arena& arena) const {
@@ -220,15 +258,9 @@ struct ReplicaTensors::Impl {
 
   std::int64_t refresh_buffers(Copy& copy) {
     if (copy.buffers.empty()) return 0;
-    const std::int64_t bytes =
-        copy_stale(buffer_arena, copy.buffer_arena, {0, copy.buffers.size()}, [&](std::size_t i) {
-          return copy.seen_buffers[i] != buffers.tensors[i].version() ||
-                 copy.own_buffers[i] != copy.buffers[i].version();
-        });
-    for (std::size_t i = 0; i < copy.buffers.size(); ++i) {
-      copy.seen_buffers[i] = buffers.tensors[i].version();
-      copy.own_buffers[i] = copy.buffers[i].version();
-    }
+    const std::int64_t bytes = copy_stale(buffer_arena, copy.buffer_arena, {0, copy.buffers.size()},
+                                          [&](std::size_t i) { return is_stale(copy, i); });
+    note_buffers(copy);
     return bytes;
   }
 
@@ -243,15 +275,33 @@ struct ReplicaTensors::Impl {
         shown = tensor;
         continue;
       }
-      if (sent.master.is_same(tensor) && sent.master_version == tensor.version() &&
-          sent.copy.is_same(shown) && sent.copy_version == shown.version())
-        continue;
+      if (is_sent(sent, tensor, shown)) continue;
       shown = tensor.device() == device ? tensor.clone() : tensor.to(device);
       sent = {tensor, shown, tensor.version(), shown.version()};
       bytes += shown.numel() * static_cast<std::int64_t>(size_of(shown.dtype()));
     }
     return bytes;
   }
+};
+
+/// The first refresh in a step that is captured: further runs send the same tensors, which must be those that
+/// would be sent then.
+class ReplicaTensors::ReplayedRefresh final : public Capture::HostPart {
+ public:
+  ReplayedRefresh(const std::shared_ptr<Impl>& of, std::size_t replicas)
+      : of_(of), replicas_(replicas), stale_(of->stale(of->devices.size())) {}
+
+  bool is_current() override {
+    const std::shared_ptr<Impl> of = of_.lock();
+    return of && of->is_in_place() && of->stale(of->devices.size()) == stale_;
+  }
+  void write_numbers() override {}
+  void advance() override { of_.lock()->note_refresh(replicas_); }
+
+ private:
+  std::weak_ptr<Impl> of_;
+  std::size_t replicas_;
+  std::vector<bool> stale_;
 };
 
 ReplicaTensors::ReplicaTensors(Inventory master, std::vector<Device> devices,
@@ -265,7 +315,7 @@ ReplicaTensors::ReplicaTensors(Inventory master, std::vector<Device> devices,
           "DataParallel: ", item.name,
           " is a Tensor that requires grad; make it an nn::Parameter, so that it is trained and saved");
   reflect::move(master, devices[0], {});
-  impl_ = std::make_unique<Impl>(std::move(master), std::move(devices), reduction);
+  impl_ = std::make_shared<Impl>(std::move(master), std::move(devices), reduction);
 }
 ReplicaTensors::~ReplicaTensors() = default;
 ReplicaTensors::ReplicaTensors(ReplicaTensors&&) noexcept = default;  // LCOV_EXCL_LINE: compilers elide it
@@ -281,6 +331,9 @@ std::int64_t ReplicaTensors::begin_refresh(std::size_t replicas) {
   const NoGradGuard no_grad;
   Impl& all = *impl_;
   all.follow_master();
+  // What later refreshes of the step send follows from the step.
+  if (capturing != nullptr && std::exchange(all.captured_in, capture_number()) != capture_number())
+    capturing->add(std::make_unique<ReplayedRefresh>(impl_, replicas));
   std::int64_t bytes = std::exchange(all.bytes_in_step, 0);
   all.reducer->attach();
   for (std::size_t i = replicas; i-- > 1;) {  // the last replica's edges first

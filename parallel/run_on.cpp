@@ -1,5 +1,6 @@
 #include "parallel/run_on.h"
 
+#include "engine/capturing.h"
 #include "engine/threads/spin.h"
 #include "engine/threads/thread_state.h"
 #include "engine/threads/workers.h"
@@ -65,7 +66,8 @@ void run_on(const std::vector<Device>& devices, const std::function<void(std::si
     }
   };
   const std::vector<Lane> lanes = lanes_of(devices);
-  if (on_worker()) {  // a worker never waits for another
+  // A worker never waits for another; and a graph is recorded by one thread.
+  if (on_worker() || capturing != nullptr) {
     for (const Lane& lane : lanes) run_lane(lane);
   } else {
     const ThreadState caller;

@@ -1,5 +1,6 @@
 #include "parallel/run_together.h"
 
+#include "engine/capturing.h"
 #include "engine/threads/thread_state.h"
 #include "engine/threads/workers.h"
 
@@ -44,6 +45,7 @@ void rethrow_lowest(const std::vector<std::exception_ptr>& errors) {
 }  // namespace
 
 void run_together(const std::vector<Device>& devices, const std::function<void(std::size_t)>& job) {
+  stop_capture("lets replicas wait for each other (BatchNormPolicy::sync)", "use BatchNormPolicy::merge");
   std::vector<std::exception_ptr> errors(devices.size());
   const auto run = [&](std::size_t i) {
     try {

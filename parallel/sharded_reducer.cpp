@@ -1,6 +1,7 @@
 #include "parallel/sharded_reducer.h"
 
 #include "engine/autograd/node.h"
+#include "engine/capturing.h"
 #include "engine/tensor/tensor_impl.h"
 #include "parallel/devices.h"
 #include "parallel/reduce_paths.h"
@@ -45,6 +46,7 @@ Tensor ShardedReducer::gradient_on(std::size_t device, const Tensor& gradient) c
 }
 
 void ShardedReducer::step(Parts parts, const std::function<void()>& update) {
+  stop_capture("divides the optimizer's work (shard_optimizer)", "leave that option out");
   refresh_();  // where parameters have been written since the last forward
   {
     const JointWork ordered(devices_);  // `grad` may have been written by the first device

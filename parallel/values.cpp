@@ -158,6 +158,27 @@ void Values::end_refresh() noexcept {
   }
 }
 
+template <class Self, class F>
+void Values::for_each_copy(Self& self, std::size_t replicas, const F& f) {
+  const auto end = self.devices_.begin() + static_cast<std::ptrdiff_t>(replicas);
+  for (auto& [device, copy] : self.copies_)
+    if (std::find(self.devices_.begin(), end, device) != end) f(copy);
+}
+
+std::vector<bool> Values::stale(std::size_t replicas) const {
+  std::vector<bool> found;
+  for_each_copy(*this, replicas, [&](const Copy& copy) {
+    for (std::size_t i = 0; i < parameters_.size(); ++i)
+      found.push_back(copy.seen[i] != parameters_[i].version());
+  });
+  return found;
+}
+
+void Values::note_refresh(std::size_t replicas) {
+  note_versions();
+  for_each_copy(*this, replicas, [&](Copy& copy) { copy.seen = versions_; });
+}
+
 /// Buckets in the order in which the last forward asked for them.
 std::vector<std::size_t> Values::order_of_buckets() const {
   std::vector<std::size_t> order(buckets_.size());

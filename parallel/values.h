@@ -69,6 +69,11 @@ class Values {
   std::int64_t begin_refresh(std::size_t replicas);
   void fetch(Device device);
   void fetch_all();
+  /// Of the devices of the first `replicas` replicas, whether each has yet to see what was written to each
+  /// parameter.
+  std::vector<bool> stale(std::size_t replicas) const;
+  /// As `refresh`, for values that have been sent without it.
+  void note_refresh(std::size_t replicas);
   /// What is written from now on comes after what was fetched; what was not is left for the next refresh.
   void end_refresh() noexcept;
   /// Devices, numbered as they first come among those of the replicas, have each written some elements,
@@ -102,6 +107,9 @@ class Values {
                         const std::vector<Device>& devices);
   std::int64_t send_beside(const std::vector<Copy*>& copies, const std::vector<Device>& devices);
   void note_versions();
+  /// Calls f(copy) for the copies of the first `replicas` replicas.
+  template <class Self, class F>
+  static void for_each_copy(Self& self, std::size_t replicas, const F& f);
 
   std::vector<Tensor> parameters_;
   std::vector<Device> devices_;

@@ -115,6 +115,8 @@ void add_in_place(Additions& to, Device device) {
 
 /// As part of the graph: a `grad` that can be differentiated in its turn.
 void accumulate_recorded(const Tensor& leaf, Tensor gradient) {
+  if (capturing != nullptr) [[unlikely]]
+    capturing->changes_gradient(leaf, false);
   gradient = gradient.to(leaf.device(), leaf.dtype());
   const LeafGradient each{leaf, {}};
   const GradientLocks locked({&each, 1});
@@ -155,6 +157,8 @@ void check_shape(const Tensor& grad, const Tensor& leaf) {
 
 void accumulate_gradients(std::vector<LeafGradient> gradients) {
   const NoGradGuard no_grad;
+  if (capturing != nullptr) [[unlikely]]
+    for (const LeafGradient& each : gradients) capturing->changes_gradient(each.leaf, false);
   for (auto& [leaf, gradient] : gradients)
     if (gradient.device() != leaf.device() || gradient.dtype() != leaf.dtype())
       gradient = gradient.to(leaf.device(), leaf.dtype());

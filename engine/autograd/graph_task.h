@@ -24,8 +24,8 @@ namespace miniparallel::autograd {
 /// Nodes of several GPUs run in several threads, so that these GPUs are fed in parallel: each GPU's on its
 /// worker, the CPU's in the thread that called `run`, and so those of the first root's GPU. Otherwise
 /// every node runs in the calling thread. The same holds on a worker and under a recorder, so that no
-/// worker ever waits for another, and when the walk is itself recorded, so that the numbers of its nodes
-/// do not depend on timing.
+/// worker ever waits for another, when the walk is itself recorded, so that the numbers of its nodes
+/// do not depend on timing, and when it is captured.
 ///
 /// The first pass lays all states down; after it nobody needs a lock to find one. A queue's lock guards what
 /// arrives at its nodes, so that threads meet only where a gradient goes from one GPU to another.

@@ -1,4 +1,5 @@
 #include "engine/autograd/graph_task.h"
+#include "engine/capturing.h"
 #include "engine/threads/spin.h"
 #include "engine/threads/workers.h"
 
@@ -12,7 +13,7 @@
 namespace miniparallel::autograd {
 
 void GraphTask::use_workers() {
-  if (on_worker() || current_recorder() || create_graph_) return;
+  if (on_worker() || current_recorder() || create_graph_ || capturing != nullptr) return;
   int first = -1, last = -1;  // GPUs in the graph
   for (const Node* node : order_) {
     if (node->device().is_cpu()) continue;

@@ -2,6 +2,7 @@
 
 #include <miniparallel/ops.h>
 
+#include "engine/capturing.h"
 #include "engine/error.h"
 #include "engine/tensor/tensor_impl.h"
 
@@ -49,6 +50,8 @@ Meta& meta_of(const Tensor& tensor) {
 }
 
 bool is_tracked(const Tensor& tensor) {
+  if (capturing != nullptr) [[unlikely]]
+    capturing->asks_whether_tracked(tensor);
   if (!tensor.defined()) return false;
   const std::unique_ptr<Meta>& meta = tensor.impl()->meta;
   return (meta && (meta->requires_grad || meta->grad_fn)) || has_to_follow_base(tensor);

@@ -50,6 +50,8 @@ Tensor Tensor::grad() const {
 }
 
 void Tensor::set_grad(const Tensor& grad) const {
+  if (capturing != nullptr) [[unlikely]]
+    capturing->changes_gradient(*this, !grad.defined());
   if (!grad.defined()) {
     if (impl_of(*this).meta) impl_->meta->grad = Tensor();
     return;

@@ -1,5 +1,6 @@
 #include "engine/cuda/copies.h"
 
+#include "engine/capturing.h"
 #include "engine/cuda/wait_on_failure.h"
 
 #include <algorithm>
@@ -43,6 +44,11 @@ void Copies::to_host(void* to, const void* from, std::size_t bytes, kernels::Str
   CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, native(stream)));
 }
 
+void Copies::within(void* to, const void* from, std::size_t bytes, kernels::Stream stream) {
+  const DeviceGuard guard(stream.device);
+  CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, native(stream)));
+}
+
 void Copies::direct(void* to, kernels::Stream to_stream, const void* from, kernels::Stream from_stream,
                     std::size_t bytes) {
   // The copy runs on the source's stream, so that a later write to the source comes after it; the
@@ -60,6 +66,7 @@ void Copies::direct(void* to, kernels::Stream to_stream, const void* from, kerne
 void Copies::staged(void* to, kernels::Stream to_stream, const void* from, kernels::Stream from_stream,
                     std::size_t bytes) {
   EventPool &source = gpus_[from_stream.device].events, &target = gpus_[to_stream.device].events;
+  stop_capture("copies between GPUs through host memory", "use GPUs that reach each other");
   // A large copy goes through a few blocks in turn: one is filled while another is emptied.
   std::deque<StagingBlock> blocks;
   std::deque<PooledEvent> emptied;

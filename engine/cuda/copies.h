@@ -21,6 +21,9 @@ class Copies {
   /// Waits.
   void to_host(void* to, const void* from, std::size_t bytes, kernels::Stream stream);
 
+  /// Within a GPU.
+  void within(void* to, const void* from, std::size_t bytes, kernels::Stream stream);
+
   // Between GPUs, after the work of both streams and before what both do next: by the GPUs alone, which must
   // reach each other, and through host memory.
   void direct(void* to, kernels::Stream to_stream, const void* from, kernels::Stream from_stream,

@@ -36,7 +36,16 @@ Gpu& Gpus::operator[](int device) {
   return *made;
 }
 
+void GraphOrder::follow(kernels::Stream stream) {
+  const std::scoped_lock lock(mutex_);
+  cudaEvent_t event = behind_.load(std::memory_order_acquire);
+  if (event == nullptr) return;
+  CUDA_CHECK(cudaStreamWaitEvent(native(stream), event, 0));
+  behind_.compare_exchange_strong(event, nullptr);
+}
+
 void Gpus::synchronize(const Gpu& gpu) const {
+  const std::shared_lock lock(recording);
   const DeviceGuard guard(gpu.index);
   if (!a_link_hangs) {
     CUDA_CHECK(cudaDeviceSynchronize());

@@ -1,6 +1,8 @@
 #include "engine/cuda/memory.h"
 
+#include "engine/capturing.h"
 #include "engine/error.h"
+#include "engine/memory/pool.h"
 #include "kernels/cuda/device/checker_hooks.h"
 
 #include <exception>
@@ -21,7 +23,7 @@ void* StreamMemory::allocated(cudaError_t error, void* block, const char* call) 
 }
 
 MemorySource::Mark StreamMemory::record_mark(kernels::Stream stream) {
-  return {gpus_[stream.device].events.record(stream), stream.device};
+  return {gpus_[stream.device].events.record(stream), stream.device, capture_number()};
 }
 
 void StreamMemory::release_mark(Mark mark) {
@@ -45,6 +47,8 @@ std::string DeviceMemory::describe() const {
 }
 
 bool DeviceMemory::wait_mark(Mark mark, kernels::Stream stream) {
+  // Between a graph and other work the launch of the graph makes the order.
+  if (mark.capture != capture_number()) return true;
   CUDA_CHECK(cudaStreamWaitEvent(native(stream), static_cast<cudaEvent_t>(mark.event), 0));
   return true;
 }
@@ -66,6 +70,7 @@ void* PinnedMemory::take(std::size_t bytes) {
 void PinnedMemory::give_back(void* block, std::size_t) { quietly(cudaFreeHost(block)); }
 
 bool PinnedMemory::wait_mark(Mark mark, kernels::Stream) {
+  if (mark.capture != 0) return false;  // nobody can ask for a point within a graph
   return is_done(static_cast<cudaEvent_t>(mark.event));
 }
 
@@ -84,6 +89,7 @@ CachingAllocator& Memory::operator[](int device) {
 }
 
 void Memory::release() noexcept {
+  end_retired_pools();
   const auto release = [](CachingAllocator& allocator) {
     try {
       allocator.empty_cache();

@@ -26,7 +26,8 @@ Runtime::Runtime()
       gpus_(found_.count),
       memory_(gpus_),
       copies_(gpus_, memory_),
-      peers_(gpus_, memory_, copies_) {
+      peers_(gpus_, memory_, copies_),
+      capture_(gpus_) {
   kernels::cuda::give_back_cached_memory = [] { runtime().release_memory(); };
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 
+#include "engine/capturing.h"
 #include "engine/cuda/discovery.h"
+#include "engine/cuda/graph_capture.h"
 #include "engine/cuda/nccl.h"
 #include "engine/cuda/peers.h"
 #include "engine/fork.h"
@@ -20,7 +22,10 @@ class Runtime final : public Accelerator {
   std::shared_ptr<Collectives> collectives(const std::vector<int>& devices) override;
 
   void make_current(int device) noexcept override { quietly(cudaSetDevice(device)); }
-  kernels::Stream stream(int device, StreamKind kind) override { return gpus_[device].streams[kind]; }
+  kernels::Stream stream(int device, StreamKind kind) override {
+    Gpu& gpu = gpus_[device];
+    return capturing == nullptr ? gpu.stream(kind) : capture_.stream(gpu, kind);
+  }
   CachingAllocator& allocator(int device) override { return memory_[device]; }
   Allocation allocate_pinned(std::size_t bytes) override { return copies_.staging().allocate(bytes); }
   void synchronize(int device) override;
@@ -42,6 +47,11 @@ class Runtime final : public Accelerator {
   void copy_pinned_to_device(void* to, const void* from, std::size_t bytes, kernels::Stream stream) override {
     copies_.pinned_to_device(to, from, bytes, stream);
   }
+  void copy_within(void* to, const void* from, std::size_t bytes, kernels::Stream stream) override {
+    copies_.within(to, from, bytes, stream);
+  }
+  void begin_capture() override { capture_.begin(); }
+  std::unique_ptr<Graph> end_capture() override { return capture_.end(); }
   void copy_to_host(void* to, const void* from, std::size_t bytes, kernels::Stream stream) override;
   void copy_between(void* to, kernels::Stream to_stream, const void* from, kernels::Stream from_stream,
                     std::size_t bytes) override;
@@ -58,6 +68,7 @@ class Runtime final : public Accelerator {
   Copies copies_;
   Peers peers_;
   Nccl nccl_;
+  GraphCapture capture_;
 };
 
 /// The process's runtime, made on first use. It is never destroyed at exit: CUDA may be gone by then.

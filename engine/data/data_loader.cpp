@@ -64,7 +64,7 @@ LoaderPosition loader_position(const StateDict& state, std::int64_t examples, st
   return position;
 }
 
-std::uint64_t draw_seed() { return kernels::random_bits(next_random_key(1), 0); }
+std::uint64_t draw_seed() { return kernels::random_bits(next_key(1), 0); }
 
 RandomStream example_stream(const LoaderPosition& epoch, std::int64_t place) {
   // The streams below 2^36 are those of the epochs' orders.

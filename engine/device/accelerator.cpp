@@ -2,9 +2,11 @@
 
 #include <miniparallel/cuda.h>
 
+#include "engine/capturing.h"
 #include "engine/error.h"
 #include "engine/profiler/span.h"
 
+#include <atomic>
 #include <utility>
 #include <vector>
 
@@ -13,12 +15,12 @@ namespace {
 
 constexpr const char* kNotBuilt = "this build of miniparallel has no CUDA backend";
 
-/// By device; where the calling thread has chosen another than the compute stream.
-thread_local std::vector<kernels::Stream> chosen;
+/// By device.
+thread_local std::vector<StreamKind> chosen;
 
-kernels::Stream& chosen_stream(int device) {
+StreamKind& chosen_stream(int device) {
   const auto index = static_cast<std::size_t>(device);
-  if (chosen.size() <= index) chosen.resize(index + 1);
+  if (chosen.size() <= index) chosen.resize(index + 1, StreamKind::compute);
   return chosen[index];
 }
 
@@ -50,23 +52,24 @@ Accelerator& accelerator(Device device) {
 kernels::Stream stream(Device device) {
   if (device.is_cpu()) return {};
   Accelerator& owner = accelerator(device);
-  const kernels::Stream other = chosen_stream(device.index);
-  return other.handle != nullptr ? other : owner.stream(device.index, StreamKind::compute);
+  return owner.stream(device.index, chosen_stream(device.index));
 }
 
-const std::vector<kernels::Stream>& chosen_streams() { return chosen; }
-void set_chosen_streams(std::vector<kernels::Stream> streams) { chosen = std::move(streams); }
+const std::vector<StreamKind>& chosen_streams() { return chosen; }
+void set_chosen_streams(std::vector<StreamKind> kinds) { chosen = std::move(kinds); }
 
 void* current_stream(Device device) { return stream(device).handle; }
 
 void synchronize(Device device) {
+  stop_capture("waits for a device", "call synchronize after the step");
   const profiler::Span span(profiler::Kind::device, "synchronize");
   if (device.is_cuda()) accelerator(device).synchronize(device.index);
 }
 
 StreamScope::StreamScope(Device device, StreamKind kind) : device_(device) {
-  if (device.is_cuda())
-    previous_ = std::exchange(chosen_stream(device.index), accelerator(device).stream(device.index, kind));
+  if (device.is_cpu()) return;
+  static_cast<void>(accelerator(device));  // throws for one that does not exist
+  previous_ = std::exchange(chosen_stream(device.index), kind);
 }
 
 StreamScope::~StreamScope() {
@@ -77,6 +80,9 @@ struct Event::Handle {
   Accelerator& owner;
   int device;
   void* event;
+  // The pool's event may have marked other work before.
+  std::atomic<bool> recorded = false;
+  std::atomic<std::uint64_t> capture = 0;  // in which it was recorded; 0 outside of one
 
   Handle(Accelerator& of, int index) : owner(of), device(index), event(of.take_event(index)) {}
   ~Handle() { owner.return_event(device, event); }
@@ -89,20 +95,38 @@ Event::Event(Device device) {
 }
 
 void Event::record() {
-  if (handle_) handle_->owner.record(handle_->event, stream(Device::cuda(handle_->device)));
+  if (!handle_) return;
+  handle_->owner.record(handle_->event, stream(Device::cuda(handle_->device)));
+  handle_->capture = capture_number();
+  handle_->recorded = true;
 }
 
 void Event::wait(Device device) const {
-  if (!handle_) return;
+  if (!handle_ || !handle_->recorded) return;
   if (device.is_cpu()) return synchronize();
-  handle_->owner.wait(stream(device), handle_->event);
+  if (handle_->capture == capture_number()) return handle_->owner.wait(stream(device), handle_->event);
+  // Between a graph and other work the launch of the graph makes the order, for all streams that the graph
+  // takes the place of.
+  if (capturing != nullptr)
+    for (const StreamKind kind : {StreamKind::compute, StreamKind::communication, StreamKind::copy})
+      static_cast<void>(handle_->owner.stream(handle_->device, kind));
 }
 
-bool Event::is_done() const { return !handle_ || handle_->owner.is_done(handle_->event); }
+bool Event::is_done() const {
+  stop_capture("asks whether an event has come to pass", "ask after the step");
+  if (!handle_ || !handle_->recorded) return true;
+  if (handle_->capture == 0) return handle_->owner.is_done(handle_->event);
+  synchronize();  // nobody can ask for a point within a graph
+  return true;
+}
 
 void Event::synchronize() const {
-  if (!handle_) return;
-  handle_->owner.synchronize_event(handle_->event);
+  stop_capture("waits for an event", "wait after the step");
+  if (!handle_ || !handle_->recorded) return;
+  if (handle_->capture == 0)
+    handle_->owner.synchronize_event(handle_->event);
+  else
+    handle_->owner.synchronize_stream(stream(Device::cuda(handle_->device)));
   handle_->owner.throw_reported();
 }
 

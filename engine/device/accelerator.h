@@ -15,10 +15,24 @@ namespace miniparallel {
 class CachingAllocator;
 class Collectives;
 
-/// A block of memory, and whom to give it back to.
+/// A block of memory, whom to give it back to, and the stream that it belongs to.
 struct Allocation {
   CachingAllocator* allocator;
   void* data;
+  kernels::Stream stream = {};
+};
+
+/// Recorded work of GPUs that runs as a whole.
+class Graph {
+ public:
+  /// Waits until it does not run.
+  virtual ~Graph() = default;
+  /// Whose stream of the calling thread runs it.
+  virtual Device device() const = 0;
+  /// Enqueues it on that stream, after all work of the GPUs that it uses and before what they do next.
+  virtual void launch() = 0;
+  /// Kernels and copies.
+  virtual std::size_t nodes() const = 0;
 };
 
 /// The streams that each GPU has.
@@ -75,6 +89,15 @@ class Accelerator {
                                      kernels::Stream stream) = 0;
   /// Waits.
   virtual void copy_to_host(void* to, const void* from, std::size_t bytes, kernels::Stream stream) = 0;
+  /// Within a GPU.
+  virtual void copy_within(void* to, const void* from, std::size_t bytes, kernels::Stream stream) = 0;
+
+  /// From now on the calling thread's streams record its work, in one graph for all GPUs. One thread at a
+  /// time; others wait.
+  virtual void begin_capture() = 0;
+  /// Null where nothing was recorded. The streams are those of before, also if it throws.
+  virtual std::unique_ptr<Graph> end_capture() = 0;
+
   /// Between GPUs: after the work of both streams, before what both do next.
   virtual void copy_between(void* to, kernels::Stream to_stream, const void* from,
                             kernels::Stream from_stream, std::size_t bytes) = 0;
@@ -91,8 +114,8 @@ Accelerator& accelerator(Device device);
 /// The allocator of a device's memory; lives as long as the device is in use.
 CachingAllocator& allocator(Device device);
 
-/// A block of the device's memory for use on `stream`.
-Allocation allocate(std::size_t bytes, Device device, kernels::Stream stream);
+/// A block of the device's memory for use on the calling thread's stream.
+Allocation allocate(std::size_t bytes, Device device);
 /// Whether host memory that the calling thread allocates is pinned, where there are GPUs. Returns what was
 /// set before.
 bool set_pins_memory(bool on);
@@ -100,9 +123,10 @@ bool set_pins_memory(bool on);
 /// The calling thread's stream for the device: its compute stream, unless a StreamScope is alive.
 kernels::Stream stream(Device device);
 
-/// The streams that StreamScopes of the calling thread chose, by device; the null stream without a choice.
-const std::vector<kernels::Stream>& chosen_streams();
-void set_chosen_streams(std::vector<kernels::Stream> streams);
+/// The streams that StreamScopes of the calling thread chose, by device; those after the last are the compute
+/// streams.
+const std::vector<StreamKind>& chosen_streams();
+void set_chosen_streams(std::vector<StreamKind> kinds);
 
 /// While it lives, work of the calling thread for one device
 /// goes to another of its streams. Nothing on the CPU.
@@ -115,7 +139,7 @@ class StreamScope {
 
  private:
   Device device_;
-  kernels::Stream previous_;
+  StreamKind previous_ = StreamKind::compute;
 };
 
 }  // namespace miniparallel

@@ -8,7 +8,6 @@
 
 namespace miniparallel {
 
-/// The smallest size class that holds `bytes`: 2^k times 1, 1.25, 1.5 or 1.75.
 std::size_t CachingAllocator::size_class(std::size_t bytes) const {
   if (bytes <= smallest_) return smallest_;
   const std::size_t step = std::max(smallest_, std::bit_floor(bytes - 1) / 4);
@@ -20,6 +19,21 @@ void* CachingAllocator::allocate(std::size_t bytes, Stream stream) {
   const std::scoped_lock lock(mutex_);
   void* block = take_cached({stream.handle, size}, stream);
   if (block == nullptr) block = take_new(size, bytes);
+  return hand_out(block, size, bytes, stream);
+}
+
+void* CachingAllocator::try_allocate(std::size_t bytes, Stream stream) {
+  const std::size_t size = size_class(bytes);
+  const std::scoped_lock lock(mutex_);
+  void* block = take_cached({stream.handle, size}, stream);
+  if (block == nullptr) {
+    ++stats_.system_calls;
+    block = source_.take(size);
+  }
+  return block == nullptr ? nullptr : hand_out(block, size, bytes, stream);
+}
+
+void* CachingAllocator::hand_out(void* block, std::size_t size, std::size_t bytes, Stream stream) {
   stats_.used += static_cast<std::int64_t>(size);
   stats_.peak = std::max(stats_.peak, stats_.used);
   ++stats_.allocations;
@@ -91,6 +105,13 @@ void CachingAllocator::add_user(std::vector<Stream>& users, Stream stream) {
 std::vector<CachingAllocator::Stream> CachingAllocator::take_users(std::vector<Stream>& users) {
   const std::scoped_lock lock(mutex_);
   return std::exchange(users, {});
+}
+
+void CachingAllocator::drop_marks() {
+  const std::scoped_lock lock(mutex_);
+  for (auto& [key, blocks] : free_)
+    for (Block& block : blocks)
+      for (const MemorySource::Mark mark : std::exchange(block.marks, {})) source_.release_mark(mark);
 }
 
 MemoryStats CachingAllocator::stats() const {

@@ -5,6 +5,7 @@
 #include "kernels/stream.h"
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <mutex>
 #include <string>
@@ -20,6 +21,7 @@ class MemorySource {
   struct Mark {
     void* event = nullptr;
     int device = -1;
+    std::uint64_t capture = 0;  ///< in which it was recorded; 0 outside of one
   };
 
   /// Null when the system has no more.
@@ -66,6 +68,8 @@ class CachingAllocator {
   /// A block of at least `bytes` for use on `stream`. Throws `OutOfMemoryError` when the system refuses even
   /// after the cache was emptied.
   void* allocate(std::size_t bytes, Stream stream);
+  /// Null when the system refuses; the cache stays.
+  void* try_allocate(std::size_t bytes, Stream stream);
   /// `users`: the other streams that used the block. Never throws: a device that fails is reported by the
   /// next call that can.
   void deallocate(void* block, std::size_t bytes, Stream stream, const std::vector<Stream>& users) noexcept;
@@ -73,6 +77,13 @@ class CachingAllocator {
   void add_user(std::vector<Stream>& users, Stream stream);
   /// Empties a block's users and returns them.
   std::vector<Stream> take_users(std::vector<Stream>& users);
+
+  /// Bytes of the block for so many: the smallest size class that holds them, 2^k times 1, 1.25, 1.5 or 1.75.
+  std::size_t size_class(std::size_t bytes) const;
+  std::size_t smallest() const { return smallest_; }
+  MemorySource& source() const { return source_; }
+  /// Nothing waits for the marks of cached blocks any more.
+  void drop_marks();
 
   MemoryStats stats() const;
   void reset_peak();
@@ -85,7 +96,7 @@ class CachingAllocator {
   };
   using Key = std::pair<void*, std::size_t>;  // stream and size class
 
-  std::size_t size_class(std::size_t bytes) const;
+  void* hand_out(void* block, std::size_t size, std::size_t bytes, Stream stream);
   void* take_cached(const Key& key, Stream stream);
   void* take_new(std::size_t size, std::size_t asked);
   bool wait_marks(Block& block, Stream stream);

@@ -3,17 +3,22 @@
 #include <miniparallel/autograd.h>
 
 #include "engine/error.h"
+#include "engine/nn/modes.h"
 #include "engine/tensor/tensor_impl.h"
 
 #include <algorithm>
+#include <atomic>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 namespace miniparallel::reflect {
 
 namespace {
 
 using Kind = Inventory::Kind;
+
+std::atomic<std::uint64_t> mode_changes = 0;
 
 /// Calls `visit(item)` for the defined items of a kind; of those that share a handle for the first.
 template <class Visit>
@@ -111,7 +116,8 @@ void unshare(const Inventory& model) {
 }
 
 void set_training(const Inventory& model, bool on) {
-  for (nn::Training* flag : model.training) flag->on = on;
+  for (nn::Training* flag : model.training)
+    if (std::exchange(flag->on, on) != on) ++mode_changes;
 }
 
 void zero_grad(const Inventory& model) {
@@ -125,3 +131,9 @@ void set_requires_grad(const Inventory& model, bool requires_grad) {
 }
 
 }  // namespace miniparallel::reflect
+
+namespace miniparallel::nn {
+
+std::uint64_t count_of_mode_changes() { return reflect::mode_changes; }
+
+}  // namespace miniparallel::nn

@@ -34,6 +34,15 @@ void copy_across(const Tensor& target, const Tensor& source) {
   const std::size_t bytes = static_cast<std::size_t>(source.numel()) * size_of(source.dtype());
   if (bytes == 0) return;
   const Device from = source.device(), to = target.device();
+  if (capturing != nullptr) [[unlikely]] {
+    if (from.is_cpu() && capturing->copies_argument(target, source)) return;
+    if (to.is_cpu())
+      stop_capture("reads a tensor on the host (item, to_vector, cpu, printing)",
+                   "return the tensor and read it after the step");
+    else if (from.is_cpu())
+      stop_capture("copies a tensor from the host that is no argument of the step",
+                   "make it an argument, or copy it before the first step");
+  }
   profiler::Span span(profiler::Kind::device, from.is_cpu() ? "copy_to_device"
                                               : to.is_cpu() ? "copy_to_host"
                                                             : "copy_between_devices");
@@ -112,7 +121,7 @@ Tensor from_data(const void* source, const Shape& shape, DType dtype, Device dev
         " elements of ", dtype, "; pass their address");
   kernels::ElementwiseArgs args;
   args.layout = kernels::make_layout(shape, {made.strides(), made.strides()});
-  args.operands[0] = raw(made);
+  args.operands[0] = made.impl()->data();
   args.operands[1] = const_cast<void*>(source);
   backend(made).elementwise.convert(dtype, dtype, args, {});
   return made.to(device);

@@ -32,7 +32,7 @@ Tensor draw_uniform(const char* op, const Shape& shape, DType dtype, Device devi
         " is a range wider than the greatest number of ", y.dtype(), "; bring the bounds closer together");
   const double first = rounded(low, dtype), last = next_below(rounded(high, dtype), dtype);
   backend(y).random.uniform(y.dtype(), raw(y), y.numel(), {low, high, std::max(first, last)},
-                            next_random_key(y.numel()), stream(y));
+                            next_random_key(y.numel(), y.device()), stream(y));
   return y;
 }
 
@@ -41,7 +41,8 @@ Tensor draw_normal(const char* op, const Shape& shape, DType dtype, Device devic
   check_shape(op, shape);
   Tensor y = make_tensor(shape, drawn_dtype(op, dtype), device);
   for (const double parameter : {mean, stddev}) check_representable(op, parameter, dtype);
-  backend(y).random.normal(y.dtype(), raw(y), y.numel(), mean, stddev, next_random_key(y.numel()), stream(y));
+  backend(y).random.normal(y.dtype(), raw(y), y.numel(), mean, stddev, next_random_key(y.numel(), y.device()),
+                           stream(y));
   return y;
 }
 
@@ -96,7 +97,7 @@ Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, const Te
   Tensor y = make_tensor(shape, int64, options.device);
   const std::uint64_t range = static_cast<std::uint64_t>(high) - static_cast<std::uint64_t>(low);
   backend(y).random.integers(reinterpret_cast<std::int64_t*>(raw(y)), y.numel(), low, range,
-                             next_random_key(y.numel()), stream(y));
+                             next_random_key(y.numel(), y.device()), stream(y));
   return finish(is_floating(dtype) ? within(y, low, high, dtype) : y, options, dtype);
 }
 
@@ -107,7 +108,8 @@ Tensor randperm(std::int64_t n, const TensorOptions& options) {
   check(!is_floating(dtype) || n - 1 <= last_exact_integer(dtype), "randperm: ", dtype,
         " does not have every integer below ", n, "; choose a wider dtype");
   Tensor y = make_tensor({n}, int64, options.device);
-  backend(y).random.permutation(reinterpret_cast<std::int64_t*>(raw(y)), n, next_random_key(n), stream(y));
+  stop_capture("draws a permutation (randperm)", "draw it before the step and pass it as an argument");
+  backend(y).random.permutation(reinterpret_cast<std::int64_t*>(raw(y)), n, next_key(n), stream(y));
   return finish(y, options, dtype);
 }
 
@@ -213,7 +215,7 @@ Tensor dropout(const Tensor& x, double p, bool training) {
   check_probability("dropout", p);
   if (!training || p == 0) return x;
   if (p == 1) return masked_fill(x, full({}, true, {.device = x.device()}), 0);
-  return masked_scale(x, p, next_random_key(x.numel()));
+  return masked_scale(x, p, next_random_key(x.numel(), x.device()));
 }
 
 Tensor dropout2d(const Tensor& x, double p, bool training) {

@@ -67,6 +67,7 @@ void update(const std::vector<Pair>& pairs, double share) {
 
 void average(const std::vector<Tensor>& averages, const std::vector<Tensor>& values, double share) {
   const NoGradGuard no_grad;
+  stop_capture("updates an AveragedModel, which counts its updates", "call update_parameters after the step");
   check(averages.size() == values.size(), kName, "::update_parameters: the average has ", averages.size(),
         " tensors, the model ", values.size(), "; pass the model that it was made of");
   for (std::size_t i = 0; i < averages.size(); ++i) check_alike(averages[i], values[i]);

@@ -3,6 +3,7 @@
 #include <miniparallel/grad_mode.h>
 #include <miniparallel/ops.h>
 
+#include "engine/capturing.h"
 #include "engine/error.h"
 #include "engine/optim/slot.h"
 
@@ -81,6 +82,7 @@ void Optimizer::begin_schedule(const char* scheduler, const std::vector<double>&
 void Optimizer::set_lr(int group, double lr) {
   check_group(group);
   check_option("lr", lr);
+  stop_capture("changes a learning rate", "call set_lr and the scheduler's step after the step");
   visit_options(group, [&](const char* option, double& value) {
     if (std::string_view(option) == "lr") value = lr;
   });

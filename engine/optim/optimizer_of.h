@@ -4,6 +4,7 @@
 #include <miniparallel/optim/optimizer.h>
 
 #include "engine/ops/common.h"
+#include "engine/optim/captured_rules.h"
 
 #include <algorithm>
 #include <array>
@@ -109,6 +110,15 @@ void update_runs(void (*kernels::Optimizer::*launcher)(DType, std::span<const ke
     std::copy_n(runs[i].state.begin(), Formula::states, rows[i].state);
     rows[i].n = runs[i].n;
     describe(runs[i], rows[i]);
+  }
+  if (captured_rules != nullptr) [[unlikely]] {
+    using Rule = kernels::UpdateRule<Formula>;
+    const Capture::Numbers memory = captured_rules->next(device, rows.size() * sizeof(Rule));
+    for (std::size_t i = 0; i < rows.size() && memory.host != nullptr; ++i) {
+      static_cast<Rule*>(memory.host)[i] = rows[i];
+      rows[i].rule_at = static_cast<const Rule*>(memory.device) + i;
+    }
+    if (captured_rules->is_captured()) return;
   }
   (backend(device).optimizer.*launcher)(dtype, rows, stream(device));
 }

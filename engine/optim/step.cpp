@@ -1,5 +1,6 @@
 #include "engine/ops/common.h"
 #include "engine/optim/gradient.h"
+#include "engine/optim/replayed_step.h"
 #include "engine/optim/shards.h"
 #include "engine/optim/slot.h"
 #include "engine/profiler/span.h"
@@ -13,7 +14,7 @@ namespace miniparallel::optim {
 /// One step of an optimizer: first everything that can fail, then the updates.
 class Optimizer::Step {
  public:
-  explicit Step(Optimizer& of) : of_(of), kinds_(kinds_of_groups()) {}
+  explicit Step(Optimizer& of) : of_(of), kinds_(of.kinds_of_groups()) {}
 
   void prepare() {
     ShardsFinder find_shards;
@@ -37,11 +38,14 @@ class Optimizer::Step {
   }
 
   void update() {
+    if (capturing != nullptr) [[unlikely]]
+      replay_ = std::make_unique<Replay>(of_);
     for (const Batch& batch : batches_)
       if (batch.shards == nullptr)
-        counted(batch, [&] { of_.update(batch.dtype, batch.device, batch.runs); });
+        counted(batch, [&] { update(batch.dtype, batch.device, batch.runs); });
       else
         batch.shards->step(batch.parts, [&] { counted(batch, [&] { update_parts(batch); }); });
+    if (replay_ && capturing != nullptr) capturing->add(std::move(replay_));
   }
 
  private:
@@ -71,25 +75,6 @@ class Optimizer::Step {
     std::vector<Piece> pieces;        // for each of which there is a piece
   };
   using Items = std::span<const Item>;
-  struct Kind {
-    int first;           // of the neighbouring groups with the same options
-    std::size_t states;  // how many each parameter has
-  };
-
-  std::vector<Kind> kinds_of_groups() {
-    std::vector<Kind> kinds;
-    std::vector<double> before;
-    for (int group = 0; group < of_.num_groups_; ++group) {
-      std::vector<double> options;
-      of_.visit_options(group, [&](const char*, const double& value) { options.push_back(value); });
-      of_.visit_flags(group, [&](const char*, const bool& value) { options.push_back(value ? 1 : 0); });
-      kinds.push_back({group, of_.state_names(group).size()});
-      if (group > 0 && options == before && kinds[group - 1].states == kinds[group].states)
-        kinds[group].first = kinds[group - 1].first;
-      before = std::move(options);
-    }
-    return kinds;
-  }
   const Kind& kind_of(const Item& item) const { return kinds_[item.slot->group]; }
 
   void enlist(Slot& slot, Tensor gradient, Shards* shards) {
@@ -262,13 +247,21 @@ class Optimizer::Step {
   /// Calls f(), which updates the batch. If it fails halfway, parameters have been written all the same, and
   /// copies of them elsewhere are out of date.
   template <class F>
-  static void counted(const Batch& batch, const F& f) {
+  void counted(const Batch& batch, const F& f) {
     for (const Item& item : batch.items) {
       if (!has_gradient(item)) continue;
       ++item.slot->step;
       bump_version(item.slot->parameter);
+      if (replay_) replay_->updates(*item.slot);
     }
     f();
+  }
+
+  void update(DType dtype, Device device, std::span<const Run> runs) {
+    if (replay_)
+      replay_->update(dtype, device, runs);
+    else
+      of_.update(dtype, device, runs);
   }
 
   void update_parts(const Batch& batch) {
@@ -287,14 +280,30 @@ class Optimizer::Step {
                         .state = {}});
         for (std::size_t k = 0; k < batch.states; ++k) runs.back().state[k] = raw(piece.state[k]);
       }
-      if (!runs.empty()) of_.update(batch.dtype, devices[device], runs);
+      if (!runs.empty()) update(batch.dtype, devices[device], runs);
     }
   }
 
   Optimizer& of_;
-  std::vector<Kind> kinds_;  // by group
+  std::vector<Kind> kinds_;         // by group
+  std::unique_ptr<Replay> replay_;  // of a step that is captured
   std::vector<Batch> batches_;
 };
+
+std::vector<Optimizer::Kind> Optimizer::kinds_of_groups() {
+  std::vector<Kind> kinds;
+  std::vector<double> before;
+  for (int group = 0; group < num_groups_; ++group) {
+    std::vector<double> options;
+    visit_options(group, [&](const char*, const double& value) { options.push_back(value); });
+    visit_flags(group, [&](const char*, const bool& value) { options.push_back(value ? 1 : 0); });
+    kinds.push_back({group, state_names(group).size()});
+    if (group > 0 && options == before && kinds[group - 1].states == kinds[group].states)
+      kinds[group].first = kinds[group - 1].first;
+    before = std::move(options);
+  }
+  return kinds;
+}
 
 void Optimizer::step() {
   const profiler::Span span(profiler::Kind::optimizer, name_);

@@ -1,5 +1,6 @@
 #include "engine/random/generator.h"
 
+#include "engine/capturing.h"
 #include "engine/fork.h"
 
 #include <mutex>
@@ -26,18 +27,31 @@ RandomState random_state() {
 }
 
 void set_random_state(const RandomState& state) {
+  if (const RandomState now = random_state(); state.seed != now.seed || state.ordinal < now.ordinal)
+    stop_capture("sets the state of the random numbers", "call manual_seed before the step");
   const std::lock_guard lock(mutex());
   (scope != nullptr ? scope->state_ : process_state) = state;
 }
 
-kernels::RandomKey next_random_key(std::int64_t numel) {
+kernels::RandomKey next_key(std::int64_t numel) {
   const std::lock_guard lock(mutex());
-  if (scope == nullptr) return {.seed = process_state.seed, .ordinal = process_state.ordinal++, .first = 0};
+  if (scope == nullptr) return {.seed = process_state.seed, .ordinal = process_state.ordinal++};
   const std::int64_t rows = scope->rows_, row = scope->first_row_;
   const bool batch_is_outermost = rows > 0 && numel % rows == 0;
   return {.seed = scope->state_.seed,
           .ordinal = scope->state_.ordinal++,
           .first = batch_is_outermost ? row * (numel / rows) : (row + 1) << kDisjointShift};
+}
+
+kernels::RandomKey next_random_key(std::int64_t numel, Device device) {
+  kernels::RandomKey key = next_key(numel);
+  if (capturing != nullptr && device.is_cuda()) [[unlikely]] {
+    const Capture::RandomOrigin origin = capturing->random_origin(device);
+    key.seed -= origin.now.seed;
+    key.ordinal -= origin.now.ordinal;
+    key.start = origin.on_device;
+  }
+  return key;
 }
 
 RowRandomScope::RowRandomScope(const RandomState& start, std::int64_t first_row, std::int64_t rows)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <miniparallel/device.h>
 #include <miniparallel/random.h>
 
 #include "kernels/random_stream.h"
@@ -8,8 +9,11 @@
 
 namespace miniparallel {
 
-/// Takes the next ordinal of the calling thread's generator. `numel`: elements that the op draws.
-kernels::RandomKey next_random_key(std::int64_t numel);
+/// Takes the next ordinal of the calling thread's generator. `numel`: elements that the op draws, for use on
+/// `device`.
+kernels::RandomKey next_random_key(std::int64_t numel, Device device);
+/// The same on the host.
+kernels::RandomKey next_key(std::int64_t numel);
 
 /// While it lives, random ops of this thread draw what rows [first_row, first_row + rows) of a larger batch
 /// would get: same seed and ordinals as the generator `start`, element numbers that begin at the first row's.
@@ -30,7 +34,7 @@ class RowRandomScope {
   const RandomState& state() const { return state_; }
 
  private:
-  friend kernels::RandomKey next_random_key(std::int64_t numel);
+  friend kernels::RandomKey next_key(std::int64_t numel);
   friend RandomState random_state();
   friend void set_random_state(const RandomState& state);
 

@@ -8,30 +8,33 @@
 
 namespace miniparallel {
 
-Storage::Storage(std::size_t bytes, Device device)
-    : Storage(allocate(bytes, device, miniparallel::stream(device)), miniparallel::stream(device), bytes,
-              device) {}
+Storage::Storage(std::size_t bytes, Device device) : Storage(allocate(bytes, device), bytes, device) {}
 
-Storage::Storage(Allocation block, kernels::Stream stream, std::size_t bytes, Device device)
-    : allocator_(*block.allocator),
-      stream_(stream),
+Storage::Storage(const Allocation& block, std::size_t bytes, Device device)
+    : allocator_(block.allocator),
+      stream_(block.stream),
       data_(static_cast<std::byte*>(block.data)),
       bytes_(bytes),
       device_(device) {}
 
-Storage::~Storage() { allocator_.deallocate(data_, bytes_, stream_, users_); }
+Storage::~Storage() { allocator_->deallocate(data_, bytes_, stream_, users_); }
 
 void Storage::record_use(kernels::Stream stream) {
-  if (stream != stream_) allocator_.add_user(users_, stream);
+  if (stream != stream_) allocator_->add_user(users_, stream);
+}
+
+Allocation Storage::exchange_block(const Allocation& other) {
+  return {std::exchange(allocator_, other.allocator),
+          std::exchange(data_, static_cast<std::byte*>(other.data)), std::exchange(stream_, other.stream)};
 }
 
 void Storage::set_pending(std::unique_ptr<Pending> pending) { pending_ = std::move(pending); }
 
-bool Storage::is_pinned() const { return device_.is_cpu() && &allocator_ != &host_allocator(); }
+bool Storage::is_pinned() const { return device_.is_cpu() && allocator_ != &host_allocator(); }
 
 void Storage::wait_for_copies() {
   if (!is_pinned()) return;
-  for (const kernels::Stream user : allocator_.take_users(users_))
+  for (const kernels::Stream user : allocator_->take_users(users_))
     accelerator(Device::cuda(user.device)).synchronize_stream(user);
 }
 

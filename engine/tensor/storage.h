@@ -27,6 +27,8 @@ struct Version {
 class Storage {
  public:
   Storage(std::size_t bytes, Device device);
+  /// Takes a block over.
+  Storage(const Allocation& block, std::size_t bytes, Device device);
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
@@ -38,6 +40,9 @@ class Storage {
   Version& version() { return version_; }
 
   kernels::Stream stream() const { return stream_; }
+  const CachingAllocator& allocator() const { return *allocator_; }
+  /// Puts another block, of the same bytes and elements, in the place of this one, which it returns.
+  Allocation exchange_block(const Allocation& other);
   /// Notes that work already enqueued on `stream` uses this block too, which is then not handed out again
   /// before that work is done.
   void record_use(kernels::Stream stream);
@@ -55,9 +60,7 @@ class Storage {
   void set_pending(std::unique_ptr<Pending> pending);
 
  private:
-  Storage(Allocation block, kernels::Stream stream, std::size_t bytes, Device device);
-
-  CachingAllocator& allocator_;
+  CachingAllocator* allocator_;
   kernels::Stream stream_;
   std::vector<kernels::Stream> users_;
   std::byte* data_;

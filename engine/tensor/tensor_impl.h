@@ -2,6 +2,7 @@
 
 #include <miniparallel/tensor.h>
 
+#include "engine/capturing.h"
 #include "engine/tensor/storage.h"
 
 #include <memory>
@@ -43,6 +44,8 @@ Tensor make_alias(const Tensor& base, const Shape& shape, const Shape& strides, 
 
 /// Notes a write to the elements of `tensor`.
 inline void bump_version(const Tensor& tensor) {
+  if (capturing != nullptr) [[unlikely]]
+    capturing->writes(tensor);
   tensor.impl()->version->writes.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -65,6 +68,8 @@ inline std::byte* raw(const Tensor& tensor) {
   const TensorImpl& impl = *tensor.impl();
   if (impl.storage->pending() != nullptr) [[unlikely]]
     wait_for_pending(impl);
+  if (capturing != nullptr) [[unlikely]]
+    capturing->uses(tensor);
   return impl.data();
 }
 

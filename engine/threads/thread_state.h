@@ -17,7 +17,7 @@ struct ThreadState {
   bool grad_mode = grad_enabled();
   DType dtype = default_dtype();
   RowRandomScope* random = RowRandomScope::current();
-  std::vector<kernels::Stream> streams = chosen_streams();
+  std::vector<StreamKind> streams = chosen_streams();
   std::shared_ptr<const autograd::Recorder> recorder = autograd::current_recorder();
 
   /// Makes it the calling thread's.

@@ -3,6 +3,7 @@
 /// Everything that a program needs.
 
 #include <miniparallel/autograd.h>
+#include <miniparallel/capture.h>
 #include <miniparallel/checkpoint.h>
 #include <miniparallel/cuda.h>
 #include <miniparallel/data.h>

@@ -44,6 +44,13 @@ class ReservedMemory final : public MemorySource {
   void give_back(void* block, std::size_t) override { std::free(block); }
 };
 
+class IdleGraph final : public Graph {
+ public:
+  Device device() const override { return Device::cuda(0); }
+  void launch() override {}
+  std::size_t nodes() const override { return 0; }
+};
+
 class IdleAccelerator final : public Accelerator {
  public:
   int device_count() const override { return kDevices; }
@@ -85,6 +92,9 @@ class IdleAccelerator final : public Accelerator {
   void copy_pinned_to_device(void*, const void*, std::size_t, kernels::Stream) override {}
   void copy_to_host(void*, const void*, std::size_t, kernels::Stream) override {}
   void copy_between(void*, kernels::Stream, const void*, kernels::Stream, std::size_t) override {}
+  void copy_within(void*, const void*, std::size_t, kernels::Stream) override {}
+  void begin_capture() override {}
+  std::unique_ptr<Graph> end_capture() override { return std::make_unique<IdleGraph>(); }
 
  private:
   struct Gpu {

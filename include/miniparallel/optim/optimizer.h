@@ -7,6 +7,7 @@
 #include <concepts>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -123,6 +124,13 @@ class Optimizer {
 
   struct Slot;  // a parameter and its state
   class Step;
+  class Replay;
+  struct Kind {
+    int first;           // of the neighbouring groups with the same options
+    std::size_t states;  // how many each parameter has
+    friend bool operator==(const Kind&, const Kind&) = default;
+  };
+  std::vector<Kind> kinds_of_groups();
 
   /// Notes a scheduler; the first one fixes the initial rates.
   void begin_schedule(const char* scheduler, const std::vector<double>& initial_lr);
@@ -135,6 +143,7 @@ class Optimizer {
   std::vector<double> initial_lr_;       // of each group; empty until there is a scheduler
   std::vector<const char*> schedulers_;  // their names, for messages
   std::vector<Slot> slots_;
+  std::shared_ptr<const char> alive_ = std::make_shared<const char>();  // until it ends
 };
 
 /// What the optimizers of the library share: groups with `Options`, an aggregate whose numbers and

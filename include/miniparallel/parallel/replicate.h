@@ -73,7 +73,8 @@ class ReplicaTensors {
 
  private:
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  class ReplayedRefresh;
+  std::shared_ptr<Impl> impl_;
 };
 
 /// Permanent replicas of a model, one for each of `devices`, of which several may be one device. Replica 0 is

@@ -1,0 +1,130 @@
+#include "engine/cuda/graph_capture.h"
+
+#include "engine/error.h"
+#include "kernels/cuda/backend.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace miniparallel::cuda {
+namespace {
+
+/// A stream that a graph takes the place of.
+struct Replaced {
+  Gpu* gpu;
+  StreamKind kind;
+  GraphOrder& order() const { return gpu->graph_order[static_cast<std::size_t>(kind)]; }
+};
+
+class DeviceGraph final : public Graph {
+ public:
+  /// `streams`: those whose work it has recorded; it runs on the compute stream of the first one's device.
+  DeviceGraph(cudaGraph_t recorded, std::vector<Replaced> streams)
+      : streams_(std::move(streams)), origin_(*streams_[0].gpu), done_(origin_.events.take()) {
+    const DeviceGuard guard(origin_.index);
+    try {
+      CUDA_CHECK(cudaGraphGetNodes(recorded, nullptr, &nodes_));
+      CUDA_CHECK(
+          cudaGraphInstantiateWithFlags(&executable_, recorded, cudaGraphInstantiateFlagUseNodePriority));
+    } catch (...) {
+      origin_.events.give_back(done_);
+      throw;
+    }
+  }
+  ~DeviceGraph() override {
+    if (launched_) quietly(cudaEventSynchronize(done_));
+    for (const Replaced& stream : streams_) stream.order().forget(done_);
+    origin_.events.give_back(done_);
+    quietly(cudaGraphExecDestroy(executable_));
+  }
+
+  Device device() const override { return Device::cuda(origin_.index); }
+  std::size_t nodes() const override { return nodes_; }
+
+  void launch() override {
+    const kernels::Stream here = miniparallel::stream(device());
+    for (const Replaced& stream : streams_) {
+      const kernels::Stream of_device = stream.gpu->streams[stream.kind];
+      if (of_device != here && stream.order().take_used())
+        PooledEvent(stream.gpu->events, of_device).make_wait(here);
+    }
+    const DeviceGuard guard(origin_.index);
+    CUDA_CHECK(cudaGraphLaunch(executable_, native(here)));
+    CUDA_CHECK(cudaEventRecord(done_, native(here)));
+    launched_ = true;
+    for (const Replaced& stream : streams_)
+      if (stream.gpu->streams[stream.kind] != here) stream.order().put_behind(done_);
+  }
+
+ private:
+  std::vector<Replaced> streams_;
+  Gpu& origin_;
+  cudaEvent_t done_;
+  cudaGraphExec_t executable_ = nullptr;
+  std::size_t nodes_ = 0;
+  bool launched_ = false;
+};
+
+}  // namespace
+
+void GraphCapture::begin() {
+  alone_ = std::unique_lock(gpus_.recording);
+  try {
+    for (int device = 0; device < gpus_.count(); ++device) {
+      Gpu* const gpu = gpus_.in_use(device);
+      if (gpu == nullptr || gpu->recording) continue;
+      gpu->recording = std::make_unique<const Streams>(device);
+      kernels::cuda::prepare((*gpu->recording)[StreamKind::compute]);
+    }
+  } catch (...) {
+    alone_.unlock();
+    throw;
+  }
+}
+
+kernels::Stream GraphCapture::stream(Gpu& gpu, StreamKind kind) {
+  if (!gpu.recording) {  // first used by the step that is recorded
+    gpu.recording = std::make_unique<const Streams>(gpu.index);
+    kernels::cuda::prepare((*gpu.recording)[StreamKind::compute]);
+  }
+  const kernels::Stream stream = (*gpu.recording)[kind];
+  if (std::ranges::any_of(joined_, [&](const Joined& joined) { return joined.stream == stream; }))
+    return stream;
+  if (joined_.empty()) {
+    const DeviceGuard guard(gpu.index);
+    // Relaxed: this thread takes memory for the graph, and other threads do as they please.
+    CUDA_CHECK(cudaStreamBeginCapture(native(stream), cudaStreamCaptureModeRelaxed));
+    joined_.push_back({&gpu, kind, stream});
+    begun_ = std::make_unique<PooledEvent>(gpu.events, stream);
+  } else {
+    begun_->make_wait(stream);
+    joined_.push_back({&gpu, kind, stream});
+  }
+  return stream;
+}
+
+std::unique_ptr<Graph> GraphCapture::end() {
+  const std::unique_lock alone = std::exchange(alone_, {});
+  const std::vector<Joined> joined = std::exchange(joined_, {});
+  const std::unique_ptr<PooledEvent> begun = std::exchange(begun_, nullptr);
+  if (joined.empty()) return nullptr;
+  const Joined& origin = joined[0];
+  const DeviceGuard guard(origin.gpu->index);
+  cudaGraph_t recorded = nullptr;
+  try {
+    for (const Joined& other : std::span(joined).subspan(1))
+      PooledEvent(other.gpu->events, other.stream).make_wait(origin.stream);
+  } catch (...) {
+    quietly(cudaStreamEndCapture(native(origin.stream), &recorded));
+    if (recorded != nullptr) quietly(cudaGraphDestroy(recorded));
+    throw;
+  }
+  CUDA_CHECK(cudaStreamEndCapture(native(origin.stream), &recorded));
+  const std::unique_ptr<CUgraph_st, void (*)(cudaGraph_t)> owned(
+      recorded, [](cudaGraph_t graph) { quietly(cudaGraphDestroy(graph)); });
+  std::vector<Replaced> streams;
+  for (const Joined& each : joined) streams.push_back({each.gpu, each.kind});
+  return std::make_unique<DeviceGraph>(recorded, std::move(streams));
+}
+
+}  // namespace miniparallel::cuda
