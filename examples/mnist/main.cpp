@@ -20,6 +20,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <numeric>
@@ -60,20 +61,36 @@ std::unique_ptr<optim::Optimizer> make_optimizer(const Model& model, const Optio
   return std::make_unique<optim::Adam>(parameters(model), optim::AdamOptions{.lr = options.lr});
 }
 
-// One pass over the training set, or what is left of it: for each
-// batch predict, measure the error, find its gradient, step.
+struct Trained {
+  Tensor loss, logits, targets;
+};
+using TrainingStep = std::function<Trained(const Tensor& images, const Tensor& labels)>;
+
+// A training step: predict, measure the error, find its gradient, step. On GPUs all of it is one CUDA graph.
 template <class Model>
-void train_epoch(Model& model, data::DataLoader<data::Mnist>& batches, optim::Optimizer& optimizer,
-                 optim::LRScheduler& scheduler, Device device, Scores& scores, Progress& progress,
-                 Resume& resume, EventLog& log) {
-  train(model);  // dropout is on
-  for (auto& [images, labels] : batches) {
+TrainingStep make_step(Model& model, optim::Optimizer& optimizer, Device device, bool captures) {
+  const auto step = [&model, &optimizer, device](const Tensor& images, const Tensor& labels) {
     const Tensor logits = model(images), targets = labels.to(device);  // each GPU gets its part of the images
     const Tensor loss = cross_entropy(logits, targets);
     loss.backward();
     optimizer.step();
-    scheduler.step();
     optimizer.zero_grad();
+    return Trained{loss, logits, targets};
+  };
+  if (!captures) return step;
+  return [captured = std::make_shared<CapturedStep<decltype(step)>>(step)](
+             const Tensor& images, const Tensor& labels) { return (*captured)(images, labels); };
+}
+
+// One pass over the training set, or what is left of it.
+template <class Model>
+void train_epoch(Model& model, data::DataLoader<data::Mnist>& batches, const TrainingStep& step,
+                 optim::Optimizer& optimizer, optim::LRScheduler& scheduler, Scores& scores,
+                 Progress& progress, Resume& resume, EventLog& log) {
+  train(model);  // dropout is on
+  for (auto& [images, labels] : batches) {
+    const auto [loss, logits, targets] = step(images, labels);
+    scheduler.step();
     scores.add(loss, logits, targets);
     progress.show(scores);
     log.add_batch(scores, optimizer.lr(), batches.position());
@@ -139,6 +156,8 @@ void run(Net net, const Options& options) {
   optim::CosineAnnealingLR scheduler(
       *optimizer, {.t_max = std::max<std::int64_t>(options.epochs * train_batches.size(), 1)});
 
+  const TrainingStep step = make_step(model, *optimizer, device, options.capture);
+
   Report report(options, source, model.devices(), num_parameters(model));
   Plot plot(options, source, test_batches.dataset());
   EventLog log(options, train_batches.size());
@@ -152,7 +171,7 @@ void run(Net net, const Options& options) {
                           {"plot", plot}});
   while (train_batches.position().epoch < options.epochs) {
     Progress progress(train_batches.position().epoch + 1, options, train_batches.dataset().size());
-    train_epoch(model, train_batches, *optimizer, scheduler, device, trained, progress, resume, log);
+    train_epoch(model, train_batches, step, *optimizer, scheduler, trained, progress, resume, log);
     tested = test(model, test_batches, device);
     report.add_epoch(trained, tested);
     plot.add_epoch(trained, tested);

@@ -61,6 +61,7 @@ Options parse_options(int argc, char** argv) {
   app.add_option("--log-dir", options.log_dir);
   app.add_option("--gpus", options.gpus)->check(from_zero_on());
   app.add_option("--replicas", options.replicas)->check(above_zero());
+  app.add_flag("--capture,!--no-capture", options.capture);
   app.add_flag("--json", options.json);
 
   try {

@@ -17,6 +17,7 @@ struct Options {
   std::string plot, log_dir;
   std::optional<int> gpus;  ///< 0: the CPU; not given: all, or the CPU if there is none
   int replicas = 0;         ///< 0: one for each GPU
+  bool capture = true;      ///< training steps as CUDA graphs
   bool json = false;
 };
 

@@ -44,16 +44,20 @@ void synchronize_all(const std::vector<Device>& devices) {
 /// Steady steps of a model, which follow one another without waiting.
 template <class Net, class Model>
 Timing time_steps(Model& model, const std::vector<Tensor>& parameters, const std::vector<Device>& devices,
-                  std::int64_t rows, int steps) {
+                  std::int64_t rows, int steps, bool captures = false) {
   auto optimizer = Net::optimizer(parameters);
   const auto [x, y] = Net::batch(rows);
-  const auto step = [&, &inputs = x, &targets = y] {
+  const auto plain = [&](const Tensor& inputs, const Tensor& targets) {
     const Tensor outputs = model(inputs);
     Net::loss(outputs, targets.defined() ? targets.to(devices[0]) : targets).backward();
     optimizer.step();
     optimizer.zero_grad();
   };
-  for (int i = 0; i < 3; ++i) step();
+  auto captured = capture(plain);
+  const auto step = [&, &inputs = x, &targets = y] {
+    captures ? captured(inputs, targets) : plain(inputs, targets);
+  };
+  for (int i = 0; i < 5; ++i) step();
   synchronize_all(devices);
   const double start = sim::host_time();
   sim::start_history();
@@ -66,7 +70,7 @@ template <class Net>
 Timing time_ours(const Net& net, int count, std::int64_t rows, const Options& options) {
   DataParallel<Net> model{
       clone(net), {.devices = gpus(count), .shard_optimizer = options.shard_optimizer, .hints = false}};
-  return time_steps<Net>(model, model.parameters(), gpus(count), rows, options.steps);
+  return time_steps<Net>(model, model.parameters(), gpus(count), rows, options.steps, options.capture);
 }
 
 template <template <class> class Scheme, class Net>

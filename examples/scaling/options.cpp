@@ -34,6 +34,7 @@ Options parse_options(int argc, char** argv) {
   add("--runs", options.runs, "of each, of which the shortest counts")->check(above_zero());
   app.add_flag("--shard-optimizer", options.shard_optimizer,
                "each GPU steps a share of the parameters; ours only");
+  app.add_flag("--capture", options.capture, "steps are CUDA graphs; ours only");
   app.add_option("--kernel-times", options.kernel_times,
                  "a file of times measured on a GPU: lines of microseconds and a kernel's name, as "
                  "kernel_times.py makes it of a profiler's trace")

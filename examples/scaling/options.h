@@ -11,7 +11,7 @@ struct Options {
   std::vector<int> gpus = {1, 2, 4, 8};
   std::int64_t rows = 0;  ///< of each GPU; 0: as many as the model usually has
   int steps = 3, runs = 5;
-  bool shard_optimizer = false;
+  bool shard_optimizer = false, capture = false;
   std::string kernel_times, trace;  ///< files; empty: none
 };
 

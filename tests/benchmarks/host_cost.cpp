@@ -101,6 +101,34 @@ Step wrapped(const DeviceList& devices) {
   return step_of<Net>(model, model->device());
 }
 
+/// A step of the bare model, for no devices, or of a wrapper, as a graph.
+template <class Net>
+Step captured(const std::vector<int>& devices) {
+  const auto of = [](auto model, Device device) {
+    const auto optimizer = std::make_shared<optim::Adam>(parameters(*model));
+    const auto plain = [model, optimizer, device](const Tensor& x, const Tensor& y) {
+      const Tensor loss = cross_entropy(call(*model, x, device), y.to(device));
+      loss.backward();
+      optimizer->step();
+      optimizer->zero_grad();
+      return loss;
+    };
+    const auto step = std::make_shared<CapturedStep<decltype(plain)>>(plain);
+    return [step, x = Net::batch(), y = zeros({kRows}, {.dtype = int64})](Clock now) {
+      const double start = now();
+      (*step)(x, y);
+      return Cost{now() - start, 0, 0};
+    };
+  };
+  if (!devices.empty()) {
+    const auto model = std::make_shared<DataParallel<Net>>(Net{}, DataParallelOptions{.devices = devices});
+    return of(model, model->device());
+  }
+  const auto model = std::make_shared<Net>();
+  to(*model, Device::cuda(0));
+  return of(model, Device::cuda(0));
+}
+
 double median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::ranges::nth_element(values, middle);
@@ -159,6 +187,12 @@ void table(const char* net, double seconds) {
         Row{"2 replicas on one GPU", {0, 0}}, Row{"4 replicas on one GPU", {0, 0, 0, 0}},
         Row{"8 replicas on one GPU", {0, 0, 0, 0, 0, 0, 0, 0}}}) {
     const Cost cost = measure(wrapped<Net>(row.gpus), seconds);
+    print(net, row.name, cost, cost.step() / cost_alone.step());
+  }
+  for (const Row& row : {Row{"captured, bare model", {}}, Row{"captured, 2 GPUs", {0, 1}},
+                         Row{"captured, 8 GPUs", {0, 1, 2, 3, 4, 5, 6, 7}},
+                         Row{"captured, 8 replicas", {0, 0, 0, 0, 0, 0, 0, 0}}}) {
+    const Cost cost = measure(captured<Net>(row.gpus), seconds);
     print(net, row.name, cost, cost.step() / cost_alone.step());
   }
 }

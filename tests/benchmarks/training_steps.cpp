@@ -11,13 +11,13 @@
 
 // Whole training steps (zero_grad, forward, loss, backward, step), one JSON object per workload:
 //
-//   training_steps [--device cuda] [--replicas 8] [--seconds 1.5] [PREFIX]
+//   training_steps [--device cuda] [--capture] [--replicas 8] [--seconds 1.5] [PREFIX]
 //
 // W1 is an MLP 784-512-256-10 with Adam, W2 the CNN of examples/mnist with SGD and momentum, W3 a language
 // model like examples/char_gpt (4 blocks, 256 wide, 4 heads, 128 places) with AdamW. Inputs are random and
 // stay in memory; a figure is the median of a warmed-up loop. Compare only with a program timed in the same
-// run: training_steps_torch.py does the same by PyTorch. With replicas, a DataParallel has so
-// many on the device.
+// run: training_steps_torch.py does the same by PyTorch. With replicas, a DataParallel has so many on the
+// device. With --capture a step is one CUDA graph.
 
 using namespace miniparallel;
 using Clock = std::chrono::steady_clock;
@@ -71,19 +71,24 @@ double seconds_since(Clock::time_point start) {
 struct Run {
   Device device;
   int replicas = 0;  // 0: the bare model
+  bool capture = false;
   double seconds = 1.5;
 };
 
 template <class Model, class Optimizer>
 void measure_steps(const char* workload, Model& model, Optimizer& optimizer, const Tensor& x, const Tensor& y,
                    const Run& run) {
-  const auto step = [&] {
+  const auto plain = [&](const Tensor& inputs, const Tensor& classes) {
     optimizer.zero_grad();
-    cross_entropy(model(x), y).backward();
+    cross_entropy(model(inputs), classes).backward();
     optimizer.step();
+  };
+  auto captured = capture(plain);
+  const auto step = [&] {
+    run.capture ? captured(x, y) : plain(x, y);
     synchronize(run.device);
   };
-  for (int i = 0; i < 3; ++i) step();
+  for (int i = 0; i < 5; ++i) step();
   std::vector<double> times;
   for (const auto start = Clock::now(); seconds_since(start) < run.seconds || times.size() < 5;) {
     const auto before = Clock::now();
@@ -93,9 +98,11 @@ void measure_steps(const char* workload, Model& model, Optimizer& optimizer, con
   std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());
   std::printf(
       "{\"workload\": \"%s\", \"batch\": %lld, \"device\": \"%s\", \"threads\": %d, \"replicas\": %d, "
+      "\"nodes\": %lld, "
       "\"median_ms\": %.3f, \"steps_per_second\": %.1f, \"steps\": %zu}\n",
       workload, static_cast<long long>(x.size(0)), to_string(run.device).c_str(), num_threads(), run.replicas,
-      times[times.size() / 2] * 1e3, 1 / times[times.size() / 2], times.size());
+      static_cast<long long>(captured.counters().nodes), times[times.size() / 2] * 1e3,
+      1 / times[times.size() / 2], times.size());
   std::fflush(stdout);
 }
 
@@ -117,6 +124,7 @@ int main(int argc, char** argv) try {
   app.add_option("--seconds", run.seconds, "how long each is measured")->capture_default_str();
   app.add_option("--replicas", run.replicas, "of a DataParallel on the device; 0: the bare model")
       ->capture_default_str();
+  app.add_flag("--capture", run.capture, "run a step as one CUDA graph, of \"nodes\"");
   benchmarks::add_device_option(app, run.device);
   CLI11_PARSE(app, argc, argv);
   const Device device = run.device;
