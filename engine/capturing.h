@@ -60,7 +60,7 @@ class Capture {
   virtual bool copies_argument(const Tensor& target, const Tensor& source) = 0;
   /// Null pointers where there is no memory left: the capture has been stopped.
   virtual Numbers numbers(Device device, std::size_t bytes) = 0;
-  /// Where the process's random numbers stand when the step begins: now, and on the device when it runs again.
+  /// Where the process's random numbers stand when the step begins: now and, on the device, whenever it runs.
   struct RandomOrigin {
     kernels::RandomStart now;
     const kernels::RandomStart* on_device;
@@ -69,8 +69,8 @@ class Capture {
   virtual RandomOrigin random_origin(Device device) = 0;
   virtual void add(std::unique_ptr<HostPart> part) = 0;
 
-  /// The step does what no graph can: runs what has been recorded, and ends the capture. The thread goes on as
-  /// without one. `what` the step does, and `instead` what it should do, for a message.
+  /// The step does what no graph can: runs what has been recorded, and ends the capture. The thread goes on
+  /// as without one. `what` the step does, and `instead` what it should do, for a message.
   virtual void stop(std::string_view what, std::string_view instead) = 0;
 };
 

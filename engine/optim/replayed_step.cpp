@@ -54,7 +54,7 @@ bool Optimizer::Replay::is_current() {
 }
 
 void Optimizer::Replay::write_numbers() {
-  // As `step` does: a gradient of bad labels is reported before it changes a parameter, if it is known by now.
+  // As in `step`: a gradient of bad labels is reported before it changes a parameter, if it is known by now.
   for (const Update& update : updates_) accelerator(update.device).throw_reported();
   rules_.rewind();
   const CapturedRules::Scope scope(rules_);
