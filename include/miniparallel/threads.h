@@ -2,8 +2,8 @@
 
 namespace miniparallel {
 
-/// Threads that one CPU operation may use; at the start `OMP_NUM_THREADS`, else the cores. In a child of
-/// fork() it is 1 once the parent has computed with more: threads are not copied.
+/// Threads that one CPU operation may use; at the start `OMP_NUM_THREADS`, else `usable_cpu_cores()`. In a
+/// child of fork() it is 1 once the parent has computed with more: threads are not copied.
 int num_threads();
 
 /// Sets `num_threads` for the whole process, the BLAS included. Throws `Error` when `count` is below 1.

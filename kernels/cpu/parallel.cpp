@@ -1,11 +1,13 @@
 #include "kernels/cpu/parallel.h"
 
+#include "kernels/cpu/cpu_cores.h"
 #include "kernels/cpu/team.h"
 
 #include <pthread.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <exception>
 
 #if defined(MINIPARALLEL_STD_THREADS)
@@ -23,8 +25,7 @@ std::atomic<int> limit = 0;  // 0: not set, ask the system
 std::atomic<bool> has_team = false;
 std::atomic<bool> lost_team = false;  // with a fork
 
-/// OMP_NUM_THREADS, else a thread for each core.
-int threads_at_start() {
+int openmp_threads() {
 #if defined(MINIPARALLEL_STD_THREADS)
   return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 #else
@@ -35,13 +36,17 @@ int threads_at_start() {
 int thread_limit() {
   int count = limit.load(std::memory_order_relaxed);
   if (count == 0) {
-    count = threads_at_start();
+    count = threads_at_start(std::getenv("OMP_NUM_THREADS"), openmp_threads(), usable_cores());
     limit.store(count, std::memory_order_relaxed);
   }
   return count;
 }
 
 }  // namespace
+
+int threads_at_start(const char* wanted, int openmp, int usable) {
+  return wanted != nullptr && *wanted != 0 ? openmp : std::min(openmp, usable);
+}
 
 int available_threads() { return serial || lost_team.load(std::memory_order_relaxed) ? 1 : thread_limit(); }
 

@@ -29,6 +29,11 @@ class SerialScope {
 
 void set_threads(int count);
 
+/// How many threads there are before set_threads: OpenMP's number where OMP_NUM_THREADS is `wanted`, else no
+/// more than the cores that the process may use. OpenMP knows of its affinity, but not of a container's
+/// quota, beyond which the system would stop all threads again and again.
+int threads_at_start(const char* wanted, int openmp, int usable);
+
 namespace detail {
 void run_parallel(std::int64_t n, std::int64_t grain, void (*body)(void*, std::int64_t, std::int64_t),
                   void* context);

@@ -5,7 +5,7 @@
 #include <miniparallel/tensorboard.h>
 
 #include "engine/error.h"
-#include "engine/threads/cpu_cores.h"
+#include "kernels/cpu/cpu_cores.h"
 #include "tests/support/temporary_folder.h"
 
 #include <doctest/doctest.h>
@@ -95,7 +95,7 @@ std::string everything() {
   out << Device::parse("cuda:3") << '\n';
 
   testing::write_text(folder / "cpu.max", "250000 100000");
-  out << control_group_cores(folder.path(), "0::/\n").value_or(-1) << '\n';
+  out << kernels::cpu::control_group_cores(folder.path(), "0::/\n").value_or(-1) << '\n';
 
   const std::string file = folder / "weights.safetensors";
   save({{"a", ones({1234, 1})}}, file, {{"note", "1,5"}});

@@ -29,6 +29,15 @@ TEST_CASE("parallel_for: what a part throws is thrown to the caller once all par
   set_threads(threads);
 }
 
+TEST_CASE("threads at the start: no more than a container's quota, unless OMP_NUM_THREADS says so") {
+  CHECK(threads_at_start(nullptr, 8, 8) == 8);
+  CHECK(threads_at_start(nullptr, 8, 2) == 2);
+  CHECK(threads_at_start("", 8, 2) == 2);
+  CHECK(threads_at_start("8", 8, 2) == 8);
+  CHECK(threads_at_start("1", 1, 2) == 1);
+  CHECK(threads_at_start(nullptr, 1, 2) == 1);  // an affinity, or omp_set_num_threads
+}
+
 TEST_CASE("run_parts: every part runs once, however many threads call") {
   std::vector<std::thread> callers;
   std::atomic<int> wrong = 0;

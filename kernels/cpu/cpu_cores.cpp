@@ -1,6 +1,4 @@
-#include "engine/threads/cpu_cores.h"
-
-#include <miniparallel/threads.h>
+#include "kernels/cpu/cpu_cores.h"
 
 #include <sched.h>
 
@@ -14,7 +12,7 @@
 #include <string>
 #include <vector>
 
-namespace miniparallel {
+namespace miniparallel::kernels::cpu {
 namespace {
 
 /// The first numbers in a file; fewer where it ends or holds no number, such as "max".
@@ -78,7 +76,7 @@ std::optional<double> control_group_cores(const std::filesystem::path& mount, co
   return least;
 }
 
-int usable_cpu_cores() {
+int usable_cores() {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
   const bool known = sched_getaffinity(0, sizeof allowed, &allowed) == 0;
@@ -90,4 +88,4 @@ int usable_cpu_cores() {
   return limit ? std::clamp(static_cast<int>(std::floor(*limit)), 1, cores) : cores;
 }
 
-}  // namespace miniparallel
+}  // namespace miniparallel::kernels::cpu

@@ -1,4 +1,4 @@
-#include "engine/threads/cpu_cores.h"
+#include "kernels/cpu/cpu_cores.h"
 
 #include <miniparallel/threads.h>
 
@@ -15,7 +15,7 @@ TEST_CASE("control group: the tightest limit above the process counts") {
   const testing::TemporaryFolder mount;
   std::filesystem::create_directories(mount / "work/job");
   const auto cores = [&](const std::string& membership) {
-    return control_group_cores(mount.path(), membership);
+    return kernels::cpu::control_group_cores(mount.path(), membership);
   };
   CHECK_FALSE(cores("0::/work/job\n").has_value());
   testing::write_text(mount / "work/cpu.max", "150000 100000\n");
@@ -32,7 +32,7 @@ TEST_CASE("control group: version 1, alone or beside version 2") {
   const testing::TemporaryFolder mount;
   std::filesystem::create_directories(mount / "cpu/work/job");
   const auto cores = [&](const std::string& membership) {
-    return control_group_cores(mount.path(), membership);
+    return kernels::cpu::control_group_cores(mount.path(), membership);
   };
   const auto limit = [&](const std::string& folder, const std::string& quota) {
     testing::write_text(mount / (folder + "/cpu.cfs_quota_us"), quota + "\n");
