@@ -199,19 +199,27 @@ void weight_gradient_tiles(const Conv2dGeometry& geometry, const void* g_data, c
           sums, sums + taps * width);
     }
   });
-  parallel_for(units * width, grain(taps * chunks * 4), [&](std::int64_t begin, std::int64_t end) {
+  constexpr std::int64_t kRows = 64;  // of sums, those of a tap, that a thread adds up at least
+  const std::int64_t parts = (taps + kRows) / kRows;
+  parallel_for(units * parts, grain(kRows * width * chunks), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t unit = i / width, column = i % width;
-      const std::int64_t channel = unit % blocks * width + column;
-      if (channel >= plan.channels) continue;
+      const std::int64_t unit = i / parts, channel = unit % blocks * width;
       const std::int64_t target = unit / blocks * plan.channels + channel;
-      for (std::int64_t tap = 0; tap <= taps; ++tap) {
-        if ((tap < taps ? dweight : dbias) == nullptr) continue;
-        T* out = tap < taps ? dweight + target * taps + tap : dbias + target;
-        T sum = (tap < taps ? weight : bias).beta == 0 ? T(0) : *out;
-        for (std::int64_t chunk = 0; chunk < chunks; ++chunk)
-          sum += partials[(chunk * units + unit) * partial + tap * width + column];
-        *out = sum;
+      const std::int64_t columns = std::min(width, plan.channels - channel);
+      for (std::int64_t tap = i % parts * kRows; tap < std::min(taps + 1, (i % parts + 1) * kRows); ++tap) {
+        const bool is_bias = tap == taps;
+        T* const to = is_bias ? dbias : dweight;
+        if (to == nullptr) continue;
+        const T* const sums = partials + unit * partial + tap * width;
+        T total[width];
+        std::copy_n(sums, width, total);
+        for (std::int64_t chunk = 1; chunk < chunks; ++chunk)
+          for (std::int64_t c = 0; c < width; ++c) total[c] += sums[chunk * units * partial + c];
+        const int beta = (is_bias ? bias : weight).beta;
+        for (std::int64_t c = 0; c < columns; ++c) {
+          T& out = is_bias ? to[target + c] : to[(target + c) * taps + tap];
+          out = total[c] + (beta == 0 ? T(0) : out);
+        }
       }
     }
   });

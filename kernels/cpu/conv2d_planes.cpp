@@ -53,13 +53,17 @@ HWY_ATTR void add_scaled(T* y, std::int64_t y_step, const T* x, std::int64_t x_s
   }
 }
 
-/// A sum in kLanes parts, whatever the vectors' width, of g[i] x[i step].
-template <class T, class Step>
+/// Adds the products g[i] x[i step] of n elements to kLanes sums, whatever the vectors' width. Of a rest a
+/// half of the lanes is taken as a vector, if it is full, then a quarter and so on.
+template <int width = kLanes, class T, class Step>
 MP_INLINE void add_products(T* lanes, const T* g, const T* x, Step step, std::int64_t n) {
   std::int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes)
-    for (int k = 0; k < kLanes; ++k) lanes[k] += g[i + k] * x[(i + k) * step];
-  for (int k = 0; i < n; ++i, ++k) lanes[k] += g[i] * x[i * step];
+  for (; i + width <= n; i += width) {
+    MP_IVDEP
+    for (int k = 0; k < width; ++k) lanes[k] += g[i + k] * x[(i + k) * step];
+    if (width < kLanes) lanes += width;
+  }
+  if constexpr (width > 1) add_products<width / 2>(lanes, g + i, x + i * step, step, n - i);
 }
 template <class T>
 HWY_ATTR void add_row_products(T* lanes, const T* g, const T* x, std::int64_t step, std::int64_t n) {
