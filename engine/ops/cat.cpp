@@ -45,31 +45,30 @@ struct Joined {
   }
 };
 
-/// Writes x to the elements of y, of the same rank, from element `start` of its memory on.
-void copy_into_part(const Tensor& y, std::int64_t start, const Tensor& x) {
+/// Writes x, with a dimension of 1 at `added` (below 0: none), to the elements of y from element `start` of
+/// its memory on.
+void copy_into_part(const Tensor& y, std::int64_t start, const Tensor& x, int added) {
+  Shape shape = x.shape(), strides = x.strides();
+  if (added >= 0) {
+    shape.insert(added, 1);
+    strides.insert(added, 0);
+  }
   kernels::ElementwiseArgs args;
-  args.layout = kernels::make_layout(x.shape(), {y.strides(), x.strides()});
+  args.layout = kernels::make_layout(shape, {y.strides(), strides});
   args.operands[0] = static_cast<std::byte*>(raw(y)) + start * static_cast<std::int64_t>(size_of(y.dtype()));
   args.operands[1] = raw(x);
   backend(y).elementwise.convert(x.dtype(), y.dtype(), args, stream(y));
 }
 
-}  // namespace
-
-Tensor cat(const std::vector<Tensor>& tensors, int dim) {
-  const Joined joined(tensors, dim);
-  const int axis = joined.dim;
-  Tensor y = make_tensor(joined.shape, joined.dtype, tensors[0].device());
-  std::vector<Part> parts;
-  std::int64_t start = 0;
-  for (const Tensor& x : tensors) {
-    parts.push_back({x.shape(), x.dtype(), start, is_nothing(x) ? 0 : x.size(axis)});
-    start += parts.back().length;
-  }
+/// The parts one after another along `axis`, a dimension that the tensors have, or that `is_new`.
+Tensor join(const char* name, const std::vector<Tensor>& tensors, std::vector<Part> parts, const Shape& shape,
+            DType dtype, int axis, bool is_new) {
+  Tensor y = make_tensor(shape, dtype, tensors[0].device());
   for (std::size_t i = 0; i < parts.size(); ++i)
-    if (parts[i].length > 0) copy_into_part(y, parts[i].start * y.strides()[axis], tensors[i]);
+    if (parts[i].length > 0)
+      copy_into_part(y, parts[i].start * y.strides()[axis], tensors[i], is_new ? axis : -1);
   if (recording(tensors))
-    record("cat", y, tensors, [parts, axis](Backward& b) {
+    record(name, y, tensors, [parts = std::move(parts), axis](Backward& b) {
       for (std::size_t i = 0; i < parts.size(); ++i) {
         const int input = static_cast<int>(i);
         if (!b.needs(input)) continue;
@@ -80,18 +79,39 @@ Tensor cat(const std::vector<Tensor>& tensors, int dim) {
   return y;
 }
 
+}  // namespace
+
+Tensor cat(const std::vector<Tensor>& tensors, int dim) {
+  const Joined joined(tensors, dim);
+  std::vector<Part> parts;
+  parts.reserve(tensors.size());
+  std::int64_t start = 0;
+  for (const Tensor& x : tensors) {
+    parts.push_back({x.shape(), x.dtype(), start, is_nothing(x) ? 0 : x.size(joined.dim)});
+    start += parts.back().length;
+  }
+  return join("cat", tensors, std::move(parts), joined.shape, joined.dtype, joined.dim, false);
+}
+
 Tensor stack(const std::vector<Tensor>& tensors, int dim) {
   check(!tensors.empty(), "stack: no tensors were given; pass at least one");
   check_defined("stack", tensors[0]);
-  const int axis = normalize_dim("stack", dim, tensors[0].dim() + 1);
-  std::vector<Tensor> rows;
+  const Tensor& like = tensors[0];
+  const int axis = normalize_dim("stack", dim, like.dim() + 1);
+  DType dtype = like.dtype();
+  std::vector<Part> parts;
+  parts.reserve(tensors.size());
   for (const Tensor& x : tensors) {
     check_defined("stack", x);
-    check(x.shape() == tensors[0].shape(), "stack: shapes ", tensors[0].shape(), " and ", x.shape(),
+    check(x.shape() == like.shape(), "stack: shapes ", like.shape(), " and ", x.shape(),
           " differ; all must be equal");
-    rows.push_back(x.unsqueeze(axis));
+    check_same_device("stack", {like, x});
+    dtype = promote(dtype, x.dtype());
+    parts.push_back({x.shape(), x.dtype(), static_cast<std::int64_t>(parts.size()), x.numel() > 0 ? 1 : 0});
   }
-  return cat(rows, axis);
+  Shape shape = like.shape();
+  shape.insert(axis, static_cast<std::int64_t>(tensors.size()));
+  return join("stack", tensors, std::move(parts), shape, dtype, axis, true);
 }
 
 }  // namespace miniparallel
