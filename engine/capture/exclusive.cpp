@@ -10,7 +10,7 @@
 namespace miniparallel {
 
 Tensor make_exclusive(const Shape& shape, DType dtype, Device device) {
-  const WithoutCapture outside;
+  const OutsideOfStep outside;
   CachingAllocator& owner = allocator(device);
   const kernels::Stream user = stream(device);
   const std::size_t bytes = static_cast<std::size_t>(shape.numel()) * size_of(dtype);

@@ -46,6 +46,7 @@ void Recording::run_once() {
   capturing = nullptr;
   made_->graph_ = built_accelerator()->end_capture();
   for (auto& [device, pool] : made_->pools_) pool->allocator().drop_marks();
+  const OutsideOfStep outside;
   // What the work so far, and the work to come, reads of this call's arguments.
   made_->send(arguments_);
   if (made_->graph_) made_->launch();
@@ -74,7 +75,7 @@ Tensor Recording::place_of(std::size_t position, const Tensor& argument) {
 CachingAllocator* Recording::allocator(int device) {
   std::unique_ptr<Pool>& pool = made_->pools_[device];
   if (!pool) {
-    const WithoutCapture outside;
+    const OutsideOfStep outside;
     pool =
         std::make_unique<Pool>(miniparallel::allocator(Device::cuda(device)), stream(Device::cuda(device)));
   }

@@ -1,6 +1,5 @@
 #include "engine/cuda/copies.h"
 
-#include "engine/capturing.h"
 #include "engine/cuda/wait_on_failure.h"
 
 #include <algorithm>
@@ -66,7 +65,6 @@ void Copies::direct(void* to, kernels::Stream to_stream, const void* from, kerne
 void Copies::staged(void* to, kernels::Stream to_stream, const void* from, kernels::Stream from_stream,
                     std::size_t bytes) {
   EventPool &source = gpus_[from_stream.device].events, &target = gpus_[to_stream.device].events;
-  stop_capture("copies between GPUs through host memory", "use GPUs that reach each other");
   // A large copy goes through a few blocks in turn: one is filled while another is emptied.
   std::deque<StagingBlock> blocks;
   std::deque<PooledEvent> emptied;

@@ -19,8 +19,8 @@ struct Replaced {
 class DeviceGraph final : public Graph {
  public:
   /// `streams`: those whose work it has recorded; it runs on the compute stream of the first one's device.
-  DeviceGraph(cudaGraph_t recorded, std::vector<Replaced> streams)
-      : streams_(std::move(streams)), origin_(*streams_[0].gpu), done_(origin_.events.take()) {
+  DeviceGraph(Gpus& gpus, cudaGraph_t recorded, std::vector<Replaced> streams)
+      : gpus_(gpus), streams_(std::move(streams)), origin_(*streams_[0].gpu), done_(origin_.events.take()) {
     const DeviceGuard guard(origin_.index);
     try {
       CUDA_CHECK(cudaGraphGetNodes(recorded, nullptr, &nodes_));
@@ -33,7 +33,7 @@ class DeviceGraph final : public Graph {
   }
   ~DeviceGraph() override {
     if (launched_) quietly(cudaEventSynchronize(done_));
-    for (const Replaced& stream : streams_) stream.order().forget(done_);
+    for_each_order([&](GraphOrder& order, kernels::Stream) { order.forget(done_); });
     origin_.events.give_back(done_);
     quietly(cudaGraphExecDestroy(executable_));
   }
@@ -52,11 +52,22 @@ class DeviceGraph final : public Graph {
     CUDA_CHECK(cudaGraphLaunch(executable_, native(here)));
     CUDA_CHECK(cudaEventRecord(done_, native(here)));
     launched_ = true;
-    for (const Replaced& stream : streams_)
-      if (stream.gpu->streams[stream.kind] != here) stream.order().put_behind(done_);
+    // Also streams that take no part: what they wait for may be an event from within the graph.
+    for_each_order([&](GraphOrder& order, kernels::Stream stream) {
+      if (stream != here) order.put_behind(done_);
+    });
   }
 
  private:
+  template <class F>
+  void for_each_order(const F& f) {
+    for (int device = 0; device < gpus_.count(); ++device)
+      if (Gpu* const gpu = gpus_.in_use(device); gpu != nullptr)
+        for (const StreamKind kind : {StreamKind::compute, StreamKind::communication, StreamKind::copy})
+          f(gpu->graph_order[static_cast<std::size_t>(kind)], gpu->streams[kind]);
+  }
+
+  Gpus& gpus_;
   std::vector<Replaced> streams_;
   Gpu& origin_;
   cudaEvent_t done_;
@@ -124,7 +135,7 @@ std::unique_ptr<Graph> GraphCapture::end() {
       recorded, [](cudaGraph_t graph) { quietly(cudaGraphDestroy(graph)); });
   std::vector<Replaced> streams;
   for (const Joined& each : joined) streams.push_back({each.gpu, each.kind});
-  return std::make_unique<DeviceGraph>(recorded, std::move(streams));
+  return std::make_unique<DeviceGraph>(gpus_, recorded, std::move(streams));
 }
 
 }  // namespace miniparallel::cuda

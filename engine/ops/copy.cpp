@@ -1,3 +1,4 @@
+#include "engine/capturing.h"
 #include "engine/ops/common.h"
 #include "engine/ops/in_place.h"
 #include "engine/profiler/span.h"
@@ -37,11 +38,12 @@ void copy_across(const Tensor& target, const Tensor& source) {
   if (capturing != nullptr) [[unlikely]] {
     if (from.is_cpu() && capturing->copies_argument(target, source)) return;
     if (to.is_cpu())
-      stop_capture("reads a tensor on the host (item, to_vector, cpu, printing)",
-                   "return the tensor and read it after the step");
+      stop_capture("reads a tensor on the host, by cpu or to", "return it and move it after the step");
     else if (from.is_cpu())
       stop_capture("copies a tensor from the host that is no argument of the step",
                    "make it an argument, or copy it before the first step");
+    else if (!accelerator(to).reaches(from.index, to.index))
+      stop_capture("copies between GPUs through host memory", "use GPUs that reach each other");
   }
   profiler::Span span(profiler::Kind::device, from.is_cpu() ? "copy_to_device"
                                               : to.is_cpu() ? "copy_to_host"
@@ -105,6 +107,8 @@ Tensor Tensor::to(Device device) const {
 Tensor Tensor::to(Device device, DType dtype) const { return to(device).to(dtype); }
 
 void Tensor::copy_to_host(void* destination, DType dtype) const {
+  stop_capture("reads a tensor on the host, by to_vector or printing",
+               "return it and read it after the step");
   const NoGradGuard no_grad;
   const Tensor plain = detach().to(Device::cpu());
   kernels::ElementwiseArgs args;

@@ -31,8 +31,8 @@ Tensor draw_uniform(const char* op, const Shape& shape, DType dtype, Device devi
   check(std::isfinite(width) && is_representable(width, y.dtype()), op, ": from ", low, " to ", high,
         " is a range wider than the greatest number of ", y.dtype(), "; bring the bounds closer together");
   const double first = rounded(low, dtype), last = next_below(rounded(high, dtype), dtype);
-  backend(y).random.uniform(y.dtype(), raw(y), y.numel(), {low, high, std::max(first, last)},
-                            next_random_key(y.numel(), y.device()), stream(y));
+  const RandomKey key = next_random_key(y.numel(), y.device());
+  backend(y).random.uniform(y.dtype(), raw(y), y.numel(), {low, high, std::max(first, last)}, key, stream(y));
   return y;
 }
 
@@ -41,8 +41,8 @@ Tensor draw_normal(const char* op, const Shape& shape, DType dtype, Device devic
   check_shape(op, shape);
   Tensor y = make_tensor(shape, drawn_dtype(op, dtype), device);
   for (const double parameter : {mean, stddev}) check_representable(op, parameter, dtype);
-  backend(y).random.normal(y.dtype(), raw(y), y.numel(), mean, stddev, next_random_key(y.numel(), y.device()),
-                           stream(y));
+  const RandomKey key = next_random_key(y.numel(), y.device());
+  backend(y).random.normal(y.dtype(), raw(y), y.numel(), mean, stddev, key, stream(y));
   return y;
 }
 
@@ -96,8 +96,8 @@ Tensor randint(std::int64_t low, std::int64_t high, const Shape& shape, const Te
   check_shape("randint", shape);
   Tensor y = make_tensor(shape, int64, options.device);
   const std::uint64_t range = static_cast<std::uint64_t>(high) - static_cast<std::uint64_t>(low);
-  backend(y).random.integers(reinterpret_cast<std::int64_t*>(raw(y)), y.numel(), low, range,
-                             next_random_key(y.numel(), y.device()), stream(y));
+  const RandomKey key = next_random_key(y.numel(), y.device());
+  backend(y).random.integers(reinterpret_cast<std::int64_t*>(raw(y)), y.numel(), low, range, key, stream(y));
   return finish(is_floating(dtype) ? within(y, low, high, dtype) : y, options, dtype);
 }
 

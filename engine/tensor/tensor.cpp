@@ -3,6 +3,7 @@
 #include <miniparallel/autograd.h>
 #include <miniparallel/cuda.h>
 
+#include "engine/capturing.h"
 #include "engine/error.h"
 #include "engine/tensor/autograd_meta.h"
 #include "engine/tensor/pending.h"
@@ -132,6 +133,7 @@ void* detail::device_data(const Tensor& tensor, DType dtype) {
 Scalar Tensor::scalar() const {
   check(numel() == 1, "item: the tensor of shape ", shape(), " has ", numel(),
         " elements, not one; select one, or use to_vector()");
+  stop_capture("reads a tensor on the host, by item", "return it and read it after the step");
   if (is_floating() || dtype() == boolean) {
     double value = 0;
     copy_to_host(&value, float64);

@@ -369,7 +369,7 @@ TEST_CASE("capture: what no graph can do runs as it is, and says why once") {
         const Tensor y = x * weight;
         return y.sum().item() >= 0 ? y * 2 : y;
       },
-      "reads a tensor on the host");
+      "reads a tensor on the host, by item");
   check_reason([&](const Tensor& x) { return x * weight * tensor({2.f, 2.f, 2.f}, {.device = gpu}); },
                "copies a tensor from the host");
   check_reason(
@@ -589,6 +589,20 @@ TEST_CASE("capture: arguments that cannot be compared, or are to be differentiat
   CHECK(step.counters().replayed == 0);
   REQUIRE(log.lines.size() == 1);
   CHECK(log.lines[0].find("requires grad") != std::string::npos);
+}
+
+TEST_CASE("capture: a profile shows each replayed step") {
+  const Simulated machine;
+  manual_seed(12);
+  Twins twins;
+  const std::vector<Batch> batches = make_batches(6);
+  Profiler profile("", {.table_rows = 0});
+  for (const Batch& batch : batches) twins.step(batch.x, batch.y);
+  profile.stop();
+  std::int64_t calls = 0;
+  for (const OpStats& op : profile.key_averages())
+    if (op.name == "captured_step") calls = op.calls;
+  CHECK(calls == 3);
 }
 
 TEST_CASE("capture: options out of range are refused") {

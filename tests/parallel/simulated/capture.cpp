@@ -165,7 +165,7 @@ TEST_CASE("capture: what no graph of several GPUs can do runs as it is, and says
       {{.split = Split::by_speed}, "use Split::balanced or shares"},
       {{.shard_optimizer = true}, "leave that option out"},
       {{.reduction = GradientReduction::nccl}, "use GradientReduction::automatic"},
-      {{}, "use GPUs that reach each other", false},
+      {{.batch_norm = BatchNormPolicy::device0}, "use GPUs that reach each other", false},
   };
   for (const auto& [options, why, linked] : cases) {
     CAPTURE(why);
