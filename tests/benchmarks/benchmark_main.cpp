@@ -1,7 +1,20 @@
+#include "kernels/cpu/instruction_set.h"
 #include "tests/benchmarks/benchmark.h"
 #include "tests/benchmarks/device_option.h"
 
 #include <iostream>
+#include <string>
+
+extern "C" char* openblas_get_corename();
+
+namespace {
+
+/// What computes on the CPU: the kernels' instruction set, and the kernels that the BLAS has taken.
+std::string kernels_in_use() {
+  return std::string(miniparallel::kernels::cpu::instruction_set()) + ", OpenBLAS " + openblas_get_corename();
+}
+
+}  // namespace
 
 int main(int argc, char** argv) try {
   using namespace miniparallel;
@@ -18,6 +31,7 @@ int main(int argc, char** argv) try {
   arguments.push_back(nullptr);
   benchmark::Initialize(&count, arguments.data());
   if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 1;
+  benchmark::AddCustomContext("kernels", kernels_in_use());
   benchmark::AddCustomContext("device", to_string(benchmarks::here.device));
   synchronize(benchmarks::here.device);  // says why there is no GPU before anything is measured
   benchmark::RunSpecifiedBenchmarks();

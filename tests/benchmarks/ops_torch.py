@@ -326,11 +326,13 @@ def main():
     print(f"{'op':52}{'us':>12}{'PyTorch us':>12}{'ratio':>8}")
     units = {"ns": 1e-3, "us": 1, "ms": 1e3, "s": 1e6}
     for results in arguments.results:
+        runs = {}  # of each op, in us: of --benchmark_repetitions
         for line in json.load(results)["benchmarks"]:
-            if line.get("error_occurred"):
-                continue
-            name, *rest = line["name"].removesuffix("/real_time").split("/")
-            ours = line["real_time"] * units[line["time_unit"]]
+            if line["run_type"] == "iteration" and not line.get("error_occurred"):
+                runs.setdefault(line["run_name"], []).append(line["real_time"] * units[line["time_unit"]])
+        for op, times in runs.items():
+            name, *rest = op.removesuffix("/real_time").split("/")
+            ours = statistics.median(times)
             torchs = median_us(OPS[name](*map(int, rest)), arguments.seconds)
             print(f"{'/'.join([name, *rest]):52}{ours:12.1f}{torchs:12.1f}{ours / torchs:8.2f}", flush=True)
 

@@ -2,6 +2,8 @@
 
 #include "tests/benchmarks/device_option.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -14,10 +16,11 @@
 //   training_steps [--device cuda] [--capture] [--replicas 8] [--seconds 1.5] [PREFIX]
 //
 // W1 is an MLP 784-512-256-10 with Adam, W2 the CNN of examples/mnist with SGD and momentum, W3 a language
-// model like examples/char_gpt (4 blocks, 256 wide, 4 heads, 128 places) with AdamW. Inputs are random and
-// stay in memory; a figure is the median of a warmed-up loop. Compare only with a program timed in the same
-// run: training_steps_torch.py does the same by PyTorch. With replicas, a DataParallel has so many on the
-// device. With --capture a step is one CUDA graph.
+// model like examples/char_gpt (4 blocks, 256 wide, 4 heads, 128 places) with AdamW, W4 a ResNet of 8 and of
+// 20 layers for 3 x 32 x 32 with SGD and momentum, W5 an LSTM 128-256 over 64 steps with Adam. Inputs are
+// random and stay in memory; a figure is the median of a warmed-up loop. Compare only with a program timed in
+// the same run: training_steps_torch.py does the same by PyTorch. With replicas, a DataParallel has so many
+// on the device.
 
 using namespace miniparallel;
 using Clock = std::chrono::steady_clock;
@@ -64,8 +67,61 @@ struct Gpt {
   }
 };
 
+/// Two convolutions and what they are given, which one of 1 x 1 brings to their size.
+struct ResidualBlock {
+  nn::Conv2d conv1, conv2, shortcut;
+  nn::BatchNorm2d norm1, norm2, shortcut_norm;
+  bool is_straight;
+
+  ResidualBlock(std::int64_t in, std::int64_t out)
+      : conv1(in, out, 3, {.stride = out / in, .padding = 1, .bias = false}),
+        conv2(out, out, 3, {.padding = 1, .bias = false}),
+        shortcut(in, out, 1, {.stride = out / in, .bias = false}),
+        norm1(out),
+        norm2(out),
+        shortcut_norm(out),
+        is_straight(in == out) {}
+  Tensor operator()(const Tensor& x) {
+    const Tensor y = norm2(conv2(relu(norm1(conv1(x)))));
+    return relu(y + (is_straight ? x : shortcut_norm(shortcut(x))));
+  }
+  MINIPARALLEL_MEMBERS(conv1, conv2, shortcut, norm1, norm2, shortcut_norm, is_straight)
+};
+
+struct ResNet {
+  nn::Conv2d conv{3, 16, 3, {.padding = 1, .bias = false}};
+  nn::BatchNorm2d norm{16};
+  std::vector<ResidualBlock> blocks;
+  nn::Linear head{64, 10};
+
+  explicit ResNet(int blocks_of_each_size) {
+    std::int64_t in = 16;
+    for (const std::int64_t out : {16, 32, 64})
+      for (int i = 0; i < blocks_of_each_size; ++i, in = out) blocks.emplace_back(in, out);
+  }
+  Tensor operator()(Tensor x) {
+    x = relu(norm(conv(x)));
+    for (ResidualBlock& block : blocks) x = block(x);
+    return head(mean(x, {2, 3}));
+  }
+  MINIPARALLEL_MEMBERS(conv, norm, blocks, head)
+};
+
+struct Recurrent {
+  nn::LSTM lstm{128, 256, {.batch_first = true}};
+  nn::Linear head{256, 10};
+  Tensor operator()(const Tensor& x) { return head(lstm(x).first.select(1, -1)); }
+};
+
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// Of the process's memory, so far.
+double peak_megabytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
 }
 
 struct Run {
@@ -99,10 +155,10 @@ void measure_steps(const char* workload, Model& model, Optimizer& optimizer, con
   std::printf(
       "{\"workload\": \"%s\", \"batch\": %lld, \"device\": \"%s\", \"threads\": %d, \"replicas\": %d, "
       "\"nodes\": %lld, "
-      "\"median_ms\": %.3f, \"steps_per_second\": %.1f, \"steps\": %zu}\n",
+      "\"median_ms\": %.3f, \"steps_per_second\": %.1f, \"steps\": %zu, \"peak_mb\": %.0f}\n",
       workload, static_cast<long long>(x.size(0)), to_string(run.device).c_str(), num_threads(), run.replicas,
       static_cast<long long>(captured.counters().nodes), times[times.size() / 2] * 1e3,
-      1 / times[times.size() / 2], times.size());
+      1 / times[times.size() / 2], times.size(), peak_megabytes());
   std::fflush(stdout);
 }
 
@@ -155,6 +211,20 @@ int main(int argc, char** argv) try {
       };
       measure("W3 gpt", model, optimizer, tokens({n, Gpt::kPlaces}), tokens({n * Gpt::kPlaces}), run);
     }
+  if (wanted("W4"))
+    for (const int layers : {8, 20}) {
+      ResNet model((layers - 2) / 6);
+      to(model, device);
+      optim::SGD optimizer(parameters(model), {.lr = 0.01, .momentum = 0.9});
+      measure(layers == 8 ? "W4 resnet-8" : "W4 resnet-20", model, optimizer,
+              randn({128, 3, 32, 32}, {.device = device}), labels(128), run);
+    }
+  if (wanted("W5")) {
+    Recurrent model;
+    to(model, device);
+    optim::Adam optimizer(parameters(model), {.lr = 1e-3});
+    measure("W5 lstm", model, optimizer, randn({64, 64, 128}, {.device = device}), labels(64), run);
+  }
 } catch (const std::exception& error) {
   std::fprintf(stderr, "training_steps: %s\n", error.what());
   return 1;

@@ -10,6 +10,7 @@ nn.DataParallel(device_ids=[0]).
 
 import argparse
 import json
+import resource
 import statistics
 import sys
 import time
@@ -67,6 +68,41 @@ class Gpt(nn.Module):
         return self.head(self.norm(self.blocks(x))).flatten(0, 1)
 
 
+class ResidualBlock(nn.Module):
+    def __init__(self, size, out):
+        super().__init__()
+        self.conv1 = nn.Conv2d(size, out, 3, stride=out // size, padding=1, bias=False)
+        self.conv2 = nn.Conv2d(out, out, 3, padding=1, bias=False)
+        self.norm1, self.norm2 = nn.BatchNorm2d(out), nn.BatchNorm2d(out)
+        self.shortcut = nn.Identity() if size == out else nn.Sequential(
+            nn.Conv2d(size, out, 1, stride=out // size, bias=False), nn.BatchNorm2d(out))
+
+    def forward(self, x):
+        y = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
+        return F.relu(y + self.shortcut(x))
+
+
+class ResNet(nn.Module):
+    def __init__(self, blocks_of_each_size):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16)
+        sizes = [16] + [out for out in (16, 32, 64) for _ in range(blocks_of_each_size)]
+        self.blocks = nn.Sequential(*(ResidualBlock(*pair) for pair in zip(sizes, sizes[1:])))
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, x):
+        return self.head(self.blocks(F.relu(self.norm(self.conv(x)))).mean((2, 3)))
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(128, 256, batch_first=True), nn.Linear(256, 10)
+
+    def forward(self, x):
+        return self.head(self.lstm(x)[0][:, -1])
+
+
 def measure(workload, model, optimizer, x, y, options):
     """One line of the output."""
     if options.data_parallel:
@@ -88,7 +124,8 @@ def measure(workload, model, optimizer, x, y, options):
         times.append(time.perf_counter() - before)
     median = statistics.median(times)
     return {"workload": workload, "batch": len(x), "device": str(x.device), "threads": torch.get_num_threads(),
-            "median_ms": round(median * 1e3, 3), "steps_per_second": round(1 / median, 1), "steps": len(times)}
+            "median_ms": round(median * 1e3, 3), "steps_per_second": round(1 / median, 1), "steps": len(times),
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
 
 
 def workloads(options):
@@ -116,11 +153,20 @@ def workloads(options):
 
             yield measure("W3 gpt", model, torch.optim.AdamW(model.parameters(), lr=1e-3),
                           tokens(n, Gpt.PLACES), tokens(n * Gpt.PLACES), options)
+    if "W4".startswith(prefix):
+        for layers in (8, 20):
+            model = ResNet((layers - 2) // 6).to(device)
+            yield measure(f"W4 resnet-{layers}", model, torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9),
+                          torch.randn(128, 3, 32, 32, device=device), labels(128), options)
+    if "W5".startswith(prefix):
+        model = Recurrent().to(device)
+        yield measure("W5 lstm", model, torch.optim.Adam(model.parameters(), lr=1e-3),
+                      torch.randn(64, 64, 128, device=device), labels(64), options)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("prefix", nargs="?", default="", help="W1, W2 or W3")
+    parser.add_argument("prefix", nargs="?", default="", help="W1 to W5")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--data-parallel", action="store_true")
     parser.add_argument("--seconds", type=float, default=1.5)
