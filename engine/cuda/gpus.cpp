@@ -1,5 +1,6 @@
 #include "engine/cuda/gpus.h"
 
+#include "engine/capturing.h"
 #include "engine/error.h"
 #include "kernels/cuda/device/probe.h"
 
@@ -45,6 +46,7 @@ void GraphOrder::follow(kernels::Stream stream) {
 }
 
 void Gpus::synchronize(const Gpu& gpu) const {
+  check(capturing == nullptr, "a GPU cannot be waited for while a step is captured");
   const std::shared_lock lock(recording);
   const DeviceGuard guard(gpu.index);
   if (!a_link_hangs) {
