@@ -46,7 +46,7 @@ void GraphOrder::follow(kernels::Stream stream) {
 }
 
 void Gpus::synchronize(const Gpu& gpu) const {
-  check(capturing == nullptr, "a GPU cannot be waited for while a step is captured");
+  miniparallel::check(capturing == nullptr, "a GPU cannot be waited for while a step is captured");
   const std::shared_lock lock(recording);
   const DeviceGuard guard(gpu.index);
   if (!a_link_hangs) {
