@@ -6,6 +6,7 @@
 
 #include "engine/capture/recording.h"
 #include "engine/error.h"
+#include "engine/tensor/tensor_impl.h"
 #include "engine/threads/workers.h"
 
 #include <algorithm>
@@ -31,7 +32,20 @@ void CallKind::add(const Tensor& tensor, const nested::Path& path) {
   add_value(tensor.is_contiguous());
   if (!tensor.is_contiguous()) add_value(tensor.strides());
   if (tensor.requires_grad()) incomparable_ = "Tensor that requires grad";
+  // Where it lies in the memory of one before it.
+  const auto& storage = tensor.impl()->storage;
+  const auto shares =
+      std::ranges::find_if(tensors_, [&](const Tensor& one) { return one.impl()->storage == storage; });
+  add_value(shares - tensors_.begin());
+  if (shares != tensors_.end()) add_value(tensor.impl()->offset - shares->impl()->offset);
   tensors_.push_back(tensor);
+  versions_.push_back(tensor.version());
+}
+
+bool CallKind::is_written() const {
+  for (std::size_t i = 0; i < tensors_.size(); ++i)
+    if (tensors_[i].version() != versions_[i]) return true;
+  return false;
 }
 
 void CallKind::add_text(std::string_view text) {
@@ -92,12 +106,12 @@ struct CapturedCalls::State {
   }
 
   void fail(const std::string& why, bool for_good) {
-    Kind& of = *current;
-    of.given_up = for_good || ++of.failures >= kMaxFailures;
-    if (of.given_up)
-      say(why);
-    else
-      counters.reason = why;
+    counters.reason = why;
+    if (current == nullptr) return;
+    current->given_up = for_good || ++current->failures >= kMaxFailures;
+    if (!current->given_up) return;
+    current->entries.clear();
+    say(why);
   }
 
   CaptureOptions options;
@@ -124,6 +138,7 @@ CapturedCalls& CapturedCalls::operator=(CapturedCalls&&) noexcept = default;
 CapturedCalls::Way CapturedCalls::begin(const CallKind& kind) {
   State& s = *state_;
   s.call = &kind;
+  s.current = nullptr;
   const auto plain = [&] {
     ++s.counters.plain;
     return Way::plain;
@@ -152,8 +167,25 @@ CapturedCalls::Way CapturedCalls::begin(const CallKind& kind) {
   ++of.calls;
   if (of.given_up || of.calls <= s.options.warmup) return plain();
   s.entry = s.find(of);
-  if (s.entry != nullptr) return Way::replay;
-  return Way::capture;
+  if (s.entry == nullptr) {
+    if (of.failures < kMaxFailures) return Way::capture;
+    s.fail(
+        "the step meets other gradients or tensors at every call, or more kinds of calls than max_graphs; "
+        "let what it uses stay",
+        true);
+    return plain();
+  }
+  return s.entry->graph->writes_one_of(kind.tensors()) ? plain() : Way::replay;
+}
+
+void CapturedCalls::end(const CallKind& kind) noexcept {
+  State& s = *state_;
+  if (s.current != nullptr && !s.current->given_up && kind.is_written())
+    s.fail("the step writes to an argument; let it write to a tensor made before, or return what is new",
+           true);
+  s.call = nullptr;
+  s.current = nullptr;
+  s.entry = nullptr;
 }
 
 void CapturedCalls::begin_capture() {
@@ -173,6 +205,8 @@ bool CapturedCalls::end_capture(const std::vector<Tensor>& results) {
     s.fail(recording->reason(), !recording->may_be_tried_again());
     return false;
   }
+  if (s.current == nullptr) return false;  // the step has called `reset`
+  ++s.current->failures;                   // until it runs again
   s.forget_oldest_graph();
   s.counters.nodes = static_cast<std::int64_t>(graph->nodes());
   graph->last_use = s.clock;
@@ -196,13 +230,17 @@ std::vector<Tensor> CapturedCalls::replay() {
   s.counters.nodes = static_cast<std::int64_t>(graph.nodes());
   ++s.counters.replayed;
   s.current->failures = 0;
-  return graph.results();
+  return graph.results(s.call->tensors());
 }
 
 const void* CapturedCalls::value() const { return state_->entry->value.get(); }
 
 const CaptureCounters& CapturedCalls::counters() const { return state_->counters; }
 
-void CapturedCalls::reset() { state_->kinds.clear(); }
+void CapturedCalls::reset() {
+  state_->current = nullptr;
+  state_->entry = nullptr;
+  state_->kinds.clear();
+}
 
 }  // namespace miniparallel::detail

@@ -20,6 +20,16 @@ const TensorImpl* gradient_of(const TensorImpl& leaf) {
 
 bool requires_grad(const TensorImpl& tensor) { return tensor.meta && tensor.meta->requires_grad; }
 
+std::vector<int> hooks_of(const TensorImpl& tensor) {
+  std::vector<int> ids;
+  if (tensor.meta)
+    for (const auto& [id, hook] : tensor.meta->hooks) ids.push_back(id);
+  return ids;
+}
+
+/// How often a tensor counts among the holders of its storage.
+long holds_of(const TensorImpl& tensor) { return tensor.version.get() == &tensor.storage->version() ? 2 : 1; }
+
 }  // namespace
 
 CapturedGraph::~CapturedGraph() {
@@ -38,9 +48,15 @@ void CapturedGraph::settle() {
     const std::shared_ptr<TensorImpl> tensor = used.tensor.lock();
     used.storage = tensor->storage.get();
     used.requires_grad = miniparallel::requires_grad(*tensor);
+    used.hooks = hooks_of(*tensor);
     used.holders = used.tensor.use_count();
   }
-  for (UsedStorage& used : storages_) used.holders = used.storage.use_count();
+  for (UsedStorage& used : storages_) {
+    used.holders = used.storage.use_count();
+    for (const Tensor& result : results_)  // which the step has just returned: one more, for now
+      if (result.defined() && result.impl()->storage == used.storage)
+        used.holders -= holds_of(*result.impl());
+  }
 }
 
 CapturedGraph::Fit CapturedGraph::fits() const {
@@ -53,7 +69,8 @@ CapturedGraph::Fit CapturedGraph::fits() const {
     const std::shared_ptr<TensorImpl> tensor = used.tensor.lock();
     if (!tensor || used.tensor.use_count() < used.holders || tensor->storage.get() != used.storage)
       return Fit::never;
-    now = now && miniparallel::requires_grad(*tensor) == used.requires_grad;
+    now =
+        now && miniparallel::requires_grad(*tensor) == used.requires_grad && hooks_of(*tensor) == used.hooks;
   }
   for (const Gradient& gradient : gradients_) {
     const std::shared_ptr<TensorImpl> leaf = gradient.leaf.lock();
@@ -64,12 +81,29 @@ CapturedGraph::Fit CapturedGraph::fits() const {
   return now ? Fit::yes : Fit::not_now;
 }
 
-std::vector<Tensor> CapturedGraph::results() const {
+std::vector<Tensor> CapturedGraph::results(const std::vector<Tensor>& arguments) const {
   std::vector<Tensor> handed_out;
   handed_out.reserve(results_.size());
-  for (const Tensor& result : results_)
-    handed_out.push_back(result.defined() && result.device().is_cuda() ? result.detach() : result);
+  for (const Tensor& result : results_) handed_out.push_back(result.defined() ? result.detach() : result);
+  for (const Returned& each : returned_) {
+    const Tensor& argument = arguments[each.argument];
+    handed_out[each.result] =
+        make_alias(argument, each.shape, each.strides, argument.impl()->offset + each.offset);
+  }
   return handed_out;
+}
+
+bool CapturedGraph::writes_one_of(const std::vector<Tensor>& arguments) const {
+  return std::ranges::any_of(written_, [&](const Written& written) {
+    return std::ranges::any_of(arguments,
+                               [&](const Tensor& one) { return one.impl()->version == written.version; });
+  });
+}
+
+bool CapturedGraph::owns(const Storage& storage) const {
+  if (storage.device().is_cpu()) return false;
+  const auto pool = pools_.find(storage.device().index);
+  return pool != pools_.end() && &storage.allocator() == &pool->second->allocator();
 }
 
 void CapturedGraph::launch() {
@@ -142,12 +176,15 @@ void CapturedGraph::send(const std::vector<Tensor>& arguments) {
 
 void CapturedGraph::release_held() {
   std::map<Storage*, std::vector<Tensor*>> kept;
+  for (Placed& placed : placed_) kept[placed.place.impl()->storage.get()].push_back(&placed.place);
+  for (Upload& upload : uploads_) kept[upload.target.impl()->storage.get()].push_back(&upload.target);
+  // A tensor from outside is what it is, whoever holds it.
   const auto keep = [&](Tensor& tensor) {
-    if (tensor.defined() && tensor.device().is_cuda()) kept[tensor.impl()->storage.get()].push_back(&tensor);
+    if (!tensor.defined()) return;
+    Storage* const storage = tensor.impl()->storage.get();
+    if (owns(*storage) || kept.contains(storage)) kept[storage].push_back(&tensor);
   };
   for (Tensor& result : results_) keep(result);
-  for (Placed& placed : placed_) keep(placed.place);
-  for (Upload& upload : uploads_) keep(upload.target);
   for (Gradient& gradient : gradients_)
     if (!gradient.needs_before || gradient.before != gradient.after.impl().get())
       keep(gradient.after);  // else it is added to in place, as its holders expect
@@ -164,7 +201,7 @@ void CapturedGraph::release_held() {
       const TensorImpl& impl = *tensor->impl();
       held = held || tensor->impl().use_count() > handles[&impl];
     }
-    for (const auto& [impl, count] : handles) holds += impl->version.get() == &storage->version() ? 2 : 1;
+    for (const auto& [impl, count] : handles) holds += holds_of(*impl);
     if (held || tensors[0]->impl()->storage.use_count() > holds) move_away(tensors);
   }
 }

@@ -38,7 +38,9 @@ class CapturedGraph {
   void run(const std::vector<Tensor>& arguments);
   /// Tensors over memory that the next run writes, except that those which somebody still holds are moved
   /// out of the way first.
-  std::vector<Tensor> results() const;
+  std::vector<Tensor> results(const std::vector<Tensor>& arguments) const;
+  /// Whether a run would write to memory of these.
+  bool writes_one_of(const std::vector<Tensor>& arguments) const;
   std::size_t nodes() const { return graph_ ? graph_->nodes() : 0; }
 
   /// After the step that was captured has dropped its tensors: takes note of who holds what it uses.
@@ -66,6 +68,12 @@ class CapturedGraph {
     std::size_t argument;
     Tensor place;
   };
+  /// A result that is an argument in host memory, or a view of it.
+  struct Returned {
+    std::size_t result, argument;
+    Shape shape, strides;
+    std::int64_t offset;  // from the argument's first element
+  };
   struct UsedStorage {
     std::shared_ptr<Storage> storage;
     long holders;
@@ -75,6 +83,7 @@ class CapturedGraph {
     long holders;
     const Storage* storage;
     bool requires_grad;
+    std::vector<int> hooks;
   };
   struct Written {
     std::shared_ptr<Version> version;
@@ -87,6 +96,8 @@ class CapturedGraph {
     Tensor after;
   };
 
+  /// Whether memory belongs to the graph, apart from that of arguments.
+  bool owns(const Storage& storage) const;
   void launch();
   void send(const std::vector<Tensor>& arguments);
   void release_held();
@@ -100,6 +111,7 @@ class CapturedGraph {
   std::size_t turn_ = 0;
   std::vector<Placed> placed_;
   std::vector<Tensor> results_;
+  std::vector<Returned> returned_;
   std::vector<UsedStorage> storages_;
   std::vector<UsedTensor> tensors_;
   std::vector<Written> written_;

@@ -82,12 +82,6 @@ CachingAllocator* Recording::allocator(int device) {
   return &pool->allocator();
 }
 
-bool Recording::is_of_graph(const Storage& storage) const {
-  if (storage.device().is_cpu()) return false;
-  const auto pool = made_->pools_.find(storage.device().index);
-  return pool != made_->pools_.end() && &storage.allocator() == &pool->second->allocator();
-}
-
 void Recording::uses(const Tensor& tensor) {
   const TensorImpl& impl = *tensor.impl();
   if (impl.storage->device().is_cpu())
@@ -106,6 +100,14 @@ void Recording::asks_whether_tracked(const Tensor& tensor) {
 void Recording::writes(const Tensor& tensor) {
   const TensorImpl& impl = *tensor.impl();
   if (is_of_graph(*impl.storage)) return;
+  // The calls before this one did not, or there were no capture.
+  const auto is_written = [&](const Tensor& one) {
+    return one.defined() && one.impl()->storage == impl.storage;
+  };
+  check(std::ranges::none_of(arguments_, is_written) &&
+            std::ranges::none_of(made_->placed_, is_written, &CapturedGraph::Placed::place),
+        "capture: the step writes to an argument, as it did not do in the calls before; let it write to a "
+        "tensor made before, or return what is new");
   versions_.try_emplace(impl.version.get(), Counted{impl.version, impl.version->writes});
 }
 
@@ -119,12 +121,14 @@ void Recording::changes_gradient(const Tensor& leaf, bool drops) {
 
 bool Recording::copies_argument(const Tensor& target, const Tensor& source) {
   const TensorImpl& from = *source.impl();
-  const auto argument = std::ranges::find_if(
-      arguments_, [&](const Tensor& one) { return one.defined() && one.impl()->storage == from.storage; });
-  if (argument == arguments_.end() || argument->dtype() != source.dtype()) return false;
-  const Tensor& whole = *argument;
-  const std::int64_t begin = from.offset - whole.impl()->offset;
-  if (!whole.is_contiguous() || begin < 0 || begin + source.numel() > whole.numel()) return false;
+  std::int64_t begin = 0;
+  const auto argument = std::ranges::find_if(arguments_, [&](const Tensor& whole) {
+    if (!whole.defined() || whole.impl()->storage != from.storage || whole.dtype() != source.dtype())
+      return false;
+    begin = from.offset - whole.impl()->offset;
+    return whole.is_contiguous() && begin >= 0 && begin + source.numel() <= whole.numel();
+  });
+  if (argument == arguments_.end()) return false;
   const Device device = target.device();
   CapturedGraph::Upload upload{static_cast<std::size_t>(argument - arguments_.begin()),
                                static_cast<std::size_t>(begin) * size_of(source.dtype()),
@@ -189,15 +193,23 @@ bool Recording::holds_all_that_is_left(const std::vector<Tensor>& results) {
   return left == 0;
 }
 
+void Recording::note_result(const Tensor& result, std::size_t position) {
+  if (!result.defined()) return;
+  if (result.device().is_cuda()) return uses(result);
+  const TensorImpl& impl = *result.impl();
+  const auto argument = std::ranges::find_if(arguments_, [&](const Tensor& one) {
+    return one.defined() && one.impl()->storage == impl.storage && one.dtype() == impl.dtype;
+  });
+  if (argument == arguments_.end())
+    return stop("returns a tensor in host memory", "return it as it is on the GPU");
+  made_->returned_.push_back({position, static_cast<std::size_t>(argument - arguments_.begin()), impl.shape,
+                              impl.strides, impl.offset - argument->impl()->offset});
+}
+
 std::unique_ptr<CapturedGraph> Recording::finish(const std::vector<Tensor>& results) {
   if (!recording_) return nullptr;
   made_->random_calls_ = random_state().ordinal - random_.ordinal;
-  for (const Tensor& result : results)
-    if (result.defined() && result.device().is_cpu() &&
-        std::ranges::none_of(arguments_, [&](const Tensor& one) {
-          return one.defined() && one.impl()->storage == result.impl()->storage;
-        }))
-      stop("returns a tensor in host memory", "return it as it is on the GPU");
+  for (std::size_t i = 0; i < results.size() && recording_; ++i) note_result(results[i], i);
   if (!recording_) return nullptr;
   run_once();
   if (!made_->graph_) {
@@ -207,12 +219,12 @@ std::unique_ptr<CapturedGraph> Recording::finish(const std::vector<Tensor>& resu
   }
   if (!holds_all_that_is_left(results)) {
     reason_ =
-        "a tensor that the step has made is kept outside of it; return it, or write it with copy_ to a "
-        "tensor "
-        "made before";
+        "a tensor that the step has made is kept outside of it, or in the graph of a result; return it, by "
+        "detach() or under NoGradGuard, or write it with copy_ to a tensor made before";
     return nullptr;
   }
-  for (const Tensor& result : results) made_->results_.push_back(result.defined() ? result.detach() : result);
+  for (const Tensor& result : results)
+    made_->results_.push_back(result.defined() && result.device().is_cuda() ? result.detach() : Tensor());
   // The places of arguments are the graph's own, and change when somebody holds one.
   for (const CapturedGraph::Placed& placed : made_->placed_)
     storages_.erase(placed.place.impl()->storage.get());
@@ -220,7 +232,7 @@ std::unique_ptr<CapturedGraph> Recording::finish(const std::vector<Tensor>& resu
     storages_.erase(upload.target.impl()->storage.get());
   for (const auto& [address, tensor] : tensors_)
     if (const auto alive = tensor.lock(); alive && storages_.contains(alive->storage.get()))
-      made_->tensors_.push_back({tensor, 0, nullptr, false});
+      made_->tensors_.push_back({tensor, 0, nullptr, false, {}});
   for (auto& [address, storage] : storages_) made_->storages_.push_back({std::move(storage), 0});
   for (const auto& [address, counted] : versions_)
     if (std::shared_ptr<Version> version = counted.version.lock())

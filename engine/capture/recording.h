@@ -37,7 +37,9 @@ class Recording final : public Capture {
   void stop(std::string_view what, std::string_view instead) override;
 
  private:
-  bool is_of_graph(const Storage& storage) const;
+  bool is_of_graph(const Storage& storage) const { return made_->owns(storage); }
+  /// A result of the step: what a further run hands out for it.
+  void note_result(const Tensor& result, std::size_t position);
   /// Ends the recording, and runs the graph for this call.
   void run_once();
   bool holds_all_that_is_left(const std::vector<Tensor>& results);

@@ -40,6 +40,8 @@ Tensor unaliased(const Tensor& source, const Tensor& target) {
 }
 
 std::uint32_t InPlace::count_write() const {
+  if (capturing != nullptr) [[unlikely]]
+    capturing->writes(target_);
   return target_.impl()->version->writes.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 

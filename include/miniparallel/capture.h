@@ -42,6 +42,7 @@ class CallKind {
   void clear() {
     words_.clear();
     tensors_.clear();
+    versions_.clear();
     incomparable_ = {};
   }
   void add(const Tensor& tensor, const nested::Path& path);
@@ -51,6 +52,8 @@ class CallKind {
 
   const std::vector<std::uint64_t>& words() const { return words_; }
   const std::vector<Tensor>& tensors() const { return tensors_; }
+  /// Whether somebody has written to one of the tensors since it was added.
+  bool is_written() const;
   /// The type of an argument that cannot be compared with that of another call; empty where there is none.
   std::string_view incomparable() const { return incomparable_; }
 
@@ -59,6 +62,7 @@ class CallKind {
 
   std::vector<std::uint64_t> words_;
   std::vector<Tensor> tensors_;
+  std::vector<std::uint32_t> versions_;
   std::string_view incomparable_;
 };
 
@@ -120,6 +124,8 @@ class CapturedCalls {
   enum class Way { plain, capture, replay };
   /// How this call is to be done. The kind must stay until it is.
   Way begin(const CallKind& kind);
+  /// Follows a call, however it went.
+  void end(const CallKind& kind) noexcept;
 
   // --- capture
   void begin_capture();
@@ -160,7 +166,7 @@ class CapturedStep {
     requires std::invocable<F&, Arguments...>
   auto operator()(Arguments&&... arguments) -> std::remove_cvref_t<std::invoke_result_t<F&, Arguments...>> {
     using Result = std::remove_cvref_t<std::invoke_result_t<F&, Arguments...>>;
-    kind_.clear();
+    const Call call{this};
     (describe(arguments), ...);
     switch (calls_.begin(kind_)) {
       case detail::CapturedCalls::Way::replay:
@@ -177,6 +183,15 @@ class CapturedStep {
   void reset() { calls_.reset(); }
 
  private:
+  /// Of which nothing is kept, so that memory of arguments is free after it.
+  struct Call {
+    CapturedStep* of;
+    ~Call() {
+      of->calls_.end(of->kind_);
+      of->kind_.clear();
+    }
+  };
+
   template <class T>
   void describe(const T& argument) {
     detail::CallKindRule rule{kind_};
