@@ -22,8 +22,10 @@ const std::vector<OpCase>& op_cases() {
   static const std::vector<OpCase> all = [] {
     std::vector<OpCase> rows;
     for (const Rows* family :
-         {&arithmetic, &comparison, &functions, &activations, &reductions, &scans, &joining, &rearranged,
-          &elements, &linear_algebra, &losses, &images, &normalisation, &attention, &views, &in_place})
+         {&arithmetic,    &comparison, &functions, &activations,    &reductions, &scans,
+          &joining,       &rearranged, &elements,  &linear_algebra, &losses,     &images,
+          &normalisation, &attention,  &views,     &in_place,       &special,    &vectors,
+          &ordered,       &shapes,     &volumes,   &margins})
       rows.insert(rows.end(), family->begin(), family->end());
     return rows;
   }();

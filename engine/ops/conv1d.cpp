@@ -46,6 +46,24 @@ Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
   rethrow_as("conv1d", error);
 }
 
+Tensor conv_transpose1d(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                        const ConvTranspose1dOptions& o) try {
+  const char* const op = "conv_transpose1d";
+  check_sequences(op, x);
+  check_defined(op, weight);
+  check(weight.dim() == 3 && weight.size(0) == x.size(1), op, ": weight has shape ", weight.shape(),
+        " for an input of shape ", x.shape(), "; it must be (in, out / groups, kernel)");
+  return conv_transpose2d(x.unsqueeze(2), weight.unsqueeze(2), bias,
+                          {.stride = {1, o.stride},
+                           .padding = {0, o.padding},
+                           .output_padding = {0, o.output_padding},
+                           .groups = o.groups,
+                           .dilation = {1, o.dilation}})
+      .squeeze(2);
+} catch (const Error& error) {
+  rethrow_as("conv_transpose1d", error);
+}
+
 Tensor max_pool1d(const Tensor& x, std::int64_t kernel, const Pool1dOptions& options) {
   return pooled("max_pool1d", max_pool2d, x, kernel, options);
 }

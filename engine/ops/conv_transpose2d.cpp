@@ -1,6 +1,8 @@
 #include "engine/ops/common.h"
 #include "engine/ops/conv2d.h"
 
+#include <algorithm>
+
 namespace miniparallel {
 namespace {
 
@@ -15,10 +17,11 @@ void check_options(const ConvTranspose2dOptions& o) {
   check(at_least(o.stride, 1) && at_least(o.dilation, 1), kOp, ": got stride ", text(o.stride),
         " and dilation ", text(o.dilation), "; both must be at least 1");
   check(at_least(o.padding, 0), kOp, ": got padding ", text(o.padding), "; it must not be negative");
-  check(at_least(o.output_padding, 0) && o.output_padding.height < o.stride.height &&
-            o.output_padding.width < o.stride.width,
+  check(at_least(o.output_padding, 0) &&
+            o.output_padding.height < std::max(o.stride.height, o.dilation.height) &&
+            o.output_padding.width < std::max(o.stride.width, o.dilation.width),
         kOp, ": got output_padding ", text(o.output_padding), " with stride ", text(o.stride),
-        "; it must be at least 0 and below the stride");
+        " and dilation ", text(o.dilation), "; it must be at least 0 and below one of them");
   check(o.groups > 0, kOp, ": got groups ", o.groups, "; there must be at least 1");
 }
 
@@ -55,10 +58,25 @@ std::int64_t output_size(std::int64_t size, std::int64_t kernel, std::int64_t st
   return size > 0 && kernel > 0 ? result : 0;
 }
 
+/// A convolution of the output would find more places than the input has where the output padding reaches the
+/// stride. Such a side is computed without padding, then cut, and filled with zeros beyond its end.
+Tensor with_long_padding(const Tensor& x, const Tensor& weight, ConvTranspose2dOptions o) {
+  std::vector<std::int64_t> margins(4, 0);
+  const auto defer = [&](std::int64_t stride, std::int64_t& padding, std::int64_t& more, std::size_t side) {
+    if (more < stride) return;
+    margins[side] = -padding;
+    margins[side + 1] = more - padding;
+    padding = more = 0;
+  };
+  defer(o.stride.height, o.padding.height, o.output_padding.height, 2);
+  defer(o.stride.width, o.padding.width, o.output_padding.width, 0);
+  return pad(conv_transpose2d(x, weight, {}, o), margins);
+}
+
 }  // namespace
 
 Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
-                        const ConvTranspose2dOptions& o) {
+                        const ConvTranspose2dOptions& o) try {
   check_arguments(x, weight, bias, o);
   const std::int64_t channels = weight.size(1) * o.groups;
   const Shape shape{x.size(0), channels,
@@ -69,10 +87,15 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bia
   check(shape[2] > 0 && shape[3] > 0, kOp, ": input of shape ", x.shape(), ", weight of shape ",
         weight.shape(), ", stride ", text(o.stride), ", padding ", text(o.padding), " and dilation ",
         text(o.dilation), " leave nothing of the output; use a larger input or kernel, or less padding");
-  const Tensor y = conv2d_data_gradient(
-      x, weight, shape,
-      {.stride = o.stride, .padding = o.padding, .dilation = o.dilation, .groups = o.groups});
+  const bool is_long = o.output_padding.height >= o.stride.height || o.output_padding.width >= o.stride.width;
+  const Tensor y =
+      is_long ? with_long_padding(x, weight, o)
+              : conv2d_data_gradient(
+                    x, weight, shape,
+                    {.stride = o.stride, .padding = o.padding, .dilation = o.dilation, .groups = o.groups});
   return bias.defined() ? y + bias.view({1, channels, 1, 1}) : y;
+} catch (const Error& error) {
+  rethrow_as(kOp, error);
 }
 
 }  // namespace miniparallel

@@ -182,14 +182,17 @@ void fill_elements(const char* op, const Tensor& target, Scalar value) {
                                    stream(target));
 }
 
+Tensor& fill_as(const char* op, Tensor& x, Scalar value) {
+  const InPlace write(op, x);
+  fill_elements(op, x, value);
+  write.finish({x}, [](Backward& b) { b.set(0, zeros_like(b.grad())); });
+  return x;
+}
+
 }  // namespace
 
-Tensor& Tensor::fill_(Scalar value) {
-  const InPlace write("fill_", *this);
-  fill_elements("fill_", *this, value);
-  write.finish({*this}, [](Backward& b) { b.set(0, zeros_like(b.grad())); });
-  return *this;
-}
+Tensor& Tensor::fill_(Scalar value) { return fill_as("fill_", *this, value); }
+Tensor& Tensor::zero_() { return fill_as("zero_", *this, 0); }
 
 Tensor make_full(const char* op, const Shape& shape, Scalar value, const TensorOptions& options) {
   check_shape(op, shape);

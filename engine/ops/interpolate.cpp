@@ -1,6 +1,7 @@
 #include "engine/ops/common.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 // Resampling of images, one dimension after the other.
@@ -17,6 +18,14 @@ Tensor in_input(const Tensor& places, std::int64_t from, std::int64_t to, const 
   return options.scale_factor ? places / *options.scale_factor : places * from / to;
 }
 
+/// Shares of four neighbours, the second of which is `t` before the point. (Keys 1981.)
+std::array<Tensor, 4> cubic_shares(const Tensor& t) {
+  constexpr double a = -0.75;
+  const auto near = [](const Tensor& d) { return ((a + 2) * d - (a + 3)) * d * d + 1; };
+  const auto far = [](const Tensor& d) { return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a; };
+  return {far(t + 1), near(t), near(1 - t), far(2 - t)};
+}
+
 /// Dimension `dim`, 2 or 3, with `size` elements.
 Tensor resampled(const Tensor& x, int dim, std::int64_t size, const InterpolateOptions& options) {
   const std::int64_t n = x.size(dim);
@@ -24,12 +33,22 @@ Tensor resampled(const Tensor& x, int dim, std::int64_t size, const InterpolateO
   const auto index = [&](const Tensor& point) { return clamp(floor(point), 0, n - 1).to(int64); };
   if (options.mode == Interpolation::nearest)
     return index_select(x, dim, index(in_input(place, n, size, options)));
-  const Tensor point = options.align_corners ? in_input(place, n, size, options)
-                                             : clamp_min(in_input(place + 0.5, n, size, options) - 0.5, 0);
+  const Tensor free = options.align_corners ? in_input(place, n, size, options)
+                                            : in_input(place + 0.5, n, size, options) - 0.5;
+  const auto along = [&](const Tensor& weight) {
+    return dim == 2 ? weight.to(x.dtype()).unsqueeze(1) : weight.to(x.dtype());
+  };
+  if (options.mode == Interpolation::bicubic) {
+    const Tensor first = floor(free);
+    const std::array<Tensor, 4> shares = cubic_shares(free - first);
+    const auto term = [&](int i) {
+      return index_select(x, dim, index(first + (i - 1))) * along(shares[static_cast<std::size_t>(i)]);
+    };
+    return term(0) + term(1) + term(2) + term(3);
+  }
+  const Tensor point = clamp_min(free, 0);
   const Tensor before = index(point), after = clamp(before + 1, 0, n - 1);
-  Tensor weight = (point - before).to(x.dtype());
-  if (dim == 2) weight = weight.unsqueeze(1);
-  return lerp(index_select(x, dim, before), index_select(x, dim, after), weight);
+  return lerp(index_select(x, dim, before), index_select(x, dim, after), along(point - before));
 }
 
 Size2 size_of(const Tensor& x, const InterpolateOptions& options) {
@@ -56,8 +75,8 @@ Tensor interpolate(const Tensor& x, const InterpolateOptions& options) try {
   check_floating(kOp, x);
   check(x.dim() == 4 && x.size(2) > 0 && x.size(3) > 0, kOp, ": got shape ", x.shape(),
         "; it must be (n, channels, height, width), with pixels");
-  check(!options.align_corners || options.mode == Interpolation::bilinear, kOp,
-        ": align_corners is an option of bilinear; leave it out for nearest");
+  check(!options.align_corners || options.mode != Interpolation::nearest, kOp,
+        ": align_corners is an option of bilinear and bicubic; leave it out for nearest");
   const Size2 size = size_of(x, options);
   return resampled(resampled(x, 2, size.height, options), 3, size.width, options);
 } catch (const Error& error) {

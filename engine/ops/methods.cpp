@@ -169,5 +169,61 @@ Tensor Tensor::flip(const Shape& dims) const { return miniparallel::flip(*this, 
 Tensor Tensor::roll(const Shape& shifts, const Shape& dims) const {
   return miniparallel::roll(*this, shifts, dims);
 }
+Tensor Tensor::frac() const { return miniparallel::frac(*this); }
+Tensor Tensor::logit(double eps) const { return miniparallel::logit(*this, eps); }
+Tensor Tensor::sinc() const { return miniparallel::sinc(*this); }
+Tensor Tensor::signbit() const { return miniparallel::signbit(*this); }
+Tensor Tensor::nan_to_num(double nan, std::optional<double> posinf, std::optional<double> neginf) const {
+  return miniparallel::nan_to_num(*this, nan, posinf, neginf);
+}
+Tensor Tensor::hypot(const Tensor& other) const { return miniparallel::hypot(*this, other); }
+Tensor Tensor::logaddexp(const Tensor& other) const { return miniparallel::logaddexp(*this, other); }
+Tensor Tensor::copysign(const Tensor& other) const { return miniparallel::copysign(*this, other); }
+Tensor Tensor::fmax(const Tensor& other) const { return miniparallel::fmax(*this, other); }
+Tensor Tensor::fmin(const Tensor& other) const { return miniparallel::fmin(*this, other); }
+Tensor Tensor::nansum(const Shape& dims, bool keepdim) const {
+  return miniparallel::nansum(*this, dims, keepdim);
+}
+Tensor Tensor::nanmean(const Shape& dims, bool keepdim) const {
+  return miniparallel::nanmean(*this, dims, keepdim);
+}
+Tensor Tensor::median() const { return miniparallel::median(*this); }
+ValuesAndIndices Tensor::median(int dim, bool keepdim) const {
+  return miniparallel::median(*this, dim, keepdim);
+}
+ValuesAndIndices Tensor::kthvalue(std::int64_t k, int dim, bool keepdim) const {
+  return miniparallel::kthvalue(*this, k, dim, keepdim);
+}
+Tensor Tensor::quantile(double q, std::optional<int> dim, bool keepdim) const {
+  return miniparallel::quantile(*this, q, dim, keepdim);
+}
+Tensor Tensor::diff(std::int64_t n, int dim) const { return miniparallel::diff(*this, n, dim); }
+Tensor Tensor::trace() const { return miniparallel::trace(*this); }
+Tensor Tensor::inner(const Tensor& other) const { return miniparallel::inner(*this, other); }
+Tensor Tensor::kron(const Tensor& other) const { return miniparallel::kron(*this, other); }
+Tensor Tensor::cross(const Tensor& other, int dim) const { return miniparallel::cross(*this, other, dim); }
+Tensor Tensor::asinh() const { return miniparallel::asinh(*this); }
+Tensor Tensor::acosh() const { return miniparallel::acosh(*this); }
+Tensor Tensor::atanh() const { return miniparallel::atanh(*this); }
+Tensor Tensor::fliplr() const { return miniparallel::fliplr(*this); }
+Tensor Tensor::flipud() const { return miniparallel::flipud(*this); }
+Tensor Tensor::rot90(std::int64_t k, const Shape& dims) const { return miniparallel::rot90(*this, k, dims); }
+Tensor Tensor::diag_embed(std::int64_t offset, int dim1, int dim2) const {
+  return miniparallel::diag_embed(*this, offset, dim1, dim2);
+}
+Tensor Tensor::unfold(int dim, std::int64_t size, std::int64_t step) const {
+  return miniparallel::unfold(*this, dim, size, step);
+}
+Tensor Tensor::index_fill(int dim, const Tensor& index, Scalar value) const {
+  return miniparallel::index_fill(*this, dim, index, value);
+}
+Tensor Tensor::index_copy(int dim, const Tensor& index, const Tensor& source) const {
+  return miniparallel::index_copy(*this, dim, index, source);
+}
+Tensor Tensor::masked_scatter(const Tensor& mask, const Tensor& source) const {
+  return miniparallel::masked_scatter(*this, mask, source);
+}
+Tensor Tensor::take(const Tensor& index) const { return miniparallel::take(*this, index); }
+Tensor Tensor::argwhere() const { return miniparallel::argwhere(*this); }
 
 }  // namespace miniparallel

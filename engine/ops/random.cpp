@@ -218,18 +218,55 @@ Tensor dropout(const Tensor& x, double p, bool training) {
   return masked_scale(x, p, next_random_key(x.numel(), x.device()));
 }
 
-Tensor dropout2d(const Tensor& x, double p, bool training) {
-  const char* const op = "dropout2d";
-  check_defined(op, x);
+namespace {
+
+/// One number for each channel.
+Tensor channel_dropout(const char* op, const Tensor& x, double p, bool training) {
   check_floating(op, x);
   check_probability(op, p);
-  check(x.dim() == 3 || x.dim() == 4, op, ": got shape ", x.shape(),
-        "; it must be (n, channels, height, width) or (n, channels, length)");
   if (!training || p == 0) return x;
   Shape channels = Shape::filled(x.dim(), 1);
   channels[0] = x.size(0);
   channels[1] = x.size(1);
   return x * dropout(ones(channels, {.dtype = x.dtype(), .device = x.device()}), p);
+}
+
+}  // namespace
+
+Tensor dropout2d(const Tensor& x, double p, bool training) {
+  check_defined("dropout2d", x);
+  check(x.dim() == 3 || x.dim() == 4, "dropout2d: got shape ", x.shape(),
+        "; it must be (n, channels, height, width) or (n, channels, length)");
+  return channel_dropout("dropout2d", x, p, training);
+}
+
+Tensor dropout3d(const Tensor& x, double p, bool training) {
+  check_defined("dropout3d", x);
+  check(x.dim() == 5, "dropout3d: got shape ", x.shape(), "; it must be (n, channels, depth, height, width)");
+  return channel_dropout("dropout3d", x, p, training);
+}
+
+Tensor alpha_dropout(const Tensor& x, double p, bool training) try {
+  check_floating("alpha_dropout", x);
+  check_probability("alpha_dropout", p);
+  if (!training || p == 0) return x;
+  if (p == 1) return x * 0;
+  constexpr double low = -1.7580993408473766;  // what SELU tends to far below 0
+  const double scale = 1 / std::sqrt((1 - p) * (1 + p * low * low));
+  const Tensor kept = trials("alpha_dropout", x.shape(), x.dtype(), x.device(), 1 - p);
+  return where(kept, x, low) * scale - scale * p * low;
+} catch (const Error& error) {
+  rethrow_as("alpha_dropout", error);
+}
+
+Tensor rrelu(const Tensor& x, double lower, double upper, bool training) try {
+  check_floating("rrelu", x);
+  check(lower <= upper, "rrelu: slopes from ", lower, " to ", upper, "; the lower one comes first");
+  if (!training) return leaky_relu(x, (lower + upper) / 2);
+  const Tensor slope = draw_uniform("rrelu", x.shape(), x.dtype(), x.device(), lower, upper);
+  return where(x > 0, x, x * slope);
+} catch (const Error& error) {
+  rethrow_as("rrelu", error);
 }
 
 }  // namespace miniparallel

@@ -53,6 +53,14 @@ ValuesAndIndices picked(const Tensor& x, int dim, bool keepdim, const Tensor& in
 
 }  // namespace
 
+Tensor max(const Tensor& x) try { return amax(x); } catch (const Error& error) {
+  rethrow_as("max", error);
+}
+
+Tensor min(const Tensor& x) try { return amin(x); } catch (const Error& error) {
+  rethrow_as("min", error);
+}
+
 ValuesAndIndices max(const Tensor& x, int dim, bool keepdim) try {
   return picked(x, dim, keepdim, argmax(x, dim, true));
 } catch (const Error& error) {

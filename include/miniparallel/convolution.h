@@ -52,7 +52,7 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
 struct ConvTranspose2dOptions {
   Size2 stride = 1;
   Size2 padding = 0;         ///< that of the convolution: so much less on each side
-  Size2 output_padding = 0;  ///< so much more on the last side; below the stride
+  Size2 output_padding = 0;  ///< so much more on the last side; below the stride or the dilation
   std::int64_t groups = 1;
   Size2 dilation = 1;
 };
@@ -82,17 +82,46 @@ Tensor adaptive_avg_pool2d(const Tensor& x, Size2 output);
 /// x (n, channels, h, w) -> (n, channels, h scale, w scale): each pixel repeated (nearest neighbours).
 Tensor upsample(const Tensor& x, Size2 scale_factor);
 
-enum class Interpolation { nearest, bilinear };
+enum class Interpolation { nearest, bilinear, bicubic };
 /// `size` or `scale_factor`, one of them.
 struct InterpolateOptions {
   OptionalSize2 size = {};
   std::optional<double> scale_factor = {};  ///< of height and width, rounded down
   Interpolation mode = Interpolation::nearest;
-  bool align_corners = false;  ///< the corners of both images are the same points; bilinear only
+  bool align_corners = false;  ///< the corners of both images are the same points; not with nearest
 };
 /// x (n, channels, h, w) -> (n, channels, size): the nearest pixel at or before each point, or the mean of
-/// the four around it, weighted by how near they are.
+/// the four around it, weighted by how near they are, or a cubic through the sixteen around it. (Keys: "Cubic
+/// convolution interpolation", 1981, with -0.75.)
 Tensor interpolate(const Tensor& x, const InterpolateOptions& options);
+
+enum class Outside {
+  zeros,       ///< 0
+  border,      ///< the nearest pixel
+  reflection,  ///< the image again, mirrored at its border
+};
+struct GridSampleOptions {
+  Interpolation mode = Interpolation::bilinear;  ///< bilinear or nearest
+  Outside padding_mode = Outside::zeros;         ///< what points outside of the image see
+  bool align_corners = false;  ///< -1 and 1 are the centres of border pixels, not their edges
+};
+/// x (n, channels, h, w), grid (n, h', w', 2) of points (across, down) from -1 to 1 -> (n, channels, h', w'):
+/// the image at these points. Differentiable by both; nearest has no gradient for the grid. (Jaderberg et
+/// al.: "Spatial transformer networks", 2015.) Made of other ops.
+Tensor grid_sample(const Tensor& x, const Tensor& grid, const GridSampleOptions& options = {});
+/// theta (n, 2, 3) -> the grid (n, h, w, 2) of the points theta (across, down, 1); `size` (n, channels, h,
+/// w).
+Tensor affine_grid(const Tensor& theta, const Shape& size, bool align_corners = false);
+
+struct UnfoldOptions {
+  Size2 dilation = 1;
+  Size2 padding = 0;
+  Size2 stride = 1;
+};
+/// x (n, channels, h, w) -> (n, channels kh kw, windows): the windows of a convolution as columns.
+Tensor unfold(const Tensor& x, Size2 kernel, const UnfoldOptions& options = {});
+/// x (n, channels kh kw, windows) -> (n, channels, output): the sum of what lies on each pixel.
+Tensor fold(const Tensor& x, Size2 output, Size2 kernel, const UnfoldOptions& options = {});
 
 /// x (..., channels r^2, h, w) -> (..., channels, h r, w r): r^2 channels become a square of pixels. (Shi et
 /// al.: "Real-time single image and video super-resolution using an efficient sub-pixel convolutional neural
@@ -128,5 +157,61 @@ struct Pool1dOptions {
 Tensor max_pool1d(const Tensor& x, std::int64_t kernel, const Pool1dOptions& options = {});
 Tensor avg_pool1d(const Tensor& x, std::int64_t kernel, const Pool1dOptions& options = {});
 Tensor adaptive_avg_pool1d(const Tensor& x, std::int64_t output);
+struct ConvTranspose1dOptions {
+  std::int64_t stride = 1;
+  std::int64_t padding = 0;
+  std::int64_t output_padding = 0;
+  std::int64_t groups = 1;
+  std::int64_t dilation = 1;
+};
+/// `conv_transpose2d` of a sequence: weight (in, out / groups, k).
+Tensor conv_transpose1d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+                        const ConvTranspose1dOptions& options = {});
+
+// --- volumes: (n, channels, depth, height, width), made of images. Of a convolution each plane of the result
+// is one of the planes that its kernel sees, side by side as channels: memory for as many copies of x as the
+// kernel is deep.
+
+/// Depth, height and width; one number stands for all.
+struct Size3 {
+  std::int64_t depth, height, width;
+  constexpr Size3(std::int64_t all) : depth(all), height(all), width(all) {}  // NOLINT: implicit
+  constexpr Size3(std::int64_t d, std::int64_t h, std::int64_t w) : depth(d), height(h), width(w) {}
+  friend constexpr bool operator==(Size3, Size3) = default;
+};
+/// `Padding2` of a volume.
+struct Padding3 : Size3 {
+  bool same = false;
+  constexpr Padding3(std::int64_t all) : Size3(all) {}  // NOLINT: implicit, as all of them
+  constexpr Padding3(std::int64_t d, std::int64_t h, std::int64_t w) : Size3(d, h, w) {}
+  constexpr Padding3(Size3 size) : Size3(size) {}  // NOLINT
+  template <std::convertible_to<std::string_view> Name>
+  Padding3(const Name& name) : Size3(0), same(PaddingName(name).same) {}  // NOLINT
+};
+struct Conv3dOptions {
+  Size3 stride = 1;
+  Padding3 padding = 0;
+  Size3 dilation = 1;
+  std::int64_t groups = 1;
+};
+/// x (n, in, d, h, w), weight (out, in / groups, kd, kh, kw), bias (out) or undefined -> (n, out, d', h',
+/// w'), as in `conv2d`.
+Tensor conv3d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+              const Conv3dOptions& options = {});
+
+/// A Size3 that may be left out.
+struct OptionalSize3 : std::optional<Size3> {
+  using std::optional<Size3>::optional;
+  constexpr OptionalSize3() = default;
+  constexpr OptionalSize3(std::int64_t d, std::int64_t h, std::int64_t w)
+      : std::optional<Size3>(Size3(d, h, w)) {}
+};
+struct Pool3dOptions {
+  OptionalSize3 stride = {};  ///< the kernel's size when not given
+  Size3 padding = 0;          ///< at most half of the kernel
+};
+Tensor max_pool3d(const Tensor& x, Size3 kernel, const Pool3dOptions& options = {});
+Tensor avg_pool3d(const Tensor& x, Size3 kernel, const Pool3dOptions& options = {});
+Tensor adaptive_avg_pool3d(const Tensor& x, Size3 output);
 
 }  // namespace miniparallel

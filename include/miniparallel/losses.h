@@ -104,7 +104,39 @@ struct GaussianNllLossOptions {
 Tensor gaussian_nll_loss(const Tensor& x, const Tensor& target, const Tensor& variance,
                          const GaussianNllLossOptions& options = {});
 
+struct PoissonNllLossOptions {
+  Reduction reduction = Reduction::mean;
+  bool log_input = true;  ///< x is the logarithm of the rate
+  bool full = false;      ///< with Stirling's formula for log(target!)
+  double eps = 1e-8;      ///< is added to a rate before its logarithm
+};
+/// exp(x) - target x, or rate - target log(rate + eps).
+Tensor poisson_nll_loss(const Tensor& x, const Tensor& target, const PoissonNllLossOptions& options = {});
+/// log(1 + exp(-target x)) of targets 1 and -1.
+Tensor soft_margin_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::mean);
+/// The mean over the last dimension of `bce_with_logits`, weighted by class where `weight` is defined.
+Tensor multilabel_soft_margin_loss(const Tensor& x, const Tensor& target, const Tensor& weight = {},
+                                   Reduction reduction = Reduction::mean);
+/// x where `target` is 1, max(0, margin - x) where it is -1.
+Tensor hinge_embedding_loss(const Tensor& x, const Tensor& target, double margin = 1,
+                            Reduction reduction = Reduction::mean);
+struct MultiMarginLossOptions {
+  int p = 1;  ///< 1 or 2
+  double margin = 1;
+  Tensor weight = {};  ///< (classes): a factor of the loss of each target
+  Reduction reduction = Reduction::mean;
+};
+/// The sum of max(0, margin - x[target] + x[i])^p over the other classes i, over their number: x (n,
+/// classes), target (n), int64 or int32.
+Tensor multi_margin_loss(const Tensor& x, const Tensor& target, const MultiMarginLossOptions& options = {});
+
 // --- distances and the losses made of them
+
+/// max(0, -target (a - b) + margin): 1 where a is to be the larger, -1 where b. Broadcast.
+Tensor margin_ranking_loss(const Tensor& a, const Tensor& b, const Tensor& target, double margin = 0,
+                           Reduction reduction = Reduction::mean);
+/// The `cdist` of every two different rows of x (n, width), in order: (n (n - 1) / 2).
+Tensor pdist(const Tensor& x, double p = 2);
 
 /// (sum |a - b + eps|^p)^(1 / p) along the last dimension; p at least 1, or infinity. Broadcast.
 Tensor pairwise_distance(const Tensor& a, const Tensor& b, double p = 2, double eps = 1e-6,

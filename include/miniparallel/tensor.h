@@ -54,6 +54,7 @@ class Tensor {
   bool defined() const { return impl_ != nullptr; }
   const Shape& shape() const;  ///< the sizes; [] for one element without dimensions
   const Shape& sizes() const { return shape(); }
+  const Shape& size() const { return shape(); }
   const Shape& strides() const;      ///< in elements
   std::int64_t size(int dim) const;  ///< of one dimension
   int dim() const;                   ///< number of dimensions
@@ -115,9 +116,12 @@ class Tensor {
   Tensor select(int dim, std::int64_t index) const;                       ///< drops the dimension
   Tensor operator[](std::int64_t index) const { return select(0, index); }
   Tensor expand(const Shape& shape) const;  ///< repeats size-1 dimensions without a copy; -1 keeps a size
-  Tensor expand_as(const Tensor& other) const { return expand(other.shape()); }
-  Tensor broadcast_to(const Shape& shape) const { return expand(shape); }
-  Tensor view_as(const Tensor& other) const { return view(other.shape()); }
+  Tensor expand_as(const Tensor& other) const;
+  Tensor broadcast_to(const Shape& shape) const;
+  Tensor view_as(const Tensor& other) const;
+  Tensor reshape_as(const Tensor& other) const;
+  /// Dimension `dim` as several, whose sizes multiply to its own; one may be -1. `reshape` of the rest.
+  Tensor unflatten(int dim, const Shape& sizes) const;
   Tensor T() const { return t(); }
   /// Dimension source[i] of this one is dimension destination[i] of the result; the others keep their order.
   Tensor movedim(const Shape& source, const Shape& destination) const;
@@ -133,6 +137,8 @@ class Tensor {
   std::vector<Tensor> split(std::int64_t size, int dim = 0) const;
   /// Parts of these sizes, which must add up to that of the dimension.
   std::vector<Tensor> split(const Shape& sizes, int dim = 0) const;
+  /// `sections` parts, of which the first have one more where the size does not divide.
+  std::vector<Tensor> tensor_split(std::int64_t sections, int dim = 0) const;
 
   // --- copies
   Tensor contiguous() const;  ///< itself when it is contiguous
@@ -152,7 +158,7 @@ class Tensor {
   // requires grad, or a view of one, except under `NoGradGuard`, and for elements that `expand` repeats.
   Tensor& copy_(const Tensor& source);  ///< broadcasts and converts
   Tensor& fill_(Scalar value);
-  Tensor& zero_() { return fill_(0); }
+  Tensor& zero_();
   Tensor& add_(const Tensor& other, Scalar alpha = 1);  ///< += alpha * other
   Tensor& add_(Scalar value);
   Tensor& sub_(const Tensor& other);
@@ -314,6 +320,42 @@ class Tensor {
   Tensor repeat_interleave(std::int64_t repeats, std::optional<int> dim = {}) const;
   Tensor flip(const Shape& dims) const;
   Tensor roll(const Shape& shifts, const Shape& dims = {}) const;
+  Tensor frac() const;
+  Tensor logit(double eps = 0) const;
+  Tensor sinc() const;
+  Tensor signbit() const;
+  Tensor nan_to_num(double nan = 0, std::optional<double> posinf = {},
+                    std::optional<double> neginf = {}) const;
+  Tensor hypot(const Tensor& other) const;
+  Tensor logaddexp(const Tensor& other) const;
+  Tensor copysign(const Tensor& other) const;
+  Tensor fmax(const Tensor& other) const;
+  Tensor fmin(const Tensor& other) const;
+  Tensor nansum(const Shape& dims = {}, bool keepdim = false) const;
+  Tensor nanmean(const Shape& dims = {}, bool keepdim = false) const;
+  Tensor median() const;
+  ValuesAndIndices median(int dim, bool keepdim = false) const;
+  ValuesAndIndices kthvalue(std::int64_t k, int dim = -1, bool keepdim = false) const;
+  Tensor quantile(double q, std::optional<int> dim = {}, bool keepdim = false) const;
+  Tensor diff(std::int64_t n = 1, int dim = -1) const;
+  Tensor trace() const;
+  Tensor inner(const Tensor& other) const;
+  Tensor kron(const Tensor& other) const;
+  Tensor cross(const Tensor& other, int dim = -1) const;
+  Tensor asinh() const;
+  Tensor acosh() const;
+  Tensor atanh() const;
+  Tensor ravel() const;
+  Tensor fliplr() const;
+  Tensor flipud() const;
+  Tensor rot90(std::int64_t k = 1, const Shape& dims = {0, 1}) const;
+  Tensor diag_embed(std::int64_t offset = 0, int dim1 = -2, int dim2 = -1) const;
+  Tensor unfold(int dim, std::int64_t size, std::int64_t step) const;
+  Tensor index_fill(int dim, const Tensor& index, Scalar value) const;
+  Tensor index_copy(int dim, const Tensor& index, const Tensor& source) const;
+  Tensor masked_scatter(const Tensor& mask, const Tensor& source) const;
+  Tensor take(const Tensor& index) const;
+  Tensor argwhere() const;
 
   const std::shared_ptr<TensorImpl>& impl() const { return impl_; }
   /// Same handle, not same values.

@@ -35,6 +35,7 @@ using Rows = std::vector<OpCase>;
 
 // Each in the file of its family.
 extern const Rows arithmetic, comparison, functions, activations, reductions, scans, joining, rearranged,
-    elements, linear_algebra, losses, images, normalisation, attention, views, in_place;
+    elements, linear_algebra, losses, images, normalisation, attention, views, in_place, special, vectors,
+    ordered, shapes, volumes, margins;
 
 }  // namespace miniparallel::testing

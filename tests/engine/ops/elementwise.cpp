@@ -121,6 +121,42 @@ TEST_CASE("every op of ops.h that PyTorch has as a member is one") {
   CHECK(equal(x.repeat_interleave(2, 0), repeat_interleave(x, 2, 0)));
   CHECK(equal(x.flip({0}), flip(x, {0})));
   CHECK(equal(x.roll(1, 0), roll(x, 1, 0)));
+  CHECK(equal(x.frac(), frac(x)));
+  CHECK(equal(x.logit(0.1), logit(x, 0.1)));
+  CHECK(equal(x.sinc(), sinc(x)));
+  CHECK(equal(y.signbit(), signbit(y)));
+  CHECK(equal(y.nan_to_num(1), y));
+  CHECK(equal(x.hypot(y), hypot(x, y)));
+  CHECK(equal(x.logaddexp(y), logaddexp(x, y)));
+  CHECK(equal(x.copysign(y), copysign(x, y)));
+  CHECK(equal(x.fmax(y), fmax(x, y)));
+  CHECK(equal(x.fmin(y), fmin(x, y)));
+  CHECK(equal(x.nansum(0), sum(x, 0)));
+  CHECK(equal(x.nanmean(0), mean(x, 0)));
+  CHECK(equal(x.median(), median(x)));
+  CHECK(equal(x.median(1).indices, median(x, 1).indices));
+  CHECK(equal(x.kthvalue(2).values, kthvalue(x, 2).values));
+  CHECK(equal(x.quantile(0.5), quantile(x, 0.5)));
+  CHECK(equal(x.diff(), diff(x)));
+  CHECK(equal(x.trace(), trace(x)));
+  CHECK(equal(x.inner(y), inner(x, y)));
+  CHECK(equal(x.kron(y), kron(x, y)));
+  CHECK(equal(ones(3).cross(arange(3, float32)), cross(ones(3), arange(3, float32))));
+  CHECK(equal((1 + x).acosh(), acosh(1 + x)));
+  CHECK(equal(x.asinh(), asinh(x)));
+  CHECK(equal((x / 4).atanh(), atanh(x / 4)));
+  CHECK(equal(x.ravel(), x.flatten()));
+  CHECK(equal(x.fliplr(), fliplr(x)));
+  CHECK(equal(x.flipud(), flipud(x)));
+  CHECK(equal(x.rot90(), rot90(x)));
+  CHECK(equal(x.diag_embed(), diag_embed(x)));
+  CHECK(equal(x.unfold(1, 1, 1), unfold(x, 1, 1, 1)));
+  CHECK(equal(x.index_fill(0, row, 3), index_fill(x, 0, row, 3)));
+  CHECK(equal(x.index_copy(0, row, y), index_copy(x, 0, row, y)));
+  CHECK(equal(x.masked_scatter(x > 1, y), masked_scatter(x, x > 1, y)));
+  CHECK(equal(x.take(index), take(x, index)));
+  CHECK(equal(x.argwhere(), nonzero(x)));
+  CHECK(x.size() == x.shape());
 }
 
 TEST_CASE("std at equal elements is 0, and so is its gradient") {

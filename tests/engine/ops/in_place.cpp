@@ -56,7 +56,7 @@ TEST_CASE("in place: where autograd forbids it") {
                        "use NoGradGuard",
                        Error);
   CHECK_THROWS_WITH_AS(leaf[0].zero_(),
-                       "fill_: a view of a leaf that requires grad cannot be written in place while grad "
+                       "zero_: a view of a leaf that requires grad cannot be written in place while grad "
                        "mode is on; use NoGradGuard",
                        Error);
   {

@@ -47,7 +47,7 @@ TEST_CASE("interpolate: nearest takes the pixel at or before each point, exactly
   CHECK(error_of([] { interpolate(ones({2, 3, 5}), {.size = 2}); }) ==
         "interpolate: got shape [2, 3, 5]; it must be (n, channels, height, width), with pixels");
   CHECK(error_of([] { interpolate(ones({1, 2, 3, 5}), {.size = 2, .align_corners = true}); }) ==
-        "interpolate: align_corners is an option of bilinear; leave it out for nearest");
+        "interpolate: align_corners is an option of bilinear and bicubic; leave it out for nearest");
 }
 
 TEST_CASE("conv_transpose2d: is the gradient of conv2d by its input") {
@@ -62,9 +62,10 @@ TEST_CASE("conv_transpose2d: is the gradient of conv2d by its input") {
 
 TEST_CASE("conv_transpose2d, conv1d and their pools: what does not fit is an error") {
   const Tensor x = ones({1, 4, 3, 3}), weight = ones({4, 2, 3, 3});
-  CHECK(error_of([&] { conv_transpose2d(x, weight, {}, {.output_padding = 1}); }) ==
-        "conv_transpose2d: got output_padding 1 x 1 with stride 1 x 1; it must be at least 0 and below the "
-        "stride");
+  CHECK(
+      error_of([&] { conv_transpose2d(x, weight, {}, {.output_padding = 1}); }) ==
+      "conv_transpose2d: got output_padding 1 x 1 with stride 1 x 1 and dilation 1 x 1; it must be at least "
+      "0 and below one of them");
   CHECK(error_of([&] { conv_transpose2d(x, ones({3, 2, 3, 3})); }) ==
         "conv_transpose2d: input of shape [1, 4, 3, 3] has 4 channels, weight of shape [3, 2, 3, 3] with "
         "groups "
