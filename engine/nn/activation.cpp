@@ -22,6 +22,11 @@ Tensor LogSigmoid::operator()(const Tensor& x) const { return observed(*this, lo
 Tensor Hardsigmoid::operator()(const Tensor& x) const { return observed(*this, hardsigmoid(x)); }
 Tensor Hardswish::operator()(const Tensor& x) const { return observed(*this, hardswish(x)); }
 Tensor Hardtanh::operator()(const Tensor& x) const { return observed(*this, hardtanh(x, min_val, max_val)); }
+Tensor Hardshrink::operator()(const Tensor& x) const { return observed(*this, hardshrink(x, lambda)); }
+Tensor Softshrink::operator()(const Tensor& x) const { return observed(*this, softshrink(x, lambda)); }
+Tensor Tanhshrink::operator()(const Tensor& x) const { return observed(*this, tanhshrink(x)); }
+Tensor Threshold::operator()(const Tensor& x) const { return observed(*this, threshold(x, limit, value)); }
+Tensor RReLU::operator()(const Tensor& x) const { return observed(*this, rrelu(x, lower, upper, training)); }
 Tensor GLU::operator()(const Tensor& x) const { return observed(*this, glu(x, dim)); }
 Tensor Softmin::operator()(const Tensor& x) const { return observed(*this, softmin(x, dim)); }
 Tensor Softmax::operator()(const Tensor& x) const { return observed(*this, softmax(x, dim)); }

@@ -68,6 +68,40 @@ Tensor Conv1d::operator()(const Tensor& x) const {
                                  .groups = options.groups}));
 }
 
+Conv3d::Conv3d(std::int64_t in_channels, std::int64_t out_channels, Size3 kernel, const Conv3dOptions& chosen)
+    : options(chosen) {
+  check_sizes("Conv3d", in_channels, out_channels, {kernel.height, kernel.width}, options.groups);
+  check(kernel.depth > 0, "Conv3d: got a kernel of depth ", kernel.depth, "; it must be at least 1");
+  check(!options.padding.same || options.stride == Size3(1),
+        "Conv3d: padding \"same\" goes with stride 1; give the padding in numbers");
+  start(weight, bias, {out_channels, in_channels / options.groups, kernel.depth, kernel.height, kernel.width},
+        out_channels, options.bias);
+}
+
+Tensor Conv3d::operator()(const Tensor& x) const {
+  return observed(*this, conv3d(x, weight, bias,
+                                {.stride = options.stride,
+                                 .padding = options.padding,
+                                 .dilation = options.dilation,
+                                 .groups = options.groups}));
+}
+
+ConvTranspose1d::ConvTranspose1d(std::int64_t in_channels, std::int64_t out_channels, std::int64_t kernel,
+                                 const ConvTranspose1dOptions& chosen)
+    : options(chosen) {
+  check_sizes("ConvTranspose1d", in_channels, out_channels, kernel, options.groups);
+  start(weight, bias, {in_channels, out_channels / options.groups, kernel}, out_channels, options.bias);
+}
+
+Tensor ConvTranspose1d::operator()(const Tensor& x) const {
+  return observed(*this, conv_transpose1d(x, weight, bias,
+                                          {.stride = options.stride,
+                                           .padding = options.padding,
+                                           .output_padding = options.output_padding,
+                                           .groups = options.groups,
+                                           .dilation = options.dilation}));
+}
+
 ConvTranspose2d::ConvTranspose2d(std::int64_t in_channels, std::int64_t out_channels, Size2 kernel,
                                  const ConvTranspose2dOptions& chosen)
     : options(chosen) {

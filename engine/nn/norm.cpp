@@ -108,4 +108,8 @@ Tensor InstanceNorm3d::operator()(const Tensor& x) const {
   return observed(*this, normalize("InstanceNorm3d", x, 5));
 }
 
+Tensor LocalResponseNorm::operator()(const Tensor& x) const {
+  return observed(*this, local_response_norm(x, size, alpha, beta, k));
+}
+
 }  // namespace miniparallel::nn

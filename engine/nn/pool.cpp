@@ -29,6 +29,18 @@ Tensor AdaptiveAvgPool1d::operator()(const Tensor& x) const {
   return observed(*this, adaptive_avg_pool1d(x, output));
 }
 
+Tensor MaxPool3d::operator()(const Tensor& x) const {
+  return observed(*this, max_pool3d(x, kernel, options));
+}
+
+Tensor AvgPool3d::operator()(const Tensor& x) const {
+  return observed(*this, avg_pool3d(x, kernel, options));
+}
+
+Tensor AdaptiveAvgPool3d::operator()(const Tensor& x) const {
+  return observed(*this, adaptive_avg_pool3d(x, output));
+}
+
 Tensor Upsample::operator()(const Tensor& x) const {
   if (mode == Interpolation::nearest) return observed(*this, upsample(x, scale_factor));
   check(x.dim() == 4, "Upsample: got shape ", x.shape(), "; it must be (n, channels, height, width)");

@@ -143,4 +143,13 @@ case("decoder_layer_norm_first", nn.TransformerDecoderLayer(8, 4, 12, 0.0, batch
 case("decoder", nn.TransformerDecoder(nn.TransformerDecoderLayer(8, 2, 12, 0.0, batch_first=True), 2), torch.randn(3, 5, 8),
      torch.randn(3, 4, 8), call=lambda layer, x, memory: layer(x, memory, tgt_mask=causal))
 
+case("conv3d", nn.Conv3d(2, 4, (2, 3, 2), stride=(1, 2, 1), padding=(1, 0, 2), groups=2), torch.randn(2, 2, 3, 5, 4))
+case("conv3d_same", nn.Conv3d(2, 3, 3, padding="same", bias=False), torch.randn(1, 2, 3, 4, 5))
+case("conv_transpose1d", nn.ConvTranspose1d(4, 6, 3, stride=3, padding=1, output_padding=2, groups=2),
+     torch.randn(2, 4, 5))
+bags = torch.tensor([[0, 6, 2], [2, 2, 5]])
+case("embedding_bag", nn.EmbeddingBag(7, 4), bags)
+case("embedding_bag_offsets", nn.EmbeddingBag(7, 4, mode="max", padding_idx=-2), bags.flatten().clone(), torch.tensor([0, 2, 2]))
+case("local_response_norm", nn.LocalResponseNorm(3, 0.2), torch.randn(2, 4, 3))
+
 save_file({key: tensor.contiguous() for key, tensor in goldens.items()}, Path(__file__).parent / "layers.safetensors")

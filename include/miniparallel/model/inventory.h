@@ -15,6 +15,10 @@ template <>
 inline constexpr bool is_plain<Size2> = true;
 template <>
 inline constexpr bool is_plain<Pool2dOptions> = true;
+template <>
+inline constexpr bool is_plain<Size3> = true;
+template <>
+inline constexpr bool is_plain<Pool3dOptions> = true;
 
 namespace reflect {
 

@@ -2,6 +2,7 @@
 
 #include <miniparallel/model/members.h>
 #include <miniparallel/nn/parameter.h>
+#include <miniparallel/nn/training.h>
 #include <miniparallel/ops.h>
 
 /// Functions as layers, for nn::Sequential.
@@ -64,6 +65,29 @@ struct Hardswish {
 struct Hardtanh {
   double min_val = -1;
   double max_val = 1;
+  Tensor operator()(const Tensor& x) const;
+};
+struct Hardshrink {
+  double lambda = 0.5;
+  Tensor operator()(const Tensor& x) const;
+};
+struct Softshrink {
+  double lambda = 0.5;
+  Tensor operator()(const Tensor& x) const;
+};
+struct Tanhshrink {
+  Tensor operator()(const Tensor& x) const;
+};
+struct Threshold {
+  double limit;
+  double value;
+  Tensor operator()(const Tensor& x) const;
+};
+/// Random slopes below 0 in training, their mean in evaluation: see `rrelu`.
+struct RReLU {
+  double lower = 1.0 / 8;
+  double upper = 1.0 / 3;
+  Training training = {};
   Tensor operator()(const Tensor& x) const;
 };
 struct GLU {

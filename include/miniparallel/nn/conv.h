@@ -22,6 +22,21 @@ struct Conv1dOptions {
   std::int64_t groups = 1;
   bool bias = true;
 };
+struct Conv3dOptions {
+  Size3 stride = 1;
+  Padding3 padding = 0;  ///< as in `Conv2dOptions`
+  Size3 dilation = 1;
+  std::int64_t groups = 1;
+  bool bias = true;
+};
+struct ConvTranspose1dOptions {
+  std::int64_t stride = 1;
+  std::int64_t padding = 0;
+  std::int64_t output_padding = 0;
+  std::int64_t groups = 1;
+  bool bias = true;
+  std::int64_t dilation = 1;
+};
 struct ConvTranspose2dOptions {
   Size2 stride = 1;
   Size2 padding = 0;
@@ -37,6 +52,10 @@ template <>
 inline constexpr bool is_plain<nn::Conv2dOptions> = true;
 template <>
 inline constexpr bool is_plain<nn::Conv1dOptions> = true;
+template <>
+inline constexpr bool is_plain<nn::Conv3dOptions> = true;
+template <>
+inline constexpr bool is_plain<nn::ConvTranspose1dOptions> = true;
 template <>
 inline constexpr bool is_plain<nn::ConvTranspose2dOptions> = true;
 
@@ -64,6 +83,30 @@ struct Conv1d {
   Parameter weight;  ///< (out, in / groups, kernel)
   Parameter bias;    ///< (out), or undefined
   Conv1dOptions options;
+  MINIPARALLEL_MEMBERS(weight, bias, options)
+};
+
+/// x (n, in, d, h, w) -> (n, out, d', h', w'): likewise.
+struct Conv3d {
+  Conv3d(std::int64_t in_channels, std::int64_t out_channels, Size3 kernel,
+         const Conv3dOptions& options = {});
+  Tensor operator()(const Tensor& x) const;
+
+  Parameter weight;  ///< (out, in / groups, kernel depth, height, width)
+  Parameter bias;    ///< (out), or undefined
+  Conv3dOptions options;
+  MINIPARALLEL_MEMBERS(weight, bias, options)
+};
+
+/// x (n, in, l) -> (n, out, l'): see `ConvTranspose2d`.
+struct ConvTranspose1d {
+  ConvTranspose1d(std::int64_t in_channels, std::int64_t out_channels, std::int64_t kernel,
+                  const ConvTranspose1dOptions& options = {});
+  Tensor operator()(const Tensor& x) const;
+
+  Parameter weight;  ///< (in, out / groups, kernel)
+  Parameter bias;    ///< (out), or undefined
+  ConvTranspose1dOptions options;
   MINIPARALLEL_MEMBERS(weight, bias, options)
 };
 

@@ -19,4 +19,18 @@ struct Dropout2d {
   Tensor operator()(const Tensor& x) const;
 };
 
+/// Of x, (n, channels, d, h, w).
+struct Dropout3d {
+  double p = 0.5;
+  Training training = {};
+  Tensor operator()(const Tensor& x) const;
+};
+
+/// For networks of SELU: see `alpha_dropout`.
+struct AlphaDropout {
+  double p = 0.5;
+  Training training = {};
+  Tensor operator()(const Tensor& x) const;
+};
+
 }  // namespace miniparallel::nn

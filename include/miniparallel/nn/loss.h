@@ -75,4 +75,44 @@ struct CosineEmbeddingLoss {
   }
 };
 
+struct PoissonNLLLoss {
+  PoissonNllLossOptions options = {};
+  Tensor operator()(const Tensor& x, const Tensor& target) const {
+    return poisson_nll_loss(x, target, options);
+  }
+};
+struct SoftMarginLoss {
+  Reduction reduction = Reduction::mean;
+  Tensor operator()(const Tensor& x, const Tensor& target) const {
+    return soft_margin_loss(x, target, reduction);
+  }
+};
+struct MultiLabelSoftMarginLoss {
+  Tensor weight = {};
+  Reduction reduction = Reduction::mean;
+  Tensor operator()(const Tensor& x, const Tensor& target) const {
+    return multilabel_soft_margin_loss(x, target, weight, reduction);
+  }
+};
+struct MultiMarginLoss {
+  MultiMarginLossOptions options = {};
+  Tensor operator()(const Tensor& x, const Tensor& target) const {
+    return multi_margin_loss(x, target, options);
+  }
+};
+struct HingeEmbeddingLoss {
+  double margin = 1;
+  Reduction reduction = Reduction::mean;
+  Tensor operator()(const Tensor& x, const Tensor& target) const {
+    return hinge_embedding_loss(x, target, margin, reduction);
+  }
+};
+struct MarginRankingLoss {
+  double margin = 0;
+  Reduction reduction = Reduction::mean;
+  Tensor operator()(const Tensor& a, const Tensor& b, const Tensor& target) const {
+    return margin_ranking_loss(a, b, target, margin, reduction);
+  }
+};
+
 }  // namespace miniparallel::nn

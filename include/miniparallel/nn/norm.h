@@ -25,6 +25,15 @@ inline constexpr bool is_plain<nn::BatchNormOptions> = true;
 
 namespace nn {
 
+/// See `local_response_norm`.
+struct LocalResponseNorm {
+  std::int64_t size;
+  double alpha = 1e-4;
+  double beta = 0.75;
+  double k = 1;
+  Tensor operator()(const Tensor& x) const;
+};
+
 /// Normalises each channel by mean and variance: of the batch in training, which
 /// also updates the running ones, of those in evaluation. What BatchNorm1d
 /// to BatchNorm3d share. (Ioffe, Szegedy: "Batch normalization", 2015.)

@@ -41,6 +41,23 @@ struct AdaptiveAvgPool1d {
   Tensor operator()(const Tensor& x) const;
 };
 
+// And for volumes, (n, channels, depth, height, width).
+
+struct MaxPool3d {
+  Size3 kernel;
+  Pool3dOptions options = {};
+  Tensor operator()(const Tensor& x) const;
+};
+struct AvgPool3d {
+  Size3 kernel;
+  Pool3dOptions options = {};
+  Tensor operator()(const Tensor& x) const;
+};
+struct AdaptiveAvgPool3d {
+  Size3 output;
+  Tensor operator()(const Tensor& x) const;
+};
+
 /// To `scale_factor` times the height and width: see `interpolate`.
 struct Upsample {
   Size2 scale_factor;

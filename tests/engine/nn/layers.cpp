@@ -34,6 +34,65 @@ TEST_CASE("layers against PyTorch: convolutions of sequences, transposed, and pa
                         nn::ConvTranspose2d{2, 3, 3, {.bias = false, .dilation = 2}});
 }
 
+TEST_CASE("layers against PyTorch: volumes, bags of embeddings, local response") {
+  check_against_pytorch(
+      "conv3d", nn::Conv3d{2, 4, {2, 3, 2}, {.stride = {1, 2, 1}, .padding = {1, 0, 2}, .groups = 2}});
+  check_against_pytorch("conv3d_same", nn::Conv3d{2, 3, 3, {.padding = "same", .bias = false}});
+  check_against_pytorch(
+      "conv_transpose1d",
+      nn::ConvTranspose1d{4, 6, 3, {.stride = 3, .padding = 1, .output_padding = 2, .groups = 2}});
+  check_against_pytorch("embedding_bag", nn::EmbeddingBag{7, 4});
+  check_against_pytorch("embedding_bag_offsets",
+                        nn::EmbeddingBag{7, 4, {.mode = BagMode::max, .padding_idx = -2}},
+                        [](nn::EmbeddingBag& bag, const Inputs& x) { return bag(x[0], x[1]); });
+  check_against_pytorch("local_response_norm", nn::LocalResponseNorm{3, 0.2});
+}
+
+TEST_CASE("layers against their functions: pools of volumes, shrinking activations, losses of margins") {
+  const Tensor x = arange(64).to(float32).view({1, 2, 4, 2, 4}) - 30, rows = x.view({8, 8}) / 10;
+  CHECK(equal(nn::MaxPool3d{2}(x), max_pool3d(x, 2)));
+  CHECK(equal(nn::AvgPool3d{2}(x), avg_pool3d(x, 2)));
+  CHECK(equal(nn::AdaptiveAvgPool3d{1}(x), mean(x, {2, 3, 4}, true)));
+  CHECK(equal(nn::Hardshrink{1}(rows), hardshrink(rows, 1)));
+  CHECK(equal(nn::Softshrink{1}(rows), softshrink(rows, 1)));
+  CHECK(equal(nn::Tanhshrink{}(rows), tanhshrink(rows)));
+  CHECK(equal(nn::Threshold{1, 9}(rows), threshold(rows, 1, 9)));
+  const Tensor signs = where(rows > 1, 1, -1), target = zeros({8}, int64);
+  CHECK(equal(nn::PoissonNLLLoss{}(rows, abs(rows)), poisson_nll_loss(rows, abs(rows))));
+  CHECK(equal(nn::SoftMarginLoss{}(rows, signs.to(float32)), soft_margin_loss(rows, signs.to(float32))));
+  CHECK(equal(nn::MultiLabelSoftMarginLoss{}(rows, sigmoid(rows)),
+              multilabel_soft_margin_loss(rows, sigmoid(rows))));
+  CHECK(equal(nn::MultiMarginLoss{}(rows, target), multi_margin_loss(rows, target)));
+  CHECK(equal(nn::HingeEmbeddingLoss{}(rows, signs), hinge_embedding_loss(rows, signs)));
+  CHECK(equal(nn::MarginRankingLoss{0.5}(rows, -rows, signs), margin_ranking_loss(rows, -rows, signs, 0.5)));
+}
+
+TEST_CASE("RReLU, AlphaDropout, Dropout3d: random in training, not in evaluation") {
+  manual_seed(11);
+  const Tensor x = -ones({100'000}, float64);
+  nn::RReLU slopes;
+  const Tensor y = slopes(x);
+  CHECK(amin(y).item() >= -1.0 / 3);
+  CHECK(amax(y).item() <= -1.0 / 8);
+  CHECK(mean(y).item() == doctest::Approx(-11.0 / 48).epsilon(0.01));
+  CHECK(equal(slopes(-x), -x));
+  eval(slopes);
+  CHECK(allclose(slopes(x), x * (11.0 / 48)));
+
+  nn::AlphaDropout alpha{0.3};
+  const Tensor normal = randn({200'000}, float64), dropped = alpha(normal);
+  CHECK(std::abs(mean(dropped).item()) < 0.02);
+  CHECK(var(dropped).item() == doctest::Approx(1).epsilon(0.02));
+  CHECK(equal(alpha_dropout(normal, 1), zeros_like(normal)));
+  eval(alpha);
+  CHECK(alpha(normal).is_same(normal));
+
+  nn::Dropout3d channels{0.5};
+  const Tensor kept = channels(ones({50, 40, 2, 2, 2}));
+  CHECK(equal(amax(kept, {2, 3, 4}), amin(kept, {2, 3, 4})));
+  CHECK(mean(kept).item() == doctest::Approx(1).epsilon(0.1));
+}
+
 TEST_CASE("layers against their functions: pools of sequences, pixel shuffles, channels dropped") {
   const Tensor x = arange(24).to(float32).view({2, 3, 4}), image = arange(32).to(float32).view({2, 4, 2, 2});
   CHECK(equal(nn::MaxPool1d{2}(x), max_pool1d(x, 2)));
