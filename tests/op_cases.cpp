@@ -22,10 +22,10 @@ const std::vector<OpCase>& op_cases() {
   static const std::vector<OpCase> all = [] {
     std::vector<OpCase> rows;
     for (const Rows* family :
-         {&arithmetic,    &comparison, &functions, &activations,    &reductions, &scans,
-          &joining,       &rearranged, &elements,  &linear_algebra, &losses,     &images,
-          &normalisation, &attention,  &views,     &in_place,       &special,    &vectors,
-          &ordered,       &shapes,     &volumes,   &margins})
+         {&arithmetic,    &comparison, &functions, &activations,    &reductions,    &scans,
+          &joining,       &rearranged, &elements,  &linear_algebra, &losses,        &images,
+          &normalisation, &attention,  &views,     &in_place,       &special,       &vectors,
+          &ordered,       &shapes,     &volumes,   &margins,        &decompositions})
       rows.insert(rows.end(), family->begin(), family->end());
     return rows;
   }();

@@ -35,7 +35,7 @@ TEST_CASE("ops: every op, view, copy and in-place method of the headers has a ro
   std::map<std::string, int> rows;
   for (const OpCase& row : op_cases()) ++rows[row.op()];
   auto functions = declared("ops.h", "", "");
-  for (const char* header : {"convolution.h", "elementwise.h", "losses.h"})
+  for (const char* header : {"convolution.h", "elementwise.h", "linalg.h", "losses.h"})
     for (const auto& [op, count] : declared(header, "", "")) functions[op] += count;
   const auto methods = declared("tensor.h", "// --- views", "// --- autograd");
   CHECK(functions.size() > 60);

@@ -398,6 +398,8 @@ TEST_CASE("ops: float16 is an error that names the op, but for those that only m
 /// other functions too, or two names are one function, those.
 std::vector<std::string> names_of(const OpCase& row) {
   const char* const undefined = "an undefined tensor was used; assign it first";  // of shape() and its like
+  // what makes a matrix symmetric
+  const std::vector<std::string> symmetric{"matmul", "size", "transpose", "add", undefined};
   static const std::map<std::string, std::vector<std::string>> others{
       // operators and the methods that they are
       {"operator+", {"add"}},
@@ -419,10 +421,14 @@ std::vector<std::string> names_of(const OpCase& row) {
       {"amax: equal maxima", {"clamp"}},
       {"batch_norm", {"clone"}},
       {"bucketize", {"sort"}},
+      {"cholesky", symmetric},
+      {"cholesky_solve", symmetric},
       {"contiguous", {"t"}},
       {"copy_: to columns", {"mul", "slice"}},
       {"cosine_embedding_loss", {"mul"}},
       {"cumprod: zeros", {"mul"}},
+      {"eigh: vectors", symmetric},
+      {"eigvalsh", symmetric},
       {"embedding_bag: offsets", {"cumsum", "sub"}},
       {"equal", {"add"}},
       {"expand_as", {undefined}},
@@ -435,15 +441,15 @@ std::vector<std::string> names_of(const OpCase& row) {
       {"isnan", {"log"}},
       {"isneginf", {"sub"}},
       {"isposinf", {"sub"}},
+      {"logdet", symmetric},
       {"logsumexp: outer two", {"mul"}},
       {"margin_ranking_loss", {"mul", "sub"}},
       {"matmul: transposed", {"t"}},
-      {"median: of NaN", {"log"}},
+      {"matrix_rank", {"matmul"}},
       {"mul_: to columns, twice", {"mul", "slice"}},
       {"nan_to_num", {"log"}},
       {"nanmean", {"log"}},
       {"nansum", {"log"}},
-      {"quantile: of NaN", {"log"}},
       {"reshape: of a transpose", {"t"}},
       {"scaled_dot_product_attention: bool mask", {"operator<"}},
       {"scatter", {"to"}},

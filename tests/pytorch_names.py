@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-FUNCTIONS = ("elementwise.h", "ops.h", "convolution.h", "losses.h", "tensor.h")
+FUNCTIONS = ("elementwise.h", "ops.h", "convolution.h", "linalg.h", "losses.h", "tensor.h")
 
 # Operators that have another name here, or none because C++ has an operator for it.
 OTHER_NAMES = {
@@ -85,7 +85,7 @@ def functions_of(include):
     for header in FUNCTIONS:
         text = without_comments((include / header).read_text())
         found |= set(re.findall(r"X\((\w+), \w+\)", text))
-        found |= set(re.findall(r"(?:Tensor&?|ValuesAndIndices|UniqueElements|bool|Scalar|T|>) (\w+)\(", text))
+        found |= set(re.findall(r"(?:Tensor&?|ValuesAndIndices|UniqueElements|SignAndLog|QR|Eigh|SVD|bool|Scalar|T|>) (\w+)\(", text))
         found |= set(re.findall(r"X\((\w+), [=!<>]+\)", text))
     return found | {"item"}
 

@@ -13,6 +13,7 @@
 #include <miniparallel/grad_mode.h>
 #include <miniparallel/image.h>
 #include <miniparallel/io.h>
+#include <miniparallel/linalg.h>
 #include <miniparallel/log.h>
 #include <miniparallel/memory.h>
 #include <miniparallel/metrics.h>
