@@ -12,6 +12,8 @@ else()
   set(blas_flavour openmp)
 endif()
 find_package(ZLIB REQUIRED)
+find_package(PNG REQUIRED)
+find_package(JPEG REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(hwy REQUIRED)
 find_package(Cblas REQUIRED COMPONENTS ${blas_flavour})
@@ -30,7 +32,7 @@ function(miniparallel_configure target)
     PRIVATE ${PROJECT_SOURCE_DIR})
   target_compile_features(${target} PUBLIC cxx_std_20)
   target_link_libraries(${target}
-    PRIVATE $<BUILD_INTERFACE:miniparallel_options> ${threads} ZLIB::ZLIB hwy::hwy Cblas::Cblas
+    PRIVATE $<BUILD_INTERFACE:miniparallel_options> ${threads} ZLIB::ZLIB PNG::PNG JPEG::JPEG hwy::hwy Cblas::Cblas
             $<BUILD_INTERFACE:nlohmann_json::nlohmann_json>)
   target_compile_definitions(${target} PRIVATE $<$<BOOL:${MINIPARALLEL_STD_THREADS}>:MINIPARALLEL_STD_THREADS>)
 endfunction()

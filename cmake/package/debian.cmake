@@ -7,7 +7,7 @@ set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "tensors, autograd and neural networks for
 set(CPACK_DEBIAN_PACKAGE_DESCRIPTION "Headers and static library of miniparallel: tensors, reverse-mode autograd, layers, optimizers and
  data loading for training neural networks inside C++ programs.")
 set(CPACK_DEBIAN_PACKAGE_SECTION libdevel)
-set(CPACK_DEBIAN_PACKAGE_DEPENDS "libopenblas-${blas_flavour}-dev, libhwy-dev, zlib1g-dev")
+set(CPACK_DEBIAN_PACKAGE_DEPENDS "libopenblas-${blas_flavour}-dev, libhwy-dev, zlib1g-dev, libpng-dev, libjpeg62-turbo-dev")
 if(openmp STREQUAL gomp)
   string(APPEND CPACK_DEBIAN_PACKAGE_DEPENDS ", libgomp1")
 endif()

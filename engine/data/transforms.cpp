@@ -1,18 +1,15 @@
 #include <miniparallel/data/transforms.h>
 
+#include "engine/data/transforms.h"
 #include "engine/error.h"
 #include "engine/tensor/tensor_impl.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 namespace miniparallel::data {
 namespace {
-
-void check_image(const char* name, const Tensor& image) {
-  check(image.dim() == 3, name, ": got shape ", image.shape(), "; an image is [channels, rows, columns]");
-  check(image.device().is_cpu(), name, ": got an image on ", image.device(), "; transforms run on the CPU");
-}
 
 double for_channel(const std::vector<double>& values, std::int64_t channel) {
   return values[values.size() == 1 ? 0 : static_cast<std::size_t>(channel)];
@@ -30,6 +27,12 @@ void normalize(const Tensor& image, const Tensor& result, const Normalize& by) {
   }
 }
 
+/// Where a part of `part` pixels in the middle of `size` starts, rounded as torchvision does.
+std::int64_t middle(std::int64_t size, std::int64_t part) {
+  if (size < part) return -((part - size) / 2);
+  return static_cast<std::int64_t>(std::nearbyint(static_cast<double>(size - part) / 2));
+}
+
 /// The elements of a row in reverse order; elements are `size` bytes.
 void mirror_row(const std::byte* in, std::byte* out, std::int64_t count, std::size_t size) {
   for (std::int64_t i = 0; i < count; ++i) {
@@ -39,6 +42,25 @@ void mirror_row(const std::byte* in, std::byte* out, std::int64_t count, std::si
 }
 
 }  // namespace
+
+void check_image(const char* name, const Tensor& image) {
+  check(image.dim() == 3, name, ": got shape ", image.shape(), "; an image is [channels, rows, columns]");
+  check(image.device().is_cpu(), name, ": got an image on ", image.device(), "; transforms run on the CPU");
+}
+
+Tensor crop(const Tensor& image, std::int64_t top, std::int64_t left, std::int64_t height,
+            std::int64_t width) {
+  const std::int64_t first_row = std::max<std::int64_t>(top, 0),
+                     last_row = std::min(top + height, image.size(1));
+  const std::int64_t first = std::max<std::int64_t>(left, 0), last = std::min(left + width, image.size(2));
+  Tensor result = zeros({image.size(0), height, width}, {.dtype = image.dtype()});
+  if (first_row < last_row && first < last) {
+    result.narrow(1, first_row - top, last_row - first_row)
+        .narrow(2, first - left, last - first)
+        .copy_(image.narrow(1, first_row, last_row - first_row).narrow(2, first, last - first));
+  }
+  return result;
+}
 
 Tensor Normalize::operator()(const Tensor& image) const {
   check_image("Normalize", image);
@@ -69,16 +91,13 @@ Tensor RandomCrop::operator()(const Tensor& image, RandomStream& random) const {
   // Where the crop starts, seen from the image's first pixel.
   const std::int64_t top = random.below(free_rows + 1) - padding,
                      left = random.below(free_columns + 1) - padding;
-  const std::int64_t first_row = std::max<std::int64_t>(top, 0), last_row = std::min(top + size, rows);
-  const std::int64_t first = std::max<std::int64_t>(left, 0), last = std::min(left + size, columns);
+  return crop(image, top, left, size, size);
+}
 
-  Tensor result = zeros({image.size(0), size, size}, {.dtype = image.dtype()});
-  if (first_row < last_row && first < last) {
-    result.narrow(1, first_row - top, last_row - first_row)
-        .narrow(2, first - left, last - first)
-        .copy_(image.narrow(1, first_row, last_row - first_row).narrow(2, first, last - first));
-  }
-  return result;
+Tensor CenterCrop::operator()(const Tensor& image) const {
+  check(size > 0, "CenterCrop: size is ", size, "; it must be at least 1");
+  check_image("CenterCrop", image);
+  return crop(image, middle(image.size(1), size), middle(image.size(2), size), size, size);
 }
 
 Tensor RandomHorizontalFlip::operator()(const Tensor& image, RandomStream& random) const {

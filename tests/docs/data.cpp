@@ -75,3 +75,17 @@ TEST_CASE("docs/data: files") {
   CHECK(equal(all_but_one, x));
   CHECK(cell == "3");
 }
+
+TEST_CASE("docs/data: images") {
+  const testing::TemporaryFolder images_folder;
+  const std::string folder = images_folder.path();
+  for (const char* name : {"cat", "dog"}) {
+    std::filesystem::create_directory(images_folder / name);
+    write_png(randint(0, 256, {3, 30, 20}).to(uint8), folder + "/" + name + "/1.png");
+  }
+  const testing::Captured captured(std::cout);
+#include "snippets/data/images.inc"
+  CHECK(one.shape() == Shape{3, 30, 20});
+  CHECK(images.classes() == std::vector<std::string>{"cat", "dog"});
+  CHECK(captured.text() == "[2, 3, 224, 224]\n");
+}

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
-"""Writes the small files that the fuzzers start from: valid ones of every kind, and some near misses."""
+"""Writes the small files that the fuzzers start from: valid ones of every kind, and some near misses. Needs cjpeg, on
+Debian in libjpeg-turbo-progs."""
 import gzip
 import json
 import shutil
 import struct
+import subprocess
+import zlib
 from pathlib import Path
 
 corpus = Path(__file__).parent / "corpus"
@@ -45,6 +48,27 @@ put("csv", "ragged", b"a,b\n1\n")
 
 put("cifar10", "record", bytes([3]) + bytes(3072))
 put("cifar10", "label", bytes([10]) + bytes(3072))
+
+
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png(columns, rows, bits, colour_type, lines, chunks=b"", interlaced=0):
+    header = struct.pack(">2I5B", columns, rows, bits, colour_type, 0, 0, interlaced)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunks + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b""))
+
+
+palette = chunk(b"PLTE", bytes(range(6))) + chunk(b"tRNS", b"\x80")
+put("image", "gray.png", png(4, 2, 2, 0, b"\0\x1b\0\x1b"))
+put("image", "rgb.png", png(2, 2, 8, 2, b"\1" + bytes(6) + b"\4" + bytes(6)))
+put("image", "palette.png", png(9, 1, 1, 3, b"\0\x55\x80", palette))
+put("image", "gray_alpha16.png", png(1, 2, 16, 4, bytes(10)))
+put("image", "rgba.png", png(3, 3, 8, 6, bytes(200), interlaced=1))
+pixels = b"P6 19 13 255\n" + bytes(i % 251 for i in range(19 * 13 * 3))
+for name, options in {"rgb.jpg": [], "progressive.jpg": ["-progressive", "-sample", "2x2"], "gray.jpg": ["-grayscale"],
+                      "restarts.jpg": ["-restart", "1B"], "arithmetic.jpg": ["-arithmetic"]}.items():
+    put("image", name, subprocess.run(["cjpeg", *options], input=pixels, stdout=subprocess.PIPE, check=True).stdout)
 
 for file in (Path(__file__).parent.parent / "data" / "safetensors").glob("*.safetensors"):
     (corpus / "safetensors").mkdir(parents=True, exist_ok=True)

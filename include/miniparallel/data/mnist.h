@@ -3,6 +3,7 @@
 #include <miniparallel/data/images.h>
 #include <miniparallel/tensor.h>
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,18 @@ class Mnist : public ImageDataset {
   /// has a dot for the second dash. The usual mean and deviation are those of MNIST's training images. Throws
   /// `Error`, naming the file, where one is missing, damaged or holds something else.
   Mnist(const std::string& folder, Split split, const Normalize& normalize = {{0.1307}, {0.3081}});
+};
+
+/// Fashion-MNIST (https://github.com/zalandoresearch/fashion-mnist), whose files have the names of MNIST's;
+/// the usual mean and deviation are those of its training images.
+class FashionMnist : public Mnist {
+ public:
+  static constexpr std::array<const char*, 10> kClasses = {"T-shirt/top", "Trouser",   "Pullover", "Dress",
+                                                           "Coat",        "Sandal",    "Shirt",    "Sneaker",
+                                                           "Bag",         "Ankle boot"};
+
+  FashionMnist(const std::string& folder, Split split, const Normalize& normalize = {{0.2860}, {0.3530}})
+      : Mnist(folder, split, normalize) {}
 };
 
 /// The array in an IDX file, plain or gzip: uint8, int32, float32 or float64; int8 and int16 become int32.

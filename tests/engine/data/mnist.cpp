@@ -46,6 +46,14 @@ TEST_CASE("mnist: plain and gzip files, pixels normalised, labels int64") {
   }
 }
 
+TEST_CASE("fashion mnist: MNIST's files, its own mean and deviation") {
+  const TemporaryFolder folder;
+  write_mnist_split(folder.path(), "train", 1, false);
+  const FashionMnist clothes(folder.path(), Split::train);
+  CHECK(clothes.get(0).image[0][0][0].item() == doctest::Approx(-0.2860 / 0.3530));
+  CHECK(FashionMnist::kClasses.back() == std::string("Ankle boot"));
+}
+
 TEST_CASE("mnist: Kaggle's names have a dot") {
   for (const bool packed : {false, true}) {
     const TemporaryFolder folder;
