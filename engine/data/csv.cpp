@@ -127,7 +127,7 @@ std::string_view trim(std::string_view text) {
 }  // namespace
 
 CsvTable::CsvTable(std::string_view text, const CsvOptions& options, std::string name)
-    : file_(std::move(name)) {
+    : file_(std::move(name)), missing_(options.missing) {
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);  // a byte-order mark
   check(text.find('\0') == std::string_view::npos, file_,
         ": has zero bytes, so it is not text in UTF-8 (perhaps in UTF-16); convert it");
@@ -169,6 +169,7 @@ CsvTable CsvTable::drop(const std::vector<std::string>& columns) const {
   const auto is_kept = [&](std::size_t i) { return std::ranges::find(columns, names_[i]) == columns.end(); };
   CsvTable table;
   table.file_ = file_;
+  table.missing_ = missing_;
   table.lines_ = lines_;
   for (std::size_t i = 0; i < names_.size(); ++i) {
     if (is_kept(i)) table.names_.push_back(names_[i]);
@@ -181,6 +182,7 @@ CsvTable CsvTable::drop(const std::vector<std::string>& columns) const {
 
 float CsvTable::number(std::int64_t row, std::int64_t column) const {
   const std::string_view text = trim(at(row, column));
+  if (text.empty() && missing_) return *missing_;
   const std::optional<float> value = nearest_float(text);
   const bool infinite = value && std::isinf(*value) && text.find_first_of("nN") == std::string_view::npos;
   check(

@@ -3,6 +3,7 @@
 #include <miniparallel/tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,7 +12,8 @@ namespace miniparallel::data {
 
 struct CsvOptions {
   char delimiter = ',';
-  bool header = true;  ///< the first line names the columns; without, they are "0", "1", ...
+  bool header = true;                 ///< the first line names the columns; without, they are "0", "1", ...
+  std::optional<float> missing = {};  ///< what `numbers` makes of an empty field; without, an `Error`
 };
 
 /// A table of texts, as RFC 4180 has them: fields may stand in double quotes, a quote in them is doubled;
@@ -45,6 +47,7 @@ class CsvTable {
   float number(std::int64_t row, std::int64_t column) const;
 
   std::string file_;
+  std::optional<float> missing_;
   std::vector<std::string> names_;
   std::vector<std::string> fields_;  // row after row
   std::vector<std::int64_t> lines_;  // where in the file each row starts, from 1 on

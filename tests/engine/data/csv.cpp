@@ -52,6 +52,14 @@ TEST_CASE("csv: numbers as a tensor") {
   CHECK(parse("x\n").numbers().shape() == Shape{0, 1});
 }
 
+TEST_CASE("csv: empty fields are the number that the options name") {
+  const CsvTable table = parse("x,y\n1,\n , 2\n", {.missing = -7.0F});
+  CHECK(table.numbers().to_vector<double>() == std::vector<double>{1, -7, -7, 2});
+  CHECK(table.drop({"x"}).numbers().to_vector<double>() == std::vector<double>{-7, 2});
+  CHECK_THROWS_WITH_AS(parse("x\nNA\n", {.missing = 0.0F}).numbers(),
+                       doctest::Contains("'NA' is not a number"), Error);
+}
+
 TEST_CASE("csv: every decimal number is one, rounded to the nearest float32") {
   const auto number = [](const std::string& text) {
     return parse("x\n" + text + "\n").numbers().item<float>();
