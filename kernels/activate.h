@@ -15,8 +15,7 @@ inline void activate(const Elementwise& elementwise, DType dtype, const MatmulAr
   pass.layout = make_layout({count, args.rows, args.columns}, {strides, strides});
   pass.operands[0] = args.c;
   pass.operands[1] = args.pre_activation == nullptr ? args.c : args.pre_activation;
-  elementwise.unary(args.activation == Activation::relu ? Unary::relu : Unary::gelu_tanh, dtype, pass,
-                    stream);
+  elementwise.unary(function_of(args.activation), dtype, pass, stream);
 }
 
 }  // namespace miniparallel::kernels

@@ -3,6 +3,8 @@
 #include <miniparallel/activation.h>
 #include <miniparallel/dtype.h>
 
+#include "kernels/destination.h"
+#include "kernels/elementwise.h"
 #include "kernels/layout.h"
 #include "kernels/sizes.h"
 #include "kernels/stream.h"
@@ -34,9 +36,28 @@ inline Sizes sizes(const MatmulArgs& args) {
   return {"batch rows inner columns", {args.batch.numel(), args.rows, args.inner, args.columns}};
 }
 
-struct Matmul {
-  /// float32 and float64; c overlaps neither a nor b.
-  void (*multiply)(DType dtype, const MatmulArgs& args, Stream stream);
+/// The way back through the end of c = activation(a b + bias): from the gradient of c to those of a b and of
+/// the bias, its column sums. Matrices are (rows, columns), row-major.
+struct EpilogueGradientArgs {
+  std::int64_t rows = 0, columns = 0;
+  Activation activation = Activation::relu;  ///< not none
+  const void* g = nullptr;                   ///< the gradient of c
+  const void* saved = nullptr;               ///< c for relu, else the pre-activation
+  void* dx = nullptr;                        ///< the gradient of a b; may be g
+  Destination dbias;                         ///< `columns` elements
 };
+inline Sizes sizes(const EpilogueGradientArgs& args) { return {"rows columns", {args.rows, args.columns}}; }
+
+/// float32 and float64.
+struct Matmul {
+  /// c overlaps neither a nor b.
+  void (*multiply)(DType dtype, const MatmulArgs& args, Stream stream);
+  void (*epilogue_gradient)(DType dtype, const EpilogueGradientArgs& args, Stream stream);
+};
+
+/// The elementwise function that an activation is.
+constexpr Unary function_of(Activation activation) {
+  return activation == Activation::relu ? Unary::relu : Unary::gelu_tanh;
+}
 
 }  // namespace miniparallel::kernels

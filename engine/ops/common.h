@@ -66,8 +66,9 @@ void check_defined(const char* op, const Tensor& tensor);
 /// Floating tensors as they are, integers and bool as `default_dtype`: what exp or mean accept.
 Tensor to_floating(const Tensor& x);
 
-/// Records that `y` is the activation of `x`, for an op that computed both at once.
-void record_activation(Activation activation, Tensor& y, const Tensor& x);
+/// Differentiable: the gradient through an activation other than none, whose backward reads its output
+/// (relu) or its input.
+Tensor activation_gradient(Activation activation, const Tensor& g, const Tensor& saved);
 
 /// A result of the same shape, dtype and device, contiguous, not initialised.
 inline Tensor result_like(const Tensor& x) { return make_tensor(x.shape(), x.dtype(), x.device()); }

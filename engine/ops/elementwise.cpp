@@ -334,12 +334,9 @@ Tensor fmod(const Tensor& a, Scalar b) { return fmod(a, number_like("fmod", b, a
 
 Tensor reciprocal(const Tensor& x) { return scalar_over("reciprocal", floating("reciprocal", x), 1); }
 
-void record_activation(Activation activation, Tensor& y, const Tensor& x) {
+Tensor activation_gradient(Activation activation, const Tensor& g, const Tensor& saved) {
   using namespace kernels::functors;
-  if (activation == Activation::relu)
-    record_unary<Relu>(Unary::relu, "relu", y, x, 0, 0);
-  else
-    record_unary<GeluTanh>(Unary::gelu_tanh, GeluTanh::op, y, x, 0, 0);
+  return activation == Activation::relu ? Relu::backward(g, saved, 0, 0) : GeluTanh::backward(g, saved, 0, 0);
 }
 
 namespace {

@@ -1,3 +1,4 @@
+#include "engine/ops/elementwise.h"
 #include "engine/ops/matrix.h"
 
 namespace miniparallel {
@@ -34,14 +35,41 @@ void write_column_sums(const Tensor& destination, const Tensor& x, bool accumula
   backend(x).reduce.sum(x.dtype(), args, stream(x));
 }
 
-void linear_backward(Backward& b, const Tensor& x, const Tensor& weight, bool has_bias) {
-  const Tensor g = as_matrix(b.grad());
-  if (b.create_graph()) {
-    if (b.needs(0)) b.set(0, matmul(g, weight).reshape(x.shape()));
-    if (b.needs(1)) b.set(1, matmul(g.t(), as_matrix(x)));
-    if (has_bias && b.needs(2)) b.set(2, sum(g, {0}));
-    return;
+struct LinearNode {
+  autograd::Saved x, weight, bias;
+  Activation activation;
+  autograd::Saved output;  // of relu, which reads it
+  Tensor pre_activation;   // of gelu, likewise
+  bool has_bias;
+};
+
+/// The gradient of x weight^T. Writes that of the bias.
+Tensor product_gradient(Backward& b, const LinearNode& node, const Tensor& saved) {
+  Tensor g = as_matrix(b.take_grad());
+  const bool to_bias = node.has_bias && b.needs(2);
+  const auto write_bias = [&](const auto& f) { b.write(2, {g.size(1)}, g.dtype(), g.device(), f); };
+  if (node.activation == Activation::none) {
+    if (to_bias) write_bias([&](const Tensor& dbias, int beta) { write_column_sums(dbias, g, beta == 1); });
+    return g;
   }
+  g = g.contiguous();
+  const Tensor dx = is_exclusive(g) ? g : result_like(g);
+  if (to_bias) {
+    write_bias([&](const Tensor& dbias, int beta) {
+      const kernels::EpilogueGradientArgs args{g.size(0),  g.size(1), node.activation,   raw(g),
+                                               raw(saved), raw(dx),   {raw(dbias), beta}};
+      backend(g).matmul.epilogue_gradient(g.dtype(), args, stream(g));
+    });
+  } else {
+    backend(g).elementwise.unary_backward(kernels::function_of(node.activation), g.dtype(),
+                                          elementwise_args({dx, g, as_matrix(saved)}), stream(g));
+  }
+  return dx;
+}
+
+void linear_fused(Backward& b, const LinearNode& node, const Tensor& saved) {
+  const Tensor x = node.x.get(b), weight = node.weight.get(b);
+  const Tensor g = product_gradient(b, node, saved);
   if (b.needs(0))
     b.write(0, x.shape(), g.dtype(), g.device(), [&](const Tensor& destination, int beta) {
       multiply_into(as_matrix(destination), g, weight, beta);
@@ -50,9 +78,18 @@ void linear_backward(Backward& b, const Tensor& x, const Tensor& weight, bool ha
     b.write(1, weight.shape(), g.dtype(), g.device(), [&](const Tensor& destination, int beta) {
       multiply_into(destination, g.t(), as_matrix(x), beta);
     });
-  if (has_bias && b.needs(2))
-    b.write(2, {weight.size(0)}, g.dtype(), g.device(),
-            [&](const Tensor& destination, int beta) { write_column_sums(destination, g, beta == 1); });
+}
+
+void linear_composed(Backward& b, const LinearNode& node, const Tensor& kept) {
+  const Tensor x = node.x.get(b), weight = node.weight.get(b);
+  Tensor g = b.grad();
+  const bool is_input = node.pre_activation.defined();
+  const Tensor saved = is_input ? linear(x, weight, node.bias.get(b)) : kept;  // with its history
+  if (node.activation != Activation::none) g = activation_gradient(node.activation, g, saved);
+  g = as_matrix(g);
+  if (b.needs(0)) b.set(0, matmul(g, weight).reshape(x.shape()));
+  if (b.needs(1)) b.set(1, matmul(g.t(), as_matrix(x)));
+  if (node.has_bias && b.needs(2)) b.set(2, sum(g, {0}));
 }
 
 }  // namespace
@@ -71,16 +108,22 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activat
                   {bias, activation, keep ? as_matrix(pre_activation) : pre_activation});
   }
   if (!records) return y;
-  // Record two nodes, as two ops would. ReLU's backward reads only its output: its input is a placeholder.
-  const Tensor product = activation == Activation::none ? y : keep ? pre_activation : y.detach();
-  const auto backward = [x = save(x), weight = save(weight), has_bias = bias.defined()](Backward& b) {
-    linear_backward(b, x.get(b), weight.get(b), has_bias);
+  const auto kept = [](bool is_read, const Tensor& tensor) { return save(is_read ? tensor : Tensor()); };
+  const LinearNode node{.x = save(x),
+                        .weight = save(weight),
+                        .bias = kept(keep, bias),
+                        .activation = activation,
+                        .output = activation == Activation::relu ? save_output(y) : autograd::Saved(),
+                        .pre_activation = pre_activation,
+                        .has_bias = bias.defined()};
+  const auto backward = [node](Backward& b) {
+    const Tensor saved = node.pre_activation.defined() ? node.pre_activation : node.output.get(b);
+    (b.create_graph() ? linear_composed : linear_fused)(b, node, saved);
   };
   if (bias.defined())
-    record("linear", product, {x, weight, bias}, backward);
+    record("linear", y, {x, weight, bias}, backward);
   else
-    record("linear", product, {x, weight}, backward);
-  if (activation != Activation::none) record_activation(activation, y, product);
+    record("linear", y, {x, weight}, backward);
   return y;
 }
 

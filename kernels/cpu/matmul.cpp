@@ -73,10 +73,26 @@ void multiply(DType dtype, const MatmulArgs& args, Stream) {
   with_type(dtype, [&]<class T>() { multiply_batch<T>(args); });
 }
 
+void epilogue_gradient(DType dtype, const EpilogueGradientArgs& args, Stream stream) {
+  ElementwiseArgs pass;
+  pass.layout = make_layout({args.rows * args.columns}, {{1}, {1}, {1}});
+  pass.operands[0] = args.dx;
+  pass.operands[1] = const_cast<void*>(args.g);
+  pass.operands[2] = const_cast<void*>(args.saved);
+  elementwise().unary_backward(function_of(args.activation), dtype, pass, stream);
+  ReduceArgs sums;
+  sums.kept = make_layout({args.columns}, {{1}});
+  sums.reduced = make_layout({args.rows}, {{args.columns}});
+  sums.in = args.dx;
+  sums.out = args.dbias.data;
+  sums.accumulate = args.dbias.beta == 1;
+  reduce().sum(dtype, sums, stream);
+}
+
 }  // namespace
 
 const Matmul& matmul() {
-  static constexpr Matmul launchers{.multiply = multiply};
+  static constexpr Matmul launchers{.multiply = multiply, .epilogue_gradient = epilogue_gradient};
   return launchers;
 }
 

@@ -102,6 +102,33 @@ TEST_CASE("products with an activation: one call where cuBLASLt has it, else a p
           }
 }
 
+TEST_CASE("back through an activation and the bias in one pass, with the numbers of two") {
+  const Simulated machine;
+  manual_seed(6);
+  for (const Activation activation : {Activation::relu, Activation::gelu_tanh})
+    for (const DType dtype : {float32, float64})
+      for (const auto& [rows, columns] : std::vector<std::array<std::int64_t, 2>>{
+               {1, 1}, {0, 40}, {7, 5}, {33, 40}, {9, 64}, {3000, 40}, {20000, 3}}) {
+        INFO(static_cast<int>(activation), " ", dtype, ", ", rows, " rows, ", columns, " columns");
+        const auto leaf = [&](const Shape& shape) { return random_leaf(shape, dtype).detach().to(gpu); };
+        const Tensor x = leaf({rows, 6}), g = leaf({rows, columns});
+        const Tensors parameters{leaf({columns, 6}), leaf({columns})};
+        const auto gradients = [&](bool fused, const Tensors& p) {
+          const Activation end = fused ? activation : Activation::none;
+          Tensor y = linear(x, p[0], p[1], end);
+          if (!fused) y = activation == Activation::relu ? relu(y) : gelu(y, Gelu::tanh);
+          const auto before = simulator::counters();
+          const Tensors of = autograd::grad({y}, p, {.gradients = {g}});
+          return std::pair(of, (simulator::counters() - before).kernels);
+        };
+        for (Tensor p : parameters) p.requires_grad_();
+        const auto [fused, launches] = gradients(true, parameters);
+        const auto [plain, of_plain] = gradients(false, parameters);
+        for (std::size_t i = 0; i < 2; ++i) CHECK(equal(fused[i].cpu(), plain[i].cpu()));
+        CHECK(launches == of_plain - (rows > 0 ? 1 : 0));
+      }
+}
+
 /// The launcher itself, which takes batches with a bias too.
 TEST_CASE("a batch of products with one bias") {
   const Simulated machine;

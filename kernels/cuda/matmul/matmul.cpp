@@ -7,6 +7,7 @@
 #include "kernels/cuda/device/device_guard.h"
 #include "kernels/cuda/device/workspace.h"
 #include "kernels/cuda/matmul/cublas.h"
+#include "kernels/cuda/matmul/epilogue_gradient.h"
 
 #include <cublas_v2.h>
 
@@ -152,7 +153,7 @@ void multiply(DType dtype, const MatmulArgs& args, Stream stream) {
 }  // namespace
 
 const Matmul& matmul() {
-  static constexpr Matmul launchers{.multiply = multiply};
+  static constexpr Matmul launchers{.multiply = multiply, .epilogue_gradient = epilogue_gradient};
   return launchers;
 }
 
