@@ -70,7 +70,7 @@ struct CrossEntropy {
   /// CPU, set as the device's error elsewhere.
   void (*forward)(DType dtype, const CrossEntropyArgs& args, void* losses, void* statistics, void* result,
                   void* normalizer, Stream stream);
-  /// `g`: gradient of the result, or per item. `normalizer`: null when not reducing.
+  /// `g`: gradient of the result, null for 1, or per item. `normalizer`: null when not reducing.
   void (*backward)(DType dtype, const CrossEntropyArgs& args, const void* g, const void* statistics,
                    const void* normalizer, void* dx, Stream stream);
 };

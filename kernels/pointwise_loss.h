@@ -67,7 +67,7 @@ inline Sizes sizes(const PointwiseLossArgs& args) { return {nullptr, {args.n}}; 
 /// float32 and float64, plain arrays.
 struct PointwiseLoss {
   void (*forward)(DType dtype, const PointwiseLossArgs& args, void* y, Stream stream);
-  /// The gradient of x from `g`, that of the result.
+  /// The gradient of x from `g`, that of the result, or per element; null for 1 of one result.
   void (*backward)(DType dtype, const PointwiseLossArgs& args, const void* g, void* dx, Stream stream);
 };
 

@@ -26,15 +26,14 @@ void add_roots(GraphTask& task, const char* op, const std::vector<Tensor>& outpu
     const Tensor& output = outputs[i];
     check(output.defined() && output.requires_grad(), op, ": output ", i,
           " does not depend on a tensor that requires grad; call requires_grad_() on what is to be learned");
-    Tensor gradient = gradients.empty() ? Tensor() : gradients[i];
-    if (!gradient.defined()) {
+    const Tensor gradient = gradients.empty() ? Tensor() : gradients[i];
+    if (!gradient.defined())
       check(output.numel() == 1, op, ": the output has shape ", output.shape(),
             "; only a scalar needs no gradient, pass one of the same shape");
-      gradient = ones_like(output);
-    }
-    check(gradient.shape() == output.shape() && gradient.dtype() == output.dtype(), op, ": the gradient is ",
-          gradient.dtype(), " ", gradient.shape(), ", the output ", output.dtype(), " ", output.shape(),
-          "; both must be the same");
+    else
+      check(gradient.shape() == output.shape() && gradient.dtype() == output.dtype(), op,
+            ": the gradient is ", gradient.dtype(), " ", gradient.shape(), ", the output ", output.dtype(),
+            " ", output.shape(), "; both must be the same");
     task.add_root(output, gradient);
   }
 }

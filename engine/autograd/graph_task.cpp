@@ -14,8 +14,14 @@ namespace miniparallel::autograd {
 void GraphTask::add_root(const Tensor& output, const Tensor& gradient) {
   Edge edge = edge_of(output);
   roots_.push_back(edge.node);
-  Tensor& buffer = new_state(edge.node.get()).grads[edge.output];
-  buffer = buffer.defined() ? add(buffer, gradient) : gradient;
+  State& root = new_state(edge.node.get());
+  Tensor& buffer = root.grads[static_cast<std::size_t>(edge.output)];
+  if (!gradient.defined() && root.grads.size() == 1 && !buffer.defined() && !root.unit.defined()) {
+    root.unit = output.detach();
+    return;
+  }
+  const Tensor given = gradient.defined() ? gradient : ones_like(output);
+  buffer = buffer.defined() ? add(buffer, given) : given;
 }
 
 void GraphTask::add_capture(const Tensor& input, Tensor* gradient) {

@@ -37,6 +37,7 @@ class GraphTask {
   GraphTask(bool retain_graph, bool create_graph)
       : retain_graph_(retain_graph), create_graph_(create_graph) {}
 
+  /// An undefined gradient is 1, for an output of one element.
   void add_root(const Tensor& output, const Tensor& gradient);
   /// Also keep the gradient of `input`, instead of accumulating it when it is a leaf.
   void add_capture(const Tensor& input, Tensor* gradient);
@@ -68,6 +69,7 @@ class GraphTask {
   };
   struct State {
     std::vector<Tensor> grads;  // by output, summed up as they arrive
+    Tensor unit;                // of a root: defined if its gradient is 1 and not among `grads` yet
     std::vector<Contribution> contributions;
     int senders = 0, waiting = 0;  // edges that deliver, and that will still do so
     Group sender;                  // the first one's

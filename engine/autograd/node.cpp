@@ -117,6 +117,11 @@ void accumulate(Tensor& buffer, Tensor grad, bool create_graph) {
   }
 }
 
+void Backward::make_unit() {
+  grads_[0] = ones_like(unit_);
+  unit_ = Tensor();
+}
+
 bool Backward::can_write_over(int input, const Tensor& gradient) const {
   const Target& target = targets_[input];
   return target.sum != nullptr && target.sink == nullptr && !target.sum->defined() && is_exclusive(gradient);

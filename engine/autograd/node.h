@@ -99,18 +99,28 @@ class LeafGradients;
 /// Called through a node's `run`: gradients in, gradients out.
 class Backward {
  public:
-  Backward(std::shared_ptr<Node> node, std::vector<Tensor> grads, std::vector<Target> targets,
+  /// `unit`: if defined, the gradient of the only output is 1, of this tensor's kind, and in no memory yet.
+  Backward(std::shared_ptr<Node> node, std::vector<Tensor> grads, Tensor unit, std::vector<Target> targets,
            bool create_graph, LeafGradients& leaves)
       : node_(std::move(node)),
         grads_(std::move(grads)),
+        unit_(std::move(unit)),
         targets_(std::move(targets)),
         create_graph_(create_graph),
         leaves_(leaves) {}
 
   /// Gradient of output `output`; undefined where nothing flowed into it (only for ops with several outputs).
-  const Tensor& grad(int output = 0) const { return grads_[output]; }
+  const Tensor& grad(int output = 0) {
+    if (unit_.defined()) make_unit();
+    return grads_[output];
+  }
   /// Takes the gradient out, so that it may be overwritten when this was the last handle.
-  Tensor take_grad(int output = 0) { return std::move(grads_[output]); }
+  Tensor take_grad(int output = 0) {
+    grad(output);
+    return std::move(grads_[output]);
+  }
+  /// Whether the gradient is the 1 of a loss, which nobody has to write and read unless `grad` is called.
+  bool is_unit() const { return unit_.defined(); }
 
   /// Whether the gradient of this input is wanted.
   bool needs(int input) const { return targets_[input].sum != nullptr; }
@@ -151,11 +161,13 @@ class Backward {
   LeafGradients& leaves() const { return leaves_; }
 
  private:
+  void make_unit();
   bool can_write_over(int input, const Tensor& gradient) const;
   std::pair<Tensor, int> destination_for(int input, const Shape& shape, DType dtype, Device device);
 
   std::shared_ptr<Node> node_;
   std::vector<Tensor> grads_;
+  Tensor unit_;
   std::vector<Target> targets_;
   bool create_graph_;
   LeafGradients& leaves_;

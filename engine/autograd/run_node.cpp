@@ -1,3 +1,5 @@
+#include <miniparallel/ops.h>
+
 #include "engine/autograd/accumulate.h"
 #include "engine/autograd/graph_task.h"
 #include "engine/error.h"
@@ -5,6 +7,7 @@
 #include "engine/tensor/tensor_impl.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace miniparallel::autograd {
 namespace {
@@ -44,10 +47,15 @@ void run_leaf_hooks(const Tensor& leaf, Tensor& grad) {
 
 void GraphTask::run_node(const std::shared_ptr<Node>& node) {
   State found = std::move(state(node.get()));  // complete: nobody else has anything to do with it any more
+  // The 1 of a loss comes into memory where others than the op look at it.
+  const bool seen = found.senders > 0 || found.grads[0].defined() || !node->hooks.empty() ||
+                    !found.captures.empty() || node->next().empty();
+  if (found.unit.defined() && seen)
+    accumulate(found.grads[0], ones_like(std::exchange(found.unit, {})), create_graph_);
   if (found.sink != nullptr) return hand_to_sink(found);
   if (!found.contributions.empty()) add_contributions(found);
   std::vector<Tensor>& grads = found.grads;
-  const bool any = std::any_of(grads.begin(), grads.end(), [](const Tensor& grad) { return grad.defined(); });
+  const bool any = found.unit.defined() || std::ranges::any_of(grads, &Tensor::defined);
   if (any && found.needed) run_hooks(*node, grads);
   for (const Capture& capture : found.captures)
     *capture.gradient = grads[static_cast<std::size_t>(capture.output)];
@@ -58,8 +66,10 @@ void GraphTask::run_node(const std::shared_ptr<Node>& node) {
   const bool wanted = find_targets(*node, received, targets) || (next.empty() && !capturing_);
   if (any && wanted) {
     profiler::Span span(profiler::Kind::backward, node->name());
-    if (span.active() && grads[0].defined()) describe(span, grads[0]);
-    Backward backward(node, std::move(grads), std::move(targets), create_graph_, leaves_);
+    const Tensor& shown = found.unit.defined() ? found.unit : grads[0];
+    if (span.active() && shown.defined()) describe(span, shown);
+    Backward backward(node, std::move(grads), std::move(found.unit), std::move(targets), create_graph_,
+                      leaves_);
     node->run(backward);
   }
   const std::vector<Edge> edges = next;

@@ -79,9 +79,10 @@ Tensor loss(const char* op, const Tensor& input, const Tensor& labels, const Opt
              const Tensor g = normalizer.defined() ? b.grad() * normalizer : b.grad().unsqueeze(1);
              return b.set(0, composed_backward(input_x, label, options, g));
            }
-           const Tensor g = b.grad().contiguous(), dx = result_like(input_x);
-           backend(g).cross_entropy.backward(g.dtype(), make_args(op, input_x, label, options), raw(g),
-                                             pointer(statistics), pointer(normalizer), raw(dx), stream(g));
+           const bool unit = b.is_unit() && normalizer.defined();
+           const Tensor g = unit ? Tensor() : b.grad().contiguous(), dx = result_like(input_x);
+           backend(dx).cross_entropy.backward(dx.dtype(), make_args(op, input_x, label, options), pointer(g),
+                                              pointer(statistics), pointer(normalizer), raw(dx), stream(dx));
            b.set(0, dx);
          });
   return y;

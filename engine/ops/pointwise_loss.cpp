@@ -60,8 +60,9 @@ Tensor loss(const char* op, LossFunction function, const Tensor& input, const Te
       if (b.needs(1)) b.set(1, target_slope(function, input_x, label) * scaled());
       if (!b.needs(0)) return;
       if (b.create_graph()) return b.set(0, slope(function, input_x, label) * scaled());
-      const Tensor g = b.grad().contiguous(), dx = result_like(input_x);
-      backend(g).pointwise_loss.backward(g.dtype(), again, raw(g), raw(dx), stream(g));
+      const bool unit = b.is_unit() && again.reduce;
+      const Tensor g = unit ? Tensor() : b.grad().contiguous(), dx = result_like(input_x);
+      backend(dx).pointwise_loss.backward(dx.dtype(), again, unit ? nullptr : raw(g), raw(dx), stream(dx));
       b.set(0, dx);
     });
   return y;

@@ -117,11 +117,12 @@ void backward(const CrossEntropyArgs& args, const ItemBlock& block, const void* 
   const T zeros[kColumnBlock] = {};
   maximum = maximum ? maximum + block.first : zeros;
   const T* log_sum = statistics ? maximum + args.outer * args.inner : zeros;
+  const T common =
+      args.reduce ? (gradients ? gradients[0] : T(1)) * *static_cast<const T*>(normalizer) : T(0);
   T factor[kColumnBlock];
   for (std::int64_t c = 0; c < block.width; ++c) {
     const bool ignored = index_at(args.target, args.target_dtype, block.first + c) == args.ignore_index;
-    const T upstream =
-        args.reduce ? gradients[0] * *static_cast<const T*>(normalizer) : gradients[block.first + c];
+    const T upstream = args.reduce ? common : gradients[block.first + c];
     factor[c] = ignored ? T(0) : upstream;
   }
   if (args.inner == 1)

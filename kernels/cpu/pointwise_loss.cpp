@@ -46,7 +46,7 @@ void backward(const PointwiseLossArgs& args, std::int64_t begin, std::int64_t en
   const T *x = static_cast<const T*>(args.x), *target = static_cast<const T*>(args.target);
   const T* gradient = static_cast<const T*>(g);
   T* dx = static_cast<T*>(out);
-  const T scale = args.reduce ? static_cast<T>(args.scale) * gradient[0] : T(1);
+  const T scale = args.reduce ? static_cast<T>(args.scale) * (gradient ? gradient[0] : T(1)) : T(1);
   if (args.reduce) {
     MP_IVDEP
     for (std::int64_t i = begin; i < end; ++i) dx[i] = F::backward(x[i], target[i]) * scale;

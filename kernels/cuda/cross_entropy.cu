@@ -80,7 +80,7 @@ __global__ void cross_entropy_backward(CrossEntropyArgs args, std::int64_t items
   const T maximum = statistics == nullptr ? T(0) : statistics[line.index];
   const T log_sum = statistics == nullptr ? T(0) : statistics[items + line.index];
   const std::int64_t target = index_at(args.target, args.target_dtype, line.index);
-  const T upstream = args.reduce ? g[0] * *normalizer : g[line.index];
+  const T upstream = args.reduce ? (g == nullptr ? T(1) : g[0]) * *normalizer : g[line.index];
   const T factor = target == args.ignore_index ? T(0) : upstream;
   const T uniform = static_cast<T>(args.smoothing / static_cast<double>(args.classes));
   line.for_each([&](std::int64_t at, std::int64_t i) {

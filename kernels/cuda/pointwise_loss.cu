@@ -44,7 +44,7 @@ __global__ void loss_gradient(PointwiseLossArgs args, const T* x, const T* targe
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < args.n;
        i += step)
-    dx[i] = F::backward(x[i], target[i]) * (args.reduce ? g[0] * scale : g[i]);
+    dx[i] = F::backward(x[i], target[i]) * (args.reduce ? (g == nullptr ? T(1) : g[0]) * scale : g[i]);
 }
 
 constexpr std::int64_t kChunk = 8192;

@@ -44,6 +44,53 @@ TEST_CASE("autograd: the gradient of the caller is neither kept nor changed") {
   CHECK(is(seed, {1, 10}));
 }
 
+TEST_CASE("autograd: a loss has gradient 1, whoever looks at it") {
+  const Tensor x = leaf({1, 2}), target = tensor({0.0, 0.0});
+  const auto loss = [&] { return mse_loss(x, target); };  // 0.5, 2.0
+  SUBCASE("nobody") {
+    loss().backward();
+    CHECK(is(x.grad(), {1, 2}));
+  }
+  SUBCASE("a hook, which may replace it") {
+    Tensor seen, y = loss();
+    y.register_hook([&](const Tensor& g) {
+      seen = g;
+      return g * 3;
+    });
+    y.backward();
+    CHECK(seen.item<float>() == 1);
+    CHECK(is(x.grad(), {3, 6}));
+  }
+  SUBCASE("the user, who keeps it or asks for it") {
+    Tensor y = loss();
+    y.retain_grad();
+    y.backward();
+    CHECK(y.grad().item<float>() == 1);
+    const Tensor again = loss();
+    CHECK(autograd::grad({again}, {again})[0].item<float>() == 1);
+  }
+  SUBCASE("a loss made of it") {
+    const Tensor y = loss(), z = y * 4;
+    autograd::backward({y, z}, {});
+    CHECK(is(x.grad(), {5, 10}));
+    x.set_grad({});
+    const Tensor w = loss();
+    autograd::backward({w, w}, {});
+    CHECK(is(x.grad(), {2, 4}));
+  }
+  SUBCASE("the target's gradient") {
+    const Tensor wanted = leaf({0, 0});
+    mse_loss(x, wanted).backward();
+    CHECK(is(x.grad(), {1, 2}));
+    CHECK(is(wanted.grad(), {-1, -2}));
+  }
+  SUBCASE("a leaf") {
+    const Tensor scalar = tensor({4.0}).requires_grad_();
+    scalar.backward();
+    CHECK(is(scalar.grad(), {1}));
+  }
+}
+
 TEST_CASE("autograd: a graph is freed by backward unless it is retained") {
   const Tensor x = leaf({3});
   const Tensor y = exp(x * x);
