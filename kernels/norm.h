@@ -18,14 +18,17 @@ struct BatchNormGeometry {
 };
 inline Sizes sizes(const BatchNormGeometry& g) { return {"n channels inner", {g.n, g.channels, g.inner}}; }
 
-/// y = (x - mean) inv_std weight + bias. All but x are per channel.
+/// y = (x - mean) inv_std weight + bias + residual, or relu of that. x and the residual have the geometry's
+/// shape, the others are per channel.
 struct BatchNormArgs {
   BatchNormGeometry geometry;
   const void* x = nullptr;
   const void* mean = nullptr;
   const void* inv_std = nullptr;
-  const void* weight = nullptr;  ///< null: 1
-  const void* bias = nullptr;    ///< null: 0; the gradients do not read it
+  const void* weight = nullptr;    ///< null: 1
+  const void* bias = nullptr;      ///< null: 0; the gradients read it where they go back through relu
+  const void* residual = nullptr;  ///< null: 0; the gradients do not read it
+  bool relu = false;
 };
 inline Sizes sizes(const BatchNormArgs& args) { return sizes(args.geometry); }
 
@@ -42,12 +45,22 @@ MP_INLINE T inverse_std(T variance, double eps) {
   return T(1) / math::sqrt(variance + static_cast<T>(eps));
 }
 
+/// x normalised by its channel's numbers, before the end of the op; `scale` is inv_std weight.
+template <class T>
+MP_INLINE T normalized(T x, T mean, T scale, T bias) {
+  return (x - mean) * scale + bias;
+}
+
+/// Where the args have relu, g is masked on its way in: by y, or without it by what relu was given, which
+/// is computed again.
 struct BatchNormGradients {
   const void* g = nullptr;  ///< that of y
   void* sum_g = nullptr;    ///< per channel, of g: the gradient of bias
   void* sum_gx = nullptr;   ///< per channel, of g (x - mean) inv_std: the gradient of weight
   std::int64_t count = 0;   ///< elements per channel, or 0: the statistics did not come from x
   Destination dx;
+  const void* y = nullptr;  ///< null: there was no residual
+  void* masked = nullptr;   ///< `batch_sums` writes the masked g there, which is the residual's; may be g
 };
 
 /// y = (x - mean) inv_std weight + bias for each row of x (rows, width).

@@ -23,26 +23,26 @@ BatchNorm::BatchNorm(std::int64_t channels, BatchNormOptions chosen) : options(c
   }
 }
 
-Tensor BatchNorm::normalize(const Tensor& x) const {
+Tensor BatchNorm::normalize(const Tensor& x, const Tensor& residual) const {
   return batch_norm(x, weight, bias, {running_mean, running_var, num_batches_tracked, options.momentum},
-                    training || !running_mean.defined(), options.eps);
+                    training || !running_mean.defined(), options.eps, {options.activation, residual});
 }
 
-Tensor BatchNorm1d::operator()(const Tensor& x) const {
+Tensor BatchNorm1d::operator()(const Tensor& x, const Tensor& residual) const {
   check(x.dim() == 2 || x.dim() == 3, "BatchNorm1d: got shape ", x.shape(),
         "; it must be (n, channels) or (n, channels, length)");
-  return observed(*this, normalize(x));
+  return observed(*this, normalize(x, residual));
 }
 
-Tensor BatchNorm2d::operator()(const Tensor& x) const {
+Tensor BatchNorm2d::operator()(const Tensor& x, const Tensor& residual) const {
   check(x.dim() == 4, "BatchNorm2d: got shape ", x.shape(), "; it must be (n, channels, height, width)");
-  return observed(*this, normalize(x));
+  return observed(*this, normalize(x, residual));
 }
 
-Tensor BatchNorm3d::operator()(const Tensor& x) const {
+Tensor BatchNorm3d::operator()(const Tensor& x, const Tensor& residual) const {
   check(x.dim() == 5, "BatchNorm3d: got shape ", x.shape(),
         "; it must be (n, channels, depth, height, width)");
-  return observed(*this, normalize(x));
+  return observed(*this, normalize(x, residual));
 }
 
 LayerNorm::LayerNorm(const Shape& shape, const LayerNormOptions& options)

@@ -40,13 +40,28 @@ void fixed_composed(Backward& b, const Tensor& x, const Tensor& mean, const Tens
   if (b.needs(2)) b.set(2, sum(g, dims));
 }
 
-void batch_norm_fused(Backward& b, const Tensor& x, const Tensor& mean, const Tensor& weight,
-                      const BatchNorm& norm) {
-  const Tensor g = b.take_grad().contiguous();
-  const kernels::BatchNormArgs args = norm.args(x, mean, weight);
+struct Saved {
+  autograd::Saved x, mean, weight, bias;  // the last one for relu
+  autograd::Saved y;                      // of relu, without which it is undefined
+  bool has_residual;
+};
+
+void batch_norm_fused(Backward& b, const Saved& saved, const BatchNorm& norm) {
+  const Tensor x = saved.x.get(b), mean = saved.mean.get(b), weight = saved.weight.get(b);
+  const Tensor bias = saved.bias.get(b), y = saved.y.get(b);
+  Tensor g = b.take_grad().contiguous(), masked;
+  if (saved.has_residual && y.defined()) masked = is_exclusive(g) ? g : result_like(g);
+  kernels::BatchNormArgs args = norm.args(x, mean, weight, bias);
+  args.relu = y.defined();
   Tensor sum_g, sum_gx;
   const auto gradients = [&](const Destination& dx) {
-    return kernels::BatchNormGradients{raw(g), raw_or_null(sum_g), raw_or_null(sum_gx), norm.count, dx};
+    return kernels::BatchNormGradients{.g = raw(g),
+                                       .sum_g = raw_or_null(sum_g),
+                                       .sum_gx = raw_or_null(sum_gx),
+                                       .count = norm.count,
+                                       .dx = dx,
+                                       .y = saved.has_residual ? raw_or_null(y) : nullptr,
+                                       .masked = raw_or_null(masked)};
   };
   if (x.defined()) {
     const Shape channels{norm.geometry.channels};
@@ -56,6 +71,8 @@ void batch_norm_fused(Backward& b, const Tensor& x, const Tensor& mean, const Te
   } else if (b.needs(2)) {
     sum_g = sum(g, batch_dims(g));
   }
+  if (masked.defined()) g = std::exchange(masked, {}), args.relu = false;
+  if (saved.has_residual) b.set(3, g);  // from here on another handle
   b.write_over(0, g, [&](const Tensor& dx, int beta) {
     backend(g).norm.batch_data_gradient(g.dtype(), args, gradients({raw(dx), beta}), stream(g));
   });
@@ -63,23 +80,53 @@ void batch_norm_fused(Backward& b, const Tensor& x, const Tensor& mean, const Te
   if (b.needs(2)) b.set(2, std::move(sum_g));
 }
 
+void batch_norm_backward(Backward& b, const Saved& saved, const BatchNorm& norm) {
+  if (!b.create_graph()) return batch_norm_fused(b, saved, norm);
+  const Tensor x = saved.x.get(b), weight = saved.weight.get(b), y = saved.y.get(b);
+  if (norm.count == 0) return fixed_composed(b, x, saved.mean.get(b), weight, norm);
+  const Tensor g = y.defined() ? activation_gradient(Activation::relu, b.grad(), y) : b.grad();
+  batch_norm_composed(b, {{x, weight, g}}, norm.count, norm.eps);
+  if (saved.has_residual) b.set(3, g);
+}
+
+void check_end(const Tensor& x, const BatchNormEnd& end) {
+  check(end.activation == Activation::none || end.activation == Activation::relu,
+        "batch_norm: the activation can be none or relu; call gelu on the result");
+  if (!end.residual.defined()) return;
+  check_same_device("batch_norm", {x, end.residual});
+  check_same_dtype("batch_norm", {x, end.residual});
+  check(end.residual.shape() == x.shape(), "batch_norm: the residual has shape ", end.residual.shape(),
+        ", the input ", x.shape(), "; both must be the same");
+}
+
+/// What follows, as ops of their own.
+Tensor with_end(Tensor y, const BatchNormEnd& end) {
+  if (end.residual.defined()) y = y + end.residual;
+  return end.activation == Activation::relu ? relu(y) : y;
+}
+
 }  // namespace
 
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
                   const Tensor& running_var, const BatchNormOptions& options) {
   return batch_norm(x, weight, bias, RunningStatistics{running_mean, running_var, {}, options.momentum},
-                    options.training, options.eps);
+                    options.training, options.eps, {options.activation, options.residual});
 }
 
 Tensor batch_norm(const Tensor& input, const Tensor& scale, const Tensor& offset,
-                  const RunningStatistics& running, bool training, double eps) {
+                  const RunningStatistics& running, bool training, double eps, const BatchNormEnd& end) {
   BatchNormMeeting* const meeting = training ? batch_norm_meeting() : nullptr;
   check_batch_norm(input, scale, offset, running.mean, running.var, training, meeting != nullptr);
+  check_end(input, end);
   check(training ? eps > 0 : eps >= 0, "batch_norm: eps is ", eps, "; it must be ",
         training ? "above 0 in training" : "at least 0");
   check_momentum("batch_norm", running.momentum);
   const Tensor x = input.contiguous(), weight = contiguous_or_none(scale), bias = contiguous_or_none(offset);
-  if (meeting != nullptr) return batch_norm_part(x, weight, bias, running, eps, *meeting);
+  if (meeting != nullptr) return with_end(batch_norm_part(x, weight, bias, running, eps, *meeting), end);
+  const bool relu = end.activation == Activation::relu;
+  const Tensor residual = contiguous_or_none(end.residual);
+  if (!training && (relu || residual.defined()) && recording(x, weight, bias, residual))
+    return with_end(batch_norm(x, weight, bias, running, training, eps), {end.activation, residual});
   BatchNorm norm{geometry_of(x), 0, eps, {}};
   Tensor mean;
   {
@@ -99,19 +146,21 @@ Tensor batch_norm(const Tensor& input, const Tensor& scale, const Tensor& offset
     }
   }
   Tensor y = result_like(x);
-  backend(x).norm.batch_normalize(x.dtype(), norm.args(x, mean, weight, bias), raw(y), stream(x));
-  if (recording(x, weight, bias)) {
-    const bool reads_x = training || (weight.defined() && weight.requires_grad());
-    record("batch_norm", y, {x, weight, bias},
-           [x = save(reads_x ? x : Tensor{}), mean = save(mean), weight = save(weight), norm](Backward& b) {
-             if (!b.create_graph())
-               batch_norm_fused(b, x.get(b), mean.get(b), weight.get(b), norm);
-             else if (norm.count == 0)
-               fixed_composed(b, x.get(b), mean.get(b), weight.get(b), norm);
-             else
-               batch_norm_composed(b, {{x.get(b), weight.get(b), b.grad()}}, norm.count, norm.eps);
-           });
-  }
+  kernels::BatchNormArgs args = norm.args(x, mean, weight, bias);
+  args.residual = raw_or_null(residual);
+  args.relu = relu;
+  backend(x).norm.batch_normalize(x.dtype(), args, raw(y), stream(x));
+  if (!recording(x, weight, bias, residual)) return y;
+  const bool reads_x = training || (weight.defined() && weight.requires_grad());
+  const Saved saved{.x = save(reads_x ? x : Tensor{}),
+                    .mean = save(mean),
+                    .weight = save(weight),
+                    .bias = save(relu ? bias : Tensor{}),
+                    .y = relu ? save_output(y) : autograd::Saved(),
+                    .has_residual = residual.defined()};
+  std::vector<Tensor> inputs{x, weight, bias};
+  if (residual.defined()) inputs.push_back(residual);
+  record("batch_norm", y, inputs, [saved, norm](Backward& b) { batch_norm_backward(b, saved, norm); });
   return y;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <miniparallel/activation.h>
 #include <miniparallel/tensor.h>
 
 #include <cstdint>
@@ -83,8 +84,14 @@ class StatisticsScope {
   StatisticsSink* previous_;
 };
 
+/// What follows batch normalisation within the same op.
+struct BatchNormEnd {
+  Activation activation = Activation::none;
+  Tensor residual = {};  ///< added before the activation
+};
+
 /// `batch_norm` of ops.h, for a layer that counts its batches.
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const RunningStatistics& running,
-                  bool training, double eps);
+                  bool training, double eps, const BatchNormEnd& end = {});
 
 }  // namespace miniparallel

@@ -432,13 +432,17 @@ Tensor log_softmax(const Tensor& x, int dim);
 
 struct BatchNormOptions {
   bool training = false;
-  double momentum = 0.1;  ///< in [0, 1]: running = (1 - momentum) running + momentum batch
-  double eps = 1e-5;      ///< above 0 in training
+  double momentum = 0.1;                     ///< in [0, 1]: running = (1 - momentum) running + momentum batch
+  double eps = 1e-5;                         ///< above 0 in training
+  Activation activation = Activation::none;  ///< none or relu: the last step of the op
+  Tensor residual = {};                      ///< like x: added before the activation
 };
 /// x (n, channels, ...): per channel (x - mean) / sqrt(var + eps) * weight + bias. In training mean and
 /// biased variance come from the batch and the running statistics are updated in place (variance unbiased);
 /// else the running ones are used. weight, bias (channels) and the running pair (channels) may be undefined,
-/// the latter while training. Training with one value per channel is an `Error`.
+/// the latter while training. Training with one value per channel is an `Error`. A residual and an activation
+/// cost no passes over memory of their own, unless gradients flow through the running statistics or GPUs share
+/// those of the batch.
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
                   const Tensor& running_var, const BatchNormOptions& options = {});
 /// Normalises over the last `normalized_shape.rank()`

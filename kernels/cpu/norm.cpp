@@ -6,6 +6,7 @@
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/short_length.h"
+#include "kernels/functors/activations.h"
 #include "kernels/macros.h"
 
 #include <algorithm>
@@ -112,20 +113,45 @@ HWY_ATTR void batch_statistics_typed(const BatchNormGeometry& g, const T* x, con
   for (std::int64_t c = 0; c < g.channels; ++c) inv_std[c] = inverse_std(variance[c], moments.eps);
 }
 
+/// The factor and the summand of each channel.
 template <class T>
-HWY_ATTR void batch_normalize_typed(const BatchNormArgs& args, T* y) {
-  const BatchNormGeometry& g = args.geometry;
-  const T *x = in<T>(args.x), *mean = in<T>(args.mean), *inv_std = in<T>(args.inv_std);
-  const T *weight = in<T>(args.weight), *bias = in<T>(args.bias);
-  T* const scale = scratch<ChannelNumbers, T>(2 * g.channels);
-  T* const offset = scale + g.channels;
-  for (std::int64_t c = 0; c < g.channels; ++c) {
+HWY_ATTR void fill_channels(const BatchNormArgs& args, T* scale, T* offset) {
+  const T *inv_std = in<T>(args.inv_std), *weight = in<T>(args.weight), *bias = in<T>(args.bias);
+  for (std::int64_t c = 0; c < args.geometry.channels; ++c) {
     scale[c] = inv_std[c] * (weight == nullptr ? T(1) : weight[c]);
     offset[c] = bias == nullptr ? T(0) : bias[c];
   }
-  for_each_element(g, [=](std::int64_t i, std::int64_t channel)
-                          HWY_ATTR { y[i] = (x[i] - mean[channel]) * scale[channel] + offset[channel]; });
 }
+
+template <class T>
+HWY_ATTR void batch_normalize_typed(const BatchNormArgs& args, T* y) {
+  const BatchNormGeometry& g = args.geometry;
+  const T *x = in<T>(args.x), *mean = in<T>(args.mean);
+  T* const scale = scratch<ChannelNumbers, T>(2 * g.channels);
+  T* const offset = scale + g.channels;
+  fill_channels(args, scale, offset);
+  if (args.residual == nullptr && !args.relu)
+    return for_each_element(g, [=](std::int64_t i, std::int64_t channel) HWY_ATTR {
+      y[i] = normalized(x[i], mean[channel], scale[channel], offset[channel]);
+    });
+  const T* const residual = in<T>(args.residual);
+  const bool relu = args.relu;
+  for_each_element(g, [=](std::int64_t i, std::int64_t channel) HWY_ATTR {
+    const T sum = normalized(x[i], mean[channel], scale[channel], offset[channel]) +
+                  (residual == nullptr ? T(0) : residual[i]);
+    y[i] = relu ? functors::Relu::forward(sum, 0, 0) : sum;
+  });
+}
+
+/// The gradient before relu from that of y.
+template <class T>
+struct Masked {
+  const T *g, *x, *y, *mean, *scale, *offset;
+  MP_INLINE T at(std::int64_t i, std::int64_t channel) const {
+    const T value = y != nullptr ? y[i] : normalized(x[i], mean[channel], scale[channel], offset[channel]);
+    return functors::Relu::backward(g[i], value, 0, 0);
+  }
+};
 
 template <class T>
 HWY_ATTR void batch_sums_typed(const BatchNormArgs& args, const BatchNormGradients& gradients) {
@@ -133,39 +159,59 @@ HWY_ATTR void batch_sums_typed(const BatchNormArgs& args, const BatchNormGradien
   const T *dy = in<T>(gradients.g), *x = in<T>(args.x);
   const T *mean = in<T>(args.mean), *inv_std = in<T>(args.inv_std);
   T *sum_g = out<T>(gradients.sum_g), *sum_gx = out<T>(gradients.sum_gx);
+  const auto finish = [=](std::int64_t channel, double sum, double product) {
+    sum_g[channel] = static_cast<T>(sum);
+    sum_gx[channel] = static_cast<T>(product * static_cast<double>(inv_std[channel]));
+  };
+  if (!args.relu)
+    return for_each_channel<T>(
+        g,
+        [=](std::int64_t i, std::int64_t channel)
+            HWY_ATTR { return Terms<T>{dy[i], dy[i] * (x[i] - mean[channel])}; },
+        finish);
+  T* const scale = scratch<ChannelNumbers, T>(2 * g.channels);
+  T* const offset = scale + g.channels;
+  fill_channels(args, scale, offset);
+  const Masked<T> masked{dy, x, in<T>(gradients.y), mean, scale, offset};
+  T* const kept = out<T>(gradients.masked);
   for_each_channel<T>(
       g,
-      [=](std::int64_t i, std::int64_t channel)
-          HWY_ATTR { return Terms<T>{dy[i], dy[i] * (x[i] - mean[channel])}; },
-      [=](std::int64_t channel, double sum, double product) {
-        sum_g[channel] = static_cast<T>(sum);
-        sum_gx[channel] = static_cast<T>(product * static_cast<double>(inv_std[channel]));
-      });
+      [=](std::int64_t i, std::int64_t channel) HWY_ATTR {
+        const T gradient = masked.at(i, channel);
+        if (kept != nullptr) kept[i] = gradient;
+        return Terms<T>{gradient, gradient * (x[i] - mean[channel])};
+      },
+      finish);
 }
 
 template <class T, int beta>
 HWY_ATTR void batch_data_gradient_typed(const BatchNormArgs& args, const BatchNormGradients& gradients) {
   const BatchNormGeometry& g = args.geometry;
   const T *dy = in<T>(gradients.g), *x = in<T>(args.x);
-  const T *mean = in<T>(args.mean), *inv_std = in<T>(args.inv_std), *weight = in<T>(args.weight);
+  const T *mean = in<T>(args.mean), *inv_std = in<T>(args.inv_std);
   const T *sum_g = in<T>(gradients.sum_g), *sum_gx = in<T>(gradients.sum_gx);
   const std::int64_t count = gradients.count;
   T* const dx = out<T>(gradients.dx.data);
-  T* const scale = scratch<ChannelNumbers, T>(3 * g.channels);
-  T *const shift = scale + g.channels, *const slope = shift + g.channels;
+  T* const scale = scratch<ChannelNumbers, T>(4 * g.channels);
+  T *const offset = scale + g.channels, *const shift = offset + g.channels, *const slope = shift + g.channels;
+  fill_channels(args, scale, offset);
   for (std::int64_t c = 0; c < g.channels; ++c) {
-    scale[c] = inv_std[c] * (weight == nullptr ? T(1) : weight[c]);
     shift[c] = count == 0 ? T(0) : sum_g[c] / static_cast<T>(count);
     slope[c] = count == 0 ? T(0) : sum_gx[c] * inv_std[c] / static_cast<T>(count);
   }
+  const auto finish = [=](T gradient, std::int64_t i, std::int64_t channel) HWY_ATTR {
+    const T rest = gradient - shift[channel] - (x[i] - mean[channel]) * slope[channel];
+    dx[i] = scale[channel] * rest + (beta == 0 ? T(0) : dx[i]);
+  };
   if (count == 0)
-    for_each_element(g, [=](std::int64_t i, std::int64_t channel)
-                            HWY_ATTR { dx[i] = scale[channel] * dy[i] + (beta == 0 ? T(0) : dx[i]); });
-  else
-    for_each_element(g, [=](std::int64_t i, std::int64_t channel) HWY_ATTR {
-      const T rest = dy[i] - shift[channel] - (x[i] - mean[channel]) * slope[channel];
-      dx[i] = scale[channel] * rest + (beta == 0 ? T(0) : dx[i]);
-    });
+    return for_each_element(g, [=](std::int64_t i, std::int64_t channel)
+                                   HWY_ATTR { dx[i] = scale[channel] * dy[i] + (beta == 0 ? T(0) : dx[i]); });
+  if (!args.relu)
+    return for_each_element(
+        g, [=](std::int64_t i, std::int64_t channel) HWY_ATTR { finish(dy[i], i, channel); });
+  const Masked<T> masked{dy, x, nullptr, mean, scale, offset};
+  for_each_element(
+      g, [=](std::int64_t i, std::int64_t channel) HWY_ATTR { finish(masked.at(i, channel), i, channel); });
 }
 
 // --- by dtype

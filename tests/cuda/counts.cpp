@@ -86,5 +86,27 @@ TEST_CASE("counts: a steady step of an MLP") { check_counts<testing::Mlp>(mlp); 
 TEST_CASE("counts: a steady step of a CNN") { check_counts<testing::Cnn>(cnn); }
 TEST_CASE("counts: a steady step of a transformer block") { check_counts<testing::Transformer>(transformer); }
 
+TEST_CASE("counts: a residual and relu within batch normalisation's four launches") {
+  const Simulated machine;
+  const Device gpu = Device::cuda(0);
+  const TensorOptions leaf{.device = gpu, .requires_grad = true};
+  const Tensor x = randn({4, 3, 5}, leaf), residual = randn({4, 3, 5}, leaf), weight = ones({3}, leaf),
+               bias = zeros({3}, leaf);
+  const Tensor g = randn({4, 3, 5}, {.device = gpu});
+  for (const bool with_residual : {false, true})
+    for (const Activation activation : {Activation::none, Activation::relu}) {
+      const auto before = simulator::counters();
+      const Tensor y = batch_norm(
+          x, weight, bias, {}, {},
+          {.training = true, .activation = activation, .residual = with_residual ? residual : Tensor()});
+      std::vector<Tensor> inputs{x, weight, bias};
+      if (with_residual) inputs.push_back(residual);
+      autograd::grad({y}, inputs, {.gradients = {g}});
+      const simulator::Counters work = simulator::counters() - before;
+      CHECK(work.kernels == 4);
+      CHECK(work.copies == 0);
+    }
+}
+
 }  // namespace
 }  // namespace miniparallel

@@ -55,6 +55,29 @@ TEST_CASE("batch_norm over awkward shapes") {
     }
 }
 
+TEST_CASE("batch_norm with a residual and relu") {
+  const Gpus machine;
+  manual_seed(3);
+  for (const DType dtype : {float32, float64})
+    for (const Shape& shape : std::vector<Shape>{{7, 3}, {130, 33}, {5, 2, 3, 7}, {2, 3, 17, 16}})
+      for (const bool with_residual : {false, true})
+        for (const bool training : {false, true}) {
+          INFO("shape ", to_string(shape), ", residual: ", with_residual, ", training: ", training);
+          const Shape channels{shape[1]};
+          const Tensor mean = randn(channels, {.dtype = dtype}), variance = mean * mean + 0.1;
+          Tensors x{random_leaf(shape, dtype), random_leaf(channels, dtype), random_leaf(channels, dtype),
+                    mean, variance};
+          if (with_residual) x.push_back(random_leaf(shape, dtype));
+          check_like_cpu(twice([=](const Tensors& in) {
+                           return batch_norm(in[0], in[1], in[2], in[3].clone(), in[4].clone(),
+                                             {.training = training,
+                                              .activation = Activation::relu,
+                                              .residual = with_residual ? in[5] : Tensor()});
+                         }),
+                         x, gpu);
+        }
+}
+
 TEST_CASE("channels that many blocks share, whatever the order of blocks and threads") {
   for (const DType dtype : {float32, float64})
     for (const Shape& shape : std::vector<Shape>{{2, 2, 130, 129}, {1500, 33}}) {

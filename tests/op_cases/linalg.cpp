@@ -40,7 +40,7 @@ const Rows decompositions{
     {"qr: q", OP(qr(x[0]).q), {real({2, 4, 3})}, lapack},
     {"qr: r", OP(qr(x[0]).r), {real({4, 3})}, lapack},
     {"qr: wide", OP(qr(x[0]).r), {constant({2, 4})}, lapack | no_gradient},
-    {"eigvalsh", OP(eigvalsh(symmetric(x[0]))), {stack33}, lapack},
+    {"eigvalsh", OP(eigvalsh(symmetric(x[0]))), {m33}, lapack},
     {"eigh: vectors", OP(projector(eigh(symmetric(x[0])).vectors.slice(-1, 0, 1))), {stack33}, lapack},
     {"svdvals", OP(svdvals(x[0])), {real({2, 3, 4})}, lapack},
     {"svd: u", OP(projector(svd(x[0]).u.slice(-1, 0, 2))), {real({4, 3})}, lapack},

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <miniparallel/activation.h>
 #include <miniparallel/model/members.h>
 #include <miniparallel/model/plain.h>
 #include <miniparallel/nn/parameter.h>
@@ -14,8 +15,9 @@ struct BatchNormOptions {
   double eps = 1e-5;
   /// Running = (1 - momentum) running + momentum batch; the plain average over all batches when empty.
   std::optional<double> momentum = 0.1;
-  bool affine = true;               ///< weight and bias
-  bool track_running_stats = true;  ///< without, evaluation too normalises by the batch
+  bool affine = true;                        ///< weight and bias
+  bool track_running_stats = true;           ///< without, evaluation too normalises by the batch
+  Activation activation = Activation::none;  ///< none or relu, after the residual if there is one
 };
 
 }  // namespace nn
@@ -36,7 +38,8 @@ struct LocalResponseNorm {
 
 /// Normalises each channel by mean and variance: of the batch in training, which
 /// also updates the running ones, of those in evaluation. What BatchNorm1d
-/// to BatchNorm3d share. (Ioffe, Szegedy: "Batch normalization", 2015.)
+/// to BatchNorm3d share. A residual, of x's shape, is added to the result, before the activation: both are
+/// done within the same passes over memory. (Ioffe, Szegedy: "Batch normalization", 2015.)
 struct BatchNorm {
   /// Options come by value: GCC 12 warns of references to those of a default member initialiser.
   BatchNorm(std::int64_t channels, BatchNormOptions options = {});
@@ -48,27 +51,27 @@ struct BatchNorm {
   Training training;
 
  protected:
-  Tensor normalize(const Tensor& x) const;
+  Tensor normalize(const Tensor& x, const Tensor& residual) const;
 };
 
 /// x (n, channels) or (n, channels, length).
 struct BatchNorm1d : BatchNorm {
   BatchNorm1d(std::int64_t channels, BatchNormOptions chosen = {}) : BatchNorm(channels, chosen) {}
-  Tensor operator()(const Tensor& x) const;
+  Tensor operator()(const Tensor& x, const Tensor& residual = {}) const;
   MINIPARALLEL_MEMBERS(weight, bias, running_mean, running_var, num_batches_tracked, options, training)
 };
 
 /// x (n, channels, height, width).
 struct BatchNorm2d : BatchNorm {
   BatchNorm2d(std::int64_t channels, BatchNormOptions chosen = {}) : BatchNorm(channels, chosen) {}
-  Tensor operator()(const Tensor& x) const;
+  Tensor operator()(const Tensor& x, const Tensor& residual = {}) const;
   MINIPARALLEL_MEMBERS(weight, bias, running_mean, running_var, num_batches_tracked, options, training)
 };
 
 /// x (n, channels, depth, height, width).
 struct BatchNorm3d : BatchNorm {
   BatchNorm3d(std::int64_t channels, BatchNormOptions chosen = {}) : BatchNorm(channels, chosen) {}
-  Tensor operator()(const Tensor& x) const;
+  Tensor operator()(const Tensor& x, const Tensor& residual = {}) const;
   MINIPARALLEL_MEMBERS(weight, bias, running_mean, running_var, num_batches_tracked, options, training)
 };
 

@@ -4,6 +4,7 @@
 #include "kernels/cuda/device/two_stage.cuh"
 #include "kernels/cuda/norm/layer_norm.h"
 #include "kernels/cuda/norm/running_statistics.h"
+#include "kernels/functors/activations.h"
 #include "kernels/norm.h"
 
 #include <limits>
@@ -64,27 +65,59 @@ struct ChannelMoments {
   }
 };
 
+/// The numbers of a call, of one type.
+template <class T>
+struct Channels {
+  BatchNormGeometry geometry;
+  const T *x, *mean, *inv_std, *weight, *bias, *residual;
+  bool relu;
+
+  explicit Channels(const BatchNormArgs& args)
+      : geometry(args.geometry),
+        x(in<T>(args.x)),
+        mean(in<T>(args.mean)),
+        inv_std(in<T>(args.inv_std)),
+        weight(in<T>(args.weight)),
+        bias(in<T>(args.bias)),
+        residual(in<T>(args.residual)),
+        relu(args.relu) {}
+
+  __device__ T scale(std::int64_t channel) const {
+    return inv_std[channel] * (weight == nullptr ? T(1) : weight[channel]);
+  }
+  __device__ T normalized_at(std::int64_t i, std::int64_t channel) const {
+    return normalized(x[i], mean[channel], scale(channel), bias == nullptr ? T(0) : bias[channel]);
+  }
+  /// The gradient before relu from that of y.
+  __device__ T masked(T g, const T* y, std::int64_t i, std::int64_t channel) const {
+    if (!relu) return g;
+    return functors::Relu::backward(g, y == nullptr ? normalized_at(i, channel) : y[i], 0, 0);
+  }
+};
+
 template <class T>
 struct ChannelSums {
   using Values = Sums;
-  BatchNormGeometry geometry;
-  const T *g, *x, *mean, *inv_std;
-  T *sum_g, *sum_gx;
+  Channels<T> of;
+  const T *g, *y;
+  T *sum_g, *sum_gx, *masked;
 
   __device__ Sums part(std::int64_t channel, std::int64_t begin, std::int64_t end, std::int64_t step) const {
     Sums sums = Values::initial();
     if (begin >= end) return sums;
-    const T center = mean[channel];
-    ChannelWalk walk(geometry, channel, begin, step);
+    const T center = of.mean[channel];
+    ChannelWalk walk(of.geometry, channel, begin, step);
     for (std::int64_t i = begin; i < end; i += step, walk.next()) {
-      const T gradient = g[walk.at()];
-      sums.add(gradient, gradient * (x[walk.at()] - center));
+      const std::int64_t at = walk.at();
+      const T gradient = of.masked(g[at], y, at, channel);
+      if (masked != nullptr) masked[at] = gradient;
+      sums.add(gradient, gradient * (of.x[at] - center));
     }
     return sums;
   }
   __device__ void store(std::int64_t channel, const Sums& total) const {
     sum_g[channel] = static_cast<T>(total.first);
-    sum_gx[channel] = static_cast<T>(total.second * static_cast<double>(inv_std[channel]));
+    sum_gx[channel] = static_cast<T>(total.second * static_cast<double>(of.inv_std[channel]));
   }
 };
 
@@ -108,25 +141,23 @@ __device__ void for_each_element(const BatchNormGeometry& g, const F& f) {
 }
 
 template <class T>
-__global__ void normalize_channels(BatchNormGeometry geometry, const T* x, const T* mean, const T* inv_std,
-                                   const T* weight, const T* bias, T* y) {
+__global__ void normalize_channels(BatchNormGeometry geometry, Channels<T> of, T* y) {
   for_each_element(geometry, [&](std::int64_t i, std::int64_t channel) {
-    const T scale = inv_std[channel] * (weight == nullptr ? T(1) : weight[channel]);
-    y[i] = (x[i] - mean[channel]) * scale + (bias == nullptr ? T(0) : bias[channel]);
+    const T sum = of.normalized_at(i, channel) + (of.residual == nullptr ? T(0) : of.residual[i]);
+    y[i] = of.relu ? functors::Relu::forward(sum, 0, 0) : sum;
   });
 }
 
 template <class T>
-__global__ void channels_gradient(BatchNormGeometry geometry, const T* g, const T* x, const T* mean,
-                                  const T* inv_std, const T* weight, const T* sum_g, const T* sum_gx,
-                                  std::int64_t count, T* dx, int beta) {
+__global__ void channels_gradient(BatchNormGeometry geometry, Channels<T> of, const T* g, const T* sum_g,
+                                  const T* sum_gx, std::int64_t count, T* dx, int beta) {
   const T inverse = count == 0 ? T(0) : T(1) / static_cast<T>(count);
   for_each_element(geometry, [&](std::int64_t i, std::int64_t channel) {
-    const T scale = inv_std[channel];
-    T rest = g[i];
+    T rest = of.masked(g[i], nullptr, i, channel);
     if (count != 0)
-      rest -= sum_g[channel] * inverse + (x[i] - mean[channel]) * scale * (sum_gx[channel] * inverse);
-    const T value = scale * (weight == nullptr ? T(1) : weight[channel]) * rest;
+      rest -= sum_g[channel] * inverse +
+              (of.x[i] - of.mean[channel]) * of.inv_std[channel] * (sum_gx[channel] * inverse);
+    const T value = of.scale(channel) * rest;
     dx[i] = beta == 0 ? value : dx[i] + value;
   });
 }
@@ -158,25 +189,25 @@ void batch_statistics(DType dtype, const BatchNormGeometry& geometry, const void
 
 void batch_normalize(DType dtype, const BatchNormArgs& args, void* y, Stream stream) {
   with_type(dtype, [&]<class T>() {
-    launch_elements(stream, normalize_channels<T>, args.geometry, in<T>(args.x), in<T>(args.mean),
-                    in<T>(args.inv_std), in<T>(args.weight), in<T>(args.bias), out<T>(y));
+    launch_elements(stream, normalize_channels<T>, args.geometry, Channels<T>(args), out<T>(y));
   });
 }
 
 void batch_sums(DType dtype, const BatchNormArgs& args, const BatchNormGradients& gradients, Stream stream) {
   with_type(dtype, [&]<class T>() {
-    launch_channels(stream, args.geometry,
-                    ChannelSums<T>{args.geometry, in<T>(gradients.g), in<T>(args.x), in<T>(args.mean),
-                                   in<T>(args.inv_std), out<T>(gradients.sum_g), out<T>(gradients.sum_gx)});
+    launch_channels(
+        stream, args.geometry,
+        ChannelSums<T>{Channels<T>(args), in<T>(gradients.g), in<T>(gradients.y), out<T>(gradients.sum_g),
+                       out<T>(gradients.sum_gx), out<T>(gradients.masked)});
   });
 }
 
 void batch_data_gradient(DType dtype, const BatchNormArgs& args, const BatchNormGradients& gradients,
                          Stream stream) {
   with_type(dtype, [&]<class T>() {
-    launch_elements(stream, channels_gradient<T>, args.geometry, in<T>(gradients.g), in<T>(args.x),
-                    in<T>(args.mean), in<T>(args.inv_std), in<T>(args.weight), in<T>(gradients.sum_g),
-                    in<T>(gradients.sum_gx), gradients.count, out<T>(gradients.dx.data), gradients.dx.beta);
+    launch_elements(stream, channels_gradient<T>, args.geometry, Channels<T>(args), in<T>(gradients.g),
+                    in<T>(gradients.sum_g), in<T>(gradients.sum_gx), gradients.count,
+                    out<T>(gradients.dx.data), gradients.dx.beta);
   });
 }
 

@@ -70,6 +70,48 @@ TEST_CASE("batch_norm: values, gradients and running statistics against the defi
     }
 }
 
+TEST_CASE("batch_norm: a residual and an activation are those ops") {
+  manual_seed(4);
+  for (const DType dtype : {float32, float64})
+    for (const Shape& shape : {Shape{5, 3}, {40, 37}, {4, 2, 5, 7}, {3, 20, 9, 9}})
+      for (const bool with_residual : {false, true})
+        for (const Activation activation : {Activation::none, Activation::relu})
+          for (const bool training : {false, true}) {
+            INFO(to_string(shape), " ", dtype, ", residual: ", with_residual,
+                 ", relu: ", activation == Activation::relu, ", training: ", training);
+            const TensorOptions leaf{.dtype = dtype, .requires_grad = true};
+            const Shape channels{shape[1]};
+            const Tensor x = randn(shape, leaf), residual = randn(shape, leaf);
+            const Tensor weight = randn(channels, leaf), bias = randn(channels, leaf);
+            const Tensor mean = randn(channels, {.dtype = dtype}),
+                         variance = rand(channels, {.dtype = dtype});
+            const auto normalise = [&](const BatchNormOptions& options) {
+              return batch_norm(x, weight, bias, mean.clone(), variance.clone(), options);
+            };
+            BatchNormOptions options{.training = training, .activation = activation};
+            std::vector<Tensor> inputs{x, weight, bias};
+            Tensor expected = normalise({.training = training});
+            if (with_residual) {
+              options.residual = residual;
+              expected = expected + residual;
+              inputs.push_back(residual);
+            }
+            if (activation == Activation::relu) expected = relu(expected);
+            check_same(normalise(options), expected, inputs, dtype == float32 ? 1e-5 : 1e-13);
+            const NoGradGuard no_grad;
+            CHECK(allclose(normalise(options), expected.detach(), 1e-6, 1e-6));
+          }
+
+  const Tensor x = randn({4, 3});
+  const auto with = [&](const BatchNormOptions& options) { return batch_norm(x, {}, {}, {}, {}, options); };
+  CHECK_THROWS_WITH_AS(with({.training = true, .activation = Activation::gelu_tanh}),
+                       Contains("none or relu"), Error);
+  CHECK_THROWS_WITH_AS(with({.training = true, .residual = zeros({4, 1})}),
+                       Contains("the residual has shape [4, 1]"), Error);
+  const nn::BatchNorm1d layer(3, {.activation = Activation::relu}), plain(3);
+  CHECK(allclose(layer(x, x), relu(plain(x) + x), 1e-6, 1e-6));
+}
+
 TEST_CASE("batch_norm: the variance stands a large mean") {
   manual_seed(2);
   const Tensor noise = randn({64, 4, 8, 8}, {.dtype = float64});
