@@ -27,18 +27,21 @@ using Clock = std::chrono::steady_clock;
 
 namespace {
 
+constexpr nn::LinearOptions kRelu{.activation = Activation::relu};
+constexpr nn::BatchNormOptions kNormRelu{.activation = Activation::relu};
+
 struct Mlp {
-  nn::Linear fc1{784, 512}, fc2{512, 256}, fc3{256, 10};
-  Tensor operator()(const Tensor& x) { return fc3(relu(fc2(relu(fc1(x))))); }
+  nn::Linear fc1{784, 512, kRelu}, fc2{512, 256, kRelu}, fc3{256, 10};
+  Tensor operator()(const Tensor& x) { return fc3(fc2(fc1(x))); }
 };
 
 struct Cnn {
   nn::Conv2d conv1{1, 32, 3}, conv2{32, 64, 3};
   nn::Dropout drop1{0.25}, drop2{0.5};
-  nn::Linear fc1{9216, 128}, fc2{128, 10};
+  nn::Linear fc1{9216, 128, kRelu}, fc2{128, 10};
   Tensor operator()(Tensor x) {
     x = max_pool2d(relu(conv2(relu(conv1(x)))), 2);
-    return fc2(drop2(relu(fc1(drop1(x).flatten(1)))));
+    return fc2(drop2(fc1(drop1(x).flatten(1))));
   }
 };
 
@@ -77,20 +80,20 @@ struct ResidualBlock {
       : conv1(in, out, 3, {.stride = out / in, .padding = 1, .bias = false}),
         conv2(out, out, 3, {.padding = 1, .bias = false}),
         shortcut(in, out, 1, {.stride = out / in, .bias = false}),
-        norm1(out),
-        norm2(out),
+        norm1(out, kNormRelu),
+        norm2(out, kNormRelu),
         shortcut_norm(out),
         is_straight(in == out) {}
   Tensor operator()(const Tensor& x) {
-    const Tensor y = norm2(conv2(relu(norm1(conv1(x)))));
-    return relu(y + (is_straight ? x : shortcut_norm(shortcut(x))));
+    const Tensor y = conv2(norm1(conv1(x)));
+    return norm2(y, is_straight ? x : shortcut_norm(shortcut(x)));
   }
   MINIPARALLEL_MEMBERS(conv1, conv2, shortcut, norm1, norm2, shortcut_norm, is_straight)
 };
 
 struct ResNet {
   nn::Conv2d conv{3, 16, 3, {.padding = 1, .bias = false}};
-  nn::BatchNorm2d norm{16};
+  nn::BatchNorm2d norm{16, kNormRelu};
   std::vector<ResidualBlock> blocks;
   nn::Linear head{64, 10};
 
@@ -100,7 +103,7 @@ struct ResNet {
       for (int i = 0; i < blocks_of_each_size; ++i, in = out) blocks.emplace_back(in, out);
   }
   Tensor operator()(Tensor x) {
-    x = relu(norm(conv(x)));
+    x = norm(conv(x));
     for (ResidualBlock& block : blocks) x = block(x);
     return head(mean(x, {2, 3}));
   }
