@@ -1,4 +1,5 @@
 #include "engine/ops/common.h"
+#include "engine/ops/split.h"
 
 #include <algorithm>
 #include <cmath>
@@ -139,8 +140,9 @@ void fused_backward(Backward& b, const Operands& in, const Tensor& out, const Te
   const Tensor g = with_plain_rows(b.grad());
   const Tensor row_products = result_like(log_sums);
   const Tensor inputs[] = {in.q, in.k, in.v};
-  Tensor gradients[3];
-  for (int i = 0; i < 3; ++i) gradients[i] = make_ordered_like(inputs[i], inputs[i].size(-1));
+  std::vector<Tensor> gradients = make_parts_like(inputs);
+  for (int i = 0; gradients.size() < 3; ++i)
+    gradients.push_back(make_ordered_like(inputs[i], inputs[i].size(-1)));
   backend(g).attention.backward(g.dtype(), in.args(out, log_sums),
                                 {.g = matrices_of(g),
                                  .dq = matrices_of(gradients[0]),
@@ -148,7 +150,7 @@ void fused_backward(Backward& b, const Operands& in, const Tensor& out, const Te
                                  .dv = matrices_of(gradients[2]),
                                  .row_products = raw(row_products)},
                                 stream(g));
-  for (int i = 0; i < 3; ++i) b.set(i, std::move(gradients[i]));
+  for (int i = 0; i < 3; ++i) b.set(i, std::move(gradients[static_cast<std::size_t>(i)]));
 }
 
 void composed_backward(Backward& b, const Operands& in) {

@@ -247,6 +247,41 @@ Tensor Tensor::unsqueeze(int dim) const {
 
 namespace {
 
+/// From each tensor to the next in their common memory; 0 where they are not like each other and evenly apart.
+std::int64_t step_between(std::span<const Tensor> parts) {
+  const auto offset = [&](std::size_t i) { return parts[i].impl()->offset; };
+  const std::int64_t step = parts.size() > 1 ? offset(1) - offset(0) : 0;
+  for (std::size_t i = 1; i < parts.size(); ++i)
+    if (parts[i].impl()->storage != parts[0].impl()->storage || parts[i].shape() != parts[0].shape() ||
+        parts[i].strides() != parts[0].strides() || parts[i].dtype() != parts[0].dtype() ||
+        offset(i) - offset(i - 1) != step)
+      return 0;
+  return std::max<std::int64_t>(step, 0);
+}
+
+/// Whether sizes with these strides fill an array without gaps.
+bool is_dense(const Shape& sizes, const Shape& strides) {
+  std::vector<std::pair<std::int64_t, std::int64_t>> steps;
+  for (int d = 0; d < sizes.rank(); ++d)
+    if (sizes[d] != 1) steps.emplace_back(strides[d], sizes[d]);
+  std::ranges::sort(steps);
+  std::int64_t expected = 1;
+  for (const auto& [stride, size] : steps) {
+    if (stride != expected) return false;
+    expected *= size;
+  }
+  return true;
+}
+
+/// The tensor whose parts along `dim` these are, if they are neighbours in memory; else undefined.
+Tensor joined(const std::vector<Tensor>& parts, int dim) {
+  Shape shape = parts[0].shape();
+  const std::int64_t step = step_between(parts);
+  if (step == 0 || step != shape[dim] * parts[0].strides()[dim]) return {};
+  shape[dim] *= std::ssize(parts);
+  return make_alias(parts[0], shape, parts[0].strides(), offset_of(parts[0]));
+}
+
 /// The gradient of what was split along `dim` into parts of these shapes; nothing may have reached some.
 Tensor split_backward(Backward& b, const std::vector<Shape>& shapes, int dim, const TensorOptions& options) {
   std::vector<Tensor> gradients;
@@ -255,10 +290,27 @@ Tensor split_backward(Backward& b, const std::vector<Shape>& shapes, int dim, co
     if (!gradients.back().defined())
       gradients.back() = zeros(Shape::filled(shapes[i].rank(), 1), options).expand(shapes[i]);
   }
-  return gradients.size() == 1 ? gradients[0] : cat(gradients, dim);
+  if (gradients.size() == 1) return gradients[0];
+  const Tensor whole = b.create_graph() ? Tensor() : joined(gradients, dim);
+  return whole.defined() ? whole : cat(gradients, dim);
 }
 
 }  // namespace
+
+std::vector<Tensor> make_parts_like(std::span<const Tensor> parts) {
+  const Tensor& first = parts[0];
+  const std::int64_t step = step_between(parts), count = std::ssize(parts);
+  if (step == 0 || first.dim() == kMaxRank) return {};
+  Shape sizes = first.shape(), strides = first.strides();
+  sizes.push_back(count);
+  strides.push_back(step);
+  if (!is_dense(sizes, strides)) return {};
+  const Tensor whole = make_tensor({sizes.numel()}, first.dtype(), first.device());
+  std::vector<Tensor> made;
+  for (std::int64_t i = 0; i < count; ++i)
+    made.push_back(make_alias(whole, first.shape(), first.strides(), i * step));
+  return made;
+}
 
 std::vector<Tensor> split_whole(const Tensor& whole, const std::vector<std::int64_t>& sizes, int dim) {
   std::vector<Tensor> parts;

@@ -21,6 +21,32 @@ TEST_CASE("split: the parts of a split are outputs of one node, and what reaches
   CHECK(zeros({0, 3}).split(Shape{}).empty());
 }
 
+TEST_CASE("split: gradients that lie side by side are the whole's gradient, and stay their owners' own") {
+  manual_seed(2);
+  const Tensor x = randn({2, 5, 12}, {.dtype = float64, .requires_grad = true});
+  const auto heads = [](const Tensor& part) { return part.reshape({2, 5, 2, 2}).transpose(1, 2); };
+  const auto attend = [&](const std::vector<Tensor>& parts) {
+    return scaled_dot_product_attention(heads(parts[0]), heads(parts[1]), heads(parts[2]));
+  };
+  const std::vector<Tensor> parts = x.chunk(3, -1);
+  Tensor apart[3];
+  for (std::size_t i = 0; i < 3; ++i) apart[i] = parts[i].detach().clone().requires_grad_();
+  const Tensor g = randn({2, 2, 5, 2}, {.dtype = float64});
+  const std::vector<Tensor> wanted = autograd::grad({attend({apart[0], apart[1], apart[2]})},
+                                                    {apart[0], apart[1], apart[2]}, {.gradients = {g}});
+  parts[1].retain_grad();
+  attend(parts).backward(g, true);
+  CHECK(allclose(x.grad(), cat(wanted, -1), 1e-12, 1e-12));
+  const Tensor kept = parts[1].grad();
+  attend(parts).backward(g);  // adds to both
+  CHECK(allclose(x.grad(), cat(wanted, -1) * 2, 1e-12, 1e-12));
+  CHECK(allclose(parts[1].grad(), wanted[1] * 2, 1e-12, 1e-12));
+  CHECK(kept.defined());
+  Tensor whole = x.grad();
+  whole.zero_();
+  CHECK(allclose(parts[1].grad(), wanted[1] * 2, 1e-12, 1e-12));
+}
+
 TEST_CASE("split: first and second derivatives of splits, their parts used, left out and written") {
   const auto check = [](const autograd::Function1& function, const Shape& shape) {
     const Tensor x = randn(shape, {.dtype = float64, .requires_grad = true});
