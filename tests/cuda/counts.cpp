@@ -23,7 +23,7 @@ struct Counts {
 //                             of kernels  libraries          to device, to host, within  set  for tensors
 constexpr Counts mlp         = {       10,        5,        2,      4224,       0,      0,    0,         16};
 constexpr Counts cnn         = {       25,        6,        2,      9344,       0,      0,    0,         30};
-constexpr Counts transformer = {       36,       17,        2,       528,       0,      0,    0,         58};
+constexpr Counts transformer = {       33,       17,        2,       528,       0,      0,    0,         55};
 // clang-format on
 
 std::string row(const Counts& c) {

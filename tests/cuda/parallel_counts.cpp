@@ -41,11 +41,11 @@ constexpr Counts kCnn[] = {{   1,     1,          25,          6,       2,      
                            {   4,     4,          85,         24,       8,       240},
                            {   8,     8,         165,         48,      16,       280},
                            {   2,     8,         160,         48,      13,       160}};
-constexpr Counts kBlock[] = {{   1,     1,          36,         17,       2,         0},
-                             {   2,     2,          71,         34,       4,     12144},
-                             {   4,     4,         137,         68,       8,     18216},
-                             {   8,     8,         269,        136,      16,     21252},
-                             {   2,     8,         264,        136,      13,     12144}};
+constexpr Counts kBlock[] = {{   1,     1,          33,         17,       2,         0},
+                             {   2,     2,          65,         34,       4,     12144},
+                             {   4,     4,         125,         68,       8,     18216},
+                             {   8,     8,         245,        136,      16,     21252},
+                             {   2,     8,         240,        136,      13,     12144}};
 // Three copies more: buffers of each of two dtypes, and the statistics of all layers of batch normalisation.
 constexpr Counts kNorm[] = {{   1,     1,          28,          3,       2,         0},
                             {   2,     2,          52,          6,       7,      2024},
