@@ -12,9 +12,9 @@ namespace miniparallel {
 /// gradient of the whole is written once, however many there are.
 std::vector<Tensor> split_whole(const Tensor& whole, const std::vector<std::int64_t>& sizes, int dim);
 
-/// Memory for the gradients of `parts`, not initialised: where these fill one array, each as the one before but
-/// a step further on, tensors that lie in a new array in the same way, so that the gradient of the array is
-/// there when they are; else none.
+/// Memory for the gradients of `parts`, not initialised: where these fill one array, each as the one before
+/// but a step further on, tensors that lie in a new array in the same way, so that the gradient of the array
+/// is there when they are; else none.
 std::vector<Tensor> make_parts_like(std::span<const Tensor> parts);
 
 }  // namespace miniparallel

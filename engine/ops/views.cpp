@@ -247,7 +247,7 @@ Tensor Tensor::unsqueeze(int dim) const {
 
 namespace {
 
-/// From each tensor to the next in their common memory; 0 where they are not like each other and evenly apart.
+/// From each tensor to the next in their common memory; 0 where they are not alike and evenly apart.
 std::int64_t step_between(std::span<const Tensor> parts) {
   const auto offset = [&](std::size_t i) { return parts[i].impl()->offset; };
   const std::int64_t step = parts.size() > 1 ? offset(1) - offset(0) : 0;

@@ -441,8 +441,8 @@ struct BatchNormOptions {
 /// biased variance come from the batch and the running statistics are updated in place (variance unbiased);
 /// else the running ones are used. weight, bias (channels) and the running pair (channels) may be undefined,
 /// the latter while training. Training with one value per channel is an `Error`. A residual and an activation
-/// cost no passes over memory of their own, unless gradients flow through the running statistics or GPUs share
-/// those of the batch.
+/// cost no passes over memory of their own, unless gradients flow through the running statistics or GPUs
+/// share those of the batch.
 Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& running_mean,
                   const Tensor& running_var, const BatchNormOptions& options = {});
 /// Normalises over the last `normalized_shape.rank()`
