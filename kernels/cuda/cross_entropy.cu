@@ -10,31 +10,79 @@
 namespace miniparallel::kernels::cuda {
 namespace {
 
-/// The loss of every item, and its statistics for the backward. A target out of range is noted; its loss is
-/// 0.
+constexpr int kBatch = 4;  // elements that a thread has in flight
+
+/// What the forward writes: the loss of every item, and its statistics for the backward.
+template <class T>
+struct Losses {
+  CrossEntropyArgs args;
+  std::int64_t items;
+  T *losses, *statistics;
+  BadIndexWord* word;
+
+  /// From the statistics of an item and the mean of its x. A target out of range is noted; its loss is 0.
+  __device__ void write(std::int64_t item, T maximum, T log_sum, double mean) const {
+    if (statistics != nullptr) statistics[item] = maximum, statistics[items + item] = log_sum;
+    const std::int64_t target = index_at(args.target, args.target_dtype, item);
+    losses[item] = 0;
+    if (target == args.ignore_index || !check_index(target, args.classes, args.op, word)) return;
+    const std::int64_t start = start_of_line(item, args.classes, args.inner);
+    const T x = static_cast<const T*>(args.x)[start + target * args.inner];
+    losses[item] = functors::item_loss(args.smoothing, x, maximum, log_sum, mean);
+  }
+};
+
 template <class T, int lanes>
-__global__ void cross_entropy_losses(CrossEntropyArgs args, std::int64_t items, T* losses, T* statistics,
-                                     BadIndexWord* word) {
+__global__ void cross_entropy_losses(Losses<T> losses) {
+  const CrossEntropyArgs& args = losses.args;
   const auto line = Line<lanes>::mine(args.classes, args.inner);
-  if (line.index >= items) return;
+  if (line.index >= losses.items) return;
   const T* x = static_cast<const T*>(args.x);
   T maximum = 0, log_sum = 0;
   if (!args.log_probabilities) {
-    const LineStatistics<T, lanes> found(line, x);
-    maximum = found.maximum, log_sum = found.log_sum;
+    const ExponentialSum<T> found = exponential_sum(line, x);
+    maximum = found.maximum, log_sum = found.log_sum();
   }
   double mine = 0;
   if (args.smoothing != 0)
     line.for_each([&](std::int64_t at, std::int64_t) { mine += static_cast<double>(x[at]); });
   const double mean = line.sum(mine) / static_cast<double>(args.classes);
-  if (line.lane != 0) return;
-  if (statistics != nullptr) statistics[line.index] = maximum, statistics[items + line.index] = log_sum;
-  const std::int64_t target = index_at(args.target, args.target_dtype, line.index);
-  losses[line.index] = 0;
-  if (target == args.ignore_index || !check_index(target, args.classes, args.op, word)) return;
-  losses[line.index] =
-      functors::item_loss(args.smoothing, x[line.start + target * args.inner], maximum, log_sum, mean);
+  if (line.lane == 0) losses.write(line.index, maximum, log_sum, mean);
 }
+
+/// The same of items that are few and have many classes.
+template <class T>
+struct LongItemLosses {
+  struct Values {
+    using Accumulator = Values;
+    ExponentialSum<T> exponentials;
+    double plain;
+
+    MP_INLINE static Values initial() { return {ExponentialSum<T>::initial(), 0}; }
+    MP_INLINE static Values combine(const Values& a, const Values& b) {
+      return {ExponentialSum<T>::combine(a.exponentials, b.exponentials), a.plain + b.plain};
+    }
+  };
+  Losses<T> losses;
+
+  __device__ Values part(std::int64_t item, std::int64_t begin, std::int64_t end, std::int64_t step) const {
+    const CrossEntropyArgs& args = losses.args;
+    const T* x = static_cast<const T*>(args.x) + start_of_line(item, args.classes, args.inner);
+    Values mine = Values::initial();
+    for_each_in_batches<kBatch>(
+        begin, end, step, [&](std::int64_t i) { return x[i * args.inner]; },
+        [&](T value, std::int64_t) {
+          if (!args.log_probabilities) mine.exponentials.add(value);
+          mine.plain += static_cast<double>(value);
+        });
+    return mine;
+  }
+  __device__ void store(std::int64_t item, const Values& total) const {
+    const bool found = !losses.args.log_probabilities;
+    losses.write(item, found ? total.exponentials.maximum : T(0), found ? total.exponentials.log_sum() : T(0),
+                 total.plain / static_cast<double>(losses.args.classes));
+  }
+};
 
 /// The sum of the losses and the number of items that count.
 template <class T>
@@ -71,31 +119,68 @@ struct LossSums {
   }
 };
 
+template <class T>
+struct ItemGradients {
+  CrossEntropyArgs args;
+  std::int64_t items;
+  const T *g, *statistics, *normalizer;
+  T* dx;
+
+  /// That of an item by its x: called with x of class i and i.
+  struct OfItem {
+    const CrossEntropyArgs& args;
+    std::int64_t target;
+    T maximum, log_sum, factor, uniform;
+
+    __device__ T operator()(T x, std::int64_t i) const {
+      const T p = args.log_probabilities ? T(0) : functors::class_probability(x, maximum, log_sum);
+      const T aim = uniform + (i == target ? static_cast<T>(1 - args.smoothing) : T(0));
+      return functors::class_gradient(p, aim, factor);
+    }
+  };
+  __device__ OfItem of(std::int64_t item) const {
+    const std::int64_t target = index_at(args.target, args.target_dtype, item);
+    const T upstream = args.reduce ? (g == nullptr ? T(1) : g[0]) * *normalizer : g[item];
+    return {args,
+            target,
+            statistics == nullptr ? T(0) : statistics[item],
+            statistics == nullptr ? T(0) : statistics[items + item],
+            target == args.ignore_index ? T(0) : upstream,
+            static_cast<T>(args.smoothing / static_cast<double>(args.classes))};
+  }
+  __device__ T x_at(std::int64_t at) const {
+    return args.log_probabilities ? T(0) : static_cast<const T*>(args.x)[at];
+  }
+  /// Of the classes begin, begin + step, ... of an item.
+  __device__ void apply(std::int64_t item, std::int64_t begin, std::int64_t end, std::int64_t step) const {
+    const std::int64_t start = start_of_line(item, args.classes, args.inner);
+    const OfItem gradient = of(item);
+    for_each_in_batches<kBatch>(
+        begin, end, step, [&](std::int64_t i) { return x_at(start + i * args.inner); },
+        [&](T value, std::int64_t i) { dx[start + i * args.inner] = gradient(value, i); });
+  }
+};
+
 template <class T, int lanes>
-__global__ void cross_entropy_backward(CrossEntropyArgs args, std::int64_t items, const T* g,
-                                       const T* statistics, const T* normalizer, T* dx) {
-  const auto line = Line<lanes>::mine(args.classes, args.inner);
-  if (line.index >= items) return;
-  const T* x = static_cast<const T*>(args.x);
-  const T maximum = statistics == nullptr ? T(0) : statistics[line.index];
-  const T log_sum = statistics == nullptr ? T(0) : statistics[items + line.index];
-  const std::int64_t target = index_at(args.target, args.target_dtype, line.index);
-  const T upstream = args.reduce ? (g == nullptr ? T(1) : g[0]) * *normalizer : g[line.index];
-  const T factor = target == args.ignore_index ? T(0) : upstream;
-  const T uniform = static_cast<T>(args.smoothing / static_cast<double>(args.classes));
-  line.for_each([&](std::int64_t at, std::int64_t i) {
-    const T p = args.log_probabilities ? T(0) : functors::class_probability(x[at], maximum, log_sum);
-    const T aim = uniform + (i == target ? static_cast<T>(1 - args.smoothing) : T(0));
-    dx[at] = functors::class_gradient(p, aim, factor);
-  });
+__global__ void cross_entropy_backward(ItemGradients<T> gradients) {
+  const auto line = Line<lanes>::mine(gradients.args.classes, gradients.args.inner);
+  if (line.index >= gradients.items) return;
+  const auto gradient = gradients.of(line.index);
+  line.for_each([&](std::int64_t at, std::int64_t i) { gradients.dx[at] = gradient(gradients.x_at(at), i); });
 }
 
 template <class T>
 void forward_as(const CrossEntropyArgs& args, void* losses, void* statistics, void* result, void* normalizer,
                 Stream stream) {
   const std::int64_t items = args.outer * args.inner;
-  launch_lines(stream, cross_entropy_losses<T, 32>, cross_entropy_losses<T, 1>, items, args.inner, args,
-               items, static_cast<T*>(losses), static_cast<T*>(statistics), bad_index_word(stream.device));
+  const Losses<T> all{args, items, out<T>(losses), out<T>(statistics), bad_index_word(stream.device)};
+  const bool every_class_counts = !args.log_probabilities || args.smoothing != 0;
+  const TwoStagePlan plan =
+      plan_of_lines(items, args.classes, args.inner, sizeof(AccumulatorOf<LongItemLosses<T>>));
+  if (plan.chunks > 1 && every_class_counts)
+    reduce_in_two_stages(LongItemLosses<T>{all}, plan, stream);
+  else
+    launch_lines(stream, cross_entropy_losses<T, 32>, cross_entropy_losses<T, 1>, items, args.inner, all);
   if (args.reduce)
     reduce_in_two_stages(LossSums<T>{args, static_cast<const T*>(losses), static_cast<T*>(result),
                                      static_cast<T*>(normalizer)},
@@ -110,9 +195,11 @@ template <class T>
 void backward_as(const CrossEntropyArgs& args, const void* g, const void* statistics, const void* normalizer,
                  void* dx, Stream stream) {
   const std::int64_t items = args.outer * args.inner;
-  launch_lines(stream, cross_entropy_backward<T, 32>, cross_entropy_backward<T, 1>, items, args.inner, args,
-               items, static_cast<const T*>(g), static_cast<const T*>(statistics),
-               static_cast<const T*>(normalizer), static_cast<T*>(dx));
+  const ItemGradients<T> gradients{args, items, in<T>(g), in<T>(statistics), in<T>(normalizer), out<T>(dx)};
+  const TwoStagePlan plan = plan_of_lines(items, args.classes, args.inner, sizeof(T));
+  if (plan.chunks > 1) return launch_chunks(stream, map_chunks<ItemGradients<T>>, gradients, plan);
+  launch_lines(stream, cross_entropy_backward<T, 32>, cross_entropy_backward<T, 1>, items, args.inner,
+               gradients);
 }
 void backward(DType dtype, const CrossEntropyArgs& args, const void* g, const void* statistics,
               const void* normalizer, void* dx, Stream stream) {

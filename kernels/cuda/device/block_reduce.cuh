@@ -11,7 +11,7 @@ namespace miniparallel::kernels::cuda {
 
 inline constexpr unsigned kWholeWarp = 0xffffffffu;
 
-/// For every x, those of a (blockDim.x, blockDim.y) block over y; the result reaches the threads with y = 0.
+/// For every x, those of a (blockDim.x, blockDim.y) block over y; the result reaches all of them.
 /// blockDim.y is a power of two and the block has kBlock threads.
 template <class F>
 __device__ typename F::Accumulator combine_over_y(typename F::Accumulator mine) {

@@ -23,7 +23,7 @@ TwoStagePlan make_two_stage_plan(std::int64_t outputs, std::int64_t count, bool 
   plan.grid_x = static_cast<unsigned>((outputs + plan.x - 1) / plan.x);
   const std::int64_t room =
       static_cast<std::int64_t>(kWorkspaceBytes / accumulator_bytes) / std::max<std::int64_t>(outputs, 1);
-  const std::int64_t elements = count * plan.x;
+  const std::int64_t elements = outputs == 0 ? 0 : count * plan.x;
   const std::int64_t useful =
       elements < kAlone ? 1
                         : std::min(kEnoughBlocks / std::max<std::int64_t>(plan.grid_x, 1), elements / kChunk);

@@ -8,13 +8,14 @@
 
 // A warp works on each row, on a long one a block: blocks have (32, 8) or (256, 1) threads. If width and
 // alignment allow it, the threads hold their row in registers and read it once, 16 bytes at a time; otherwise
-// they read it twice.
+// they read it twice. Rows that are few and too long for that are shared by blocks, in chunks.
 
 namespace miniparallel::kernels::cuda {
 namespace {
 
 constexpr std::int64_t kLongRow = 2048;       // elements
 constexpr int kFewPacks = 2, kManyPacks = 8;  // of a row that one of its threads holds
+constexpr int kBatch = 4;                     // elements of each array that a thread has in flight
 
 /// A row of a matrix, seen from one of its threads.
 struct Row {
@@ -102,6 +103,42 @@ __global__ void __launch_bounds__(kBlock, packs == kFewPacks ? 4 : 3)
   inv_std[row.index] = scale;
 }
 
+template <class T>
+struct LongLayerNorm {
+  using Values = Moments;
+  std::int64_t width;
+  const T *x, *weight, *bias;
+  double eps;
+  T *y, *mean, *inv_std;
+
+  __device__ Moments part(std::int64_t row, std::int64_t begin, std::int64_t end, std::int64_t step) const {
+    const T* in = x + row * width;
+    const T origin = in[0];
+    RunningMoments<T> running;
+    for_each_in_batches<kBatch>(
+        begin, end, step, [&](std::int64_t i) { return in[i]; },
+        [&](T value, std::int64_t) { running.add(value - origin); });
+    return running;
+  }
+  __device__ void apply(std::int64_t row, const Moments& total, std::int64_t begin, std::int64_t end,
+                        std::int64_t step) const {
+    struct Loaded {
+      T x, weight, bias;
+    };
+    const T* in = x + row * width;
+    T* out = y + row * width;
+    const T center = static_cast<T>(static_cast<double>(in[0]) + total.mean);
+    const T scale = static_cast<T>(1 / math::sqrt(total.deviations / total.count + eps));
+    if (begin == 0) mean[row] = center, inv_std[row] = scale;
+    for_each_in_batches<kBatch>(
+        begin, end, step,
+        [&](std::int64_t i) {
+          return Loaded{in[i], weight == nullptr ? T(1) : weight[i], bias == nullptr ? T(0) : bias[i]};
+        },
+        [&](const Loaded& of, std::int64_t i) { out[i] = (of.x - center) * scale * of.weight + of.bias; });
+  }
+};
+
 /// dx = inv_std (g w - mean of g w - normalised x times the mean of g w times that).
 template <class T>
 __global__ void layer_gradient(std::int64_t rows, std::int64_t width, const T* g, const T* x, const T* mean,
@@ -161,6 +198,49 @@ __global__ void __launch_bounds__(kBlock, packs == kFewPacks ? 4 : 2)
     pack_at<pack>(dx, row.start + i) = result;
   });
 }
+
+template <class T>
+struct LongLayerNormGradient {
+  using Values = Sums;
+  std::int64_t width;
+  const T *g, *x, *mean, *inv_std, *weight;
+  T* dx;
+  int beta;
+
+  /// Calls use(g w, x - mean, dx, i); dx is 0 where it is not added to.
+  template <class Use>
+  __device__ void for_each(std::int64_t row, std::int64_t begin, std::int64_t end, std::int64_t step,
+                           const T* before, const Use& use) const {
+    struct Loaded {
+      T g, x, weight, before;
+    };
+    const T *gradient = g + row * width, *in = x + row * width, center = mean[row];
+    for_each_in_batches<kBatch>(
+        begin, end, step,
+        [&](std::int64_t i) {
+          return Loaded{gradient[i], in[i], weight == nullptr ? T(1) : weight[i],
+                        before == nullptr ? T(0) : before[i]};
+        },
+        [&](const Loaded& of, std::int64_t i) { use(of.g * of.weight, of.x - center, of.before, i); });
+  }
+  __device__ Sums part(std::int64_t row, std::int64_t begin, std::int64_t end, std::int64_t step) const {
+    Sums sums = Sums::initial();
+    for_each(row, begin, end, step, nullptr,
+             [&](T weighted, T centered, T, std::int64_t) { sums.add(weighted, weighted * centered); });
+    return sums;
+  }
+  __device__ void apply(std::int64_t row, const Sums& total, std::int64_t begin, std::int64_t end,
+                        std::int64_t step) const {
+    T* out = dx + row * width;
+    const T scale = inv_std[row];
+    const T shift = static_cast<T>(total.first / static_cast<double>(width));
+    const T slope = static_cast<T>(total.second / static_cast<double>(width)) * scale * scale;
+    for_each(row, begin, end, step, beta == 0 ? nullptr : out,
+             [&](T weighted, T centered, T before, std::int64_t i) {
+               out[i] = before + scale * (weighted - shift - centered * slope);
+             });
+  }
+};
 
 /// Sums over the rows, for each column: the gradients of bias and weight.
 template <class T>
@@ -225,6 +305,11 @@ void launch_rows(Stream stream, void (*few)(std::int64_t, std::int64_t, Paramete
 void layer_forward(DType dtype, const LayerNormArgs& args, void* y, Stream stream) {
   with_type(dtype, [&]<class T>() {
     const T *x = in<T>(args.x), *weight = in<T>(args.weight), *bias = in<T>(args.bias);
+    const TwoStagePlan plan = make_two_stage_plan(args.rows, args.width, false, sizeof(Moments));
+    if (plan.chunks > 1)
+      return reduce_and_apply(LongLayerNorm<T>{args.width, x, weight, bias, args.eps, out<T>(y),
+                                               out<T>(args.mean), out<T>(args.inv_std)},
+                              plan, stream);
     launch_rows<T>(stream, layer_normalize_held<T, 32, kFewPacks>, layer_normalize_held<T, 32, kManyPacks>,
                    layer_normalize_held<T, kBlock, kManyPacks>, layer_normalize<T>,
                    are_aligned(16, x, weight, bias, y), args.rows, args.width, x, weight, bias, args.eps,
@@ -236,6 +321,11 @@ void layer_data_gradient(DType dtype, const LayerNormArgs& args, const void* g, 
                          Stream stream) {
   with_type(dtype, [&]<class T>() {
     const T *x = in<T>(args.x), *weight = in<T>(args.weight);
+    const TwoStagePlan plan = make_two_stage_plan(args.rows, args.width, false, sizeof(Sums));
+    if (plan.chunks > 1)
+      return reduce_and_apply(LongLayerNormGradient<T>{args.width, in<T>(g), x, in<T>(args.mean),
+                                                       in<T>(args.inv_std), weight, out<T>(dx.data), dx.beta},
+                              plan, stream);
     launch_rows<T>(stream, layer_gradient_held<T, 32, kFewPacks>, layer_gradient_held<T, 32, kManyPacks>,
                    layer_gradient_held<T, kBlock, kManyPacks>, layer_gradient<T>,
                    are_aligned(16, g, x, weight, dx.data), args.rows, args.width, in<T>(g), x,
