@@ -20,6 +20,7 @@
 #include <miniparallel/model.h>
 #include <miniparallel/nested.h>
 #include <miniparallel/nn.h>
+#include <miniparallel/npy.h>
 #include <miniparallel/ops.h>
 #include <miniparallel/optim.h>
 #include <miniparallel/parallel.h>

@@ -30,6 +30,14 @@ TEST_CASE("docs/saving: weights and single tensors") {
   CHECK(left_out.missing == std::vector<std::string>{"fc2.bias"});
 }
 
+TEST_CASE("docs/saving: NumPy's files") {
+  const testing::TemporaryFolder folder;
+  const std::string array = folder / "array.npy", arrays = folder / "arrays.npz";
+#include "snippets/saving/numpy.inc"
+  CHECK(one.shape() == Shape{2, 3});
+  CHECK(several.at("y").dtype() == int64);
+}
+
 TEST_CASE("docs/saving: a run that stops goes on as if it had not") {
   const testing::TemporaryFolder folder;
   const auto run = [&](const std::string& file) {

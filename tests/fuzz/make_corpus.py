@@ -70,6 +70,12 @@ for name, options in {"rgb.jpg": [], "progressive.jpg": ["-progressive", "-sampl
                       "restarts.jpg": ["-restart", "1B"], "arithmetic.jpg": ["-arithmetic"]}.items():
     put("image", name, subprocess.run(["cjpeg", *options], input=pixels, stdout=subprocess.PIPE, check=True).stdout)
 
+for ending in ("npy", "npz"):
+    for file in (Path(__file__).parent.parent / "data" / "npy").glob("*." + ending):
+        put(ending, file.name, file.read_bytes())
+header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (3,), }\n"
+put("npy", "version3", b"\x93NUMPY\3\0" + struct.pack("<I", len(header)) + header + b"abc")
+
 for file in (Path(__file__).parent.parent / "data" / "safetensors").glob("*.safetensors"):
     (corpus / "safetensors").mkdir(parents=True, exist_ok=True)
     shutil.copy(file, corpus / "safetensors")

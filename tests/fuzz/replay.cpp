@@ -10,7 +10,7 @@
 #include <random>
 #include <string>
 
-#define PARSERS(X) X(checkpoint) X(cifar10) X(csv) X(gzip) X(idx) X(image) X(safetensors)
+#define PARSERS(X) X(checkpoint) X(cifar10) X(csv) X(gzip) X(idx) X(image) X(npy) X(npz) X(safetensors)
 
 #define DECLARE(parser) extern "C" int fuzz_##parser(const std::uint8_t* data, std::size_t size);
 PARSERS(DECLARE)
