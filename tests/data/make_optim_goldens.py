@@ -4,7 +4,7 @@
 Every variant takes 20 steps on the same parameters with the same gradients; parameter 3 has none in steps 5 to 7.
 Names: start.{parameter}, gradient.{step}.{parameter}; {variant}.{dtype}.step{n}.{parameter} and, after the last
 step, {variant}.{dtype}.{state}.{parameter}; schedule.{name}: rates before each of 30 steps, momentum.{name} likewise;
-plateau.{name}: rates after each of plateau.metrics; clip.{kind}.{...}.
+lbfgs.{variant}.{step}.{loss before, a and b after}; plateau.{name}: rates after each of plateau.metrics; clip.{kind}.{...}.
 """
 from pathlib import Path
 
@@ -205,5 +205,29 @@ for name, norm_type in NORMS.items():
             goldens[f"clip.{name}.{limit_name}.{i}"] = parameter.grad
 for i, gradient in enumerate(gradients[0]):
     goldens[f"clip.value.{i}"] = gradient.clamp(-0.25, 0.25)
+
+
+def valley(a, b):
+    """A curved valley, and what ties b to a."""
+    return ((1 - a) ** 2).sum() + 5 * ((a[1:] - a[:-1] ** 2) ** 2).sum() + ((b - a[:2, None] * a[3:]) ** 2).sum()
+
+
+for name, options in {"plain": dict(lr=0.1, max_iter=4), "short": dict(lr=0.1, max_iter=6, history_size=2),
+                      "wolfe": dict(max_iter=5, line_search_fn="strong_wolfe")}.items():
+    a = torch.linspace(-1.2, 0.8, 5, dtype=torch.float64).requires_grad_()
+    b = torch.ones(2, 2, dtype=torch.float64).requires_grad_()
+    optimizer = torch.optim.LBFGS([a, b], **options)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = valley(a, b)
+        loss.backward()
+        return loss
+
+    for step in range(1, 9):
+        loss = optimizer.step(closure)
+        goldens[f"lbfgs.{name}.{step}.loss"] = loss.detach().clone()
+        goldens[f"lbfgs.{name}.{step}.a"] = a.detach().clone()
+        goldens[f"lbfgs.{name}.{step}.b"] = b.detach().clone()
 
 save_file(goldens, Path(__file__).parent / "optim_goldens.safetensors")

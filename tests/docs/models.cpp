@@ -67,3 +67,11 @@ TEST_CASE("docs/models: metrics") {
   CHECK(top5.compute() >= top1.compute());
   CHECK(sum(confusion.compute()).item() == 20);
 }
+
+TEST_CASE("docs/models: lbfgs") {
+  manual_seed(1);
+  nn::Linear net{3, 1};
+  const Tensor x = randn({20, 3}), y = x.sum(1, true) + 1;
+#include "snippets/models/lbfgs.inc"
+  CHECK(mse_loss(net(x), y).item() < 1e-6 * loss.item());
+}
