@@ -1,5 +1,7 @@
 #include "engine/tensor/storage.h"
 
+#include <miniparallel/log.h>
+
 #include "engine/device/accelerator.h"
 #include "engine/memory/caching_allocator.h"
 #include "engine/tensor/pending.h"
@@ -17,7 +19,34 @@ Storage::Storage(const Allocation& block, std::size_t bytes, Device device)
       bytes_(bytes),
       device_(device) {}
 
-Storage::~Storage() { allocator_->deallocate(data_, bytes_, stream_, users_); }
+Storage::Storage(void* foreign, std::size_t bytes, Device device)
+    : Storage({&miniparallel::allocator(device), foreign, miniparallel::stream(device)}, bytes, device) {
+  is_foreign_ = true;
+}
+
+Storage::~Storage() {
+  if (is_foreign_) {
+    release_foreign();
+  } else {
+    allocator_->deallocate(data_, bytes_, stream_, users_);
+  }
+}
+
+void Storage::release_foreign() noexcept {
+  if (!released_) return;
+  if (device_.is_cuda()) {
+    users_.push_back(stream_);
+    for (const kernels::Stream user : users_) {
+      try {
+        accelerator(device_).synchronize_stream(user);
+      } catch (const std::exception& error) {  // the next call that can reports a device that fails
+        log(LogLevel::warning,
+            std::string("from_blob: memory was released while a GPU failed: ") + error.what());
+      }
+    }
+  }
+  released_(data_);
+}
 
 void Storage::record_use(kernels::Stream stream) {
   if (stream != stream_) allocator_->add_user(users_, stream);

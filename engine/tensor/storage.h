@@ -6,7 +6,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace miniparallel {
@@ -22,13 +24,15 @@ struct Version {
   std::atomic<std::uint32_t> last_recorded = 0;
 };
 
-/// Owns one block of memory of a device, taken from and given back to a caching allocator. It belongs to the
-/// stream that the calling thread used when it was made.
+/// Owns one block of memory of a device, taken from and given back to a caching allocator, or uses memory
+/// that somebody else owns. It belongs to the stream that the calling thread used when it was made.
 class Storage {
  public:
   Storage(std::size_t bytes, Device device);
   /// Takes a block over.
   Storage(const Allocation& block, std::size_t bytes, Device device);
+  /// Uses memory of somebody else.
+  Storage(void* foreign, std::size_t bytes, Device device);
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
@@ -47,6 +51,9 @@ class Storage {
   /// before that work is done.
   void record_use(kernels::Stream stream);
 
+  /// What to call when foreign memory is no longer used, by streams neither.
+  void set_released(std::function<void(void*)> released) { released_ = std::move(released); }
+
   /// Whether this is host memory from which GPUs copy by themselves, later than `to` returns.
   bool is_pinned() const;
   /// Before the host writes here: waits until GPUs have copied what they were told to. Of other memory than
@@ -60,6 +67,8 @@ class Storage {
   void set_pending(std::unique_ptr<Pending> pending);
 
  private:
+  void release_foreign() noexcept;
+
   CachingAllocator* allocator_;
   kernels::Stream stream_;
   std::vector<kernels::Stream> users_;
@@ -68,6 +77,8 @@ class Storage {
   std::size_t bytes_;
   Device device_;
   Version version_;
+  bool is_foreign_ = false;
+  std::function<void(void*)> released_;  // of foreign memory
 };
 
 }  // namespace miniparallel

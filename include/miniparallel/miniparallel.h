@@ -8,6 +8,7 @@
 #include <miniparallel/cuda.h>
 #include <miniparallel/data.h>
 #include <miniparallel/device.h>
+#include <miniparallel/dlpack.h>
 #include <miniparallel/dtype.h>
 #include <miniparallel/error.h>
 #include <miniparallel/grad_mode.h>

@@ -29,6 +29,8 @@ struct ValuesAndIndices;
 namespace detail {
 /// Throws `Error` unless the number, truncated, is in the range.
 void check_item(Scalar value, std::int64_t lowest, std::uint64_t greatest);
+/// Throws `Error` if the options name another dtype than the pointer.
+void check_blob_dtype(DType of_pointer, const std::optional<DType>& of_options);
 }  // namespace detail
 
 /// dtype and device of a new tensor; the defaults are `default_dtype()` and the CPU.
@@ -474,6 +476,26 @@ Tensor randperm(std::int64_t n, Option option) {
 
 /// A copy of `shape.numel()` elements at `source`, which is host memory of type `dtype`.
 Tensor from_data(const void* source, const Shape& shape, DType dtype, Device device = {});
+
+struct BlobOptions {
+  std::optional<DType> dtype = {};                 ///< that of the pointer; needed for a void*
+  Device device = {};                              ///< where the memory is
+  std::optional<Shape> strides = {};               ///< in elements, at least 0; row-major without
+  std::function<void(void* memory)> deleter = {};  ///< called once, when the last tensor that uses it is gone
+};
+/// A tensor of the elements at `memory`, without a copy: both see what the other writes. The memory must last
+/// as long as the tensor and its views do; `deleter` tells when they are gone, after the work that a GPU
+/// still has with it. Throws `Error` - and calls no deleter - for a null pointer or one that is not aligned
+/// to its elements, negative strides, and without a dtype.
+Tensor from_blob(void* memory, const Shape& shape, const BlobOptions& options = {});
+/// The same for elements of a type that says the dtype; `Error` if the options say another.
+template <class T>
+  requires requires { DTypeOf<T>::value; }
+Tensor from_blob(T* memory, const Shape& shape, BlobOptions options = {}) {
+  detail::check_blob_dtype(dtype_of<T>, options.dtype);
+  options.dtype = dtype_of<T>;
+  return from_blob(static_cast<void*>(memory), shape, options);
+}
 
 template <class T>
 concept Arithmetic = std::is_arithmetic_v<T>;

@@ -61,3 +61,10 @@ TEST_CASE("docs/tensors: devices") {
 #include "snippets/tensors/devices.inc"
   CHECK(y.device() == Device::cpu());
 }
+
+TEST_CASE("docs/tensors: blob") {
+#include "snippets/tensors/blob.inc"
+  CHECK(samples[5] == 1);
+  CHECK(columns.data<float>() == samples.data());
+  CHECK(same.data<double>() == owned);
+}
