@@ -119,4 +119,22 @@ Tensor ConvTranspose2d::operator()(const Tensor& x) const {
                                            .dilation = options.dilation}));
 }
 
+ConvTranspose3d::ConvTranspose3d(std::int64_t in_channels, std::int64_t out_channels, Size3 kernel,
+                                 const ConvTranspose3dOptions& chosen)
+    : options(chosen) {
+  check_sizes("ConvTranspose3d", in_channels, out_channels, {kernel.height, kernel.width}, options.groups);
+  check(kernel.depth > 0, "ConvTranspose3d: got a kernel of depth ", kernel.depth, "; it must be at least 1");
+  start(weight, bias, {in_channels, out_channels / options.groups, kernel.depth, kernel.height, kernel.width},
+        out_channels, options.bias);
+}
+
+Tensor ConvTranspose3d::operator()(const Tensor& x) const {
+  return observed(*this, conv_transpose3d(x, weight, bias,
+                                          {.stride = options.stride,
+                                           .padding = options.padding,
+                                           .output_padding = options.output_padding,
+                                           .groups = options.groups,
+                                           .dilation = options.dilation}));
+}
+
 }  // namespace miniparallel::nn

@@ -17,6 +17,10 @@ Tensor AdaptiveAvgPool2d::operator()(const Tensor& x) const {
   return observed(*this, adaptive_avg_pool2d(x, output));
 }
 
+Tensor AdaptiveMaxPool2d::operator()(const Tensor& x) const {
+  return observed(*this, adaptive_max_pool2d(x, output));
+}
+
 Tensor MaxPool1d::operator()(const Tensor& x) const {
   return observed(*this, max_pool1d(x, kernel, options));
 }
@@ -29,6 +33,10 @@ Tensor AdaptiveAvgPool1d::operator()(const Tensor& x) const {
   return observed(*this, adaptive_avg_pool1d(x, output));
 }
 
+Tensor AdaptiveMaxPool1d::operator()(const Tensor& x) const {
+  return observed(*this, adaptive_max_pool1d(x, output));
+}
+
 Tensor MaxPool3d::operator()(const Tensor& x) const {
   return observed(*this, max_pool3d(x, kernel, options));
 }
@@ -39,6 +47,10 @@ Tensor AvgPool3d::operator()(const Tensor& x) const {
 
 Tensor AdaptiveAvgPool3d::operator()(const Tensor& x) const {
   return observed(*this, adaptive_avg_pool3d(x, output));
+}
+
+Tensor AdaptiveMaxPool3d::operator()(const Tensor& x) const {
+  return observed(*this, adaptive_max_pool3d(x, output));
 }
 
 Tensor Upsample::operator()(const Tensor& x) const {

@@ -1,5 +1,7 @@
 #include "engine/ops/common.h"
 
+#include <algorithm>
+
 // Volumes as images: of a convolution each plane of the result is one of the planes that its kernel sees,
 // side by side as channels; pools take height and width first, then depth.
 
@@ -85,6 +87,54 @@ Tensor conv3d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
   return y.view({n, depth, y.size(1), y.size(2), y.size(3)}).permute({0, 2, 1, 3, 4}).contiguous();
 } catch (const Error& error) {
   rethrow_as("conv3d", error);
+}
+
+Tensor conv_transpose3d(const Tensor& x, const Tensor& weight, const Tensor& bias,
+                        const ConvTranspose3dOptions& o) try {
+  const char* const op = "conv_transpose3d";
+  check_volumes(op, x);
+  check_defined(op, weight);
+  check(weight.dim() == 5 && weight.size(0) == x.size(1) && weight.size(2) > 0, op, ": weight has shape ",
+        weight.shape(), " for an input of shape ", x.shape(),
+        "; it must be (in, out / groups, kernel depth, height, width)");
+  check(o.groups > 0 && x.size(1) % o.groups == 0, op, ": ", o.groups, " groups of ", x.size(1),
+        " channels; they must divide them");
+  const std::int64_t out = weight.size(1) * o.groups, kernel = weight.size(2);
+  check(!bias.defined() || bias.shape() == Shape{out}, op, ": bias has shape ",
+        bias.defined() ? bias.shape() : Shape{}, "; it must be ", Shape{out});
+  check(at_least(o.stride, 1) && at_least(o.dilation, 1) && at_least(o.padding, 0) &&
+            at_least(o.output_padding, 0) &&
+            o.output_padding.depth < std::max(o.stride.depth, o.dilation.depth),
+        op, ": got stride ", text(o.stride), ", dilation ", text(o.dilation), ", padding ", text(o.padding),
+        " and output_padding ", text(o.output_padding),
+        "; the first two must be at least 1, the others 0, the last below the stride or the dilation");
+  const std::int64_t n = x.size(0), depth = x.size(2);
+  check(depth > 0, op, ": input of shape ", x.shape(), " has no planes");
+  const std::int64_t new_depth = (depth - 1) * o.stride.depth - 2 * o.padding.depth +
+                                 o.dilation.depth * (kernel - 1) + o.output_padding.depth + 1;
+  check(new_depth > 0, op, ": a padding of ", o.padding.depth, " leaves no plane of an input of shape ",
+        x.shape(), "; use a smaller one");
+  // Each plane gives one for each plane of the kernel, side by side as channels; they are summed where they
+  // lie.
+  const Tensor images = x.permute({0, 2, 1, 3, 4}).flatten(0, 1);
+  const Tensor planes = conv_transpose2d(images, weight.flatten(1, 2), {},
+                                         {.stride = {o.stride.height, o.stride.width},
+                                          .padding = {o.padding.height, o.padding.width},
+                                          .output_padding = {o.output_padding.height, o.output_padding.width},
+                                          .groups = o.groups,
+                                          .dilation = {o.dilation.height, o.dilation.width}});
+  const std::int64_t height = planes.size(2), width = planes.size(3);
+  const Tensor windows = planes.view({n, depth, out * kernel, height * width})
+                             .permute({0, 2, 1, 3})
+                             .reshape({n, out * kernel, depth * height * width});
+  const Tensor y =
+      fold(
+          windows, {new_depth, height * width}, {kernel, 1},
+          {.dilation = {o.dilation.depth, 1}, .padding = {o.padding.depth, 0}, .stride = {o.stride.depth, 1}})
+          .view({n, out, new_depth, height, width});
+  return bias.defined() ? y + bias.view({out, 1, 1, 1}) : y;
+} catch (const Error& error) {
+  rethrow_as("conv_transpose3d", error);
 }
 
 // --- pools

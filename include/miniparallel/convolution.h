@@ -79,6 +79,8 @@ Tensor max_pool2d(const Tensor& x, Size2 kernel, const Pool2dOptions& options = 
 Tensor avg_pool2d(const Tensor& x, Size2 kernel, const Pool2dOptions& options = {});
 /// x (n, channels, h, w) -> (n, channels, output): means of windows that cover the image evenly.
 Tensor adaptive_avg_pool2d(const Tensor& x, Size2 output);
+/// The same with the largest element of each window; of equal ones the first takes the gradient.
+Tensor adaptive_max_pool2d(const Tensor& x, Size2 output);
 /// x (n, channels, h, w) -> (n, channels, h scale, w scale): each pixel repeated (nearest neighbours).
 Tensor upsample(const Tensor& x, Size2 scale_factor);
 
@@ -157,6 +159,7 @@ struct Pool1dOptions {
 Tensor max_pool1d(const Tensor& x, std::int64_t kernel, const Pool1dOptions& options = {});
 Tensor avg_pool1d(const Tensor& x, std::int64_t kernel, const Pool1dOptions& options = {});
 Tensor adaptive_avg_pool1d(const Tensor& x, std::int64_t output);
+Tensor adaptive_max_pool1d(const Tensor& x, std::int64_t output);
 struct ConvTranspose1dOptions {
   std::int64_t stride = 1;
   std::int64_t padding = 0;
@@ -213,5 +216,16 @@ struct Pool3dOptions {
 Tensor max_pool3d(const Tensor& x, Size3 kernel, const Pool3dOptions& options = {});
 Tensor avg_pool3d(const Tensor& x, Size3 kernel, const Pool3dOptions& options = {});
 Tensor adaptive_avg_pool3d(const Tensor& x, Size3 output);
+Tensor adaptive_max_pool3d(const Tensor& x, Size3 output);
+struct ConvTranspose3dOptions {
+  Size3 stride = 1;
+  Size3 padding = 0;
+  Size3 output_padding = 0;
+  std::int64_t groups = 1;
+  Size3 dilation = 1;
+};
+/// `conv_transpose2d` of a volume: weight (in, out / groups, kd, kh, kw).
+Tensor conv_transpose3d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+                        const ConvTranspose3dOptions& options = {});
 
 }  // namespace miniparallel

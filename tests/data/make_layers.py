@@ -151,5 +151,7 @@ bags = torch.tensor([[0, 6, 2], [2, 2, 5]])
 case("embedding_bag", nn.EmbeddingBag(7, 4), bags)
 case("embedding_bag_offsets", nn.EmbeddingBag(7, 4, mode="max", padding_idx=-2), bags.flatten().clone(), torch.tensor([0, 2, 2]))
 case("local_response_norm", nn.LocalResponseNorm(3, 0.2), torch.randn(2, 4, 3))
+case("conv_transpose3d", nn.ConvTranspose3d(4, 6, (2, 3, 2), stride=(2, 1, 3), padding=(1, 0, 1), output_padding=(1, 0, 2),
+                                            groups=2), torch.randn(1, 4, 3, 2, 3))
 
 save_file({key: tensor.contiguous() for key, tensor in goldens.items()}, Path(__file__).parent / "layers.safetensors")

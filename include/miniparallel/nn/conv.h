@@ -45,6 +45,14 @@ struct ConvTranspose2dOptions {
   bool bias = true;
   Size2 dilation = 1;
 };
+struct ConvTranspose3dOptions {
+  Size3 stride = 1;
+  Size3 padding = 0;
+  Size3 output_padding = 0;
+  std::int64_t groups = 1;
+  bool bias = true;
+  Size3 dilation = 1;
+};
 
 }  // namespace nn
 
@@ -58,6 +66,8 @@ template <>
 inline constexpr bool is_plain<nn::ConvTranspose1dOptions> = true;
 template <>
 inline constexpr bool is_plain<nn::ConvTranspose2dOptions> = true;
+template <>
+inline constexpr bool is_plain<nn::ConvTranspose3dOptions> = true;
 
 namespace nn {
 
@@ -121,6 +131,18 @@ struct ConvTranspose2d {
   Parameter weight;  ///< (in, out / groups, kernel height, kernel width)
   Parameter bias;    ///< (out), or undefined
   ConvTranspose2dOptions options;
+  MINIPARALLEL_MEMBERS(weight, bias, options)
+};
+
+/// x (n, in, d, h, w) -> (n, out, d', h', w'): likewise.
+struct ConvTranspose3d {
+  ConvTranspose3d(std::int64_t in_channels, std::int64_t out_channels, Size3 kernel,
+                  const ConvTranspose3dOptions& options = {});
+  Tensor operator()(const Tensor& x) const;
+
+  Parameter weight;  ///< (in, out / groups, kernel depth, height, width)
+  Parameter bias;    ///< (out), or undefined
+  ConvTranspose3dOptions options;
   MINIPARALLEL_MEMBERS(weight, bias, options)
 };
 

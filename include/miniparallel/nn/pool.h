@@ -24,6 +24,12 @@ struct AdaptiveAvgPool2d {
   Tensor operator()(const Tensor& x) const;
 };
 
+/// The same with the largest element of each window.
+struct AdaptiveMaxPool2d {
+  Size2 output;
+  Tensor operator()(const Tensor& x) const;
+};
+
 // The same for sequences, (n, channels, length).
 
 struct MaxPool1d {
@@ -37,6 +43,10 @@ struct AvgPool1d {
   Tensor operator()(const Tensor& x) const;
 };
 struct AdaptiveAvgPool1d {
+  std::int64_t output;
+  Tensor operator()(const Tensor& x) const;
+};
+struct AdaptiveMaxPool1d {
   std::int64_t output;
   Tensor operator()(const Tensor& x) const;
 };
@@ -54,6 +64,10 @@ struct AvgPool3d {
   Tensor operator()(const Tensor& x) const;
 };
 struct AdaptiveAvgPool3d {
+  Size3 output;
+  Tensor operator()(const Tensor& x) const;
+};
+struct AdaptiveMaxPool3d {
   Size3 output;
   Tensor operator()(const Tensor& x) const;
 };

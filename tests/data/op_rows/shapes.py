@@ -69,6 +69,13 @@ ROWS = {
     "max_pool3d: options": lambda x: F.max_pool3d(x, (2, 3, 2), (1, 2, 2), (1, 1, 0)),
     "avg_pool3d": lambda x: F.avg_pool3d(x, 2),
     "avg_pool3d: options": lambda x: F.avg_pool3d(x, (2, 3, 2), (1, 2, 2), (1, 1, 0)),
+    "conv_transpose3d": F.conv_transpose3d,
+    "conv_transpose3d: options":
+        lambda x, w: F.conv_transpose3d(x, w, None, (2, 1, 3), (1, 0, 2), (1, 0, 2), 2, (1, 2, 1)),
+    "adaptive_max_pool1d": lambda x: F.adaptive_max_pool1d(x, 3),
+    "adaptive_max_pool2d": lambda x: F.adaptive_max_pool2d(x, (3, 2)),
+    "adaptive_max_pool2d: wider than the image": lambda x: F.adaptive_max_pool2d(x, (8, 4)),
+    "adaptive_max_pool3d": lambda x: F.adaptive_max_pool3d(x, (2, 1, 3)),
     "adaptive_avg_pool3d": lambda x: F.adaptive_avg_pool3d(x, (2, 1, 3)),
     "interpolate: bicubic": lambda x: F.interpolate(x, (5, 9), mode="bicubic"),
     "interpolate: bicubic, corners":

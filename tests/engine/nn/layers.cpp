@@ -41,6 +41,13 @@ TEST_CASE("layers against PyTorch: volumes, bags of embeddings, local response")
   check_against_pytorch(
       "conv_transpose1d",
       nn::ConvTranspose1d{4, 6, 3, {.stride = 3, .padding = 1, .output_padding = 2, .groups = 2}});
+  check_against_pytorch(
+      "conv_transpose3d",
+      nn::ConvTranspose3d{
+          4,
+          6,
+          {2, 3, 2},
+          {.stride = {2, 1, 3}, .padding = {1, 0, 1}, .output_padding = {1, 0, 2}, .groups = 2}});
   check_against_pytorch("embedding_bag", nn::EmbeddingBag{7, 4});
   check_against_pytorch("embedding_bag_offsets",
                         nn::EmbeddingBag{7, 4, {.mode = BagMode::max, .padding_idx = -2}},
@@ -53,6 +60,9 @@ TEST_CASE("layers against their functions: pools of volumes, shrinking activatio
   CHECK(equal(nn::MaxPool3d{2}(x), max_pool3d(x, 2)));
   CHECK(equal(nn::AvgPool3d{2}(x), avg_pool3d(x, 2)));
   CHECK(equal(nn::AdaptiveAvgPool3d{1}(x), mean(x, {2, 3, 4}, true)));
+  CHECK(equal(nn::AdaptiveMaxPool3d{1}(x), amax(x, {2, 3, 4}, true)));
+  CHECK(equal(nn::AdaptiveMaxPool2d{1}(x[0]), amax(x[0], {2, 3}, true)));
+  CHECK(equal(nn::AdaptiveMaxPool1d{1}(rows.unsqueeze(0)), amax(rows.unsqueeze(0), {2}, true)));
   CHECK(equal(nn::Hardshrink{1}(rows), hardshrink(rows, 1)));
   CHECK(equal(nn::Softshrink{1}(rows), softshrink(rows, 1)));
   CHECK(equal(nn::Tanhshrink{}(rows), tanhshrink(rows)));

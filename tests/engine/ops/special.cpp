@@ -81,6 +81,21 @@ TEST_CASE("errors name what was called, not what it is made of") {
       error_of([] { (void)conv3d(zeros({1, 2, 3, 3}), zeros({2, 2, 1, 1, 1})); }) ==
       "conv3d: input has shape [1, 2, 3, 3]; it must be (n, channels, depth, height, width), for one volume "
       "unsqueeze(0)");
+  CHECK(
+      error_of([] { (void)conv_transpose3d(zeros({1, 2, 3, 3, 3}), zeros({3, 2, 1, 1, 1})); }) ==
+      "conv_transpose3d: weight has shape [3, 2, 1, 1, 1] for an input of shape [1, 2, 3, 3, 3]; it must be "
+      "(in, out / groups, kernel depth, height, width)");
+  CHECK(error_of([] {
+          (void)conv_transpose3d(zeros({1, 2, 3, 3, 3}), zeros({2, 2, 1, 1, 1}), {}, {.output_padding = 1});
+        })
+            .starts_with(
+                "conv_transpose3d: got stride 1 x 1 x 1, dilation 1 x 1 x 1, padding 0 x 0 x 0 and output"));
+  CHECK(error_of([] { (void)adaptive_max_pool2d(zeros({2, 3, 3}), 2); }) ==
+        "adaptive_max_pool2d: input has shape [2, 3, 3]; it must be (n, channels, height, width), so "
+        "unsqueeze(0)");
+  CHECK(error_of([] {
+          (void)adaptive_max_pool1d(zeros({2, 3, 0}), 2);
+        }).starts_with("adaptive_max_pool1d: input of shape [2, 3, 0] has nothing to choose from"));
   CHECK(error_of([] { (void)embedding_bag(zeros({3, 2}), tensor({0, 1, 2}), tensor({1, 2})); }) ==
         "embedding_bag: offset 0 is 1 of 3 indices; offsets begin at 0, and none is below the one before");
 }
@@ -98,6 +113,8 @@ TEST_CASE("grid_sample: points that are not numbers, or far away") {
 
 TEST_CASE("volumes, bags, windows: of no examples, and of nothing") {
   CHECK(conv3d(zeros({0, 2, 3, 3, 3}), zeros({4, 2, 2, 2, 2})).shape() == Shape{0, 4, 2, 2, 2});
+  CHECK(conv_transpose3d(zeros({0, 2, 3, 3, 3}), zeros({2, 4, 2, 2, 2})).shape() == Shape{0, 4, 4, 4, 4});
+  CHECK(adaptive_max_pool2d(zeros({0, 2, 5, 5}), {3, 2}).shape() == Shape{0, 2, 3, 2});
   CHECK(max_pool3d(zeros({0, 2, 4, 4, 4}), 2).shape() == Shape{0, 2, 2, 2, 2});
   CHECK(grid_sample(zeros({0, 2, 3, 3}), zeros({0, 4, 4, 2})).shape() == Shape{0, 2, 4, 4});
   CHECK(equal(embedding_bag(ones({3, 2}), zeros({0}, int64), zeros({2}, int64)), zeros({2, 2})));
