@@ -120,17 +120,18 @@ std::unique_ptr<Graph> GraphCapture::end() {
   const std::unique_ptr<PooledEvent> begun = std::exchange(begun_, nullptr);
   if (joined.empty()) return nullptr;
   const Joined& origin = joined[0];
-  const DeviceGuard guard(origin.gpu->index);
   cudaGraph_t recorded = nullptr;
   try {
+    const DeviceGuard guard(origin.gpu->index);
     for (const Joined& other : std::span(joined).subspan(1))
       PooledEvent(other.gpu->events, other.stream).make_wait(origin.stream);
+    CUDA_CHECK(cudaStreamEndCapture(native(origin.stream), &recorded));
   } catch (...) {
+    // Once more where it was this call that failed: a stream that goes on recording is of no use any more.
     quietly(cudaStreamEndCapture(native(origin.stream), &recorded));
     if (recorded != nullptr) quietly(cudaGraphDestroy(recorded));
     throw;
   }
-  CUDA_CHECK(cudaStreamEndCapture(native(origin.stream), &recorded));
   const std::unique_ptr<CUgraph_st, void (*)(cudaGraph_t)> owned(
       recorded, [](cudaGraph_t graph) { quietly(cudaGraphDestroy(graph)); });
   std::vector<Replaced> streams;

@@ -14,6 +14,13 @@ namespace miniparallel::kernels::cuda {
 namespace {
 
 struct Entry {
+  Entry() = default;
+  ~Entry() {
+    if (handle != nullptr) static_cast<void>(cublasDestroy(handle));
+  }
+  Entry(const Entry&) = delete;
+  Entry& operator=(const Entry&) = delete;
+
   std::mutex mutex;
   cublasHandle_t handle = nullptr;
   EpiloguePlans epilogue_plans;
@@ -31,16 +38,14 @@ Entries& entries() {
 
 Entry& entry_of(Stream stream) {
   const std::scoped_lock lock(entries().mutex);
-  std::unique_ptr<Entry>& entry = entries().by_stream[stream.handle];
-  if (entry == nullptr) {
-    auto made = std::make_unique<Entry>();
-    const miniparallel::cuda::DeviceGuard guard(stream.device);
-    CUBLAS_CHECK(with_memory(stream.device, "a handle of cuBLAS", CUBLAS_STATUS_ALLOC_FAILED,
-                             [&] { return cublasCreate(&made->handle); }));
-    CUBLAS_CHECK(cublasSetStream(made->handle, static_cast<cudaStream_t>(stream.handle)));
-    entry = std::move(made);
-  }
-  return *entry;
+  const auto found = entries().by_stream.find(stream.handle);
+  if (found != entries().by_stream.end()) return *found->second;
+  auto made = std::make_unique<Entry>();
+  const miniparallel::cuda::DeviceGuard guard(stream.device);
+  CUBLAS_CHECK(with_memory(stream.device, "a handle of cuBLAS", CUBLAS_STATUS_ALLOC_FAILED,
+                           [&] { return cublasCreate(&made->handle); }));
+  CUBLAS_CHECK(cublasSetStream(made->handle, static_cast<cudaStream_t>(stream.handle)));
+  return *entries().by_stream.emplace(stream.handle, std::move(made)).first->second;
 }
 
 }  // namespace
@@ -65,7 +70,6 @@ Cublas::Cublas(Stream stream) {
 
 void release_cublas() {
   const std::scoped_lock lock(entries().mutex);
-  for (const auto& [stream, entry] : entries().by_stream) static_cast<void>(cublasDestroy(entry->handle));
   entries().by_stream.clear();
 }
 
