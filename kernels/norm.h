@@ -4,6 +4,7 @@
 
 #include "kernels/destination.h"
 #include "kernels/math.h"
+#include "kernels/random.h"
 #include "kernels/running_statistics.h"
 #include "kernels/sizes.h"
 #include "kernels/stream.h"
@@ -63,15 +64,19 @@ struct BatchNormGradients {
   void* masked = nullptr;   ///< `batch_sums` writes the masked g there, which is the residual's; may be g
 };
 
-/// y = (x - mean) inv_std weight + bias for each row of x (rows, width).
+/// y = (x - mean) inv_std weight + bias for each row of x (rows, width); with a residual of residual +
+/// dropout(x), which is written to `sum`, in place of x.
 struct LayerNormArgs {
   std::int64_t rows = 0, width = 0;
   const void* x = nullptr;
   const void* weight = nullptr;  ///< (width); null: 1
   const void* bias = nullptr;    ///< (width); null: 0; the gradients do not read it
   double eps = 0;
-  void* mean = nullptr;     ///< (rows), written by `layer_forward`, read by the gradients
-  void* inv_std = nullptr;  ///< likewise
+  void* mean = nullptr;            ///< (rows), written by `layer_forward`, read by the gradients
+  void* inv_std = nullptr;         ///< likewise
+  const void* residual = nullptr;  ///< the gradients do not read it: x is the sum there
+  void* sum = nullptr;
+  DropoutMask mask = {};
 };
 inline Sizes sizes(const LayerNormArgs& args) { return {"rows width", {args.rows, args.width}}; }
 
@@ -94,9 +99,9 @@ struct Norm {
   void (*update_running)(DType dtype, const RunningArgs& args, Stream stream);
 
   void (*layer_forward)(DType dtype, const LayerNormArgs& args, void* y, Stream stream);
-  /// From the gradient g of y.
+  /// From the gradient g of y. `dropped`, if not null, receives the new dx through the mask.
   void (*layer_data_gradient)(DType dtype, const LayerNormArgs& args, const void* g, Destination dx,
-                              Stream stream);
+                              void* dropped, Stream stream);
   /// Sums over the rows: dweight of g (x - mean) inv_std, dbias of g.
   void (*layer_parameter_gradient)(DType dtype, const LayerNormArgs& args, const void* g, Destination dweight,
                                    Destination dbias, Stream stream);

@@ -15,13 +15,18 @@ struct HalfOpenInterval {
   double low, high, last;
 };
 
+/// Which elements dropout leaves: a `p`, 0 <= p < 1, of 0 leaves all and needs no key.
+struct DropoutMask {
+  double p = 0;
+  RandomKey key;
+};
+
 /// The elements of x (n) that a mask leaves, scaled, the others 0: word < p 2^32 ? 0 : x / (1 - p).
 struct DropoutArgs {
   const void* x = nullptr;
   Destination y;  ///< may be x
   std::int64_t n = 0;
-  double p = 0;  ///< 0 <= p < 1
-  RandomKey key;
+  DropoutMask mask = {};
 };
 inline Sizes sizes(const DropoutArgs& args) { return {nullptr, {args.n}}; }
 

@@ -58,6 +58,13 @@ Tensor LayerNorm::operator()(const Tensor& x) const {
   return observed(*this, layer_norm(x, normalized_shape, weight, bias, eps));
 }
 
+AddNorm LayerNorm::add_norm(const Tensor& x, const Tensor& residual, double dropout) const {
+  AddNorm made =
+      add_layer_norm(x, residual, normalized_shape, weight, bias, {.dropout = dropout, .eps = eps});
+  made.y = observed(*this, made.y);
+  return made;
+}
+
 RMSNorm::RMSNorm(const Shape& shape, const RMSNormOptions& options)
     : normalized_shape(shape), eps(options.eps) {
   check(!shape.empty(), "RMSNorm: got a normalised shape of []; it needs at least one dimension");

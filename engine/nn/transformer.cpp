@@ -44,7 +44,7 @@ Tensor feed_forward(const Layer& layer, const Tensor& x) {
 template <class Part>
 Tensor residual(bool norm_first, const LayerNorm& norm, const Dropout& dropout, const Tensor& x, Part part) {
   if (norm_first) return x + dropout(part(norm(x)));
-  return norm(x + dropout(part(x)));
+  return norm.add_norm(part(x), x, dropout.training ? dropout.p : 0).y;
 }
 
 template <class Layer>

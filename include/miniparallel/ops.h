@@ -449,6 +449,19 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
 /// dimensions; weight and bias have that shape or are undefined.
 Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight = {},
                   const Tensor& bias = {}, double eps = 1e-5);
+struct AddNormOptions {
+  double dropout = 0;  ///< the probability with which an element of x is left out of the sum
+  double eps = 1e-5;
+};
+/// What a residual connection and the normalisation after it make.
+struct AddNorm {
+  Tensor y, sum;
+};
+/// sum = residual + dropout(x), y = layer_norm(sum), for x and a residual of one shape: in one pass over
+/// memory on a GPU, and in one back.
+AddNorm add_layer_norm(const Tensor& x, const Tensor& residual, const Shape& normalized_shape,
+                       const Tensor& weight = {}, const Tensor& bias = {},
+                       const AddNormOptions& options = {});
 /// x (n, channels, ...): normalised over each of `groups` parts of the channels of an example; weight, bias
 /// (channels) or undefined. Made of `layer_norm`, and a pass over memory for each of weight and bias. (Wu,
 /// He: "Group normalization", 2018.)

@@ -10,7 +10,9 @@
 #endif
 // clang-format on
 
+#include "kernels/add_norm.h"
 #include "kernels/by_dtype.h"
+#include "kernels/cpu/backend.h"
 #include "kernels/cpu/norm_sums.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/short_length.h"
@@ -210,12 +212,18 @@ HWY_ATTR void layer_parameter_gradient_typed(const LayerNormArgs& args, const T*
 
 // --- by dtype
 
-void layer_forward(DType dtype, const LayerNormArgs& args, void* y, Stream) {
+void layer_forward(DType dtype, const LayerNormArgs& given, void* y, Stream stream) {
+  LayerNormArgs args = given;
+  if (args.residual != nullptr) {
+    write_sum(elementwise(), random(), dtype, args, stream);
+    args.x = args.sum;
+  }
   with_type(dtype, [&]<class T>() {
     (args.width <= kTurnedLength ? short_layer_forward<T> : layer_forward_typed<T>)(args, out<T>(y));
   });
 }
-void layer_data_gradient(DType dtype, const LayerNormArgs& args, const void* g, Destination dx, Stream) {
+void layer_data_gradient(DType dtype, const LayerNormArgs& args, const void* g, Destination dx, void* dropped,
+                         Stream stream) {
   with_type(dtype, [&]<class T>() {
     constexpr decltype(&layer_data_gradient_typed<T, true, 0>) by_kind[3][2] = {
         {layer_data_gradient_typed<T, false, 0>, layer_data_gradient_typed<T, false, 1>},
@@ -224,6 +232,7 @@ void layer_data_gradient(DType dtype, const LayerNormArgs& args, const void* g, 
     const int kind = args.width <= kTurnedLength ? 2 : args.weight != nullptr ? 1 : 0;
     by_kind[kind][dx.beta](args, in<T>(g), out<T>(dx.data));
   });
+  drop_gradient(random(), dtype, args, dx.data, dropped, stream);
 }
 void layer_parameter_gradient(DType dtype, const LayerNormArgs& args, const void* g, Destination dweight,
                               Destination dbias, Stream) {

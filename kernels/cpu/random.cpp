@@ -170,10 +170,10 @@ HWY_ATTR void dropout_typed(const DropoutArgs& args) {
   using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
   const T* const x = in<T>(args.x);
   T* const y = out<T>(args.y.data);
-  const std::uint32_t threshold = static_cast<std::uint32_t>(args.p * 0x1p32);
-  const T scale = static_cast<T>(1 / (1 - args.p));
+  const std::uint32_t threshold = static_cast<std::uint32_t>(args.mask.p * 0x1p32);
+  const T scale = static_cast<T>(1 / (1 - args.mask.p));
   for_each_tile<1>(
-      args.n, args.key,
+      args.n, args.mask.key,
       [=](const std::uint32_t* words, std::int64_t skip, std::int64_t begin, std::int64_t length) HWY_ATTR {
         const std::uint32_t* w = words + skip;
         T* out = y + begin;

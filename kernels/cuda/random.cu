@@ -182,10 +182,10 @@ void dropout_as(const DropoutArgs& args, Stream stream) {
   run<4>(Dropout<T>{{},
                     out<T>(args.y.data),
                     in<T>(args.x),
-                    static_cast<std::uint32_t>(args.p * 0x1p32),
-                    static_cast<T>(1 / (1 - args.p)),
+                    static_cast<std::uint32_t>(args.mask.p * 0x1p32),
+                    static_cast<T>(1 / (1 - args.mask.p)),
                     args.y.beta == 1},
-         args.n, args.key, stream);
+         args.n, args.mask.key, stream);
 }
 void dropout(DType dtype, const DropoutArgs& args, Stream stream) {
   with_type(dtype, [&]<class T>() { dropout_as<T>(args, stream); });

@@ -108,5 +108,18 @@ TEST_CASE("counts: a residual and relu within batch normalisation's four launche
     }
 }
 
+TEST_CASE("counts: dropout, a residual and layer normalisation in three launches") {
+  const Simulated machine;
+  const TensorOptions leaf{.device = Device::cuda(0), .requires_grad = true};
+  const Tensor x = randn({12, 64}, leaf), residual = randn({12, 64}, leaf), weight = randn({64}, leaf);
+  const Tensor bias = randn({64}, leaf), g = randn({12, 64}, {.device = Device::cuda(0)});
+  const auto before = simulator::counters();
+  const AddNorm made = add_layer_norm(x, residual, {64}, weight, bias, {.dropout = 0.1});
+  CHECK((simulator::counters() - before).kernels == 1);
+  autograd::grad({made.y}, {x, residual, weight, bias}, {.gradients = {g}});
+  CHECK((simulator::counters() - before).kernels == 3);
+  CHECK((simulator::counters() - before).copies == 0);
+}
+
 }  // namespace
 }  // namespace miniparallel

@@ -78,6 +78,27 @@ TEST_CASE("batch_norm with a residual and relu") {
         }
 }
 
+TEST_CASE("add_layer_norm over rows of all kinds, with and without dropout") {
+  const Gpus machine;
+  for (const DType dtype : {float32, float64})
+    for (const std::int64_t width : {1, 5, 64, 300, 768, 3000, 4096})
+      for (const double p : {0.0, 0.3})
+        for (const int used : {1, 2, 3}) {  // y, the sum, both
+          INFO(dtype, ", width ", width, ", dropout ", p, ", used: ", used);
+          manual_seed(8);
+          const Shape shape{3, 4, width};
+          check_like_cpu(
+              [=](const Tensors& in) {
+                manual_seed(9);
+                const AddNorm made = add_layer_norm(in[0], in[1], {width}, in[2], in[3], {.dropout = p});
+                return used == 1 ? made.y : used == 2 ? made.sum : made.y + made.sum * 0.5;
+              },
+              {random_leaf(shape, dtype), random_leaf(shape, dtype), random_leaf({width}, dtype),
+               random_leaf({width}, dtype)},
+              gpu);
+        }
+}
+
 TEST_CASE("channels that many blocks share, whatever the order of blocks and threads") {
   for (const DType dtype : {float32, float64})
     for (const Shape& shape : std::vector<Shape>{{2, 2, 130, 129}, {1500, 33}}) {

@@ -235,7 +235,7 @@ TEST_CASE("random numbers and dropout of any size, alignment and place in the st
       });
       for (const int beta : {0, 1})
         compare(dtype, 2, 9002, [&](auto& backend, const Tensors& x, auto s) {
-          backend.random.dropout(dtype, {at(x[1], first), {at(x[0], first), beta}, n, 0.25, key}, s);
+          backend.random.dropout(dtype, {at(x[1], first), {at(x[0], first), beta}, n, {0.25, key}}, s);
         });
       if (dtype == float32) continue;
       compare(int64, 1, 9002, [&](auto& backend, const Tensors& x, auto s) {

@@ -47,6 +47,18 @@ const Rows normalisation{
      {constant({2, 4, 7, 6}), running, running},
      no_gradient | no_integers},
     {"layer_norm", OP(layer_norm(x[0], {5}, x[1], x[2])), {cube, real({5}), real({5})}, no_integers},
+    {"add_layer_norm",
+     [](const std::vector<Tensor>& x) {
+       const AddNorm made = add_layer_norm(x[0], x[1], {5}, x[2], x[3]);
+       return made.y + made.sum * 0.5;
+     },
+     {cube, cube, real({5}), real({5})},
+     no_integers},
+    {"add_layer_norm: y", OP(add_layer_norm(x[0], x[1], {4, 5}).y), {cube, cube}, no_integers},
+    {"add_layer_norm: sum",
+     OP(add_layer_norm(x[0], x[1], {5}, x[2]).sum),
+     {cube, cube, real({5})},
+     no_integers},
     {"layer_norm: plain", OP(layer_norm(x[0], {4, 5})), {cube}, no_integers},
     {"layer_norm: two dimensions",
      OP(layer_norm(x[0], {4, 5}, x[1], x[2], 1e-2)),

@@ -5,6 +5,7 @@
 #include <miniparallel/model/plain.h>
 #include <miniparallel/nn/parameter.h>
 #include <miniparallel/nn/training.h>
+#include <miniparallel/ops.h>
 
 #include <optional>
 
@@ -87,6 +88,8 @@ struct LayerNorm {
   LayerNorm(const Shape& normalized_shape, const LayerNormOptions& options = {});
   LayerNorm(std::int64_t width, const LayerNormOptions& options = {}) : LayerNorm(Shape{width}, options) {}
   Tensor operator()(const Tensor& x) const;
+  /// Of residual + dropout(x), by `add_layer_norm`: y is the layer's result.
+  AddNorm add_norm(const Tensor& x, const Tensor& residual, double dropout = 0) const;
 
   Parameter weight, bias;  ///< `normalized_shape` each, or undefined
   Shape normalized_shape;

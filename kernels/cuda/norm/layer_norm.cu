@@ -1,4 +1,7 @@
+#include "kernels/add_norm.h"
 #include "kernels/by_dtype.h"
+#include "kernels/cuda/backend.h"
+#include "kernels/cuda/device/keep.cuh"
 #include "kernels/cuda/device/moments.cuh"
 #include "kernels/cuda/device/pack.cuh"
 #include "kernels/cuda/device/two_stage.cuh"
@@ -71,16 +74,46 @@ __global__ void layer_normalize(std::int64_t rows, std::int64_t width, const T* 
   inv_std[row.index] = scale;
 }
 
-template <class T, int lanes, int packs>
+/// What is normalised: x.
+template <class T>
+struct Plain {
+  const T* x;
+  __device__ T first(std::int64_t i) const { return x[i]; }
+  __device__ Values<T> load(std::int64_t i) const { return pack_at<kPack<T>>(x, i); }
+};
+
+/// Or residual + dropout(x), which is written on the way.
+template <class T>
+struct Summed {
+  const T *x, *residual;
+  T* sum;
+  Keep<T> keep;
+
+  template <int N>
+  __device__ Pack<T, N> sum_at(std::int64_t i) const {
+    Pack<T, N> total = pack_at<N>(residual, i);
+    const Pack<T, N> kept = keep(Pack<T, N>(pack_at<N>(x, i)), i);
+    for (int k = 0; k < N; ++k) total.at[k] += kept.at[k];
+    return total;
+  }
+  __device__ T first(std::int64_t i) const { return sum_at<1>(i).at[0]; }
+  __device__ Values<T> load(std::int64_t i) const {
+    const Values<T> total = sum_at<kPack<T>>(i);
+    pack_at<kPack<T>>(sum, i) = total;
+    return total;
+  }
+};
+
+template <class T, int lanes, int packs, class Input>
 __global__ void __launch_bounds__(kBlock, packs == kFewPacks ? 4 : 3)
-    layer_normalize_held(std::int64_t rows, std::int64_t width, const T* x, const T* weight, const T* bias,
+    layer_normalize_held(std::int64_t rows, std::int64_t width, Input input, const T* weight, const T* bias,
                          double eps, T* y, T* mean, T* inv_std) {
   constexpr int pack = kPack<T>;
   const Row row = Row::mine(width);
   if (row.index >= rows) return;
-  const T origin = x[row.start];
+  const T origin = input.first(row.start);
   Values<T> held[packs];
-  for_each_pack<T, lanes, packs>(width, [&](int p, int i) { held[p] = pack_at<pack>(x, row.start + i); });
+  for_each_pack<T, lanes, packs>(width, [&](int p, int i) { held[p] = input.load(row.start + i); });
   T sum = 0;
   for_each_pack<T, lanes, packs>(width, [&](int p, int) {
     for (const T& value : held[p].at) sum += value - origin;
@@ -163,10 +196,26 @@ __global__ void layer_gradient(std::int64_t rows, std::int64_t width, const T* g
   }
 }
 
-template <class T, int lanes, int packs>
+/// What becomes of the gradient: no more.
+struct NotDropped {
+  template <class T>
+  __device__ void operator()(const T&, std::int64_t) const {}
+};
+
+/// Or it goes on to x through the mask of a dropout.
+template <class T>
+struct Dropped {
+  T* dropped;
+  Keep<T> keep;
+  __device__ void operator()(const Values<T>& gradient, std::int64_t i) const {
+    pack_at<kPack<T>>(dropped, i) = keep(gradient, i);
+  }
+};
+
+template <class T, int lanes, int packs, class Further>
 __global__ void __launch_bounds__(kBlock, packs == kFewPacks ? 4 : 2)
     layer_gradient_held(std::int64_t rows, std::int64_t width, const T* g, const T* x, const T* mean,
-                        const T* inv_std, const T* weight, T* dx, int beta) {
+                        const T* inv_std, const T* weight, T* dx, int beta, Further further) {
   constexpr int pack = kPack<T>;
   const Row row = Row::mine(width);
   if (row.index >= rows) return;
@@ -196,6 +245,7 @@ __global__ void __launch_bounds__(kBlock, packs == kFewPacks ? 4 : 2)
       result.at[k] = beta == 0 ? value : result.at[k] + value;
     }
     pack_at<pack>(dx, row.start + i) = result;
+    further(result, row.start + i);
   });
 }
 
@@ -285,52 +335,105 @@ void launch_rows(Stream stream, void (*kernel)(std::int64_t, std::int64_t, Param
                 width, arguments...);
 }
 
-/// Starts the kernel that suits the width and the alignment of the rows: one whose rows are held by a warp in
-/// few packs or in many, or by a block, or the one for any rows.
+/// Whether a row of the width is held by its threads: by a warp in few packs or in many, or by a block.
+template <class T>
+bool is_held(std::int64_t width) {
+  return width > 0 && width % kPack<T> == 0 && width / kPack<T> <= kManyPacks * kBlock;
+}
+
+/// Starts the kernel that suits a width of rows that are held.
 template <class T, class... Parameters, class... Arguments>
-void launch_rows(Stream stream, void (*few)(std::int64_t, std::int64_t, Parameters...),
+void launch_held(Stream stream, void (*few)(std::int64_t, std::int64_t, Parameters...),
                  void (*many)(std::int64_t, std::int64_t, Parameters...),
-                 void (*block)(std::int64_t, std::int64_t, Parameters...),
-                 void (*any)(std::int64_t, std::int64_t, Parameters...), bool aligned, std::int64_t rows,
+                 void (*block)(std::int64_t, std::int64_t, Parameters...), std::int64_t rows,
                  std::int64_t width, const Arguments&... arguments) {
   const std::int64_t packs = width / kPack<T>;
-  const bool held = aligned && width > 0 && width % kPack<T> == 0 && packs <= kManyPacks * kBlock;
-  const bool by_warp = held ? packs <= kManyPacks * 32 : width < kLongRow;
-  auto* const kernel = !held ? any : !by_warp ? block : packs <= kFewPacks * 32 ? few : many;
-  launch_rows(stream, kernel, by_warp ? 32 : kBlock, rows, width, arguments...);
+  const bool by_warp = packs <= kManyPacks * 32;
+  launch_rows(stream,
+              !by_warp                  ? block
+              : packs <= kFewPacks * 32 ? few
+                                        : many,
+              by_warp ? 32 : kBlock, rows, width, arguments...);
+}
+
+/// Starts the kernel for any rows.
+template <class... Parameters, class... Arguments>
+void launch_any(Stream stream, void (*kernel)(std::int64_t, std::int64_t, Parameters...), std::int64_t rows,
+                std::int64_t width, const Arguments&... arguments) {
+  launch_rows(stream, kernel, width < kLongRow ? 32 : kBlock, rows, width, arguments...);
+}
+
+template <class T, class Input>
+void normalize_held(const LayerNormArgs& args, const Input& input, void* y, Stream stream) {
+  launch_held<T>(
+      stream, layer_normalize_held<T, 32, kFewPacks, Input>, layer_normalize_held<T, 32, kManyPacks, Input>,
+      layer_normalize_held<T, kBlock, kManyPacks, Input>, args.rows, args.width, input, in<T>(args.weight),
+      in<T>(args.bias), args.eps, out<T>(y), out<T>(args.mean), out<T>(args.inv_std));
+}
+
+template <class T, class Further>
+void gradient_held(const LayerNormArgs& args, const void* g, Destination dx, const Further& further,
+                   Stream stream) {
+  launch_held<T>(
+      stream, layer_gradient_held<T, 32, kFewPacks, Further>, layer_gradient_held<T, 32, kManyPacks, Further>,
+      layer_gradient_held<T, kBlock, kManyPacks, Further>, args.rows, args.width, in<T>(g), in<T>(args.x),
+      in<T>(args.mean), in<T>(args.inv_std), in<T>(args.weight), out<T>(dx.data), dx.beta, further);
+}
+
+template <class T>
+void forward_as(DType dtype, LayerNormArgs args, void* y, Stream stream) {
+  const T *weight = in<T>(args.weight), *bias = in<T>(args.bias);
+  const TwoStagePlan plan = make_two_stage_plan(args.rows, args.width, false, sizeof(Moments));
+  const bool held = plan.chunks == 1 && is_held<T>(args.width) &&
+                    are_aligned(16, args.x, args.residual, args.sum, weight, bias, y);
+  if (args.residual != nullptr) {
+    if (held && Keep<T>::fits(args.mask))
+      return normalize_held<T>(
+          args, Summed<T>{in<T>(args.x), in<T>(args.residual), out<T>(args.sum), Keep<T>(args.mask)}, y,
+          stream);
+    write_sum(elementwise(), random(), dtype, args, stream);
+    args.x = args.sum;
+  }
+  const T* x = in<T>(args.x);
+  if (held) return normalize_held<T>(args, Plain<T>{x}, y, stream);
+  if (plan.chunks > 1)
+    return reduce_and_apply(LongLayerNorm<T>{args.width, x, weight, bias, args.eps, out<T>(y),
+                                             out<T>(args.mean), out<T>(args.inv_std)},
+                            plan, stream);
+  launch_any(stream, layer_normalize<T>, args.rows, args.width, x, weight, bias, args.eps, out<T>(y),
+             out<T>(args.mean), out<T>(args.inv_std));
+}
+
+template <class T>
+void data_gradient_as(DType dtype, const LayerNormArgs& args, const void* g, Destination dx, void* dropped,
+                      Stream stream) {
+  const TwoStagePlan plan = make_two_stage_plan(args.rows, args.width, false, sizeof(Sums));
+  const bool held =
+      plan.chunks == 1 && is_held<T>(args.width) && are_aligned(16, g, args.x, args.weight, dx.data, dropped);
+  if (held && dropped != nullptr && Keep<T>::fits(args.mask))
+    return gradient_held<T>(args, g, dx, Dropped<T>{out<T>(dropped), Keep<T>(args.mask)}, stream);
+  if (held)
+    gradient_held<T>(args, g, dx, NotDropped(), stream);
+  else if (plan.chunks > 1)
+    reduce_and_apply(
+        LongLayerNormGradient<T>{args.width, in<T>(g), in<T>(args.x), in<T>(args.mean), in<T>(args.inv_std),
+                                 in<T>(args.weight), out<T>(dx.data), dx.beta},
+        plan, stream);
+  else
+    launch_any(stream, layer_gradient<T>, args.rows, args.width, in<T>(g), in<T>(args.x), in<T>(args.mean),
+               in<T>(args.inv_std), in<T>(args.weight), out<T>(dx.data), dx.beta);
+  drop_gradient(random(), dtype, args, dx.data, dropped, stream);
 }
 
 }  // namespace
 
 void layer_forward(DType dtype, const LayerNormArgs& args, void* y, Stream stream) {
-  with_type(dtype, [&]<class T>() {
-    const T *x = in<T>(args.x), *weight = in<T>(args.weight), *bias = in<T>(args.bias);
-    const TwoStagePlan plan = make_two_stage_plan(args.rows, args.width, false, sizeof(Moments));
-    if (plan.chunks > 1)
-      return reduce_and_apply(LongLayerNorm<T>{args.width, x, weight, bias, args.eps, out<T>(y),
-                                               out<T>(args.mean), out<T>(args.inv_std)},
-                              plan, stream);
-    launch_rows<T>(stream, layer_normalize_held<T, 32, kFewPacks>, layer_normalize_held<T, 32, kManyPacks>,
-                   layer_normalize_held<T, kBlock, kManyPacks>, layer_normalize<T>,
-                   are_aligned(16, x, weight, bias, y), args.rows, args.width, x, weight, bias, args.eps,
-                   out<T>(y), out<T>(args.mean), out<T>(args.inv_std));
-  });
+  with_type(dtype, [&]<class T>() { forward_as<T>(dtype, args, y, stream); });
 }
 
-void layer_data_gradient(DType dtype, const LayerNormArgs& args, const void* g, Destination dx,
+void layer_data_gradient(DType dtype, const LayerNormArgs& args, const void* g, Destination dx, void* dropped,
                          Stream stream) {
-  with_type(dtype, [&]<class T>() {
-    const T *x = in<T>(args.x), *weight = in<T>(args.weight);
-    const TwoStagePlan plan = make_two_stage_plan(args.rows, args.width, false, sizeof(Sums));
-    if (plan.chunks > 1)
-      return reduce_and_apply(LongLayerNormGradient<T>{args.width, in<T>(g), x, in<T>(args.mean),
-                                                       in<T>(args.inv_std), weight, out<T>(dx.data), dx.beta},
-                              plan, stream);
-    launch_rows<T>(stream, layer_gradient_held<T, 32, kFewPacks>, layer_gradient_held<T, 32, kManyPacks>,
-                   layer_gradient_held<T, kBlock, kManyPacks>, layer_gradient<T>,
-                   are_aligned(16, g, x, weight, dx.data), args.rows, args.width, in<T>(g), x,
-                   in<T>(args.mean), in<T>(args.inv_std), weight, out<T>(dx.data), dx.beta);
-  });
+  with_type(dtype, [&]<class T>() { data_gradient_as<T>(dtype, args, g, dx, dropped, stream); });
 }
 
 void layer_parameter_gradient(DType dtype, const LayerNormArgs& args, const void* g, Destination dweight,

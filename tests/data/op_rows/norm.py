@@ -26,6 +26,9 @@ ROWS = {
     "batch_norm: evaluation": lambda x, w, b, m, v: F.batch_norm(x, m, v, w, b),
     "batch_norm: running mean": batch_norm_statistics,
     "layer_norm": lambda x, w, b: F.layer_norm(x, (5,), w, b),
+    "add_layer_norm": lambda x, r, w, b: F.layer_norm(x + r, (5,), w, b) + (x + r) * 0.5,
+    "add_layer_norm: y": lambda x, r: F.layer_norm(x + r, (4, 5)),
+    "add_layer_norm: sum": lambda x, r, w: x + r,
     "layer_norm: plain": lambda x: F.layer_norm(x, (4, 5)),
     "layer_norm: two dimensions": lambda x, w, b: F.layer_norm(x, (4, 5), w, b, eps=1e-2),
 }

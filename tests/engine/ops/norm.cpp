@@ -112,6 +112,38 @@ TEST_CASE("batch_norm: a residual and an activation are those ops") {
   CHECK(allclose(layer(x, x), relu(plain(x) + x), 1e-6, 1e-6));
 }
 
+TEST_CASE("add_layer_norm: dropout, sum and layer_norm as ops of their own") {
+  for (const DType dtype : {float32, float64})
+    for (const std::int64_t width : {3, 48, 300})
+      for (const double p : {0.0, 0.3, 1.0})
+        for (const int used : {1, 2, 3}) {  // y, the sum, both
+          INFO(dtype, ", width ", width, ", dropout ", p, ", used: ", used);
+          manual_seed(6);
+          const TensorOptions leaf{.dtype = dtype, .requires_grad = true};
+          const Tensor x = randn({4, 5, width}, leaf), residual = randn({4, 5, width}, leaf);
+          const Tensor weight = randn({width}, leaf), bias = randn({width}, leaf);
+          const auto result = [&](const Tensor& y, const Tensor& sum) {
+            return used == 1 ? y : used == 2 ? sum : y + sum * 0.5;
+          };
+          manual_seed(7);
+          const AddNorm made = add_layer_norm(x, residual, {width}, weight, bias, {.dropout = p});
+          manual_seed(7);
+          const Tensor sum = residual + dropout(x, p);
+          std::vector<Tensor> inputs{x, residual};
+          if (used != 2) inputs.insert(inputs.end(), {weight, bias});
+          check_same(result(made.y, made.sum), result(layer_norm(sum, {width}, weight, bias), sum), inputs,
+                     dtype == float32 ? 1e-5 : 1e-13);
+        }
+
+  const Tensor x = randn({4, 6});
+  CHECK_THROWS_WITH_AS(add_layer_norm(x, zeros({6}), {6}),
+                       Contains("the residual [6]; both must be the same"), Error);
+  CHECK_THROWS_WITH_AS(add_layer_norm(x, x, {6}, {}, {}, {.dropout = 1.5}), Contains("probability 1.5"),
+                       Error);
+  const nn::LayerNorm layer(6);
+  CHECK(allclose(layer.add_norm(x, x).y, layer(x + x), 1e-6, 1e-6));
+}
+
 TEST_CASE("batch_norm: the variance stands a large mean") {
   manual_seed(2);
   const Tensor noise = randn({64, 4, 8, 8}, {.dtype = float64});

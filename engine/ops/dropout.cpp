@@ -1,0 +1,64 @@
+#include "engine/ops/dropout.h"
+
+#include "engine/random/generator.h"
+
+namespace miniparallel {
+
+void check_probability(const char* op, double p) {
+  check(p >= 0 && p <= 1, op, ": got the probability ", p, "; it must be in [0, 1]");
+}
+
+/// Linear and its own backward: nothing is saved, the mask is drawn again.
+Tensor masked_scale(const Tensor& x, const kernels::DropoutMask& mask) {
+  const Tensor input = x.contiguous();
+  Tensor y = result_like(input);
+  backend(x).random.dropout(x.dtype(), {raw(input), {raw(y)}, x.numel(), mask}, stream(x));
+  if (recording(x))
+    record("dropout", y, {x}, [mask](Backward& b) {
+      if (b.create_graph()) return b.set(0, masked_scale(b.grad(), mask));
+      const Tensor g = b.take_grad().contiguous();
+      b.write_over(0, g, [&](const Tensor& dx, int beta) {
+        backend(g).random.dropout(g.dtype(), {raw(g), {raw(dx), beta}, g.numel(), mask}, stream(g));
+      });
+    });
+  return y;
+}
+
+Tensor dropout(const Tensor& x, double p, bool training) {
+  check_defined("dropout", x);
+  check_floating("dropout", x);
+  check_probability("dropout", p);
+  if (!training || p == 0) return x;
+  if (p == 1) return masked_fill(x, full({}, true, {.device = x.device()}), 0);
+  return masked_scale(x, {p, next_random_key(x.numel(), x.device())});
+}
+
+namespace {
+
+/// One number for each channel.
+Tensor channel_dropout(const char* op, const Tensor& x, double p, bool training) {
+  check_floating(op, x);
+  check_probability(op, p);
+  if (!training || p == 0) return x;
+  Shape channels = Shape::filled(x.dim(), 1);
+  channels[0] = x.size(0);
+  channels[1] = x.size(1);
+  return x * dropout(ones(channels, {.dtype = x.dtype(), .device = x.device()}), p);
+}
+
+}  // namespace
+
+Tensor dropout2d(const Tensor& x, double p, bool training) {
+  check_defined("dropout2d", x);
+  check(x.dim() == 3 || x.dim() == 4, "dropout2d: got shape ", x.shape(),
+        "; it must be (n, channels, height, width) or (n, channels, length)");
+  return channel_dropout("dropout2d", x, p, training);
+}
+
+Tensor dropout3d(const Tensor& x, double p, bool training) {
+  check_defined("dropout3d", x);
+  check(x.dim() == 5, "dropout3d: got shape ", x.shape(), "; it must be (n, channels, depth, height, width)");
+  return channel_dropout("dropout3d", x, p, training);
+}
+
+}  // namespace miniparallel
