@@ -31,13 +31,14 @@ void check_mentions(const std::string& text, const std::string& part) {
 TEST_CASE("npz: arrays of NumPy's, each of its dtype") {
   const StateDict arrays = load_npz(kFiles + "arrays.npz");
   CHECK(arrays.size() == 14);
-  for (const auto& [name, dtype] : std::map<std::string, DType>{{"float16", float16},
-                                                                {"float32", float32},
-                                                                {"float64", float64},
-                                                                {"int64", int64},
-                                                                {"int32", int32},
-                                                                {"int16", int32},
-                                                                {"int8", int32}}) {
+  for (const auto& [key, dtype] : std::map<std::string, DType>{{"float16", float16},
+                                                               {"float32", float32},
+                                                               {"float64", float64},
+                                                               {"int64", int64},
+                                                               {"int32", int32},
+                                                               {"int16", int32},
+                                                               {"int8", int32}}) {
+    const std::string name = key;  // Clang 14 captures no bindings
     CAPTURE(name);
     CHECK(arrays.at(name).dtype() == dtype);
     CHECK(arrays.at(name).shape() == Shape{2, 3});
@@ -81,7 +82,8 @@ TEST_CASE("npy, npz: what is written is read") {
   save_npz(ours, folder / "ours.npz");
   const StateDict read = load_npz(folder / "ours.npz");
   CHECK(read.size() == ours.size());
-  for (const auto& [name, tensor] : ours) {
+  for (const auto& [key, tensor] : ours) {
+    const std::string name = key;
     CAPTURE(name);
     CHECK(read.at(name).dtype() == tensor.dtype());
     CHECK(equal(read.at(name).to(float64), tensor.to(float64)));
