@@ -55,7 +55,8 @@ TEST_CASE("lbfgs: the steps of PyTorch, with a line search and without, with a s
       {"plain", {.lr = 0.1, .max_iter = 4}},
       {"short", {.lr = 0.1, .max_iter = 6, .history_size = 2}},
       {"wolfe", {.max_iter = 5, .line_search = LineSearch::strong_wolfe}}};
-  for (const auto& [name, options] : variants) {
+  for (const auto& [variant, options] : variants) {
+    const std::string name = variant;  // Clang 14 captures no bindings
     Descent descent(options);
     for (int step = 1; step <= 8; ++step) {
       CAPTURE(name);
