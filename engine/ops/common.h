@@ -73,6 +73,9 @@ Tensor activation_gradient(Activation activation, const Tensor& g, const Tensor&
 /// A result of the same shape, dtype and device, contiguous, not initialised.
 inline Tensor result_like(const Tensor& x) { return make_tensor(x.shape(), x.dtype(), x.device()); }
 
+/// `raw`, for kernels that take null for a tensor that is not there.
+inline std::byte* raw_or_null(const Tensor& tensor) { return tensor.defined() ? raw(tensor) : nullptr; }
+
 // For functors of kernels/functors/ whose backward runs on tensors.
 inline Tensor select(const Tensor& condition, const Tensor& a, const Tensor& b) {
   return where(condition, a, b);

@@ -68,23 +68,21 @@ Tensor loss(const char* op, const Tensor& input, const Tensor& labels, const Opt
   const Tensor statistics = options.log_probabilities ? Tensor() : make({2, target.numel()});
   const Tensor normalizer = args.reduce ? make({}) : Tensor();
   Tensor y = args.reduce ? make({}) : losses;
-  const auto pointer = [](const Tensor& t) { return t.defined() ? raw(t) : nullptr; };
-  backend(x).cross_entropy.forward(x.dtype(), args, raw(losses), pointer(statistics), raw(y),
-                                   pointer(normalizer), stream(x));
+  backend(x).cross_entropy.forward(x.dtype(), args, raw(losses), raw_or_null(statistics), raw(y),
+                                   raw_or_null(normalizer), stream(x));
   if (!recording(x)) return y;
-  record(op, y, {x},
-         [op, x = save(x), target = save(target), statistics, normalizer, options, pointer](Backward& b) {
-           const Tensor input_x = x.get(b), label = target.get(b);
-           if (b.create_graph()) {
-             const Tensor g = normalizer.defined() ? b.grad() * normalizer : b.grad().unsqueeze(1);
-             return b.set(0, composed_backward(input_x, label, options, g));
-           }
-           const bool unit = b.is_unit() && normalizer.defined();
-           const Tensor g = unit ? Tensor() : b.grad().contiguous(), dx = result_like(input_x);
-           backend(dx).cross_entropy.backward(dx.dtype(), make_args(op, input_x, label, options), pointer(g),
-                                              pointer(statistics), pointer(normalizer), raw(dx), stream(dx));
-           b.set(0, dx);
-         });
+  record(op, y, {x}, [op, x = save(x), target = save(target), statistics, normalizer, options](Backward& b) {
+    const Tensor input_x = x.get(b), label = target.get(b);
+    if (b.create_graph()) {
+      const Tensor g = normalizer.defined() ? b.grad() * normalizer : b.grad().unsqueeze(1);
+      return b.set(0, composed_backward(input_x, label, options, g));
+    }
+    const bool unit = b.is_unit() && normalizer.defined();
+    const Tensor g = unit ? Tensor() : b.grad().contiguous(), dx = result_like(input_x);
+    backend(dx).cross_entropy.backward(dx.dtype(), make_args(op, input_x, label, options), raw_or_null(g),
+                                       raw_or_null(statistics), raw_or_null(normalizer), raw(dx), stream(dx));
+    b.set(0, dx);
+  });
   return y;
 }
 

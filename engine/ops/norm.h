@@ -6,8 +6,6 @@
 
 namespace miniparallel {
 
-inline std::byte* raw_or_null(const Tensor& tensor) { return tensor.defined() ? raw(tensor) : nullptr; }
-
 inline Tensor inverse_std(const Tensor& variance, double eps) { return 1.0 / sqrt(variance + eps); }
 
 inline void check_parameter(const char* op, const char* what, const Tensor& parameter, const Shape& shape) {

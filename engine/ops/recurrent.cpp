@@ -14,7 +14,6 @@ Tensor plus(const Tensor& a, const Tensor& b) { return !a.defined() ? b : !b.def
 Tensor of_sigmoid(const Tensor& g, const Tensor& y) { return g * y * (1 - y); }
 Tensor of_tanh(const Tensor& g, const Tensor& y) { return g * (1 - y * y); }
 
-const void* raw_or_null(const Tensor& x) { return x.defined() ? raw(x) : nullptr; }
 Tensor packed(const Tensor& x) { return x.defined() ? x.contiguous() : x; }
 
 kernels::LstmArgs lstm_args(const Tensor& c, const Tensor& gates, const Tensor& c_next) {
