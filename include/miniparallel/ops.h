@@ -450,7 +450,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, con
 Tensor layer_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& weight = {},
                   const Tensor& bias = {}, double eps = 1e-5);
 struct AddNormOptions {
-  double dropout = 0;  ///< the probability with which an element of x is left out of the sum
+  double dropout = 0;  ///< in [0, 1]: the probability with which an element of x is left out; 0 in evaluation
   double eps = 1e-5;
 };
 /// What a residual connection and the normalisation after it make.

@@ -88,7 +88,7 @@ struct LayerNorm {
   LayerNorm(const Shape& normalized_shape, const LayerNormOptions& options = {});
   LayerNorm(std::int64_t width, const LayerNormOptions& options = {}) : LayerNorm(Shape{width}, options) {}
   Tensor operator()(const Tensor& x) const;
-  /// Of residual + dropout(x), by `add_layer_norm`: y is the layer's result.
+  /// Of residual + dropout(x), by `add_layer_norm`: y is the layer's result. In evaluation pass dropout 0.
   AddNorm add_norm(const Tensor& x, const Tensor& residual, double dropout = 0) const;
 
   Parameter weight, bias;  ///< `normalized_shape` each, or undefined
