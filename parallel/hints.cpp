@@ -9,6 +9,8 @@
 #include "parallel/devices.h"
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 namespace miniparallel::parallel {
@@ -45,8 +47,18 @@ void compare(const std::vector<Device>& gpus) {
 
 }  // namespace
 
+struct Hints::Pace {
+  std::thread::id thread;
+  std::chrono::steady_clock::time_point last{};  // forward
+  std::chrono::nanoseconds waited{0};            // for batches, by the thread until then
+  int steps = 0, starved = 0;
+};
+
 Hints::Hints(std::vector<Device> placement, const DataParallelOptions& options)
-    : placement_(std::move(placement)), devices_(each_once(placement_)), idle_(placement_[0]) {
+    : placement_(std::move(placement)),
+      devices_(each_once(placement_)),
+      pace_(std::make_unique<Pace>()),
+      idle_(placement_[0]) {
   const Split::Kind split = options.split.kind();
   const bool several = options.hints && devices_.size() > 1;
   tells_idle_ = several && split != Split::Kind::sizes;
@@ -56,38 +68,40 @@ Hints::Hints(std::vector<Device> placement, const DataParallelOptions& options)
   if (several && (split == Split::Kind::balanced || split == Split::Kind::torch_chunk)) compare(devices_);
 }
 
+Hints::~Hints() = default;
+
 void Hints::see_step() {
   if (!tells_loader_ || capturing != nullptr) return;
   constexpr int kSteps = 32;
-  if (is_starved()) ++pace_.starved;
-  if (++pace_.steps < kSteps) return;
-  if (2 * pace_.starved > kSteps) {
+  if (is_starved()) ++pace_->starved;
+  if (++pace_->steps < kSteps) return;
+  if (2 * pace_->starved > kSteps) {
     tells_loader_ = false;
     log(LogLevel::info,
-        message("DataParallel: ", pace_.starved, " of the last ", kSteps,
+        message("DataParallel: ", pace_->starved, " of the last ", kSteps,
                 " steps spent most of their time waiting for the data loader; more .num_workers make batches "
                 "faster, up to recommended_num_workers()"));
   }
-  pace_.steps = pace_.starved = 0;
+  pace_->steps = pace_->starved = 0;
 }
 
 /// Whether most of the time since the last forward went by waiting for a batch, and the master's GPU, on
 /// which a step ends, has finished that step. A thread that is ahead of its GPU waits for batches at no cost.
 bool Hints::is_starved() {
   using Clock = std::chrono::steady_clock;
-  const Pace before = pace_;
-  pace_.waited = data::time_waited();
-  if (pace_.waited == before.waited)
+  const Pace before = *pace_;
+  pace_->waited = data::time_waited();
+  if (pace_->waited == before.waited)
     return false;  // not at all, and the clock costs more than all the rest here
-  pace_.thread = std::this_thread::get_id();
-  pace_.last = Clock::now();
-  const Clock::duration waited = pace_.waited - before.waited;
-  if (pace_.thread != before.thread || 2 * waited < pace_.last - before.last) return false;
+  pace_->thread = std::this_thread::get_id();
+  pace_->last = Clock::now();
+  const Clock::duration waited = pace_->waited - before.waited;
+  if (pace_->thread != before.thread || 2 * waited < pace_->last - before.last) return false;
   idle_.record();
   // A GPU that is idle needs some microseconds to say so, on a busy machine more: a small part of the wait.
   const Clock::duration patience = std::max<Clock::duration>(std::chrono::microseconds(50), waited / 16);
   while (!idle_.is_done())
-    if (Clock::now() - pace_.last > patience) return false;
+    if (Clock::now() - pace_->last > patience) return false;
   return true;
 }
 

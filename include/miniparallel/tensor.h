@@ -11,7 +11,6 @@
 #include <functional>
 #include <initializer_list>
 #include <iosfwd>
-#include <iterator>
 #include <limits>
 #include <memory>
 #include <optional>

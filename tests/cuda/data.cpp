@@ -3,6 +3,8 @@
 #include "simulated.h"
 #include "tests/support/temporary_folder.h"
 
+#include <algorithm>
+
 namespace miniparallel {
 namespace {
 

@@ -7,6 +7,7 @@
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/elementwise/index_ranges.h"
 
+#include <algorithm>
 #include <cmath>
 
 // Every launcher of every elementwise function and dtype against the CPU's, on every sort of layout: each

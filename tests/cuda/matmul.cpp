@@ -7,6 +7,8 @@
 #include "kernels/cuda/backend.h"
 #include "simulated.h"
 
+#include <algorithm>
+
 namespace miniparallel::testing {
 namespace {
 

@@ -6,7 +6,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <stdexcept>
+#include <thread>
 
 // Batch normalisation by the statistics of the whole batch: `BatchNormPolicy::sync`.
 

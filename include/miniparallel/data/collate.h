@@ -4,7 +4,6 @@
 #include <miniparallel/ops.h>
 #include <miniparallel/tensor.h>
 
-#include <algorithm>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -98,7 +97,7 @@ struct Collate {
   }
   Tensor operator()(const std::vector<bool>& examples) const {
     const auto flags = std::make_unique<bool[]>(examples.size());
-    std::copy(examples.begin(), examples.end(), flags.get());
+    for (std::size_t i = 0; i < examples.size(); ++i) flags[i] = examples[i];
     return CollateRule().leaf(reflect::Places<bool>(flags.get(), examples.size()), nested::Path());
   }
 };

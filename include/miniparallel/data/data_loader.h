@@ -6,10 +6,8 @@
 #include <miniparallel/data/sampler.h>
 #include <miniparallel/state_dict.h>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -131,6 +129,7 @@ class DataLoader {
   DataLoader(const DataLoader&) = delete;  // workers read the dataset where it is
   DataLoader& operator=(const DataLoader&) = delete;
 
+  struct End {};
   class Iterator {
    public:
     using value_type = Batch;
@@ -144,7 +143,7 @@ class DataLoader {
       return *this;
     }
     void operator++(int) { advance(); }
-    friend bool operator==(const Iterator& at, std::default_sentinel_t) { return at.batch_ == nullptr; }
+    friend bool operator==(const Iterator& at, End) { return at.batch_ == nullptr; }
 
    private:
     void advance() {
@@ -160,7 +159,7 @@ class DataLoader {
 
   /// Starts an epoch: from its first batch, or from where `resume` said.
   Iterator begin() { return Iterator(*this); }
-  std::default_sentinel_t end() const { return {}; }
+  End end() const { return {}; }
 
   /// Batches per epoch; with a sampler of the user's, of this epoch.
   std::int64_t size() const {
@@ -218,8 +217,8 @@ class DataLoader {
     const std::int64_t batches = batch_count(static_cast<std::int64_t>(indices.size()));
     auto make = [this, epoch = position_, indices = std::move(indices)](std::int64_t number) {
       const std::int64_t first = number * options_.batch_size;
-      const std::int64_t count =
-          std::min(options_.batch_size, static_cast<std::int64_t>(indices.size()) - first);
+      const std::int64_t left = static_cast<std::int64_t>(indices.size()) - first;
+      const std::int64_t count = left < options_.batch_size ? left : options_.batch_size;
       const auto chosen =
           std::span(indices).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
       return std::make_shared<Batch>(detail::make_batch(dataset_, chosen, epoch, first, options_.pin_memory));

@@ -5,8 +5,7 @@
 #include <miniparallel/parallel/options.h>
 #include <miniparallel/parallel/scatter.h>
 
-#include <chrono>
-#include <thread>
+#include <memory>
 #include <vector>
 
 namespace miniparallel::parallel {
@@ -17,6 +16,7 @@ class Hints {
   /// `placement`: the device of each replica. At once: of GPUs that differ much while
   /// rows are divided evenly.
   Hints(std::vector<Device> placement, const DataParallelOptions& options);
+  ~Hints();
 
   /// Of a data loader for which the GPUs wait: at the beginning of each forward.
   void see_step();
@@ -26,19 +26,13 @@ class Hints {
   void see_scalars(const Division& division, const nested::Path& path);
 
  private:
-  /// The forwards of late.
-  struct Pace {
-    std::thread::id thread;
-    std::chrono::steady_clock::time_point last{};  // forward
-    std::chrono::nanoseconds waited{0};            // for batches, by the thread until then
-    int steps = 0, starved = 0;
-  };
+  struct Pace;
   bool is_starved();
 
   std::vector<Device> placement_;
   std::vector<Device> devices_;                                   // each once
   bool tells_idle_, tells_detour_, tells_uneven_, tells_loader_;  // still
-  Pace pace_;
+  std::unique_ptr<Pace> pace_;                                    // of the forwards of late
   Event idle_;
 };
 

@@ -8,7 +8,6 @@
 #include <miniparallel/parallel/options.h>
 #include <miniparallel/parallel/undo.h>
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -106,8 +105,8 @@ class Replicas {
   }
   /// The same, but for parameters that each replica's thread fetches in `run_replicas`.
   std::int64_t begin_refresh(std::size_t replicas) {
-    const std::size_t followers =
-        std::max(replicas, std::min<std::size_t>(size(), 2));  // one tells of changed layers
+    // One tells of changed layers.
+    const std::size_t followers = replicas < 2 && size() >= 2 ? 2 : replicas;
     for (std::size_t i = 1; i < followers; ++i) follow(*copies_[i - 1]);
     reflect::retake(tensors_.master(), master_);
     return tensors_.begin_refresh(replicas);

@@ -7,6 +7,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 namespace miniparallel::testing {
 
 /// What PyTorch computed for one case; see tests/data/make_layers.py for the names.

@@ -1,5 +1,6 @@
 #include "tests/support/derivatives.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 

@@ -2,6 +2,7 @@
 
 #include "tests/support/derivatives.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 

@@ -1,5 +1,7 @@
 #include "strike.h"
 
+#include <chrono>
+
 namespace miniparallel {
 namespace {
 

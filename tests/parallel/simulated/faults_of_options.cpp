@@ -1,5 +1,6 @@
 #include "strike.h"
 
+#include <chrono>
 #include <utility>
 
 // The same faults in steps of other options and on other machines.

@@ -1,5 +1,7 @@
 #include "strike.h"
 
+#include <chrono>
+
 // Gradients are added to those that there were: all of them or none, wherever a fault strikes.
 
 namespace miniparallel {
