@@ -10,8 +10,9 @@ InPlace::InPlace(const char* op, const Tensor& target, std::initializer_list<Ten
   check_defined(op, target);
   target.impl()->storage->wait_for_copies();
   for (int d = 0; d < target.dim(); ++d)
-    check(target.strides()[d] != 0 || target.size(d) <= 1, op, ": the tensor of shape ", target.shape(),
-          " repeats its elements along dimension ", d, "; write to a clone() of it");
+    check(target.strides()[d] != 0 || target.size(d) <= 1 || target.numel() == 0, op,
+          ": the tensor of shape ", target.shape(), " repeats its elements along dimension ", d,
+          "; write to a clone() of it");
   if (!grad_enabled() || !target.is_floating()) return;
   recorded_ = autograd::is_tracked(target);
   for (const Tensor& source : sources) recorded_ = recorded_ || autograd::is_tracked(source);

@@ -74,6 +74,8 @@ bool allow_tf32() { return tf32_allowed.load(std::memory_order_relaxed); }
 
 MatrixOperand matrix_operand(const Tensor& x) {
   const std::int64_t rows = x.size(-2), columns = x.size(-1);
+  if (x.numel() == 0)  // no stride matters, and no copy would change it
+    return {x, {raw(x), std::max<std::int64_t>(columns, 1), false}};
   const std::int64_t row_stride = x.strides()[x.dim() - 2], column_stride = x.strides()[x.dim() - 1];
   if ((column_stride == 1 || columns <= 1) && (row_stride >= columns || rows <= 1))
     return {x, {raw(x), std::max<std::int64_t>(rows <= 1 ? columns : row_stride, 1), false}};

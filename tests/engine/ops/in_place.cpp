@@ -166,3 +166,10 @@ TEST_CASE("in place: gradients with respect to an input behind an older view") {
   y.add_(x * x);
   CHECK(autograd::grad({(row * 2).sum()}, {x})[0].to_vector<double>() == std::vector<double>{8, 12});
 }
+
+TEST_CASE("in place: an empty tensor repeats no elements") {
+  Tensor repeated = zeros({0, 1}).expand({0, 4});
+  CHECK(repeated.add_(1).numel() == 0);
+  CHECK_THROWS_WITH_AS(zeros({2, 1}).expand({2, 4}).add_(1), doctest::Contains("repeats its elements"),
+                       Error);
+}

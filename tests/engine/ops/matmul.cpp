@@ -144,6 +144,16 @@ TEST_CASE("matmul, linear: derivatives") {
   check_derivatives([](const auto& x) { return linear(x[0], x[1]); }, {{4}, {5, 4}});
 }
 
+TEST_CASE("matmul: gradients of products without elements, whose strides may be 0") {
+  for (const Shape& shape : {Shape{0, 3}, Shape{2, 3}}) {
+    const std::int64_t columns = shape[0] == 0 ? 4 : 0;
+    const Tensor a = randn(shape).requires_grad_(), b = randn({3, columns}).requires_grad_();
+    matmul(a, b).sum().backward();
+    CHECK(equal(a.grad(), zeros(shape)));
+    CHECK(equal(b.grad(), zeros({3, columns})));
+  }
+}
+
 TEST_CASE("matmul: products of several threads at the same time") {
   const Tensor a = integers({100, 8}), b = integers({8, 70}), expected = matmul(a, b);
   std::atomic<int> wrong = 0;
