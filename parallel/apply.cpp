@@ -3,6 +3,7 @@
 #include <miniparallel/log.h>
 #include <miniparallel/profiler.h>
 
+#include "engine/autograd/recompute.h"
 #include "engine/capturing.h"
 #include "engine/error.h"
 #include "engine/random/generator.h"
@@ -41,6 +42,9 @@ void run_replicas(const ReplicaTensors& tensors, const Division& division, const
                   const std::function<void(std::size_t)>& forward, const std::function<void()>& finish) {
   if (options.speeds != nullptr)
     stop_capture("measures how fast devices are (Split::by_speed)", "use Split::balanced or shares");
+  check(!autograd::Recomputation::runs_here(),
+        "DataParallel: called inside of checkpoint, whose second run would send to the replicas once more in "
+        "backward; call checkpoint inside of the model");
   const std::size_t count = division.replicas.size();
   const auto recorders = recorders_of(division, tensors.devices());
   send_each(recorders, send);

@@ -2,6 +2,7 @@
 
 #include <miniparallel/ops.h>
 
+#include "engine/autograd/recompute.h"
 #include "engine/capturing.h"
 #include "engine/error.h"
 #include "engine/tensor/tensor_impl.h"
@@ -11,7 +12,7 @@
 namespace miniparallel::autograd {
 namespace {
 
-std::atomic<std::uint64_t> next_sequence = 0;
+std::atomic<std::uint64_t> numbers = 0;
 
 /// Destroys nodes one after the other: the nodes that one owns join the list instead of the call stack.
 void destroy(Node* node) {
@@ -31,9 +32,11 @@ void destroy(Node* node) {
 
 Node::Node(const char* name, int outputs)
     : name_(name),
-      sequence_(next_sequence.fetch_add(1, std::memory_order_relaxed)),
+      sequence_(numbers.fetch_add(1, std::memory_order_relaxed)),
       outputs_(outputs),
       recorder_(current_recorder()) {}
+
+std::uint64_t next_sequence() { return numbers.load(std::memory_order_relaxed); }
 
 std::shared_ptr<Node> make_shared_node(Node* node) { return {node, destroy}; }
 
@@ -68,8 +71,9 @@ Edge edge_of(const Tensor& tensor) {
   follow_base(tensor);
   if (!is_tracked(tensor)) return {};
   Meta& meta = *tensor.impl()->meta;
-  if (meta.grad_fn) return {meta.grad_fn, meta.output};
-  return {accumulator_of(tensor), 0};
+  Edge edge = meta.grad_fn ? Edge{meta.grad_fn, meta.output} : Edge{accumulator_of(tensor), 0};
+  Recomputation::note_use(tensor, meta.grad_fn ? static_cast<std::int64_t>(meta.grad_fn->sequence()) : -1);
+  return edge;
 }
 
 std::vector<Edge> edges_of(std::span<const Tensor> tensors) {
@@ -148,18 +152,35 @@ std::pair<Tensor, int> Backward::destination_for(int input, const Shape& shape, 
 Saved::Saved(const Tensor& tensor, int output) : own_output_(output >= 0) {
   if (!tensor.defined()) return;
   edge_ = own_output_ ? Edge{nullptr, output} : edge_of(tensor);
-  tensor_ = tensor.detach();
+  recomputed_ = Recomputation::save(tensor);
+  if (recomputed_ == nullptr) tensor_ = tensor.detach();
   version_ = tensor.version();
 }
 
+namespace {
+
+const Tensor& unwritten(const Tensor& tensor, std::uint32_t version, const char* reader) {
+  check(tensor.version() == version, "backward: a tensor of shape ", tensor.shape(), " that ", reader,
+        " saved was written in place since (version ", tensor.version(), ", saved at ", version,
+        "); write to a clone instead");
+  return tensor;
+}
+
+}  // namespace
+
+Tensor Saved::elements(const char* reader) const {
+  if (recomputed_ != nullptr) [[unlikely]] {
+    const Recomputed::Found found = recomputed_->get();
+    return unwritten(found.tensor, found.version, reader);
+  }
+  return tensor_.defined() ? unwritten(tensor_, version_, reader) : tensor_;
+}
+
 Tensor Saved::get(const Backward& backward) const {
-  if (!tensor_.defined()) return {};
-  check(tensor_.version() == version_, "backward: a tensor of shape ", tensor_.shape(), " that ",
-        backward.node()->name(), " saved was written in place since (version ", tensor_.version(),
-        ", saved at ", version_, "); write to a clone instead");
+  const Tensor tensor = elements(backward.node()->name());
   const std::shared_ptr<Node>& history = own_output_ ? backward.node() : edge_.node;
-  if (!backward.create_graph() || !history) return tensor_;
-  Tensor attached = tensor_.detach();
+  if (!backward.create_graph() || !history || !tensor.defined()) return tensor;
+  Tensor attached = tensor.detach();
   attach(history, attached, edge_.output);
   return attached;
 }

@@ -30,6 +30,7 @@ namespace miniparallel::autograd {
 
 class Node;
 class Backward;
+class Recomputed;
 
 /// Output `output` of `node`.
 struct Edge {
@@ -80,6 +81,9 @@ class Node {
   std::shared_ptr<const Recorder> recorder_;
   std::vector<Edge> next_;
 };
+
+/// The number of the next node.
+std::uint64_t next_sequence();
 
 /// Autograd's part of the tensor, made when missing.
 Meta& meta_of(const Tensor& tensor);
@@ -175,7 +179,8 @@ class Backward {
 
 /// A tensor kept for backward, guarded by its version. It keeps an alias outside the graph and, with
 /// it, the edge to the tensor's history as it was: no later write can close a cycle through the node that
-/// keeps it, and a parameter that is converted or moved meanwhile leaves the old elements to backward.
+/// keeps it, and a parameter that is converted or moved meanwhile leaves the old elements to backward. In a
+/// function that will run again for backward it keeps no alias (engine/autograd/recompute.h).
 class Saved {
  public:
   Saved() = default;
@@ -185,10 +190,13 @@ class Saved {
   /// The tensor; throws `Error`, naming the op, when it was
   /// written since. Undefined when an undefined one was saved.
   Tensor get(const Backward& backward) const;
-  bool defined() const { return tensor_.defined(); }
+  /// The same outside of every graph, for `reader`.
+  Tensor elements(const char* reader) const;
+  bool defined() const { return tensor_.defined() || recomputed_ != nullptr; }
 
  private:
-  Tensor tensor_;
+  Tensor tensor_;                           // undefined where it is
+  std::shared_ptr<Recomputed> recomputed_;  // when it is asked for
   Edge edge_;  // of an input; of an own output without the node, which holds this
   std::uint32_t version_ = 0;
   bool own_output_ = false;

@@ -57,11 +57,6 @@ void CallKind::add_text(std::string_view text) {
   }
 }
 
-Tensor placeholder(const Tensor&) {
-  static const Tensor* const empty = new Tensor(zeros({0}));
-  return *empty;
-}
-
 struct CapturedCalls::State {
   struct Entry {
     std::unique_ptr<CapturedGraph> graph;

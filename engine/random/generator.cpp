@@ -26,6 +26,11 @@ RandomState random_state() {
   return scope != nullptr ? scope->state_ : process_state;
 }
 
+RandomPosition random_position() {
+  const RandomState state = random_state();
+  return scope != nullptr ? RandomPosition{state, scope->first_row_, scope->rows_} : RandomPosition{state};
+}
+
 void set_random_state(const RandomState& state) {
   if (const RandomState now = random_state(); state.seed != now.seed || state.ordinal < now.ordinal)
     stop_capture("sets the state of the random numbers", "call manual_seed before the step");

@@ -15,6 +15,13 @@ kernels::RandomKey next_random_key(std::int64_t numel, Device device);
 /// The same on the host.
 kernels::RandomKey next_key(std::int64_t numel);
 
+/// Where a thread's random numbers stand, to draw the same ones again.
+struct RandomPosition {
+  RandomState state;
+  std::int64_t first_row = 0, rows = 1;  ///< as a `RowRandomScope` has them; outside of one all rows are one
+};
+RandomPosition random_position();
+
 /// While it lives, random ops of this thread draw what rows [first_row, first_row + rows) of a larger batch
 /// would get: same seed and ordinals as the generator `start`, element numbers that begin at the first row's.
 /// The number of elements per row is that of the op's result divided by `rows`; where this leaves a rest (the
@@ -22,6 +29,8 @@ kernels::RandomKey next_key(std::int64_t numel);
 class RowRandomScope {
  public:
   RowRandomScope(const RandomState& start, std::int64_t first_row, std::int64_t rows);
+  explicit RowRandomScope(const RandomPosition& from)
+      : RowRandomScope(from.state, from.first_row, from.rows) {}
   ~RowRandomScope();
   RowRandomScope(const RowRandomScope&) = delete;
   RowRandomScope& operator=(const RowRandomScope&) = delete;
@@ -36,6 +45,7 @@ class RowRandomScope {
  private:
   friend kernels::RandomKey next_key(std::int64_t numel);
   friend RandomState random_state();
+  friend RandomPosition random_position();
   friend void set_random_state(const RandomState& state);
 
   RandomState state_;

@@ -149,9 +149,6 @@ class CapturedCalls {
   std::unique_ptr<State> state_;
 };
 
-/// Stands in a kept result for the tensor that a graph writes.
-Tensor placeholder(const Tensor& like);
-
 }  // namespace detail
 
 /// A step, such as forward, backward and an optimizer's step, that runs as one CUDA graph: see `capture`.
@@ -240,7 +237,7 @@ class CapturedStep {
       {
         const Result gone = std::move(result);
       }
-      calls_.keep(std::make_shared<const Result>(nested::map(detached, detail::placeholder)));
+      calls_.keep(std::make_shared<const Result>(nested::map(detached, nested::detail::placeholder)));
       return detached;
     }
   }

@@ -27,6 +27,7 @@
 #include <miniparallel/parallel.h>
 #include <miniparallel/profiler.h>
 #include <miniparallel/random.h>
+#include <miniparallel/recompute.h>
 #include <miniparallel/shape.h>
 #include <miniparallel/state_dict.h>
 #include <miniparallel/tensor.h>

@@ -39,6 +39,8 @@ namespace detail {
 [[noreturn]] void fail_to_join_nothing(const JoinNames& names);
 /// Whether the tensors are defined. Throws where only some are.
 bool are_defined(const std::vector<Tensor>& tensors, const JoinNames& names, const Path& path);
+/// Stands in a value that is kept without its tensors for each of them.
+Tensor placeholder(const Tensor& like);
 
 /// f(argument), or f(argument, path) where it takes that.
 template <class F, class Argument>

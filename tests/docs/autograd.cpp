@@ -34,6 +34,27 @@ TEST_CASE("docs/autograd: a penalty on the gradient") {
   CHECK(weight.grad().defined());
 }
 
+namespace {
+
+struct Block {
+  nn::Linear first{64, 64}, second{64, 64};
+  Tensor operator()(const Tensor& x) { return tanh(second(tanh(first(x)))); }
+};
+#include "snippets/autograd/checkpoint.inc"
+
+}  // namespace
+
+TEST_CASE("docs/autograd: less memory") {
+  Deep model;
+  const Tensor x = randn({256, 64});
+  reset_peak_memory();
+  const std::int64_t before = memory_stats().used;
+  Tensor y = model(x);
+  CHECK(memory_stats().used - before < 14 * 256 * 64 * 4);
+  sum(y).backward();
+  CHECK(model.blocks[0].first.weight.grad().defined());
+}
+
 TEST_CASE("docs/autograd: hooks") {
   const testing::Captured captured(std::cout);
 #include "snippets/autograd/hooks.inc"
