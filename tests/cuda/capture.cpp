@@ -2,6 +2,7 @@
 #include <miniparallel/simulator_graphs.h>
 
 #include "../support/error_of.h"
+#include "engine/device/accelerator.h"
 #include "nets.h"
 #include "simulated.h"
 
@@ -555,6 +556,39 @@ TEST_CASE("capture: other threads use the GPU while a step is captured") {
     for (std::uint64_t i = 0; i < 4; ++i) threads.emplace_back([&, i] { got[i] = train(i % 2 == 0, i); });
   }
   CHECK(got == expected);
+}
+
+TEST_CASE("capture: events of a step and of other work are met on either side") {
+  for (const std::uint64_t seed : {1u, 2u, 3u}) {
+    simulator::Machine simulated = simulator::machine_with(1);
+    simulated.seed = seed;
+    const Simulated machine(simulated);
+    Event before(gpu), within(gpu);
+    Tensor source = zeros({1000}, {.device = gpu});
+    auto step = capture([&](const Tensor& x) {
+      before.wait(gpu);
+      Tensor y = x + source;
+      within.record();
+      return y;
+    });
+    for (int i = 0; i < 6; ++i) {
+      const Tensor x = full({1000}, i, {.device = gpu});
+      {
+        const StreamScope copies(gpu, StreamKind::copy);
+        source.fill_(10 * i);
+        before.record();
+      }
+      const Tensor y = step(x);
+      {
+        const StreamScope copies(gpu, StreamKind::copy);
+        within.wait(gpu);
+        CHECK((y + 1).to_vector<float>() == std::vector<float>(1000, static_cast<float>(11 * i + 1)));
+      }
+      if (i % 2 == 0) within.synchronize();
+      CHECK(within.is_done());
+    }
+    CHECK(step.counters().replayed == 3);
+  }
 }
 
 TEST_CASE("capture: many kinds of calls keep few graphs, and say what to do") {

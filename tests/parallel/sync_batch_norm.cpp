@@ -102,6 +102,26 @@ TEST_CASE("sync: one row for each replica, a layer called twice, without paramet
   });
 }
 
+struct EndedNorms {
+  nn::Linear fc{3, 4};
+  nn::BatchNorm1d first{4, {.activation = Activation::relu}}, second{4, {.activation = Activation::relu}};
+  Tensor operator()(const Tensor& x) {
+    const Tensor h = fc(x);
+    return second(first(h) * 3, h);
+  }
+};
+
+TEST_CASE("sync: activations and a residual of the layers") {
+  const Watchdog watchdog;
+  on_machine(4, [](const std::vector<Device>& devices) {
+    manual_seed(1);
+    EndedNorms net;
+    to(net, float64);
+    Pair<EndedNorms> pair(net, {.devices = devices, .batch_norm = sync});
+    for (const std::int64_t rows : {9, 4, 13}) pair.step(randn({rows, 3}, {.dtype = float64}), 1e-10);
+  });
+}
+
 TEST_CASE("sync: a batch of one row has no variance, as on one device") {
   on_machine(2, [](const std::vector<Device>& devices) {
     DataParallel model{Norms{}, {.devices = devices, .batch_norm = sync}};

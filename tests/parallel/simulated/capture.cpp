@@ -19,9 +19,10 @@ struct Net {
   nn::Linear first{6, 16};
   nn::BatchNorm1d norm{16};
   nn::Linear frozen{16, 16}, second{16, 3};
+  Tensor scale = full({16}, 2.0);
   Net() { frozen.weight.requires_grad_(false); }
-  Tensor operator()(const Tensor& x) { return second(frozen(relu(norm(first(x))))); }
-  MINIPARALLEL_MEMBERS(first, norm, frozen, second)
+  Tensor operator()(const Tensor& x) { return second(frozen(relu(norm(first(x)))) * scale); }
+  MINIPARALLEL_MEMBERS(first, norm, frozen, second, scale)
 };
 
 using Values = std::vector<std::vector<float>>;
@@ -118,6 +119,13 @@ TEST_CASE("capture: what becomes of a model on several GPUs is followed") {
   }
   SUBCASE("a buffer is written") {
     for (auto* model : {&twins.captured, &twins.plain}) model->model().norm.running_mean.add_(3);
+  }
+  SUBCASE("a plain tensor is written") {
+    for (auto* model : {&twins.captured, &twins.plain}) model->model().scale.mul_(0.5);
+  }
+  SUBCASE("another plain tensor") {
+    for (auto* model : {&twins.captured, &twins.plain})
+      model->model().scale = full({16}, 3.0, {.device = Device::cuda(0)});
   }
   SUBCASE("fewer rows than replicas") {
     for (int i = 0; i < 4; ++i) twins.check_step(4);
