@@ -7,6 +7,8 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/conv2d_planes.cpp"
 #include "kernels/cpu/targets.h"
+// After targets.h, once per instruction set:
+#include "kernels/cpu/conv2d_tile.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace miniparallel::kernels::cpu::HWY_NAMESPACE {
@@ -17,6 +19,7 @@ namespace {
 
 constexpr std::int64_t kGrainProducts = 1 << 17;
 constexpr int kLanes = 16;
+constexpr int kTaps = 3;  // neighbours in a row of the kernel whose sums are in registers together
 
 /// Outputs [begin, end) of one dimension whose tap `tap` reads inside the image, and the input of output 0.
 struct Range {
@@ -71,6 +74,94 @@ HWY_ATTR void add_row_products(T* lanes, const T* g, const T* x, std::int64_t st
     add_products(lanes, g, x, std::integral_constant<std::int64_t, 1>(), n);
   else
     add_products(lanes, g, x, step, n);
+}
+
+/// The outputs of a row for which taps kw, kw + 1, ..., `taps` of them, all read inside the image.
+template <int taps>
+Range common_columns(const Conv2dGeometry& g, std::int64_t kw) {
+  Range first(kw, g.in_w, g.out_w, g.stride_w, g.padding_w, g.dilation_w);
+  const Range last(kw + taps - 1, g.in_w, g.out_w, g.stride_w, g.padding_w, g.dilation_w);
+  first.end = std::max(first.begin, last.end);
+  return first;
+}
+
+/// A vector of the elements that the mask, of integers as wide, keeps with -1; 0 for those it has 0 for.
+template <class T, class Mask>
+MP_INLINE void load_masked(const T* from, const Mask* mask, Vector<T>& to) {
+  Vector<Mask> kept;
+  load(from, to);
+  load(mask, kept);
+  to = reinterpret_cast<Vector<T>>(reinterpret_cast<Vector<Mask>>(to) & kept);
+}
+
+/// Adds the products of these taps over a plane, at stride 1 along rows that have kLanes common columns at
+/// least: sums (taps, kLanes).
+template <int taps, class T>
+HWY_ATTR void add_taps(const Conv2dGeometry& g, std::int64_t kh, std::int64_t kw, const T* gradient,
+                       const T* source, T* sums) {
+  using Mask = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
+  constexpr int lanes = kVectorLanes<T>, vectors = kLanes / lanes;
+  const Range rows(kh, g.in_h, g.out_h, g.stride_h, g.padding_h, g.dilation_h);
+  const Range columns = common_columns<taps>(g, kw);
+  std::int64_t begin[taps], end[taps];
+  for (int t = 0; t < taps; ++t) {
+    const Range own = common_columns<1>(g, kw + t);
+    begin[t] = own.begin, end[t] = own.end;
+  }
+  Vector<T> sum[taps][vectors];
+  for (int t = 0; t < taps; ++t)
+    for (int v = 0; v < vectors; ++v) load(sums + t * kLanes + v * lanes, sum[t][v]);
+  T left[taps] = {}, right[taps] = {};
+  // The last vectors of a row end with it; what the ones before them have had is masked.
+  const std::int64_t rest = (columns.end - columns.begin) % kLanes;
+  Mask keep[kLanes];
+  for (int k = 0; k < kLanes; ++k) keep[k] = k >= kLanes - rest ? -1 : 0;
+  for (std::int64_t row = rows.begin; row < rows.end; ++row) {
+    const T* to = gradient + row * g.out_w;
+    const T* from = source + (rows.first + row * g.stride_h) * g.in_w + columns.first;
+    for (std::int64_t i = columns.begin; i + kLanes <= columns.end; i += kLanes)
+      for (int v = 0; v < vectors; ++v) {
+        Vector<T> factor, input;
+        load(to + i + v * lanes, factor);
+        for (int t = 0; t < taps; ++t) {
+          load(from + i + t * g.dilation_w + v * lanes, input);
+          sum[t][v] += factor * input;
+        }
+      }
+    if (rest > 0)
+      for (int v = 0; v < vectors; ++v) {
+        const std::int64_t i = columns.end - kLanes + v * lanes;
+        Vector<T> factor, input;
+        load_masked(to + i, keep + v * lanes, factor);
+        for (int t = 0; t < taps; ++t) {
+          load_masked(from + i + t * g.dilation_w, keep + v * lanes, input);
+          sum[t][v] += factor * input;
+        }
+      }
+    for (int t = 0; t < taps; ++t) {
+      const T* at = from + t * g.dilation_w;
+      for (std::int64_t i = begin[t]; i < columns.begin; ++i) left[t] += to[i] * at[i];
+      for (std::int64_t i = columns.end; i < end[t]; ++i) right[t] += to[i] * at[i];
+    }
+  }
+  for (int t = 0; t < taps; ++t) {
+    for (int v = 0; v < vectors; ++v) store(sum[t][v], sums + t * kLanes + v * lanes);
+    sums[t * kLanes] += left[t], sums[t * kLanes + 1] += right[t];
+  }
+}
+
+/// Adds the products of `taps` taps over a plane to sums (taps, kLanes).
+template <int taps, class T>
+HWY_ATTR void add_plane(const Conv2dGeometry& g, std::int64_t kh, std::int64_t kw, const T* gradient,
+                        const T* source, T* sums) {
+  const Range columns = common_columns<taps>(g, kw);
+  if (g.stride_w == 1 && columns.end - columns.begin >= kLanes)
+    return add_taps<taps>(g, kh, kw, gradient, source, sums);
+  for (int t = 0; t < taps; ++t)
+    for_each_row(g, kh, kw + t,
+                 [&](std::int64_t at, std::int64_t from, std::int64_t n, std::int64_t step) HWY_ATTR {
+                   add_row_products(sums + t * kLanes, gradient + at, source + from, step, n);
+                 });
 }
 
 /// Channels of each group.
@@ -160,19 +251,21 @@ HWY_ATTR void weight_gradient(const Conv2dGeometry& g, const void* dy_data, cons
                [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
                  for (std::int64_t channel = begin; channel < end; ++channel) {
                    const std::int64_t first = channel / channels.out * channels.in;
-                   for (std::int64_t i = 0; dweight != nullptr && i < channels.in * taps; ++i) {
-                     const std::int64_t tap = i % taps;
-                     T lanes[kLanes] = {};
+                   for (std::int64_t i = 0, count; dweight != nullptr && i < channels.in * taps; i += count) {
+                     const std::int64_t kh = i % taps / g.kernel_w, kw = i % g.kernel_w;
+                     count = std::min<std::int64_t>(kTaps, g.kernel_w - kw);
+                     T lanes[kTaps * kLanes] = {};
                      for (std::int64_t image = 0; image < g.n; ++image) {
                        const T* gradient = dy + (image * g.out_channels + channel) * out_plane;
                        const T* source = x + (image * g.in_channels + first + i / taps) * in_plane;
-                       for_each_row(
-                           g, tap / g.kernel_w, tap % g.kernel_w,
-                           [&](std::int64_t at, std::int64_t from, std::int64_t n, std::int64_t step)
-                               HWY_ATTR { add_row_products(lanes, gradient + at, source + from, step, n); });
+                       (count == 3   ? add_plane<3, T>
+                        : count == 2 ? add_plane<2, T>
+                                     : add_plane<1, T>)(g, kh, kw, gradient, source, lanes);
                      }
-                     T& out = dweight[channel * channels.in * taps + i];
-                     out = sum_of(lanes) + (weight.beta == 0 ? T(0) : out);
+                     for (std::int64_t t = 0; t < count; ++t) {
+                       T& out = dweight[channel * channels.in * taps + i + t];
+                       out = sum_of(lanes + t * kLanes) + (weight.beta == 0 ? T(0) : out);
+                     }
                    }
                    if (dbias == nullptr) continue;
                    T lanes[kLanes] = {};

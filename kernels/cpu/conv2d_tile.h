@@ -13,6 +13,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <utility>
 
 HWY_BEFORE_NAMESPACE();
@@ -22,10 +23,10 @@ namespace {
 /// Bytes of a vector.
 constexpr int kVectorBytes = HWY_TARGET == HWY_AVX3 ? 64 : 32;
 
-/// A vector, loaded from anywhere.
+/// A vector in registers.
 template <class T>
 struct VectorOf {
-  typedef T type __attribute__((vector_size(kVectorBytes), aligned(sizeof(T)), may_alias));
+  typedef T type __attribute__((vector_size(kVectorBytes)));
 };
 template <class T>
 using Vector = typename VectorOf<T>::type;
@@ -41,13 +42,15 @@ struct TileShape {
   static constexpr std::int64_t inner = 16384 / (columns * static_cast<std::int64_t>(sizeof(T)));
 };
 
+// From and to any address. Through a vector type with the alignment of an element Clang 14 makes loads that
+// need more.
 template <class T>
-MP_INLINE Vector<T>& vector_at(T* p) {
-  return *reinterpret_cast<Vector<T>*>(p);
+MP_INLINE void load(const T* from, Vector<T>& to) {
+  std::memcpy(&to, from, sizeof(to));
 }
 template <class T>
-MP_INLINE const Vector<T>& vector_at(const T* p) {
-  return *reinterpret_cast<const Vector<T>*>(p);
+MP_INLINE void store(const Vector<T>& from, T* to) {
+  std::memcpy(to, &from, sizeof(from));
 }
 
 /// out[r][0 .. columns) (+)= sum over i < k of source[rows[r] + inner[i]] * b[i][0 .. columns).
@@ -60,18 +63,18 @@ HWY_ATTR void tile(const T* source, const std::int64_t* row_offsets, const std::
   for (int r = 0; r < rows; ++r) row[r] = source + row_offsets[r];
   if (accumulate)
     for (int r = 0; r < rows; ++r)
-      for (int v = 0; v < vectors; ++v) sum[r][v] = vector_at(out + (vectors * r + v) * lanes);
+      for (int v = 0; v < vectors; ++v) load(out + (vectors * r + v) * lanes, sum[r][v]);
   for (std::int64_t i = 0; i < k; ++i, b += vectors * lanes) {
     const std::int64_t offset = inner[i];
     Vector<T> factor[vectors];
-    for (int v = 0; v < vectors; ++v) factor[v] = vector_at(b + v * lanes);
+    for (int v = 0; v < vectors; ++v) load(b + v * lanes, factor[v]);
     for (int r = 0; r < rows; ++r) {
       const T value = row[r][offset];
       for (int v = 0; v < vectors; ++v) sum[r][v] += value * factor[v];
     }
   }
   for (int r = 0; r < rows; ++r)
-    for (int v = 0; v < vectors; ++v) vector_at(out + (vectors * r + v) * lanes) = sum[r][v];
+    for (int v = 0; v < vectors; ++v) store(sum[r][v], out + (vectors * r + v) * lanes);
 }
 
 /// The same for any number of rows, cut into tiles of nearly equal height.

@@ -87,6 +87,10 @@ TEST_CASE("conv2d: chosen geometries against the definition") {
       {3, 5, 9, 7, 17, 3, 2, {.stride = {2, 1}, .padding = {1, 0}}},
       {2, 4, 11, 11, 6, 3, 3, {.stride = 2, .padding = 1, .dilation = 2, .groups = 2}},
       {2, 6, 10, 9, 6, 3, 3, {.padding = 1, .groups = 6}},  // depthwise
+      {2, 4, 7, 45, 4, 3, 7, {.padding = {1, 3}, .groups = 4}},
+      {2, 4, 9, 34, 8, 2, 5, {.stride = {2, 1}, .padding = 1, .dilation = {1, 2}, .groups = 4}},
+      {1, 3, 4, 20, 3, 1, 1, {.groups = 3}},
+      {2, 2, 5, 32, 3, 3, 3, {}},
       {2, 6, 10, 9, 12, 3, 3, {.stride = 2, .padding = {2, 1}, .dilation = {1, 2}, .groups = 6}},
       {1, 3, 5, 5, 4, 1, 1, {.stride = 3}},  // positions that no output reads
       {2, 3, 1, 1, 2, 1, 1, {}},
