@@ -28,6 +28,16 @@ inline Sizes sizes(const CrossEntropyArgs& args) {
   return {"outer classes inner", {args.outer, args.classes, args.inner}};
 }
 
+/// Items up to which every block of the CUDA kernel counts those that are not ignored for itself.
+inline constexpr std::int64_t kFewItems = 1024;
+
+/// Whether a loss that is about to be differentiated writes its gradient, too: where a launch costs more than
+/// the work, which is in vain if the result's gradient then is not 1.
+inline bool writes_gradient_with_loss(const CrossEntropyArgs& args) {
+  constexpr std::int64_t few_classes = 256;
+  return args.reduce && args.outer * args.inner <= kFewItems && args.classes <= few_classes;
+}
+
 namespace functors {
 
 /// The loss of an item from x of its target, its two statistics and, if smoothed, the mean of its x.
@@ -66,10 +76,11 @@ struct LossFactors {
 struct CrossEntropy {
   /// `losses`: per item. `statistics`: for `backward`, (2, outer, inner): maximum of x and log of the sum of
   /// exp(x - maximum); null for log-probabilities. When reducing, `result` gets the sum of the losses times
-  /// `normalizer`, which gets 1 or 1 / count, 0 of none. A target out of range is an `Error`: thrown on the
-  /// CPU, set as the device's error elsewhere.
+  /// `normalizer`, which gets 1 or 1 / count, 0 of none. `dx`: null, or what `backward` writes there for a
+  /// gradient of 1; if writes_gradient_with_loss. A target out of range is an `Error`: thrown on the CPU, set
+  /// as the device's error elsewhere.
   void (*forward)(DType dtype, const CrossEntropyArgs& args, void* losses, void* statistics, void* result,
-                  void* normalizer, Stream stream);
+                  void* normalizer, void* dx, Stream stream);
   /// `g`: gradient of the result, null for 1, or per item. `normalizer`: null when not reducing.
   void (*backward)(DType dtype, const CrossEntropyArgs& args, const void* g, const void* statistics,
                    const void* normalizer, void* dx, Stream stream);

@@ -68,15 +68,19 @@ Tensor loss(const char* op, const Tensor& input, const Tensor& labels, const Opt
   const Tensor statistics = options.log_probabilities ? Tensor() : make({2, target.numel()});
   const Tensor normalizer = args.reduce ? make({}) : Tensor();
   Tensor y = args.reduce ? make({}) : losses;
+  const bool differentiated = recording(x);
+  const Tensor gradient =
+      differentiated && kernels::writes_gradient_with_loss(args) ? result_like(x) : Tensor();
   backend(x).cross_entropy.forward(x.dtype(), args, raw(losses), raw_or_null(statistics), raw(y),
-                                   raw_or_null(normalizer), stream(x));
-  if (!recording(x)) return y;
-  record(op, y, {x}, [op, x = save(x), target = save(target), statistics, normalizer, options](Backward& b) {
+                                   raw_or_null(normalizer), raw_or_null(gradient), stream(x));
+  if (!differentiated) return y;
+  record(op, y, {x}, [=, x = save(x), target = save(target)](Backward& b) {
     const Tensor input_x = x.get(b), label = target.get(b);
     if (b.create_graph()) {
       const Tensor g = normalizer.defined() ? b.grad() * normalizer : b.grad().unsqueeze(1);
       return b.set(0, composed_backward(input_x, label, options, g));
     }
+    if (gradient.defined()) return b.set(0, b.is_unit() ? gradient : gradient * b.grad());
     const bool unit = b.is_unit() && normalizer.defined();
     const Tensor g = unit ? Tensor() : b.grad().contiguous(), dx = result_like(input_x);
     backend(dx).cross_entropy.backward(dx.dtype(), make_args(op, input_x, label, options), raw_or_null(g),

@@ -170,20 +170,21 @@ void for_each_block(const CrossEntropyArgs& args, Run run) {
                });
 }
 
-void forward(DType dtype, const CrossEntropyArgs& args, void* losses, void* statistics, void* result,
-             void* normalizer, Stream) {
-  check_indices(args.op, "target", args.target, args.target_dtype, args.outer * args.inner, args.classes,
-                args.ignore_index);
-  const CrossEntropyLoops& loops = cross_entropy_loops()[dtype];
-  for_each_block(args, [&](const ItemBlock& block) { loops.forward(args, block, losses, statistics); });
-  if (args.reduce) loops.finish(args, losses, result, normalizer);
-}
-
 void backward(DType dtype, const CrossEntropyArgs& args, const void* g, const void* statistics,
               const void* normalizer, void* dx, Stream) {
   const CrossEntropyLoops& loops = cross_entropy_loops()[dtype];
   for_each_block(args,
                  [&](const ItemBlock& block) { loops.backward(args, block, g, statistics, normalizer, dx); });
+}
+
+void forward(DType dtype, const CrossEntropyArgs& args, void* losses, void* statistics, void* result,
+             void* normalizer, void* dx, Stream stream) {
+  check_indices(args.op, "target", args.target, args.target_dtype, args.outer * args.inner, args.classes,
+                args.ignore_index);
+  const CrossEntropyLoops& loops = cross_entropy_loops()[dtype];
+  for_each_block(args, [&](const ItemBlock& block) { loops.forward(args, block, losses, statistics); });
+  if (args.reduce) loops.finish(args, losses, result, normalizer);
+  if (dx != nullptr) backward(dtype, args, nullptr, statistics, normalizer, dx, stream);
 }
 
 }  // namespace

@@ -32,22 +32,33 @@ struct Losses {
   }
 };
 
+template <class T>
+struct Statistics {
+  T maximum, log_sum;
+};
+
+/// Of an item by the threads of its line, which get its statistics: 0 of log-probabilities.
 template <class T, int lanes>
-__global__ void cross_entropy_losses(Losses<T> losses) {
+__device__ Statistics<T> write_loss(const Losses<T>& losses, const Line<lanes>& line) {
   const CrossEntropyArgs& args = losses.args;
-  const auto line = Line<lanes>::mine(args.classes, args.inner);
-  if (line.index >= losses.items) return;
   const T* x = static_cast<const T*>(args.x);
-  T maximum = 0, log_sum = 0;
+  Statistics<T> statistics{0, 0};
   if (!args.log_probabilities) {
     const ExponentialSum<T> found = exponential_sum(line, x);
-    maximum = found.maximum, log_sum = found.log_sum();
+    statistics = {found.maximum, found.log_sum()};
   }
   double mine = 0;
   if (args.smoothing != 0)
     line.for_each([&](std::int64_t at, std::int64_t) { mine += static_cast<double>(x[at]); });
   const double mean = line.sum(mine) / static_cast<double>(args.classes);
-  if (line.lane == 0) losses.write(line.index, maximum, log_sum, mean);
+  if (line.lane == 0) losses.write(line.index, statistics.maximum, statistics.log_sum, mean);
+  return statistics;
+}
+
+template <class T, int lanes>
+__global__ void cross_entropy_losses(Losses<T> losses) {
+  const auto line = Line<lanes>::mine(losses.args.classes, losses.args.inner);
+  if (line.index < losses.items) write_loss(losses, line);
 }
 
 /// The same of items that are few and have many classes.
@@ -138,15 +149,16 @@ struct ItemGradients {
       return functors::class_gradient(p, aim, factor);
     }
   };
-  __device__ OfItem of(std::int64_t item) const {
+  __device__ OfItem of(std::int64_t item, T maximum, T log_sum, T upstream) const {
     const std::int64_t target = index_at(args.target, args.target_dtype, item);
+    const T factor = target == args.ignore_index ? T(0) : upstream;
+    const T uniform = static_cast<T>(args.smoothing / static_cast<double>(args.classes));
+    return {args, target, maximum, log_sum, factor, uniform};
+  }
+  __device__ OfItem of(std::int64_t item) const {
     const T upstream = args.reduce ? (g == nullptr ? T(1) : g[0]) * *normalizer : g[item];
-    return {args,
-            target,
-            statistics == nullptr ? T(0) : statistics[item],
-            statistics == nullptr ? T(0) : statistics[items + item],
-            target == args.ignore_index ? T(0) : upstream,
-            static_cast<T>(args.smoothing / static_cast<double>(args.classes))};
+    if (statistics == nullptr) return of(item, T(0), T(0), upstream);
+    return of(item, statistics[item], statistics[items + item], upstream);
   }
   __device__ T x_at(std::int64_t at) const {
     return args.log_probabilities ? T(0) : static_cast<const T*>(args.x)[at];
@@ -169,15 +181,38 @@ __global__ void cross_entropy_backward(ItemGradients<T> gradients) {
   line.for_each([&](std::int64_t at, std::int64_t i) { gradients.dx[at] = gradient(gradients.x_at(at), i); });
 }
 
+/// How many items are not ignored; every thread of the block gets the number.
+__device__ double count_items(const CrossEntropyArgs& args, std::int64_t items) {
+  Sums mine = Sums::initial();
+  for (std::int64_t i = threadIdx.x; i < items; i += blockDim.x)
+    if (index_at(args.target, args.target_dtype, i) != args.ignore_index) mine.first += 1;
+  return combine_over_x<Sums>(mine).first;
+}
+
+/// The losses, and the gradient of what LossSums then makes of them.
+template <class T, int lanes>
+__global__ void cross_entropy_with_gradient(Losses<T> losses, ItemGradients<T> gradients) {
+  const CrossEntropyArgs& args = losses.args;
+  const functors::LossFactors factors(args.mean, count_items(args, losses.items));
+  const auto line = Line<lanes>::mine(args.classes, args.inner);
+  if (line.index >= losses.items) return;
+  const Statistics<T> of = write_loss(losses, line);
+  const auto gradient = gradients.of(line.index, of.maximum, of.log_sum, static_cast<T>(factors.gradient));
+  line.for_each([&](std::int64_t at, std::int64_t i) { gradients.dx[at] = gradient(gradients.x_at(at), i); });
+}
+
 template <class T>
 void forward_as(const CrossEntropyArgs& args, void* losses, void* statistics, void* result, void* normalizer,
-                Stream stream) {
+                void* dx, Stream stream) {
   const std::int64_t items = args.outer * args.inner;
   const Losses<T> all{args, items, out<T>(losses), out<T>(statistics), bad_index_word(stream.device)};
   const bool every_class_counts = !args.log_probabilities || args.smoothing != 0;
   const TwoStagePlan plan =
       plan_of_lines(items, args.classes, args.inner, sizeof(AccumulatorOf<LongItemLosses<T>>));
-  if (plan.chunks > 1 && every_class_counts)
+  if (dx != nullptr)
+    launch_lines(stream, cross_entropy_with_gradient<T, 32>, cross_entropy_with_gradient<T, 1>, items,
+                 args.inner, all, ItemGradients<T>{args, items, nullptr, nullptr, nullptr, out<T>(dx)});
+  else if (plan.chunks > 1 && every_class_counts)
     reduce_in_two_stages(LongItemLosses<T>{all}, plan, stream);
   else
     launch_lines(stream, cross_entropy_losses<T, 32>, cross_entropy_losses<T, 1>, items, args.inner, all);
@@ -187,8 +222,9 @@ void forward_as(const CrossEntropyArgs& args, void* losses, void* statistics, vo
                          1, items, false, stream);
 }
 void forward(DType dtype, const CrossEntropyArgs& args, void* losses, void* statistics, void* result,
-             void* normalizer, Stream stream) {
-  with_type(dtype, [&]<class T>() { forward_as<T>(args, losses, statistics, result, normalizer, stream); });
+             void* normalizer, void* dx, Stream stream) {
+  with_type(dtype,
+            [&]<class T>() { forward_as<T>(args, losses, statistics, result, normalizer, dx, stream); });
 }
 
 template <class T>

@@ -30,50 +30,50 @@ struct Counts {
 // also on each other GPU that has several replicas; and one for the outputs of all replicas.
 //                          GPUs, replicas  launches of   calls of   copies  bytes copied
 //                                           kernels     libraries        between GPUs
-constexpr Counts kMlp[] = {{   1,     1,          10,          5,       2,         0},
-                           {   2,     2,          19,         10,       4,       480},
-                           {   4,     4,          33,         20,       8,       720},
-                           {   8,     8,          61,         40,      16,       840},
-                           {   1,     8,          54,         40,       9,         0},
-                           {   2,     8,          56,         40,      13,       480}};
-constexpr Counts kCnn[] = {{   1,     1,          25,          6,       2,         0},
-                           {   2,     2,          49,         12,       4,       160},
-                           {   4,     4,          85,         24,       8,       240},
-                           {   8,     8,         165,         48,      16,       280},
-                           {   2,     8,         160,         48,      13,       160}};
-constexpr Counts kBlock[] = {{   1,     1,          33,         17,       2,         0},
-                             {   2,     2,          65,         34,       4,     12144},
-                             {   4,     4,         125,         68,       8,     18216},
-                             {   8,     8,         245,        136,      16,     21252},
-                             {   2,     8,         240,        136,      13,     12144}};
+constexpr Counts kMlp[] = {{   1,     1,           9,          5,       2,         0},
+                           {   2,     2,          18,         10,       4,       480},
+                           {   4,     4,          32,         20,       8,       720},
+                           {   8,     8,          60,         40,      16,       840},
+                           {   1,     8,          53,         40,       9,         0},
+                           {   2,     8,          55,         40,      13,       480}};
+constexpr Counts kCnn[] = {{   1,     1,          24,          6,       2,         0},
+                           {   2,     2,          48,         12,       4,       160},
+                           {   4,     4,          84,         24,       8,       240},
+                           {   8,     8,         164,         48,      16,       280},
+                           {   2,     8,         159,         48,      13,       160}};
+constexpr Counts kBlock[] = {{   1,     1,          32,         17,       2,         0},
+                             {   2,     2,          64,         34,       4,     12144},
+                             {   4,     4,         124,         68,       8,     18216},
+                             {   8,     8,         244,        136,      16,     21252},
+                             {   2,     8,         239,        136,      13,     12144}};
 // Three copies more: buffers of each of two dtypes, and the statistics of all layers of batch normalisation.
-constexpr Counts kNorm[] = {{   1,     1,          28,          3,       2,         0},
-                            {   2,     2,          52,          6,       7,      2024},
-                            {   4,     4,          90,         12,      17,      5832},
-                            {   8,     8,         174,         24,      37,     13328},
-                            {   2,     8,         175,         24,      22,      8288}};
+constexpr Counts kNorm[] = {{   1,     1,          27,          3,       2,         0},
+                            {   2,     2,          51,          6,       7,      2024},
+                            {   4,     4,          89,         12,      17,      5832},
+                            {   8,     8,         173,         24,      37,     13328},
+                            {   2,     8,         174,         24,      22,      8288}};
 // The sums of each of the two layers go to the first GPU and back, in forward and in backward: 8 copies for
 // each further GPU, in place of the one of the statistics.
-constexpr Counts kSync[] = {{   1,     1,          28,          3,       2,         0},
-                            {   2,     2,         102,          6,      14,      1800},
-                            {   4,     4,         160,         12,      38,      5160},
-                            {   8,     8,         284,         24,      86,     11760}};
+constexpr Counts kSync[] = {{   1,     1,          27,          3,       2,         0},
+                            {   2,     2,         101,          6,      14,      1800},
+                            {   4,     4,         159,         12,      38,      5160},
+                            {   8,     8,         283,         24,      86,     11760}};
 // With a sharded optimizer each GPU more has a launch of the sums and one of the step, and each sends its
 // share to all others, in place of the launch that reads the parameters.
-constexpr Counts kSharded[] = {{   1,     1,          10,          5,       2,         0},
-                               {   2,     2,          20,         10,       6,      4084},
-                               {   4,     4,          36,         20,      20,     11532},
-                               {   8,     8,          68,         40,      72,     26068},
-                               {   2,     8,          58,         40,      15,      4084}};
+constexpr Counts kSharded[] = {{   1,     1,           9,          5,       2,         0},
+                               {   2,     2,          19,         10,       6,      4084},
+                               {   4,     4,          35,         20,      20,     11532},
+                               {   8,     8,          67,         40,      72,     26068},
+                               {   2,     8,          57,         40,      15,      4084}};
 // Through host memory each further GPU copies its gradients there, 960 elements with the padding of their
 // places.
 //                          GPUs, replicas  launches of   calls of   copies  bytes copied  bytes copied
 //                                           kernels     libraries        between GPUs       to the host
-constexpr Counts kHost[] = {{   1,     1,          10,          5,       2,         0,             0},
-                            {   2,     2,          19,         10,       5,       480,          3840},
-                            {   4,     4,          33,         20,      11,       720,         11520},
-                            {   8,     8,          61,         40,      23,       840,         26880},
-                            {   2,     8,          56,         40,      14,       480,          3840}};
+constexpr Counts kHost[] = {{   1,     1,           9,          5,       2,         0,             0},
+                            {   2,     2,          18,         10,       5,       480,          3840},
+                            {   4,     4,          32,         20,      11,       720,         11520},
+                            {   8,     8,          60,         40,      23,       840,         26880},
+                            {   2,     8,          55,         40,      14,       480,          3840}};
 // clang-format on
 
 struct NormCnn {

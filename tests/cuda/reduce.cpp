@@ -84,6 +84,41 @@ TEST_CASE("cross_entropy of items that blocks share, whatever the order of block
       }
 }
 
+TEST_CASE("cross_entropy: small losses write their gradient, which is that of a backward kernel") {
+  const Gpus machine;
+  manual_seed(9);
+  for (const DType dtype : {float32, float64})
+    for (const Shape& shape : {Shape{32, 10},
+                               {1, 1},
+                               {1024, 3},
+                               {1025, 3},
+                               {70, 256},
+                               {70, 257},
+                               {5, 33, 7},
+                               {40, 4, 0},
+                               {33, 2, 31},
+                               {33, 2, 32}})
+      for (const CrossEntropyOptions& options : {CrossEntropyOptions{},
+                                                 {.ignore_index = 0},
+                                                 {.reduction = Reduction::sum, .label_smoothing = 0.1}}) {
+        INFO("dtype ", dtype, ", shape ", shape, ", ignored ", options.ignore_index);
+        Shape items = shape;
+        items.erase(1);
+        const Tensor target = randint(0, shape[1], items, {.device = gpu});
+        const Tensor x = randn(shape, {.dtype = dtype}).to(gpu);
+        const auto loss_and_gradient = [&](Device device, double upstream) {
+          const Tensor leaf = x.detach().to(device).requires_grad_();
+          const Tensor loss = cross_entropy(leaf, target.to(device), options);
+          loss.backward(upstream == 1 ? Tensor() : full({}, upstream, {.dtype = dtype, .device = device}));
+          return Tensors{nan_to_num(loss.detach()), leaf.grad()};  // NaN: the mean of none
+        };
+        const Tensors once = loss_and_gradient(gpu, 1), twice = loss_and_gradient(gpu, 2);
+        const Tensors expected{nan_to_num(cross_entropy(x, target, options)), twice[1] / 2};  // no rounding
+        CHECK(bit_equal(once, expected));
+        check_close(once[1], loss_and_gradient(Device::cpu(), 1)[1]);
+      }
+}
+
 TEST_CASE("norms of gradients of every kind") {
   const Gpus machine;
   manual_seed(2);
