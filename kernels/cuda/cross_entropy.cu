@@ -139,13 +139,13 @@ struct ItemGradients {
 
   /// That of an item by its x: called with x of class i and i.
   struct OfItem {
-    const CrossEntropyArgs& args;
+    bool log_probabilities;
     std::int64_t target;
-    T maximum, log_sum, factor, uniform;
+    T maximum, log_sum, factor, uniform, at_target;
 
     __device__ T operator()(T x, std::int64_t i) const {
-      const T p = args.log_probabilities ? T(0) : functors::class_probability(x, maximum, log_sum);
-      const T aim = uniform + (i == target ? static_cast<T>(1 - args.smoothing) : T(0));
+      const T p = log_probabilities ? T(0) : functors::class_probability(x, maximum, log_sum);
+      const T aim = uniform + (i == target ? at_target : T(0));
       return functors::class_gradient(p, aim, factor);
     }
   };
@@ -153,7 +153,8 @@ struct ItemGradients {
     const std::int64_t target = index_at(args.target, args.target_dtype, item);
     const T factor = target == args.ignore_index ? T(0) : upstream;
     const T uniform = static_cast<T>(args.smoothing / static_cast<double>(args.classes));
-    return {args, target, maximum, log_sum, factor, uniform};
+    const T at_target = static_cast<T>(1 - args.smoothing);
+    return {args.log_probabilities, target, maximum, log_sum, factor, uniform, at_target};
   }
   __device__ OfItem of(std::int64_t item) const {
     const T upstream = args.reduce ? (g == nullptr ? T(1) : g[0]) * *normalizer : g[item];
