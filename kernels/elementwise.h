@@ -89,7 +89,7 @@ struct Elementwise {
   void (*binary_backward)(Binary function, int side, DType dtype, const ElementwiseArgs& args,
                           Stream stream);  ///< da (side 0) or db, g, a, b
   void (*ternary)(Ternary function, DType dtype, const ElementwiseArgs& args,
-                  Stream stream);  ///< y, a, b, c; float32 and float64
+                  Stream stream);  ///< y, a, b, c; floating
   void (*compare)(Compare function, DType dtype, const ElementwiseArgs& args,
                   Stream stream);                                          ///< bool y, a, b
   void (*where)(DType dtype, const ElementwiseArgs& args, Stream stream);  ///< y, bool condition, a, b
@@ -101,21 +101,19 @@ struct Elementwise {
   void (*real_sequence)(const Sequence<double>& values, double* y, std::int64_t n, Stream stream);
 };
 
-/// float32 and float64; for functions of the arithmetic lists also int64, int32 and uint8, for binary ones
-/// but `sub` bool.
+/// Floating dtypes, those of 16 bits computed with as float32; for functions of the arithmetic lists also
+/// int64, int32 and uint8, for binary ones but `sub` bool.
 constexpr bool supported(Unary function, DType dtype) {
 #define MP_IS(name, functor) function == Unary::name ||
   const bool arithmetic = MP_ALL_UNARY_ARITHMETIC(MP_IS) false;
 #undef MP_IS
-  return dtype == float32 || dtype == float64 ||
-         (arithmetic && (dtype == int64 || dtype == int32 || dtype == uint8));
+  return is_floating(dtype) || (arithmetic && (dtype == int64 || dtype == int32 || dtype == uint8));
 }
 constexpr bool supported(Binary function, DType dtype) {
 #define MP_IS(name, functor) function == Binary::name ||
   const bool arithmetic = MP_BINARY_ARITHMETIC(MP_IS) false;
 #undef MP_IS
-  return dtype == float32 || dtype == float64 ||
-         (arithmetic && (dtype == int64 || dtype == int32 || dtype == uint8)) ||
+  return is_floating(dtype) || (arithmetic && (dtype == int64 || dtype == int32 || dtype == uint8)) ||
          (arithmetic && dtype == boolean && function != Binary::sub);
 }
 

@@ -77,7 +77,7 @@ void copy_short_rows(const CopyPlan& plan) {
   const std::int64_t row = layout.sizes[last], block = kBlock / row;
   const CopyRow copy = copy_row_for(static_cast<std::size_t>(plan.word));
   const auto matrix = [&](int k, std::int64_t offset) {
-    return Matrix{static_cast<std::byte*>(plan.args.operands[k]) + offset * plan.word,
+    return Matrix{static_cast<std::byte*>(plan.args.operands[k]) + offset * plan.word, plan.word,
                   layout.strides[k][last - 1], layout.strides[k][last]};
   };
   parallel_for(layout.numel() / row, std::max<std::int64_t>(kGrain / (plan.word * row), 1),
@@ -85,8 +85,8 @@ void copy_short_rows(const CopyPlan& plan) {
                  for (; begin < end; begin += block)
                    for_each_run_of_rows(layout, begin, std::min(end, begin + block),
                                         [&](const std::int64_t* offsets, std::int64_t, std::int64_t count) {
-                                          copy_matrix(copy, plan.word, matrix(0, offsets[0]),
-                                                      matrix(1, offsets[1]), count, row);
+                                          copy_matrix(copy, matrix(0, offsets[0]), matrix(1, offsets[1]),
+                                                      count, row);
                                         });
                });
 }

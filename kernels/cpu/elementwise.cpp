@@ -198,6 +198,10 @@ namespace {
 MP_DISPATCH(ElementwiseLoops, elementwise_loops)
 
 constexpr int at(auto value) { return static_cast<int>(value); }
+/// Of the loop for the dtype: 16-bit types are computed with as float32.
+constexpr int at(DType dtype) {
+  return static_cast<int>(dtype == float16 || dtype == bfloat16 ? float32 : dtype);
+}
 
 void unary(Unary function, DType dtype, const ElementwiseArgs& args, Stream) {
   map(elementwise_loops().unary[at(function)][at(dtype)], args, {dtype, dtype});
@@ -222,7 +226,8 @@ void where(DType dtype, const ElementwiseArgs& args, Stream) {
 }
 void convert_or_copy(DType from, DType to, const ElementwiseArgs& args, Stream) {
   if (from == to) return copy(size_of(from), args);
-  map(elementwise_loops().convert[at(from)][at(to)], args, {to, from});
+  const Loop loop = elementwise_loops().convert[static_cast<std::size_t>(from)][static_cast<std::size_t>(to)];
+  map(loop, args, {to, from}, Halves::as_stored);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "kernels/cpu/copy.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/short_rows.h"
+#include "kernels/half.h"
 
 #include <algorithm>
 
@@ -19,10 +20,40 @@ void add_row(void* to, std::int64_t to_stride, const void* from, std::int64_t fr
   for (std::int64_t i = 0; i < n; ++i) target[i * to_stride] += source[i * from_stride];
 }
 
+template <class T>
+void widen_row(void* to, std::int64_t to_stride, const void* from, std::int64_t from_stride, std::int64_t n) {
+  float* target = static_cast<float*>(to);
+  const T* source = static_cast<const T*>(from);
+  for (std::int64_t i = 0; i < n; ++i) target[i * to_stride] = to_float(source[i * from_stride]);
+}
+template <class T, bool accumulate>
+void round_row(void* to, std::int64_t to_stride, const void* from, std::int64_t from_stride, std::int64_t n) {
+  T* target = static_cast<T*>(to);
+  const float* source = static_cast<const float*>(from);
+  for (std::int64_t i = 0; i < n; ++i) {
+    T& y = target[i * to_stride];
+    y = convert<T>(accumulate ? to_float(y) + source[i * from_stride] : source[i * from_stride]);
+  }
+}
+
+/// How elements in memory come to a block in which `computed` is computed with.
+CopyRow load_for(DType stored, DType computed) {
+  if (stored == computed) return copy_row_for(size_of(stored));
+  return stored == float16 ? widen_row<Half> : widen_row<BFloat16>;
+}
+
 /// What writes a result that was computed in a block: a copy, or a sum of floating numbers.
-CopyRow put_for(DType dtype, bool accumulate) {
-  if (!accumulate) return copy_row_for(size_of(dtype));
-  return dtype == float32 ? add_row<float> : add_row<double>;
+CopyRow put_for(DType stored, DType computed, bool accumulate) {
+  if (stored != computed && stored == float16)
+    return accumulate ? round_row<Half, true> : round_row<Half, false>;
+  if (stored != computed) return accumulate ? round_row<BFloat16, true> : round_row<BFloat16, false>;
+  if (!accumulate) return copy_row_for(size_of(stored));
+  return stored == float32 ? add_row<float> : add_row<double>;
+}
+
+DType computed(DType stored, Halves halves) {
+  const bool half = stored == float16 || stored == bfloat16;
+  return half && halves == Halves::as_float32 ? float32 : stored;
 }
 
 void run_loop(Loop loop, const ElementwiseArgs& args, int operands, std::byte* const* pointers,
@@ -35,16 +66,18 @@ void run_loop(Loop loop, const ElementwiseArgs& args, int operands, std::byte* c
 /// One call of `map`: walks a range of elements, row by row of the innermost dimension.
 class Walk {
  public:
-  Walk(Loop loop, const ElementwiseArgs& args, std::initializer_list<DType> dtypes)
+  Walk(Loop loop, const ElementwiseArgs& args, std::initializer_list<DType> dtypes, Halves halves)
       : loop_(loop), args_(args) {
     const Layout& layout = args.layout;
     inner_ = layout.rank - 1;
     row_ = layout.rank == 0 ? 1 : layout.sizes[inner_];
     for (const DType dtype : dtypes) {
-      dtype_[count_] = dtype;
+      stored_[count_] = dtype;
+      computed_[count_] = computed(dtype, halves);
       bytes_[count_] = static_cast<std::int64_t>(size_of(dtype));
       stride_[count_] = layout.rank == 0 ? 1 : layout.strides[count_][inner_];
-      plain_ = plain_ && stride_[count_] == 1;
+      direct_[count_] = stride_[count_] == 1 && computed_[count_] == dtype;
+      plain_ = plain_ && direct_[count_];
       ++count_;
     }
     plain_ = plain_ && !args.accumulate;
@@ -83,21 +116,22 @@ class Walk {
   /// Copies operands that are not plain into blocks, runs the loop, copies (or adds) the result out.
   void run_blocks(std::byte** pointers, std::int64_t n) const {
     alignas(64) std::byte blocks[kMaxOperands][kBlock * 8];
-    const bool direct_output = stride_[0] == 1 && !args_.accumulate;
+    const bool direct_output = direct_[0] && !args_.accumulate;
     for (std::int64_t done = 0; done < n; done += kBlock) {
       const std::int64_t length = std::min(kBlock, n - done);
       std::byte* operands[kMaxOperands] = {};
       for (int k = 0; k < count_; ++k) {
         operands[k] = pointers[k] + done * stride_[k] * bytes_[k];
-        if (k == 0 || stride_[k] == 1) continue;
+        if (k == 0 || direct_[k]) continue;
         if (stride_[k] != 0 || done == 0)
-          copy_row_for(static_cast<std::size_t>(bytes_[k]))(blocks[k], 1, operands[k], stride_[k], length);
+          load_for(stored_[k], computed_[k])(blocks[k], 1, operands[k], stride_[k], length);
         operands[k] = blocks[k];
       }
       std::byte* const output = operands[0];
       if (!direct_output) operands[0] = blocks[0];
       run(operands, length);
-      if (!direct_output) put_for(dtype_[0], args_.accumulate)(output, stride_[0], blocks[0], 1, length);
+      if (!direct_output)
+        put_for(stored_[0], computed_[0], args_.accumulate)(output, stride_[0], blocks[0], 1, length);
     }
   }
 
@@ -107,17 +141,20 @@ class Walk {
   int inner_ = 0;
   std::int64_t row_ = 1;
   bool plain_ = true;  // every operand of a row is an array
-  DType dtype_[kMaxOperands] = {};
-  std::int64_t bytes_[kMaxOperands] = {};
+  DType stored_[kMaxOperands] = {}, computed_[kMaxOperands] = {};
+  std::int64_t bytes_[kMaxOperands] = {};  // of a stored element
   std::int64_t stride_[kMaxOperands] = {};
+  bool direct_[kMaxOperands] = {};  // a row is an array of what is computed with
 };
 
 /// One call of `map` for a layout of short rows, which it joins to blocks.
 class ShortRows {
  public:
-  ShortRows(Loop loop, const ElementwiseArgs& args, std::initializer_list<DType> dtypes)
-      : loop_(loop), args_(args), row_(args.layout.sizes[args.layout.rank - 1]), output_(*dtypes.begin()) {
+  ShortRows(Loop loop, const ElementwiseArgs& args, std::initializer_list<DType> dtypes, Halves halves)
+      : loop_(loop), args_(args), row_(args.layout.sizes[args.layout.rank - 1]) {
     for (const DType dtype : dtypes) {
+      stored_[count_] = dtype;
+      computed_[count_] = computed(dtype, halves);
       bytes_[count_] = static_cast<std::int64_t>(size_of(dtype));
       std::int64_t elements = 1;
       array_[count_] = repeats_[count_] = true;
@@ -127,6 +164,7 @@ class ShortRows {
         repeats_[count_] &= stride == 0 || elements == 1;
         elements *= args.layout.sizes[d];
       }
+      array_[count_] &= computed_[count_] == dtype;
       ++count_;
     }
     array_[0] = array_[0] && !args.accumulate;
@@ -155,25 +193,26 @@ class ShortRows {
   void copy(int k, std::byte* block, std::int64_t first, std::int64_t last, bool to_block) const {
     const Layout& layout = args_.layout;
     const CopyRow move =
-        to_block ? copy_row_for(static_cast<std::size_t>(bytes_[k])) : put_for(output_, args_.accumulate);
+        to_block ? load_for(stored_[k], computed_[k]) : put_for(stored_[k], computed_[k], args_.accumulate);
+    const auto block_bytes = static_cast<std::int64_t>(size_of(computed_[k]));
     for_each_run_of_rows(
         layout, first, last, [&](const std::int64_t* offsets, std::int64_t done, std::int64_t count) {
-          const Matrix of_block{block + done * row_ * bytes_[k], row_, 1};
+          const Matrix of_block{block + done * row_ * block_bytes, block_bytes, row_, 1};
           const Matrix of_operand{static_cast<std::byte*>(args_.operands[k]) + offsets[k] * bytes_[k],
-                                  layout.strides[k][layout.rank - 2], layout.strides[k][layout.rank - 1]};
-          copy_matrix(move, bytes_[k], to_block ? of_block : of_operand, to_block ? of_operand : of_block,
-                      count, row_);
+                                  bytes_[k], layout.strides[k][layout.rank - 2],
+                                  layout.strides[k][layout.rank - 1]};
+          copy_matrix(move, to_block ? of_block : of_operand, to_block ? of_operand : of_block, count, row_);
         });
   }
 
   Loop loop_;
   const ElementwiseArgs& args_;
   std::int64_t row_;
-  DType output_;
   int count_ = 0;
-  std::int64_t bytes_[kMaxOperands] = {};
-  bool array_[kMaxOperands] = {};    // in row-major order, without gaps
-  bool repeats_[kMaxOperands] = {};  // every row is the same
+  DType stored_[kMaxOperands] = {}, computed_[kMaxOperands] = {};
+  std::int64_t bytes_[kMaxOperands] = {};  // of a stored element
+  bool array_[kMaxOperands] = {};          // in row-major order, without gaps, of what is computed with
+  bool repeats_[kMaxOperands] = {};        // every row is the same
 };
 
 template <class T>
@@ -185,11 +224,11 @@ void generate(const Sequence<T>& values, T* y, std::int64_t n) {
 
 }  // namespace
 
-void map(Loop loop, const ElementwiseArgs& args, std::initializer_list<DType> dtypes) {
+void map(Loop loop, const ElementwiseArgs& args, std::initializer_list<DType> dtypes, Halves halves) {
   const Layout& layout = args.layout;
-  if (!has_short_rows(layout)) return parallel_for(layout.numel(), kGrain, Walk(loop, args, dtypes));
+  if (!has_short_rows(layout)) return parallel_for(layout.numel(), kGrain, Walk(loop, args, dtypes, halves));
   const std::int64_t row = layout.sizes[layout.rank - 1];
-  if (row > 0) parallel_for(layout.numel() / row, kGrain / row, ShortRows(loop, args, dtypes));
+  if (row > 0) parallel_for(layout.numel() / row, kGrain / row, ShortRows(loop, args, dtypes, halves));
 }
 
 void fill(DType dtype, const ElementwiseArgs& args, const void* value, Stream) {

@@ -37,9 +37,13 @@ struct ElementwiseLoops {
   std::array<DTypeRow, 8> convert;  ///< [from][to]; null where they are equal
 };
 
-/// Runs `loop` over the layout, in parallel. Operands that are not plain arrays go through blocks in the
-/// cache. `dtypes`: of each operand.
-void map(Loop loop, const ElementwiseArgs& args, std::initializer_list<DType> dtypes);
+/// What a loop takes of an operand of float16 or bfloat16.
+enum class Halves { as_float32, as_stored };
+
+/// Runs `loop` over the layout, in parallel. Operands that are not plain arrays, or are to be converted, go
+/// through blocks in the cache. `dtypes`: of each operand.
+void map(Loop loop, const ElementwiseArgs& args, std::initializer_list<DType> dtypes,
+         Halves halves = Halves::as_float32);
 
 void fill(DType dtype, const ElementwiseArgs& args, const void* value, Stream stream);
 void sequence(const Sequence<std::int64_t>& values, std::int64_t* y, std::int64_t n, Stream stream);

@@ -36,18 +36,18 @@ void for_each_run_of_rows(const Layout& layout, std::int64_t first, std::int64_t
   }
 }
 
-/// An array of two dimensions: where it begins, the strides of its rows and within them.
+/// An array of two dimensions: where it begins, the bytes of an element, the strides of its rows and within
+/// them.
 struct Matrix {
   void* data;
-  std::int64_t row, column;
+  std::int64_t bytes, row, column;
 };
 
-/// Copies matrices of elements of `bytes` bytes by `copy`, a CopyRow, along the longer dimension.
+/// Copies matrices by `copy`, a CopyRow, along the longer dimension.
 template <class Copy>
-void copy_matrix(Copy copy, std::int64_t bytes, const Matrix& to, const Matrix& from, std::int64_t rows,
-                 std::int64_t columns) {
-  const auto at = [bytes](const Matrix& matrix, std::int64_t offset) {
-    return static_cast<std::byte*>(matrix.data) + offset * bytes;
+void copy_matrix(Copy copy, const Matrix& to, const Matrix& from, std::int64_t rows, std::int64_t columns) {
+  const auto at = [](const Matrix& matrix, std::int64_t offset) {
+    return static_cast<std::byte*>(matrix.data) + offset * matrix.bytes;
   };
   if (rows >= columns)
     for (std::int64_t c = 0; c < columns; ++c)

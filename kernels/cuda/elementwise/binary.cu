@@ -27,18 +27,30 @@ template <class F, class T, int side>
 void backward(const ElementwiseArgs& args, Stream stream) {
   map<T, T, T, T>(BackwardOf<F, T, side>{}, args, stream);
 }
+template <class F, DType dtype>
+void forward_half(const ElementwiseArgs& args, Stream stream) {
+  map_halves_of<std::uint16_t, dtype, std::uint16_t, std::uint16_t>(Forward<F, float>{}, args, stream);
+}
+template <class F, int side, DType dtype>
+void backward_half(const ElementwiseArgs& args, Stream stream) {
+  map_halves_of<std::uint16_t, dtype, std::uint16_t, std::uint16_t, std::uint16_t>(
+      BackwardOf<F, float, side>{}, args, stream);
+}
 
 template <class F>
-constexpr MapRow floating{forward<F, float>, forward<F, double>};
+constexpr MapRow floating{forward<F, float>,        forward<F, double>,       {}, {}, {}, {},
+                          forward_half<F, float16>, forward_half<F, bfloat16>};
 template <class F>
 constexpr Map bool_forward = forward<F, bool>;
 template <>
 constexpr Map bool_forward<functors::Sub> = nullptr;
 template <class F>
 constexpr MapRow arithmetic{forward<F, float>,        forward<F, double>,       forward<F, std::int64_t>,
-                            forward<F, std::int32_t>, forward<F, std::uint8_t>, bool_forward<F>};
+                            forward<F, std::int32_t>, forward<F, std::uint8_t>, bool_forward<F>,
+                            forward_half<F, float16>, forward_half<F, bfloat16>};
 template <class F, int side>
-constexpr MapRow gradient{backward<F, float, side>, backward<F, double, side>};
+constexpr MapRow gradient{backward<F, float, side>,        backward<F, double, side>,       {}, {}, {}, {},
+                          backward_half<F, side, float16>, backward_half<F, side, bfloat16>};
 
 }  // namespace
 

@@ -4,14 +4,18 @@
 namespace miniparallel::kernels::cuda {
 namespace {
 
-#define MP_COMPARE_FUNCTOR(name, op)                             \
-  template <class T>                                             \
-  struct name##_of {                                             \
-    MP_INLINE bool operator()(T a, T b) const { return a op b; } \
-  };                                                             \
-  template <class T>                                             \
-  void name(const ElementwiseArgs& args, Stream stream) {        \
-    map<bool, T, T>(name##_of<T>{}, args, stream);               \
+#define MP_COMPARE_FUNCTOR(name, op)                                                            \
+  template <class T>                                                                            \
+  struct name##_of {                                                                            \
+    MP_INLINE bool operator()(T a, T b) const { return a op b; }                                \
+  };                                                                                            \
+  template <class T>                                                                            \
+  void name(const ElementwiseArgs& args, Stream stream) {                                       \
+    map<bool, T, T>(name##_of<T>{}, args, stream);                                              \
+  }                                                                                             \
+  template <DType dtype>                                                                        \
+  void name##_halves(const ElementwiseArgs& args, Stream stream) {                              \
+    map_halves_of<bool, dtype, std::uint16_t, std::uint16_t>(name##_of<float>{}, args, stream); \
   }
 MP_COMPARE(MP_COMPARE_FUNCTOR)
 
@@ -26,11 +30,13 @@ void where(const ElementwiseArgs& args, Stream stream) {
 
 }  // namespace
 
-#define MP_ROW(name, op) \
-  MapRow{name<float>, name<double>, name<std::int64_t>, name<std::int32_t>, name<std::uint8_t>, name<bool>},
+#define MP_ROW(name, op)                                                               \
+  MapRow{name<float>,        name<double>, name<std::int64_t>,     name<std::int32_t>, \
+         name<std::uint8_t>, name<bool>,   name##_halves<float16>, name##_halves<bfloat16>},
 const MapTable<Compare> compare_maps{MP_COMPARE(MP_ROW)};
 
-const MapRow where_maps{where<float>,        where<double>,       where<std::int64_t>,
-                        where<std::int32_t>, where<std::uint8_t>, where<bool>};
+const MapRow where_maps{where<float>,         where<double>,       where<std::int64_t>,
+                        where<std::int32_t>,  where<std::uint8_t>, where<bool>,
+                        where<std::uint16_t>, where<std::uint16_t>};  // chosen by their bits
 
 }  // namespace miniparallel::kernels::cuda

@@ -5,6 +5,7 @@
 #include "kernels/cuda/device/pack.cuh"
 #include "kernels/cuda/elementwise/index_ranges.h"
 #include "kernels/elementwise.h"
+#include "kernels/half.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -12,7 +13,8 @@
 #include <utility>
 
 /// Runs a function of elements over any layout: plain arrays 16 bytes at a time, float32 that is broadcast or
-/// sliced as well where its rows allow it, everything else element by element by 32-bit offsets.
+/// sliced as well where its rows allow it, everything else element by element by 32-bit offsets. float16 and
+/// bfloat16 have one kernel per function, which computes in float32.
 
 namespace miniparallel::kernels::cuda {
 
@@ -142,6 +144,53 @@ template <class Out, class... In>
 inline constexpr bool kHasRows = sizeof...(In) > 0 && std::is_same_v<Out, float> &&
                                  (std::is_same_v<In, float> && ...);
 
+// --- 16-bit types
+
+MP_INLINE float widen(std::uint16_t bits, bool is_bfloat) {
+  return is_bfloat ? to_float(BFloat16{bits}) : to_float(Half{bits});
+}
+MP_INLINE std::uint16_t round_to(float value, bool is_bfloat) {
+  return is_bfloat ? to_bfloat16(value).bits : to_half(value).bits;
+}
+
+MP_INLINE void put_half(std::uint16_t& y, float value, bool accumulate, bool is_bfloat) {
+  y = round_to(accumulate ? widen(y, is_bfloat) + value : value, is_bfloat);
+}
+MP_INLINE void put_half(bool& y, bool value, bool, bool) { y = value; }
+
+template <int N, class F, class Out, class... In>
+MP_INLINE void put_half_pack(const F& f, bool accumulate, bool is_bfloat, Pack<Out, N>& y, Pack<In, N>... x) {
+  Pack<Out, N> result;
+  if (accumulate) result = y;
+  MP_UNROLL
+  for (int k = 0; k < N; ++k) put_half(result.at[k], f(widen(x.at[k], is_bfloat)...), accumulate, is_bfloat);
+  y = result;
+}
+
+template <class F, class Out, class... In, int... k>
+MP_INLINE void put_half_at(const F& f, bool accumulate, bool is_bfloat, const std::uint32_t* offsets,
+                           std::integer_sequence<int, k...>, Out* y, const In*... x) {
+  put_half(y[offsets[0]], f(widen(x[offsets[k + 1]], is_bfloat)...), accumulate, is_bfloat);
+}
+
+/// Elements that are all float16 or all bfloat16, which is known at run time; `arrays`: plain ones, of which
+/// 8 elements are taken at a time.
+template <class F, class Out, class... In>
+__global__ void map_halves(F f, std::uint32_t n, bool arrays, bool accumulate, bool is_bfloat,
+                           Offsets<1 + sizeof...(In)> layout, Out* y, const In*... x) {
+  constexpr int pack = 8;
+  const std::uint32_t step = gridDim.x * blockDim.x, first = blockIdx.x * blockDim.x + threadIdx.x;
+  const std::uint32_t packs = arrays ? n / pack : 0;
+  for (std::uint32_t i = first; i < packs; i += step)
+    put_half_pack<pack>(f, accumulate, is_bfloat, pack_at<pack>(y, std::int64_t{i} * pack),
+                        pack_at<pack>(x, std::int64_t{i} * pack)...);
+  for (std::uint32_t i = packs * pack + first; i < n; i += step) {
+    std::uint32_t offsets[1 + sizeof...(In)] = {};
+    layout.locate(i, offsets);
+    put_half_at(f, accumulate, is_bfloat, offsets, std::make_integer_sequence<int, sizeof...(In)>(), y, x...);
+  }
+}
+
 // --- launchers
 
 template <class F, class Out, class... In, int... k>
@@ -170,6 +219,29 @@ template <class Out, class... In, class F>
 void map(const F& f, const ElementwiseArgs& args, Stream stream) {
   for_each_small_part(args, {sizeof(Out), sizeof(In)...}, [&](const ElementwiseArgs& part) {
     launch_map<F, Out, In...>(f, part, stream, std::make_integer_sequence<int, sizeof...(In)>());
+  });
+}
+
+template <class F, class Out, class... In, int... k>
+void launch_halves(const F& f, const ElementwiseArgs& args, Stream stream, bool is_bfloat,
+                   std::integer_sequence<int, k...>) {
+  constexpr int pack = 8;
+  Out* const y = static_cast<Out*>(args.operands[0]);
+  const std::int64_t n = args.layout.numel();
+  const bool arrays = args.layout.contiguous() && are_aligned(pack * sizeof(Out), y) &&
+                      (are_aligned(pack * sizeof(In), args.operands[k + 1]) && ...);
+  launch_on(stream, map_halves<F, Out, In...>, grid_for(arrays ? (n + pack - 1) / pack : n, stream.device),
+            kBlock, f, static_cast<std::uint32_t>(n), arrays, args.accumulate, is_bfloat,
+            Offsets<1 + sizeof...(In)>(args.layout), y, static_cast<const In*>(args.operands[k + 1])...);
+}
+
+/// The same for inputs `In`, std::uint16_t each, that are float16 or bfloat16, and an output of that type or
+/// bool; f is a function of floats.
+template <class Out, DType dtype, class... In, class F>
+void map_halves_of(const F& f, const ElementwiseArgs& args, Stream stream) {
+  for_each_small_part(args, {sizeof(Out), sizeof(In)...}, [&](const ElementwiseArgs& part) {
+    launch_halves<F, Out, In...>(f, part, stream, dtype == bfloat16,
+                                 std::make_integer_sequence<int, sizeof...(In)>());
   });
 }
 

@@ -14,9 +14,15 @@ template <class F, class T>
 void forward(const ElementwiseArgs& args, Stream stream) {
   map<T, T, T, T>(Forward<F, T>{args.p}, args, stream);
 }
+template <class F, DType dtype>
+void forward_half(const ElementwiseArgs& args, Stream stream) {
+  map_halves_of<std::uint16_t, dtype, std::uint16_t, std::uint16_t, std::uint16_t>(Forward<F, float>{args.p},
+                                                                                   args, stream);
+}
 
 template <class F>
-constexpr MapRow floating{forward<F, float>, forward<F, double>};
+constexpr MapRow floating{forward<F, float>,        forward<F, double>,       {}, {}, {}, {},
+                          forward_half<F, float16>, forward_half<F, bfloat16>};
 
 }  // namespace
 

@@ -14,12 +14,18 @@ template <class F, class T>
 void forward(const ElementwiseArgs& args, Stream stream) {
   map<T, T>(Forward<F, T>{args.p, args.q}, args, stream);
 }
+template <class F, DType dtype>
+void forward_half(const ElementwiseArgs& args, Stream stream) {
+  map_halves_of<std::uint16_t, dtype, std::uint16_t>(Forward<F, float>{args.p, args.q}, args, stream);
+}
 
 template <class F>
-constexpr MapRow floating{forward<F, float>, forward<F, double>};
+constexpr MapRow floating{forward<F, float>,        forward<F, double>,       {}, {}, {}, {},
+                          forward_half<F, float16>, forward_half<F, bfloat16>};
 template <class F>
-constexpr MapRow arithmetic{forward<F, float>, forward<F, double>, forward<F, std::int64_t>,
-                            forward<F, std::int32_t>, forward<F, std::uint8_t>};
+constexpr MapRow arithmetic{forward<F, float>,        forward<F, double>,       forward<F, std::int64_t>,
+                            forward<F, std::int32_t>, forward<F, std::uint8_t>, {},
+                            forward_half<F, float16>, forward_half<F, bfloat16>};
 
 }  // namespace
 

@@ -14,9 +14,15 @@ template <class F, class T>
 void backward(const ElementwiseArgs& args, Stream stream) {
   map<T, T, T>(BackwardOf<F, T>{args.p, args.q}, args, stream);
 }
+template <class F, DType dtype>
+void backward_half(const ElementwiseArgs& args, Stream stream) {
+  map_halves_of<std::uint16_t, dtype, std::uint16_t, std::uint16_t>(BackwardOf<F, float>{args.p, args.q},
+                                                                    args, stream);
+}
 
 template <class F>
-constexpr MapRow floating{backward<F, float>, backward<F, double>};
+constexpr MapRow floating{backward<F, float>,        backward<F, double>,       {}, {}, {}, {},
+                          backward_half<F, float16>, backward_half<F, bfloat16>};
 
 }  // namespace
 
