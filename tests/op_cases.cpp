@@ -1,6 +1,7 @@
 #include "tests/op_cases/rows.h"
 
 #include <cmath>
+#include <set>
 
 namespace miniparallel::testing {
 namespace {
@@ -18,6 +19,18 @@ std::int64_t scrambled(std::int64_t i, std::int64_t n) {
 
 }  // namespace
 
+namespace {
+
+/// Ops that have no half precision, in PyTorch neither.
+const std::set<std::string> full_precision_ops{"cholesky",    "cholesky_solve", "cond",
+                                               "det",         "eigh",           "eigvalsh",
+                                               "inv",         "inverse",        "logdet",
+                                               "matrix_rank", "pinv",           "qr",
+                                               "slogdet",     "solve",          "solve_triangular",
+                                               "svd",         "svdvals"};
+
+}  // namespace
+
 const std::vector<OpCase>& op_cases() {
   static const std::vector<OpCase> all = [] {
     std::vector<OpCase> rows;
@@ -27,6 +40,9 @@ const std::vector<OpCase>& op_cases() {
           &normalisation, &attention,  &views,     &in_place,       &special,       &vectors,
           &ordered,       &shapes,     &volumes,   &margins,        &decompositions})
       rows.insert(rows.end(), family->begin(), family->end());
+    for (OpCase& row : rows)
+      if (full_precision_ops.contains(row.op()) || row.name == "matrix_power: of the inverse")
+        row.traits |= full_precision;
     return rows;
   }();
   return all;

@@ -42,7 +42,7 @@ enum : unsigned {
   no_gradient = 2,       ///< the result has none
   no_second = 4,         ///< the gradient cannot be differentiated
   no_golden = 8,         ///< large or random: PyTorch's values are not kept
-  any_dtype = 16,        ///< takes float16 and bfloat16: elements are only moved
+  full_precision = 16,   ///< takes neither float16 nor bfloat16
   contiguous_only = 32,  ///< an error for strides that need a copy
   no_integers = 64,      ///< need not take the integers that PyTorch's op takes
   may_alias = 128,       ///< the result may share elements with an argument

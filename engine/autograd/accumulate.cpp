@@ -69,6 +69,9 @@ struct Additions {
   std::vector<Tensor> sums, addends;
 };
 
+/// The launch that adds many arrays has these.
+bool can_be_joined(DType dtype) { return dtype == float32 || dtype == float64; }
+
 /// Whether a row writes what another one reads or writes, as where a user has made one tensor the `grad` of
 /// two leaves: one launch does not order them.
 bool depend_on_order(std::span<const kernels::SumRow> rows) {
@@ -166,12 +169,13 @@ void accumulate_gradients(std::vector<LeafGradient> gradients) {
   // Whatever asks for memory or for other work comes first, then the one launch that writes to what
   // there was.
   std::map<Device, Additions> additions;
+  Additions alone;
   for (auto& [leaf, gradient] : gradients) {
     const Tensor& sum = meta_of(leaf).grad;
     if (!sum.defined()) {
       if (!is_exclusive(gradient)) gradient = gradient.clone();
     } else if (is_added_to(sum)) {
-      Additions& here = additions[leaf.device()];
+      Additions& here = can_be_joined(sum.dtype()) ? additions[leaf.device()] : alone;
       here.sums.push_back(sum);
       here.addends.push_back(std::exchange(gradient, {}).contiguous());
     } else {
@@ -179,6 +183,7 @@ void accumulate_gradients(std::vector<LeafGradient> gradients) {
     }
   }
   for (auto& [device, here] : additions) add_in_place(here, device);
+  for (std::size_t i = 0; i < alone.sums.size(); ++i) alone.sums[i].add_(alone.addends[i]);
   for (auto& [leaf, gradient] : gradients)
     if (gradient.defined()) meta_of(leaf).grad = std::move(gradient);
 }

@@ -149,12 +149,30 @@ std::pair<Tensor, int> Backward::destination_for(int input, const Shape& shape, 
 
 // --- Saved
 
+namespace {
+
+/// What is kept of `tensor`: itself, outside the graph, or the elements of which it is an exact copy, half as
+/// large.
+Tensor kept_of(const Tensor& tensor) {
+  const TensorImpl& wide = *tensor.impl();
+  if (!wide.version->exact_of || tensor.version() != 0) return tensor.detach();
+  const Tensor source(wide.version->exact_of);
+  if (source.is_contiguous())  // the copy, too: its views are those of the source
+    return make_alias(source, wide.shape, wide.strides, source.impl()->offset + wide.offset);
+  const bool whole = wide.contiguous && wide.shape == source.shape();
+  return whole ? source : tensor.detach();
+}
+
+}  // namespace
+
 Saved::Saved(const Tensor& tensor, int output) : own_output_(output >= 0) {
   if (!tensor.defined()) return;
   edge_ = own_output_ ? Edge{nullptr, output} : edge_of(tensor);
-  recomputed_ = Recomputation::save(tensor);
-  if (recomputed_ == nullptr) tensor_ = tensor.detach();
-  version_ = tensor.version();
+  const Tensor kept = kept_of(tensor);
+  recomputed_ = Recomputation::save(kept);
+  if (recomputed_ == nullptr) tensor_ = kept;
+  dtype_ = tensor.dtype();
+  version_ = kept.version();
 }
 
 namespace {
@@ -171,9 +189,9 @@ const Tensor& unwritten(const Tensor& tensor, std::uint32_t version, const char*
 Tensor Saved::elements(const char* reader) const {
   if (recomputed_ != nullptr) [[unlikely]] {
     const Recomputed::Found found = recomputed_->get();
-    return unwritten(found.tensor, found.version, reader);
+    return unwritten(found.tensor, found.version, reader).to(dtype_);
   }
-  return tensor_.defined() ? unwritten(tensor_, version_, reader) : tensor_;
+  return tensor_.defined() ? unwritten(tensor_, version_, reader).to(dtype_) : tensor_;
 }
 
 Tensor Saved::get(const Backward& backward) const {

@@ -195,8 +195,9 @@ class Saved {
   bool defined() const { return tensor_.defined() || recomputed_ != nullptr; }
 
  private:
-  Tensor tensor_;                           // undefined where it is
+  Tensor tensor_;                           // or what it is an exact copy of; undefined where it is
   std::shared_ptr<Recomputed> recomputed_;  // when it is asked for
+  DType dtype_ = DType::float32;
   Edge edge_;  // of an input; of an own output without the node, which holds this
   std::uint32_t version_ = 0;
   bool own_output_ = false;

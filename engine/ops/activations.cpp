@@ -1,4 +1,5 @@
 #include "engine/ops/elementwise.h"
+#include "engine/ops/half.h"
 
 // Activations that are more than a row of a list.
 
@@ -57,6 +58,7 @@ Tensor prelu(const Tensor& x, const Tensor& weight) {
 
 Tensor glu(const Tensor& x, int dim) {
   check_floating("glu", x);
+  if (is_half(x)) return in_float32(MP_OP(glu), x, dim);
   check(x.dim() > 0, "glu: a tensor without dimensions has no halves; unsqueeze it first");
   const int d = normalize_dim("glu", dim, x.dim());
   const std::int64_t half = x.size(d) / 2;

@@ -1,4 +1,5 @@
 #include "engine/ops/common.h"
+#include "engine/ops/half.h"
 #include "engine/ops/split.h"
 
 #include <algorithm>
@@ -188,6 +189,7 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
   check(!mask.defined() || broadcast_shapes(kName, mask.shape(), scores) == scores, kName, ": mask of shape ",
         mask.defined() ? mask.shape() : Shape{}, " does not broadcast to the scores' shape ", scores,
         "; its sizes must be equal or 1");
+  if (is_half(q)) return in_float32(MP_OP(scaled_dot_product_attention), q, k, v, mask, options);
   const double width = static_cast<double>(q.size(-1));
   const Scoring scoring{mask, options.causal, options.scale.value_or(1 / std::sqrt(width))};
   if (options.dropout > 0 || recording(mask))

@@ -12,7 +12,9 @@ void check_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
   check_defined(op, x);
   check_same_device(op, {x, weight, bias, running_mean, running_var});
   check_floating(op, x);
-  check_same_dtype(op, {x, weight, bias, running_mean, running_var});
+  check_parameter_dtype(op, x, {weight, bias});
+  for (const Tensor& statistics : {running_mean, running_var})  // half ones also of a float32 input: below
+    if (!is_half(statistics)) check_parameter_dtype(op, x, {statistics});
   check(x.dim() >= 2, op, ": input has shape ", x.shape(), "; it must be (n, channels, ...)");
   const Shape channels{x.size(1)};
   check_parameter(op, "weight", weight, channels);
@@ -121,6 +123,10 @@ Tensor batch_norm(const Tensor& input, const Tensor& scale, const Tensor& offset
   check(training ? eps > 0 : eps >= 0, "batch_norm: eps is ", eps, "; it must be ",
         training ? "above 0 in training" : "at least 0");
   check_momentum("batch_norm", running.momentum);
+  if (is_half(input)) {
+    const BatchNormEnd wide{end.activation, widened(end.residual)};
+    return in_float32(MP_OP(batch_norm), input, scale, offset, running, training, eps, wide);
+  }
   const Tensor x = input.contiguous(), weight = contiguous_or_none(scale), bias = contiguous_or_none(offset);
   if (meeting != nullptr) return with_end(batch_norm_part(x, weight, bias, running, eps, *meeting), end);
   const bool relu = end.activation == Activation::relu;
@@ -141,8 +147,8 @@ Tensor batch_norm(const Tensor& input, const Tensor& scale, const Tensor& offset
                                        {raw(mean), raw(batch.variance), raw(norm.inv_std), eps}, stream(x));
       if (running.mean.defined()) update_or_hand_over(running, batch);
     } else {
-      mean = running.mean.detach().contiguous();
-      norm.inv_std = inverse_std(running.var.detach(), eps);
+      mean = running.mean.detach().to(x.dtype()).contiguous();
+      norm.inv_std = inverse_std(running.var.detach().to(x.dtype()), eps);
     }
   }
   Tensor y = result_like(x);

@@ -1,3 +1,4 @@
+#include "engine/ops/half.h"
 #include "engine/ops/loss.h"
 
 #include <limits>
@@ -75,6 +76,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
   check_defined(op, logits);
   check_defined(op, target);
   check_smoothing(op, options.label_smoothing);
+  if (is_half(logits)) return in_float32(MP_OP(cross_entropy), logits, target, options);
   if (target.is_floating() && target.shape() == logits.shape())
     return of_probabilities(logits, target, options);
   if (!options.weight.defined()) return fused_cross_entropy(logits, target, options);
@@ -84,6 +86,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
 }
 
 Tensor nll_loss(const Tensor& log_probabilities, const Tensor& target, const NllLossOptions& options) {
+  if (is_half(log_probabilities)) return in_float32(MP_OP(nll_loss), log_probabilities, target, options);
   if (!options.weight.defined()) return fused_nll_loss(log_probabilities, target, options);
   const Tensor losses = fused_nll_loss(log_probabilities, target,
                                        {.reduction = Reduction::none, .ignore_index = options.ignore_index});

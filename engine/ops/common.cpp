@@ -68,8 +68,14 @@ void check_same_dtype(const char* op, std::initializer_list<Tensor> tensors) {
 
 void check_floating(const char* op, const Tensor& tensor) {
   check_defined(op, tensor);
-  check(tensor.dtype() == float32 || tensor.dtype() == float64, op, ": got ", tensor.dtype(), " of shape ",
-        tensor.shape(), "; it computes in float32 and float64, convert with to(float32)");
+  check(tensor.is_floating(), op, ": got ", tensor.dtype(), " of shape ", tensor.shape(),
+        "; it computes in floating dtypes, convert with to(float32)");
+}
+
+void check_full_precision(const char* op, const Tensor& tensor) {
+  check_floating(op, tensor);
+  check(tensor.dtype() == float32 || tensor.dtype() == float64, op, ": ", tensor.dtype(),
+        " is not supported; convert with to(float32)");
 }
 
 void rethrow_as(const char* op, const Error& error) {

@@ -46,8 +46,9 @@ DType result_type(const Tensor& a, Scalar b);
 /// Throws unless all defined tensors are on one device / have the dtype; messages name `op` and both.
 void check_same_device(const char* op, std::initializer_list<Tensor> tensors);
 void check_same_dtype(const char* op, std::initializer_list<Tensor> tensors);
-/// Throws unless float32 or float64.
+/// Throws unless floating / float32 or float64.
 void check_floating(const char* op, const Tensor& tensor);
+void check_full_precision(const char* op, const Tensor& tensor);
 void check_defined(const char* op, const Tensor& tensor);
 
 /// Throws `error` once more, as one of `op`. For an op that is made of others, whose user

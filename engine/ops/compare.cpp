@@ -8,16 +8,10 @@
 namespace miniparallel {
 namespace {
 
-void check_computes(const char* op, DType dtype) {
-  check(dtype != float16 && dtype != bfloat16, op, ": ", dtype,
-        " is not supported; convert with to(float32)");
-}
-
 Tensor compare(kernels::Compare function, const char* op, const Tensor& a, const Tensor& b) {
   check_defined(op, a);
   check_defined(op, b);
   const DType dtype = result_type(a, b);
-  check_computes(op, dtype);
   const NoGradGuard no_grad;
   const auto [x, z] = operands_of(op, a, b, dtype);
   Tensor y = make_tensor(broadcast_shapes(op, x.shape(), z.shape()), boolean, x.device());
@@ -29,7 +23,6 @@ Tensor compare(kernels::Compare function, const char* op, const Tensor& a, const
 Tensor compare(kernels::Compare function, const char* op, const Tensor& a, Scalar b) {
   check_defined(op, a);
   const DType dtype = result_type(a, b);
-  check_computes(op, dtype);
   const DType wide = is_floating(dtype) ? float64 : int64;
   const Tensor x = is_representable(b, dtype) ? a : a.detach().to(wide);
   return compare(function, op, x, number_like(op, b, x));
@@ -37,7 +30,6 @@ Tensor compare(kernels::Compare function, const char* op, const Tensor& a, Scala
 
 /// Of the elements' values alone: records nothing.
 Tensor classify(const char* op, const Tensor& x, kernels::Compare function, double bound) {
-  check_computes(op, x.dtype());
   const NoGradGuard no_grad;
   const Tensor a = abs(x);
   return compare(function, op, a, number_like(op, bound, a));
@@ -119,7 +111,6 @@ namespace {
 /// `where`, whose errors name `op`.
 Tensor choose(const char* op, const Tensor& condition, const Tensor& a, const Tensor& b) {
   const DType dtype = result_type(a, b);
-  check_computes(op, dtype);
   const auto [x, z] = operands_of(op, a, b, dtype);
   check_same_device(op, {condition, x});
   const Shape shape = broadcast_shapes(op, condition.shape(), broadcast_shapes(op, x.shape(), z.shape()));

@@ -1,5 +1,6 @@
 #include "engine/ops/dropout.h"
 
+#include "engine/ops/half.h"
 #include "engine/random/generator.h"
 
 namespace miniparallel {
@@ -10,6 +11,7 @@ void check_probability(const char* op, double p) {
 
 /// Linear and its own backward: nothing is saved, the mask is drawn again.
 Tensor masked_scale(const Tensor& x, const kernels::DropoutMask& mask) {
+  if (is_half(x)) return in_float32(masked_scale, x, mask);
   const Tensor input = x.contiguous();
   Tensor y = result_like(input);
   backend(x).random.dropout(x.dtype(), {raw(input), {raw(y)}, x.numel(), mask}, stream(x));
@@ -39,6 +41,7 @@ namespace {
 Tensor channel_dropout(const char* op, const Tensor& x, double p, bool training) {
   check_floating(op, x);
   check_probability(op, p);
+  if (is_half(x)) return in_float32(channel_dropout, op, x, p, training);
   if (!training || p == 0) return x;
   Shape channels = Shape::filled(x.dim(), 1);
   channels[0] = x.size(0);

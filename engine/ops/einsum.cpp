@@ -1,4 +1,5 @@
 #include "engine/ops/common.h"
+#include "engine/ops/half.h"
 
 #include <algorithm>
 #include <array>
@@ -177,10 +178,14 @@ Tensor einsum(const std::string& equation, const std::vector<Tensor>& operands) 
   const Equation parts(equation);
   check(parts.inputs.size() == operands.size(), "einsum: '", equation, "' is for ", parts.inputs.size(),
         " operands, but ", operands.size(), " were given; separate their letters by commas");
+  for (const Tensor& x : operands) check_floating("einsum", x);
+  if (is_half(operands[0])) {
+    for (const Tensor& x : operands) check_same_dtype("einsum", {operands[0], x});
+    return in_float32(MP_OP(einsum), equation, operands);
+  }
   std::vector<Operand> rest;
   std::size_t ellipsis = 0;
   for (std::size_t i = 0; i < operands.size(); ++i) {
-    check_floating("einsum", operands[i]);
     const Operand given = labelled(operands[i], parts.inputs[i], equation);
     const auto letters = static_cast<std::size_t>(std::ranges::count_if(given.labels, is_letter));
     ellipsis = std::max(ellipsis, given.labels.size() - letters);

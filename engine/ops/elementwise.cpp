@@ -1,5 +1,6 @@
 #include "engine/ops/elementwise.h"
 
+#include "engine/ops/half.h"
 #include "engine/ops/in_place.h"
 #include "engine/types/representable.h"
 
@@ -74,7 +75,9 @@ void launch(Unary function, const Tensor& y, const Tensor& x, double p, double q
 template <class F>
 void unary_backward(Unary function, Backward& b, const Tensor& saved, double p, double q) {
   if constexpr (requires { F::passes_gradient; }) return b.set(0, b.take_grad());
-  if (b.create_graph()) return b.set(0, F::template backward<Tensor>(b.grad(), saved, p, q));
+  if (b.create_graph())
+    return b.set(0,
+                 F::template backward<Tensor>(widened(b.grad()), widened(saved), p, q).to(b.grad().dtype()));
   const Tensor g = b.take_grad();
   b.write_over(0, g, [&](const Tensor& dx, int beta) {
     ElementwiseArgs args = elementwise_args({dx, g, saved.defined() ? saved : g});
@@ -137,11 +140,13 @@ template <class F, int side>
 void binary_backward(Binary function, Backward& backward, const Tensor& g, const Tensor& a, const Tensor& b,
                      const Shape& shape) {
   if (!backward.needs(side)) return;
-  if (backward.create_graph()) {
+  if (backward.create_graph() ||
+      (is_half(g) && g.shape() != shape)) {  // sums of numbers that are not rounded
+    const Tensor dy = widened(g), x = widened(a), y = widened(b);
     if constexpr (side == 0)
-      return backward.set(0, sum_to(F::template backward_a<Tensor>(g, a, b), shape));
+      return backward.set(0, sum_to(F::template backward_a<Tensor>(dy, x, y), shape).to(g.dtype()));
     else
-      return backward.set(1, sum_to(F::template backward_b<Tensor>(g, a, b), shape));
+      return backward.set(1, sum_to(F::template backward_b<Tensor>(dy, x, y), shape).to(g.dtype()));
   }
   const auto compute = [&](const Tensor& d, int beta) {
     ElementwiseArgs args = elementwise_args({d, g, a, b});

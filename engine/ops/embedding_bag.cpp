@@ -1,3 +1,4 @@
+#include "engine/ops/half.h"
 #include "engine/ops/indexing.h"
 
 #include <algorithm>
@@ -58,6 +59,11 @@ Tensor embedding_bag(const Tensor& weight, const Tensor& indices, const Tensor& 
     check_same_dtype(kOp, {weight, factors});
     check(factors.shape() == indices.shape(), kOp, ": per_sample_weights have shape ", factors.shape(),
           ", the indices ", indices.shape(), "; they must agree");
+  }
+  if (is_half(weight)) {
+    EmbeddingBagOptions wide = options;
+    wide.per_sample_weights = widened(factors);
+    return in_float32(MP_OP(embedding_bag), weight, indices, offsets, wide);
   }
   Bags bags = bags_of(indices, offsets);
   if (options.padding_idx >= 0) bags.counts = bags.counts & (bags.indices != options.padding_idx);

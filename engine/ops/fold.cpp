@@ -1,4 +1,5 @@
 #include "engine/ops/common.h"
+#include "engine/ops/half.h"
 #include "engine/ops/indexing.h"
 
 // The windows of a convolution as columns, and back: rows of an index and their sums.
@@ -67,6 +68,7 @@ Tensor unfold(const Tensor& x, Size2 kernel, const UnfoldOptions& o) try {
 
 Tensor fold(const Tensor& x, Size2 output, Size2 kernel, const UnfoldOptions& o) try {
   check_floating("fold", x);
+  if (is_half(x)) return in_float32(MP_OP(fold), x, output, kernel, o);
   check(x.dim() == 3, "fold: input has shape ", x.shape(), "; it must be (n, channels kh kw, windows)");
   check(output.height > 0 && output.width > 0, "fold: got output ", output.height, " x ", output.width,
         "; it must be at least 1");

@@ -1,3 +1,4 @@
+#include "engine/ops/half.h"
 #include "engine/ops/indexing.h"
 
 // Single elements named by an index of one dimension: gather, scatter and their like. Each index becomes a
@@ -115,6 +116,7 @@ Tensor added_along(const char* op, const Tensor& x, int dim, const Tensor& index
   check_floating(op, x);
   const int axis = indexed_dim(op, x, dim, index);
   const Tensor part = sources(op, x, index, source);
+  if (is_half(x)) return in_float32(added_along, op, x, dim, index, source);
   const Tensor positions = positions_of(op, x.shape(), axis, index);
   return x + scatter_rows(elements(op), part.flatten(), positions, {x.numel()}).view(x.shape());
 }

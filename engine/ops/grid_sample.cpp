@@ -1,4 +1,5 @@
 #include "engine/ops/common.h"
+#include "engine/ops/half.h"
 
 #include <cmath>
 #include <limits>
@@ -62,6 +63,7 @@ void check_arguments(const Tensor& x, const Tensor& grid, const GridSampleOption
 
 Tensor grid_sample(const Tensor& x, const Tensor& grid, const GridSampleOptions& o) try {
   check_arguments(x, grid, o);
+  if (is_half(x)) return in_float32(MP_OP(grid_sample), x, grid, o);
   const Tensor across = source_of(grid.select(3, 0), x.size(3), o);
   const Tensor down = source_of(grid.select(3, 1), x.size(2), o);
   if (o.mode == Interpolation::nearest) return pixels(x, round(down.detach()), round(across.detach()));
@@ -78,6 +80,7 @@ Tensor grid_sample(const Tensor& x, const Tensor& grid, const GridSampleOptions&
 Tensor affine_grid(const Tensor& theta, const Shape& size, bool align_corners) try {
   const char* const op = "affine_grid";
   check_floating(op, theta);
+  if (is_half(theta)) return in_float32(MP_OP(affine_grid), theta, size, align_corners);
   check(theta.dim() == 3 && theta.size(1) == 2 && theta.size(2) == 3, op, ": theta has shape ", theta.shape(),
         "; it must be (n, 2, 3)");
   check(size.rank() == 4 && size[0] == theta.size(0) && size[2] > 0 && size[3] > 0, op, ": the size is ",

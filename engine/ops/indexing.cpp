@@ -1,5 +1,7 @@
 #include "engine/ops/indexing.h"
 
+#include "engine/ops/half.h"
+
 #include <algorithm>
 #include <limits>
 
@@ -52,7 +54,7 @@ Tensor gather_rows(const Rows& rows, const Rows& gradient, const Tensor& x, cons
   if (recording(x))
     record(rows.op, y, {x}, [gradient, index = save(index), whole = x.shape()](Backward& b) {
       const Tensor which = index.get(b), g = b.grad();
-      if (b.create_graph()) return b.set(0, scatter_rows(gradient, g, which, whole));
+      if (b.create_graph() || is_half(g)) return b.set(0, scatter_rows(gradient, g, which, whole));
       b.write(0, whole, g.dtype(), g.device(), [&](Tensor destination, int beta) {
         if (beta == 0) destination.zero_();
         scatter_into(gradient, g, which, destination);
@@ -62,6 +64,7 @@ Tensor gather_rows(const Rows& rows, const Rows& gradient, const Tensor& x, cons
 }
 
 Tensor scatter_rows(const Rows& rows, const Tensor& g, const Tensor& index, const Shape& whole) {
+  if (is_half(g)) return in_float32(scatter_rows, rows, g, index, whole);
   Tensor x = zeros(whole, {.dtype = g.dtype(), .device = g.device()});
   scatter_into(rows, g, index, x);
   if (recording(g))
@@ -127,6 +130,7 @@ Tensor add_at(const char* op, const Tensor& x, int dim, const Tensor& index, con
   shape[rows.dim] = index.size(0);
   check(source.shape() == shape, op, ": the source has shape ", source.shape(), "; for ", index.size(0),
         " indices it must be ", shape);
+  if (is_half(x)) return in_float32(add_at, op, x, dim, index, source, alpha);
   const Tensor scaled = alpha.as_double() == 1 ? source : source * alpha;
   return x + scatter_rows(rows, scaled, index.contiguous(), x.shape());
 }
@@ -149,7 +153,6 @@ Tensor bincount(const Tensor& x, const Tensor& weights, std::int64_t minlength) 
   check(!weights.defined() || weights.shape() == x.shape(), "bincount: the weights have shape ",
         weights.defined() ? weights.shape() : Shape(), " for numbers of shape ", x.shape(),
         "; they must agree");
-  if (weights.defined() && weights.is_floating()) check_floating("bincount", weights);
   const Tensor index = x.to(int64).contiguous();
   const Shape bins{std::max(bound_of("bincount", index), minlength)};
   const Tensor counted = weights.defined() && weights.is_floating()

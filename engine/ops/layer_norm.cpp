@@ -1,4 +1,5 @@
 #include "engine/ops/dropout.h"
+#include "engine/ops/half.h"
 #include "engine/ops/norm.h"
 #include "engine/random/generator.h"
 
@@ -49,7 +50,7 @@ void check_arguments(const char* op, const Tensor& input, const Shape& normalize
   check_defined(op, input);
   check_same_device(op, {input, scale, offset});
   check_floating(op, input);
-  check_same_dtype(op, {input, scale, offset});
+  check_parameter_dtype(op, input, {scale, offset});
   check(eps > 0, op, ": eps is ", eps, "; it must be above 0");
   const int inner = normalized_shape.rank(), outer = input.dim() - inner;
   check(inner > 0 && outer >= 0 &&
@@ -104,6 +105,7 @@ void layer_norm_fused(Backward& b, const Tensor& x, const Tensor& weight, const 
 Tensor layer_norm(const Tensor& input, const Shape& normalized_shape, const Tensor& scale,
                   const Tensor& offset, double eps) {
   check_arguments("layer_norm", input, normalized_shape, scale, offset, eps);
+  if (is_half(input)) return in_float32(MP_OP(layer_norm), input, normalized_shape, scale, offset, eps);
   const Tensor x = input.contiguous(), weight = contiguous_or_none(scale), bias = contiguous_or_none(offset);
   const LayerNorm norm(x, normalized_shape, eps);
   Tensor y = result_like(x);
@@ -169,6 +171,8 @@ AddNorm add_layer_norm(const Tensor& input, const Tensor& added_to, const Shape&
   check(added_to.shape() == input.shape(), op, ": x has shape ", input.shape(), ", the residual ",
         added_to.shape(), "; both must be the same");
   check_probability(op, options.dropout);
+  if (is_half(input))
+    return in_float32(MP_OP(add_layer_norm), input, added_to, normalized_shape, scale, offset, options);
   const Tensor x = options.dropout == 1 ? dropout(input, 1) : input.contiguous();
   const Tensor residual = added_to.contiguous(), weight = contiguous_or_none(scale),
                bias = contiguous_or_none(offset);

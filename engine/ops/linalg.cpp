@@ -1,6 +1,6 @@
 #include <miniparallel/linalg.h>
 
-#include "engine/ops/common.h"
+#include "engine/ops/half.h"
 #include "engine/profiler/span.h"
 #include "kernels/cpu/lapack.h"
 
@@ -23,7 +23,7 @@ Tensor columns_of(const Tensor& x) { return transposed(x.detach()).clone(); }
 std::int64_t order_of(const Tensor& x) { return x.size(-1); }
 
 void check_matrix(const char* op, const Tensor& x) {
-  check_floating(op, x);
+  check_full_precision(op, x);
   check(x.dim() >= 2, op, ": got shape ", x.shape(), "; it must be (..., n, m)");
 }
 void check_square(const char* op, const Tensor& x) {
@@ -155,7 +155,7 @@ void check_system(const char* op, const Tensor& a, const Tensor& b) {
 
 Tensor solve(const Tensor& a, const Tensor& b) try {
   check_square("solve", a);
-  check_floating("solve", b);
+  check_full_precision("solve", b);
   if (b.dim() + 1 == a.dim()) return solve(a, b.unsqueeze(-1)).squeeze(-1);
   check_system("solve", a, b);
   return on_host(a, [&](const Tensor& host) { return solved("solve", host, b.cpu()); });
@@ -513,6 +513,7 @@ Tensor cond(const Tensor& x) try {
 }
 
 Tensor matrix_power(const Tensor& x, std::int64_t n) try {
+  if (is_half(x) && n >= 0) return in_float32(MP_OP(matrix_power), x, n);
   check_square("matrix_power", x);
   if (n < 0) {
     check(n > std::numeric_limits<std::int64_t>::min(), "matrix_power: n is ", n, "; it is too small");

@@ -1,4 +1,5 @@
 #include "engine/ops/elementwise.h"
+#include "engine/ops/half.h"
 #include "engine/ops/matrix.h"
 
 namespace miniparallel {
@@ -96,6 +97,7 @@ void linear_composed(Backward& b, const LinearNode& node, const Tensor& kept) {
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation) {
   check_linear(x, weight, bias);
+  if (is_half(x)) return in_float32(MP_OP(linear), x, weight, bias, activation);
   Shape shape = x.shape();
   shape[x.dim() - 1] = weight.size(0);
   Tensor y = make_tensor(shape, x.dtype(), x.device());

@@ -1,3 +1,4 @@
+#include "engine/ops/half.h"
 #include "engine/ops/loss.h"
 
 #include <cmath>
@@ -18,6 +19,7 @@ Tensor reduced(const Tensor& losses, Reduction reduction) {
 Tensor smooth_l1_loss(const Tensor& x, const Tensor& target, const SmoothL1LossOptions& options) {
   const char* const op = "smooth_l1_loss";
   check_pair(op, x, target);
+  if (is_half(x)) return in_float32(MP_OP(smooth_l1_loss), x, target, options);
   check(options.beta >= 0, op, ": beta is ", options.beta, "; it must be at least 0");
   if (options.beta == 0) return l1_loss(x, target, options.reduction);
   const Tensor d = x - target, near = clamp(d, -options.beta, options.beta);
@@ -27,6 +29,7 @@ Tensor smooth_l1_loss(const Tensor& x, const Tensor& target, const SmoothL1LossO
 Tensor huber_loss(const Tensor& x, const Tensor& target, const HuberLossOptions& options) {
   const char* const op = "huber_loss";
   check_pair(op, x, target);
+  if (is_half(x)) return in_float32(MP_OP(huber_loss), x, target, options);
   check(options.delta > 0, op, ": delta is ", options.delta, "; it must be above 0");
   const Tensor d = x - target, near = clamp(d, -options.delta, options.delta);
   return reduced(near * (d - near * 0.5), options.reduction);
@@ -34,11 +37,12 @@ Tensor huber_loss(const Tensor& x, const Tensor& target, const HuberLossOptions&
 
 Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target,
                                         const BceWithLogitsOptions& options) try {
+  check_pair("binary_cross_entropy_with_logits", x, target);
+  if (is_half(x)) return in_float32(MP_OP(binary_cross_entropy_with_logits), x, target, options);
   if (!options.weight.defined() && !options.pos_weight.defined())
     return bce_with_logits(x, target, options.reduction);
   Tensor losses;
   if (options.pos_weight.defined()) {
-    check_pair("binary_cross_entropy_with_logits", x, target);
     const Tensor miss = bce_with_logits(x, ones_like(x), Reduction::none);  // -log sigmoid(x)
     losses = (1 - target) * x + (1 + (factor_like(options.pos_weight, x) - 1) * target) * miss;
   } else {
@@ -62,6 +66,7 @@ static void check_probabilities(const char* op, const Tensor& x) {
 Tensor binary_cross_entropy(const Tensor& x, const Tensor& target,
                             const BinaryCrossEntropyOptions& options) try {
   check_pair("binary_cross_entropy", x, target);
+  if (is_half(x)) return in_float32(MP_OP(binary_cross_entropy), x, target, options);
   check_probabilities("binary_cross_entropy", x);
   // Bounded before the logarithm, whose slope at 0 times the bound's 0 would be NaN. A NaN stays one in the
   // gradient, too, where the bound has 0.
@@ -77,6 +82,7 @@ Tensor binary_cross_entropy(const Tensor& x, const Tensor& target,
 
 Tensor kl_div(const Tensor& x, const Tensor& target, const KlDivOptions& options) {
   check_pair("kl_div", x, target);
+  if (is_half(x)) return in_float32(MP_OP(kl_div), x, target, options);
   const auto losses = [&] {
     if (options.log_target) return exp(target) * (target - x);
     return target * (log(where(target == 0, 1, target)) - x);
@@ -92,6 +98,7 @@ Tensor gaussian_nll_loss(const Tensor& x, const Tensor& target, const Tensor& va
   check_pair(op, x, target);
   check_defined(op, variance);
   check_same_dtype(op, {x, variance});
+  if (is_half(x)) return in_float32(MP_OP(gaussian_nll_loss), x, target, variance, options);
   check(options.eps > 0, op, ": eps is ", options.eps, "; it must be above 0");
   // The bound changes the value alone: a variance below it still learns.
   const Tensor low = variance.detach();
@@ -108,6 +115,7 @@ Tensor pairwise_distance(const Tensor& a, const Tensor& b, double p, double eps,
   check_defined(op, b);
   check_floating(op, a);
   check_same_dtype(op, {a, b});
+  if (is_half(a)) return in_float32(MP_OP(pairwise_distance), a, b, p, eps, keepdim);
   check(p >= 1, op, ": p is ", p, "; it must be at least 1");
   const Tensor d = a - b + eps;
   check(d.dim() > 0, op, ": got tensors without dimensions; the distance is along the last one");
@@ -122,6 +130,7 @@ Tensor cosine_similarity(const Tensor& a, const Tensor& b, int dim, double eps) 
   check_defined(op, b);
   check_floating(op, a);
   check_same_dtype(op, {a, b});
+  if (is_half(a)) return in_float32(MP_OP(cosine_similarity), a, b, dim, eps);
   check(eps > 0, op, ": eps is ", eps, "; it must be above 0");
   const auto length = [&](const Tensor& x) {
     return sqrt(clamp(sum(square(x), {dim}, true), eps * eps, std::numeric_limits<double>::infinity()));
@@ -149,6 +158,7 @@ Tensor cdist(const Tensor& a, const Tensor& b, double p) try {
   check_defined(op, b);
   check_floating(op, a);
   check_same_dtype(op, {a, b});
+  if (is_half(a)) return in_float32(MP_OP(cdist), a, b, p);
   check(a.dim() >= 2 && b.dim() >= 2 && a.size(-1) == b.size(-1), op, ": got shapes ", a.shape(), " and ",
         b.shape(), "; they must be (..., rows, width) of one width");
   check(p >= 0, op, ": p is ", p, "; it must be at least 0");
@@ -163,6 +173,7 @@ Tensor cdist(const Tensor& a, const Tensor& b, double p) try {
 Tensor triplet_margin_loss(const Tensor& anchor, const Tensor& positive, const Tensor& negative,
                            const TripletMarginLossOptions& options) try {
   check(options.margin > 0, "triplet_margin_loss: margin is ", options.margin, "; it must be above 0");
+  if (is_half(anchor)) return in_float32(MP_OP(triplet_margin_loss), anchor, positive, negative, options);
   const auto distance = [&](const Tensor& a, const Tensor& b) {
     return pairwise_distance(a, b, options.p, options.eps);
   };
@@ -180,6 +191,7 @@ Tensor cosine_embedding_loss(const Tensor& a, const Tensor& b, const Tensor& tar
   check_pair(op, a, b);
   check_defined(op, target);
   check_same_device(op, {a, target});
+  if (is_half(a)) return in_float32(MP_OP(cosine_embedding_loss), a, b, target, options);
   check(a.dim() == 2 && target.shape() == Shape{a.size(0)}, op, ": inputs of shape ", a.shape(),
         " and a target of shape ", target.shape(), " do not fit; they must be (n, width) and (n)");
   constexpr double eps = 1e-12;  // PyTorch's, added to the squares of lengths

@@ -1,3 +1,4 @@
+#include "engine/ops/half.h"
 #include "engine/ops/loss.h"
 
 #include <cmath>
@@ -10,6 +11,7 @@ namespace miniparallel {
 Tensor poisson_nll_loss(const Tensor& x, const Tensor& target, const PoissonNllLossOptions& options) {
   const char* const op = "poisson_nll_loss";
   check_pair(op, x, target);
+  if (is_half(x)) return in_float32(MP_OP(poisson_nll_loss), x, target, options);
   check(options.eps > 0, op, ": eps is ", options.eps, "; it must be above 0");
   Tensor losses = options.log_input ? exp(x) - target * x : x - target * log(x + options.eps);
   if (options.full) {
@@ -22,12 +24,14 @@ Tensor poisson_nll_loss(const Tensor& x, const Tensor& target, const PoissonNllL
 
 Tensor soft_margin_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
   check_pair("soft_margin_loss", x, target);
+  if (is_half(x)) return in_float32(MP_OP(soft_margin_loss), x, target, reduction);
   return reduced(-logsigmoid(target * x), reduction);
 }
 
 Tensor multilabel_soft_margin_loss(const Tensor& x, const Tensor& target, const Tensor& weight,
                                    Reduction reduction) try {
   check_pair("multilabel_soft_margin_loss", x, target);
+  if (is_half(x)) return in_float32(MP_OP(multilabel_soft_margin_loss), x, target, weight, reduction);
   check(x.dim() > 0, "multilabel_soft_margin_loss: got a number; the labels are the last dimension");
   Tensor losses = bce_with_logits(x, target, Reduction::none);
   if (weight.defined()) losses = losses * factor_like(weight, x);
@@ -40,6 +44,7 @@ Tensor hinge_embedding_loss(const Tensor& x, const Tensor& target, double margin
   check_floating("hinge_embedding_loss", x);
   check_defined("hinge_embedding_loss", target);
   check_same_device("hinge_embedding_loss", {x, target});
+  if (is_half(x)) return in_float32(MP_OP(hinge_embedding_loss), x, target, margin, reduction);
   check(x.shape() == target.shape(), "hinge_embedding_loss: got shapes ", x.shape(), " and ", target.shape(),
         "; they must agree");
   return reduced(where(target == -1, relu(margin - x), 0) + where(target == 1, x, 0), reduction);
@@ -52,6 +57,7 @@ Tensor multi_margin_loss(const Tensor& x, const Tensor& target, const MultiMargi
   check_floating(op, x);
   check_defined(op, target);
   check_same_device(op, {x, target});
+  if (is_half(x)) return in_float32(MP_OP(multi_margin_loss), x, target, options);
   check(x.dim() == 2 && x.size(1) > 0 && target.shape() == Shape{x.size(0)}, op, ": got shapes ", x.shape(),
         " and ", target.shape(), "; they must be (n, classes) and (n)");
   check(target.dtype() == int64 || target.dtype() == int32, op, ": the target is ", target.dtype(),
@@ -78,6 +84,7 @@ Tensor margin_ranking_loss(const Tensor& a, const Tensor& b, const Tensor& targe
   check_floating(op, a);
   check_same_dtype(op, {a, b});
   check_same_device(op, {a, b, target});
+  if (is_half(a)) return in_float32(MP_OP(margin_ranking_loss), a, b, target, margin, reduction);
   return reduced(relu(margin - target * (a - b)), reduction);
 } catch (const Error& error) {
   rethrow_as("margin_ranking_loss", error);
@@ -85,6 +92,7 @@ Tensor margin_ranking_loss(const Tensor& a, const Tensor& b, const Tensor& targe
 
 Tensor pdist(const Tensor& x, double p) try {
   check_floating("pdist", x);
+  if (is_half(x)) return in_float32(MP_OP(pdist), x, p);
   check(x.dim() == 2, "pdist: got shape ", x.shape(), "; it must be (n, width)");
   check(p >= 0, "pdist: p is ", p, "; it must be at least 0");
   std::vector<std::int64_t> first, second;

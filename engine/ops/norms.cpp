@@ -1,4 +1,5 @@
-#include "engine/ops/common.h"
+#include "engine/ops/half.h"
+#include "engine/ops/norm.h"
 
 #include <limits>
 
@@ -11,7 +12,8 @@ namespace {
 Tensor grouped(const char* op, const Tensor& x, std::int64_t groups, const Tensor& weight, const Tensor& bias,
                double eps) {
   check_same_device(op, {x, weight, bias});
-  check_same_dtype(op, {x, weight, bias});
+  check_parameter_dtype(op, x, {weight, bias});
+  if (is_half(x)) return in_float32(grouped, op, x, groups, weight, bias, eps);
   const std::int64_t channels = x.size(1);
   Shape per_channel = Shape::filled(x.dim(), 1);
   per_channel[1] = channels;
@@ -57,7 +59,8 @@ Tensor rms_norm(const Tensor& x, const Shape& normalized_shape, const Tensor& we
   check_defined(op, x);
   check_floating(op, x);
   check_same_device(op, {x, weight});
-  check_same_dtype(op, {x, weight});
+  check_parameter_dtype(op, x, {weight});
+  if (is_half(x)) return in_float32(MP_OP(rms_norm), x, normalized_shape, weight, eps);
   check(!eps || *eps > 0, op, ": eps is ", eps.value_or(0), "; it must be above 0");
   const int inner = normalized_shape.rank(), outer = x.dim() - inner;
   check(inner > 0 && outer >= 0 && Shape(x.shape().begin() + outer, x.shape().end()) == normalized_shape, op,

@@ -1,4 +1,5 @@
 #include "engine/ops/common.h"
+#include "engine/ops/half.h"
 #include "engine/ops/indexing.h"
 
 #include <algorithm>
@@ -67,6 +68,7 @@ ValuesAndIndices kthvalue(const Tensor& x, std::int64_t k, int dim, bool keepdim
 Tensor quantile(const Tensor& x, double q, std::optional<int> dim, bool keepdim) try {
   check_floating("quantile", x);
   check(q >= 0 && q <= 1, "quantile: q is ", q, "; it must be in [0, 1]");
+  if (is_half(x)) return in_float32(MP_OP(quantile), x, q, dim, keepdim);
   if (!dim) {
     const Tensor y = quantile(x.flatten(), q, 0, false);
     return keepdim ? y.reshape(Shape::filled(x.dim(), 1)) : y;

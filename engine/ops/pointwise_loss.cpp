@@ -1,5 +1,6 @@
 #include "kernels/pointwise_loss.h"
 
+#include "engine/ops/half.h"
 #include "engine/ops/loss.h"
 
 // mse_loss, l1_loss, bce_with_logits.
@@ -47,6 +48,7 @@ Tensor target_slope(LossFunction function, const Tensor& x, const Tensor& target
 Tensor loss(const char* op, LossFunction function, const Tensor& input, const Tensor& wanted,
             Reduction reduction) {
   check_pair(op, input, wanted);
+  if (is_half(input)) return in_float32(loss, op, function, input, wanted, reduction);
   const Tensor x = input.contiguous(), target = wanted.contiguous();
   const kernels::PointwiseLossArgs args = make_args(function, x, target, reduction);
   Tensor y = make_tensor(args.reduce ? Shape{} : x.shape(), x.dtype(), x.device());

@@ -1,4 +1,5 @@
 #include "engine/ops/common.h"
+#include "engine/ops/half.h"
 
 #include <algorithm>
 
@@ -68,9 +69,13 @@ Tensor outer(const Tensor& a, const Tensor& b) try {
 }
 
 Tensor addmm(const Tensor& x, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
+  check_same_dtype("addmm", {x, a, b});
+  if (is_half(x)) return in_float32(MP_OP(addmm), x, a, b, beta, alpha);
   return added("addmm", x, matrix_product("addmm", a, b), beta, alpha);
 }
 Tensor baddbmm(const Tensor& x, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
+  check_same_dtype("baddbmm", {x, a, b});
+  if (is_half(x)) return in_float32(MP_OP(baddbmm), x, a, b, beta, alpha);
   return added("baddbmm", x, stacks_product("baddbmm", a, b), beta, alpha);
 }
 
@@ -111,6 +116,7 @@ struct Summands {
 Tensor tensordot(const Tensor& a, const Tensor& b, const Shape& dims_a, const Shape& dims_b) try {
   check_floating("tensordot", a);
   check_floating("tensordot", b);
+  if (is_half(a)) return in_float32(MP_OP(tensordot), a, b, dims_a, dims_b);
   check(dims_a.rank() == dims_b.rank(), "tensordot: got dims ", dims_a, " and ", dims_b,
         "; name as many of both operands");
   for (int i = 0; i < dims_a.rank(); ++i) {

@@ -1,4 +1,5 @@
 #include "engine/ops/dropout.h"
+#include "engine/ops/half.h"
 #include "engine/ops/in_place.h"
 #include "engine/random/generator.h"
 #include "engine/types/representable.h"
@@ -185,6 +186,7 @@ Tensor& Tensor::bernoulli_(const Tensor& p) {
 Tensor alpha_dropout(const Tensor& x, double p, bool training) try {
   check_floating("alpha_dropout", x);
   check_probability("alpha_dropout", p);
+  if (is_half(x)) return in_float32(MP_OP(alpha_dropout), x, p, training);
   if (!training || p == 0) return x;
   if (p == 1) return x * 0;
   constexpr double low = -1.7580993408473766;  // what SELU tends to far below 0
@@ -198,6 +200,7 @@ Tensor alpha_dropout(const Tensor& x, double p, bool training) try {
 Tensor rrelu(const Tensor& x, double lower, double upper, bool training) try {
   check_floating("rrelu", x);
   check(lower <= upper, "rrelu: slopes from ", lower, " to ", upper, "; the lower one comes first");
+  if (is_half(x)) return in_float32(MP_OP(rrelu), x, lower, upper, training);
   if (!training) return leaky_relu(x, (lower + upper) / 2);
   const Tensor slope = draw_uniform("rrelu", x.shape(), x.dtype(), x.device(), lower, upper);
   return where(x > 0, x, x * slope);

@@ -1,6 +1,7 @@
 #include "engine/ops/recurrent.h"
 
 #include "engine/ops/common.h"
+#include "engine/ops/half.h"
 
 // Gates are outputs of the node, though nobody else gets them: a second derivative is one of formulas in
 // which they stand, and finds its way back through them.
@@ -57,6 +58,7 @@ void composed_gru_backward(Backward& b, const Tensor& h, const Tensor& hidden_su
 
 std::pair<Tensor, Tensor> lstm_step(const Tensor& input_sums, const Tensor& hidden_sums,
                                     const Tensor& state) {
+  if (is_half(input_sums) || is_half(state)) return in_float32(lstm_step, input_sums, hidden_sums, state);
   const Tensor a = input_sums.contiguous(), r = hidden_sums.contiguous(), c = state.contiguous();
   Tensor h_next = result_like(c), c_next = result_like(c), gates = result_like(a);
   backend(c).recurrent.lstm_forward(c.dtype(), lstm_args(c, gates, c_next), raw(a), raw(r), raw(h_next),
@@ -80,6 +82,7 @@ std::pair<Tensor, Tensor> lstm_step(const Tensor& input_sums, const Tensor& hidd
 }
 
 Tensor gru_step(const Tensor& input_sums, const Tensor& hidden_sums, const Tensor& state) {
+  if (is_half(input_sums) || is_half(state)) return in_float32(gru_step, input_sums, hidden_sums, state);
   const Tensor a = input_sums.contiguous(), r = hidden_sums.contiguous(), h = state.contiguous();
   Tensor h_next = result_like(h), gates = result_like(a);
   backend(h).recurrent.gru_forward(h.dtype(), gru_args(h, r, gates), raw(a), raw(h_next), stream(h));

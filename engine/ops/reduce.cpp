@@ -1,4 +1,5 @@
 #include "engine/ops/common.h"
+#include "engine/ops/half.h"
 
 #include <algorithm>
 
@@ -40,12 +41,6 @@ struct Split {
   }
 };
 
-void check_reducible(const char* op, const Tensor& x) {
-  check_defined(op, x);
-  check(x.dtype() != float16 && x.dtype() != bfloat16, op, ": ", x.dtype(),
-        " is a storage type; convert first with x.to(float32)");
-}
-
 Tensor sum_scaled(const Tensor& x, const Split& split, double scale) {
   Tensor y = make_tensor(split.result, is_floating(x.dtype()) ? x.dtype() : int64, x.device());
   kernels::ReduceArgs args = split.args(x, y);
@@ -62,7 +57,8 @@ Tensor spread(const Tensor& g, const Shape& ones, const Shape& shape) {
 using Launcher = void (*kernels::Reduce::*)(DType, const kernels::ReduceArgs&, kernels::Stream);
 
 Tensor extremum(const char* op, Launcher launcher, const Tensor& x, const Shape& dims, bool keepdim) {
-  check_reducible(op, x);
+  check_defined(op, x);
+  if (is_half(x)) return in_float32(extremum, op, launcher, x, dims, keepdim);
   const Split split(op, x, dims, keepdim);
   check(split.count() > 0 || split.kept.numel() == 0, op, ": nothing to compare in a tensor of shape ",
         x.shape(), " over dims ", dims, "; the reduced dimensions must not be empty");
@@ -81,7 +77,8 @@ Tensor extremum(const char* op, Launcher launcher, const Tensor& x, const Shape&
 }  // namespace
 
 Tensor sum(const Tensor& x, const Shape& dims, bool keepdim) {
-  check_reducible("sum", x);
+  check_defined("sum", x);
+  if (is_half(x)) return in_float32(MP_OP(sum), x, dims, keepdim);
   const Split split("sum", x, dims, keepdim);
   Tensor y = sum_scaled(x, split, 1);
   if (recording(x))
@@ -91,7 +88,8 @@ Tensor sum(const Tensor& x, const Shape& dims, bool keepdim) {
 }
 
 Tensor mean(const Tensor& input, const Shape& dims, bool keepdim) {
-  check_reducible("mean", input);
+  check_defined("mean", input);
+  if (is_half(input)) return in_float32(MP_OP(mean), input, dims, keepdim);
   const Tensor x = to_floating(input);
   const Split split("mean", x, dims, keepdim);
   // 0 * infinity is the NaN of a mean over nothing.
@@ -105,8 +103,8 @@ Tensor mean(const Tensor& input, const Shape& dims, bool keepdim) {
 }
 
 static Tensor variance(const char* op, const Tensor& x, const Shape& dims, bool unbiased, bool keepdim) {
-  check_reducible(op, x);
   check_floating(op, x);
+  if (is_half(x)) return in_float32(variance, op, x, dims, unbiased, keepdim);
   const Split split(op, x, dims, keepdim);
   const std::int64_t freedom = std::max<std::int64_t>(split.count() - (unbiased ? 1 : 0), 0);
   const double scale = 1.0 / static_cast<double>(freedom);
@@ -130,6 +128,8 @@ Tensor var(const Tensor& x, const Shape& dims, bool unbiased, bool keepdim) {
 }
 
 Tensor std(const Tensor& x, const Shape& dims, bool unbiased, bool keepdim) {
+  check_floating("std", x);
+  if (is_half(x)) return in_float32(MP_OP(std), x, dims, unbiased, keepdim);
   const Tensor variances = variance("std", x, dims, unbiased, keepdim);
   // Where the root has no slope. The variances of nothing are NaN, and so would be the root's slopes.
   const Tensor none = x.numel() == 0 ? isnan(variances) : variances == 0;
@@ -145,7 +145,8 @@ Tensor amin(const Tensor& x, const Shape& dims, bool keepdim) {
 }
 
 Tensor argmax(const Tensor& x, std::optional<int> dim, bool keepdim) {
-  check_reducible("argmax", x);
+  check_defined("argmax", x);
+  if (is_half(x)) return in_float32(MP_OP(argmax), x, dim, keepdim);
   const Split split("argmax", x, dim ? Shape{*dim} : Shape{}, keepdim);
   check(split.count() > 0 || split.kept.numel() == 0, "argmax: nothing to compare in a tensor of shape ",
         x.shape(), "; the reduced dimension must not be empty");

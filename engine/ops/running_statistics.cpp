@@ -3,6 +3,7 @@
 #include <miniparallel/autograd.h>
 
 #include "engine/ops/common.h"
+#include "engine/ops/half.h"
 
 #include <utility>
 
@@ -11,11 +12,11 @@ namespace {
 
 thread_local StatisticsSink* sink = nullptr;
 
-/// What the kernel writes: the buffer, or a copy where its elements do not follow one another.
+/// What the kernel writes: the buffer, or a copy where its elements are no array or have 16 bits.
 struct Written {
   Tensor buffer, elements;
 
-  explicit Written(const Tensor& of) : buffer(of), elements(of.contiguous()) {}
+  explicit Written(const Tensor& of) : buffer(of), elements(is_half(of) ? of.to(float32) : of.contiguous()) {}
   void finish() {
     if (elements.is_same(buffer))
       bump_version(buffer);

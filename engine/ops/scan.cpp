@@ -1,4 +1,5 @@
 #include "engine/ops/common.h"
+#include "engine/ops/half.h"
 
 #include <algorithm>
 
@@ -71,6 +72,7 @@ Tensor accumulable(const char* op, const Tensor& x) {
 
 Tensor cumulated(const char* op, const Tensor& input, int dim, bool product) {
   const Tensor x = accumulable(op, input);
+  if (is_half(x)) return in_float32(cumulated, op, x, dim, product);
   const int d = normalize_dim(op, dim, x.dim());
   if (x.dim() == 0) return x.is_same(input) ? x.clone() : x;
   const Recurrence how{op, d, product ? 1.0 : 0.0, false};
@@ -90,6 +92,7 @@ Tensor cumprod(const Tensor& x, int dim) { return cumulated("cumprod", x, dim, t
 
 Tensor prod(const Tensor& input, const Shape& dims, bool keepdim) {
   Tensor x = accumulable("prod", input);
+  if (is_half(x)) return in_float32(MP_OP(prod), x, dims, keepdim);
   if (dims.empty()) {
     const Tensor y = multiplied(x.flatten(), 0);
     return y.reshape(keepdim ? Shape::filled(x.dim(), 1) : Shape{});

@@ -1,4 +1,5 @@
 #include "engine/ops/common.h"
+#include "engine/ops/half.h"
 
 namespace miniparallel {
 namespace {
@@ -18,6 +19,7 @@ Tensor composed_backward(bool log, const Tensor& g, const Tensor& y, int dim) {
 Tensor softmax_or_log(const char* op, const Tensor& input, int dim, bool log) {
   check_defined(op, input);
   check_floating(op, input);
+  if (is_half(input)) return in_float32(softmax_or_log, op, input, dim, log);
   const int axis = normalize_dim(op, dim, input.dim());
   const Tensor x = input.contiguous();
   Tensor y = result_like(x);

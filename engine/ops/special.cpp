@@ -1,4 +1,6 @@
 #include "engine/ops/elementwise.h"
+#include "engine/ops/half.h"
+#include "engine/types/representable.h"
 
 #include <cmath>
 #include <limits>
@@ -18,6 +20,7 @@ Tensor odd(const Tensor& x, const Tensor& y) { return where(x < 0, -y, y); }
 // So written that a small x keeps its digits, and the square of a large one does not overflow.
 
 Tensor asinh(const Tensor& input) try {
+  if (is_half(input)) return in_float32(MP_OP(asinh), input);
   const Tensor x = to_floating(input), a = odd(x, x), far = a > 1e9;  // |x| with a slope at 0
   const Tensor near = where(far, 0, a), square_of = square(near);
   const Tensor y = log1p(near + square_of / (1 + sqrt(1 + square_of)));
@@ -27,6 +30,7 @@ Tensor asinh(const Tensor& input) try {
 }
 
 Tensor acosh(const Tensor& input) try {
+  if (is_half(input)) return in_float32(MP_OP(acosh), input);
   const Tensor x = to_floating(input), far = x > 1e9, t = where(far, 1, x - 1);
   const Tensor y = log1p(t + sqrt(t * (t + 2)));
   return where(far, log(where(far, x, 1)) + std::numbers::ln2, y);
@@ -35,6 +39,7 @@ Tensor acosh(const Tensor& input) try {
 }
 
 Tensor atanh(const Tensor& input) try {
+  if (is_half(input)) return in_float32(MP_OP(atanh), input);
   const Tensor x = to_floating(input);
   return 0.5 * (log1p(x) - log1p(-x));
 } catch (const Error& error) {
@@ -43,6 +48,7 @@ Tensor atanh(const Tensor& input) try {
 
 Tensor tanhshrink(const Tensor& x) try {
   check_floating("tanhshrink", x);
+  if (is_half(x)) return in_float32(MP_OP(tanhshrink), x);
   return x - tanh(x);
 } catch (const Error& error) {
   rethrow_as("tanhshrink", error);
@@ -59,6 +65,7 @@ Tensor hardshrink(const Tensor& x, double lambda) try {
 Tensor softshrink(const Tensor& x, double lambda) try {
   check_floating("softshrink", x);
   check(lambda >= 0, "softshrink: lambda is ", lambda, "; it must be at least 0");
+  if (is_half(x)) return in_float32(MP_OP(softshrink), x, lambda);
   const Tensor value = x.detach(), step = clamp(value, -lambda, lambda);
   return where(abs(value) <= lambda, 0, x - where(isnan(value), 0, step));
 } catch (const Error& error) {
@@ -74,12 +81,14 @@ Tensor threshold(const Tensor& x, double limit, double value) try {
 
 Tensor frac(const Tensor& x) try {
   check_floating("frac", x);
+  if (is_half(x)) return in_float32(MP_OP(frac), x);
   return x - trunc(x);
 } catch (const Error& error) {
   rethrow_as("frac", error);
 }
 
 Tensor logit(const Tensor& x, double eps) try {
+  if (is_half(x)) return in_float32(MP_OP(logit), x, eps);
   check(eps >= 0 && eps < 0.5, "logit: eps is ", eps, "; it must be at least 0 and below 1/2");
   const Tensor p = to_floating(x), bounded = eps > 0 ? clamp(p, eps, 1 - eps) : p;
   return log(bounded / (1 - bounded));
@@ -88,6 +97,7 @@ Tensor logit(const Tensor& x, double eps) try {
 }
 
 Tensor sinc(const Tensor& x) try {
+  if (is_half(x)) return in_float32(MP_OP(sinc), x);
   const Tensor p = to_floating(x) * std::numbers::pi, none = p == 0;
   const Tensor angle = where(none, 1, p);
   return where(none, 1, sin(angle) / angle);
@@ -131,8 +141,7 @@ Tensor nan_to_num(const Tensor& x, double nan, std::optional<double> posinf,
                   std::optional<double> neginf) try {
   check_defined("nan_to_num", x);
   if (!x.is_floating()) return x.clone();
-  const double largest =
-      x.dtype() == float32 ? double{std::numeric_limits<float>::max()} : std::numeric_limits<double>::max();
+  const double largest = next_below(HUGE_VAL, x.dtype());
   const Tensor number = where(isnan(x), nan, x);
   return where(x == HUGE_VAL, posinf.value_or(largest),
                where(x == -HUGE_VAL, neginf.value_or(-largest), number));
@@ -153,6 +162,7 @@ Tensor scale_of(const Tensor& a, const Tensor& b) {
 Tensor hypot(const Tensor& a, const Tensor& b) try {
   const DType dtype = result_type(a, b);
   check(is_floating(dtype), "hypot: got ", a.dtype(), " and ", b.dtype(), "; one must be floating");
+  if (is_half(dtype)) return in_float32(MP_OP(hypot), a, b);
   const auto [x, y] = operands_of("hypot", a, b, dtype);
   const Tensor scale = scale_of(x, y);
   const Tensor length = sqrt(square(x / scale) + square(y / scale)) * scale;
@@ -174,6 +184,7 @@ Tensor log_of_sum(const Tensor& a, const Tensor& b) {
 Tensor logaddexp(const Tensor& a, const Tensor& b) try {
   const DType dtype = result_type(a, b);
   check(is_floating(dtype), "logaddexp: got ", a.dtype(), " and ", b.dtype(), "; one must be floating");
+  if (is_half(dtype)) return in_float32(MP_OP(logaddexp), a, b);
   const auto [x, y] = operands_of("logaddexp", a, b, dtype);
   return log_of_sum(x, y);
 } catch (const Error& error) {
@@ -183,6 +194,7 @@ Tensor logaddexp(const Tensor& a, const Tensor& b) try {
 Tensor logaddexp2(const Tensor& a, const Tensor& b) try {
   const DType dtype = result_type(a, b);
   check(is_floating(dtype), "logaddexp2: got ", a.dtype(), " and ", b.dtype(), "; one must be floating");
+  if (is_half(dtype)) return in_float32(MP_OP(logaddexp2), a, b);
   const auto [x, y] = operands_of("logaddexp2", a, b, dtype);
   return log_of_sum(x * std::numbers::ln2, y * std::numbers::ln2) * std::numbers::log2e;
 } catch (const Error& error) {

@@ -1,4 +1,5 @@
 #include "engine/ops/common.h"
+#include "engine/ops/half.h"
 
 #include <cmath>
 
@@ -92,6 +93,7 @@ Tensor power(const Tensor& base, double p) {
 Tensor norm(const Tensor& x, double p, const Shape& dims, bool keepdim) try {
   check_floating("norm", x);
   check(!std::isnan(p), "norm: p is ", p, "; it must be a number");
+  if (is_half(x)) return in_float32(MP_OP(norm), x, p, dims, keepdim);
   if (std::isinf(p)) return p > 0 ? amax(abs(x), dims, keepdim) : amin(abs(x), dims, keepdim);
   if (p == 0) return sum(x != 0, dims, keepdim).to(x.dtype());
   if (p == 1) return sum(abs(x), dims, keepdim);
@@ -102,6 +104,7 @@ Tensor norm(const Tensor& x, double p, const Shape& dims, bool keepdim) try {
 
 Tensor logsumexp(const Tensor& x, const Shape& dims, bool keepdim) try {
   check_floating("logsumexp", x);
+  if (is_half(x)) return in_float32(MP_OP(logsumexp), x, dims, keepdim);
   if (x.numel() == 0) return sum(x, dims, keepdim) - HUGE_VAL;  // the logarithm of 0, with a gradient
   const Tensor largest = amax(x.detach(), dims, true);
   const Tensor shift = where(isfinite(largest), largest, 0);  // not infinity less infinity

@@ -1,4 +1,5 @@
 #include "engine/ops/elementwise.h"
+#include "engine/ops/half.h"
 #include "engine/ops/in_place.h"
 
 // The ops of the list of ternary functions in kernels/elementwise.h.
@@ -12,15 +13,18 @@ template <class F>
 void record_ternary(const char* op, Tensor& y, const Tensor& a, const Tensor& b, const Tensor& c, double p) {
   const bool c_is_tracked = autograd::is_tracked(c);
   record(op, y, {a, b, c},
-         [=, shape_a = a.shape(), shape_b = b.shape(), shape_c = c.shape(),
+         [=, dtype = y.dtype(), shape_a = a.shape(), shape_b = b.shape(), shape_c = c.shape(),
           saved_a = F::saves_a && c_is_tracked ? save(a) : autograd::Saved(),
           saved_b = c_is_tracked ? save(b) : autograd::Saved(), saved_c = save(c)](Backward& backward) {
-           const Tensor g = backward.grad(), z = saved_c.get(backward);
-           const Tensor x = saved_a.defined() ? saved_a.get(backward) : g;
-           const Tensor w = saved_b.defined() ? saved_b.get(backward) : g;
-           if (backward.needs(0)) backward.set(0, sum_to(F::backward_a(g, x, w, z, p), shape_a));
-           if (backward.needs(1)) backward.set(1, sum_to(F::backward_b(g, x, w, z, p), shape_b));
-           if (backward.needs(2)) backward.set(2, sum_to(F::backward_c(g, x, w, z, p), shape_c));
+           const Tensor g = widened(backward.grad()), z = widened(saved_c.get(backward));
+           const Tensor x = saved_a.defined() ? widened(saved_a.get(backward)) : g;
+           const Tensor w = saved_b.defined() ? widened(saved_b.get(backward)) : g;
+           const auto hand_over = [&](int input, const Tensor& gradient, const Shape& shape) {
+             backward.set(input, sum_to(gradient, shape).to(dtype));
+           };
+           if (backward.needs(0)) hand_over(0, F::backward_a(g, x, w, z, p), shape_a);
+           if (backward.needs(1)) hand_over(1, F::backward_b(g, x, w, z, p), shape_b);
+           if (backward.needs(2)) hand_over(2, F::backward_c(g, x, w, z, p), shape_c);
          });
 }
 
@@ -62,6 +66,8 @@ Tensor lerp(const Tensor& start, const Tensor& end, const Tensor& weight) {
 }
 Tensor lerp(const Tensor& start, const Tensor& end, Scalar weight) {
   check_floating("lerp", start);
+  check_same_dtype("lerp", {start, end});
+  if (is_half(start)) return in_float32(MP_OP(lerp), start, end, weight);
   return lerp(start, end, number_like("lerp", weight, start));
 }
 

@@ -1,4 +1,5 @@
 #include "engine/ops/common.h"
+#include "engine/ops/half.h"
 
 #include <cmath>
 #include <limits>
@@ -16,6 +17,7 @@ Tensor nansum(const Tensor& x, const Shape& dims, bool keepdim) try {
 
 Tensor nanmean(const Tensor& x, const Shape& dims, bool keepdim) try {
   check_floating("nanmean", x);
+  if (is_half(x)) return in_float32(MP_OP(nanmean), x, dims, keepdim);
   const Tensor nan = isnan(x);
   return sum(where(nan, 0, x), dims, keepdim) / sum(logical_not(nan), dims, keepdim);
 } catch (const Error& error) {
@@ -24,6 +26,7 @@ Tensor nanmean(const Tensor& x, const Shape& dims, bool keepdim) try {
 
 Tensor dist(const Tensor& a, const Tensor& b, double p) try {
   check_same_dtype("dist", {a, b});
+  if (is_half(a)) return in_float32(MP_OP(dist), a, b, p);
   return norm(a - b, p);
 } catch (const Error& error) {
   rethrow_as("dist", error);
@@ -42,6 +45,7 @@ std::pair<Tensor, Tensor> neighbours(const Tensor& x, int d) {
 }  // namespace
 
 Tensor diff(const Tensor& x, std::int64_t n, int dim) try {
+  if (is_half(x) && n > 1) return in_float32(MP_OP(diff), x, n, dim);
   check_defined("diff", x);
   check(x.dim() > 0, "diff: a number has no neighbours; it takes at least 1 dimension");
   check(n >= 0, "diff: n is ", n, "; it must be at least 0");
@@ -76,6 +80,7 @@ int dim_of(const char* op, const Tensor& x, int dim) {
 }  // namespace
 
 Tensor trapezoid(const Tensor& y, double dx, int dim) try {
+  if (is_half(y)) return in_float32(MP_OP(trapezoid), y, dx, dim);
   const int d = dim_of("trapezoid", y, dim);
   return sum(trapezoids("trapezoid", y, dx, d), {d});
 } catch (const Error& error) {
@@ -83,6 +88,7 @@ Tensor trapezoid(const Tensor& y, double dx, int dim) try {
 }
 
 Tensor cumulative_trapezoid(const Tensor& y, double dx, int dim) try {
+  if (is_half(y)) return in_float32(MP_OP(cumulative_trapezoid), y, dx, dim);
   const int d = dim_of("cumulative_trapezoid", y, dim);
   return cumsum(trapezoids("cumulative_trapezoid", y, dx, d), d);
 } catch (const Error& error) {
@@ -91,6 +97,7 @@ Tensor cumulative_trapezoid(const Tensor& y, double dx, int dim) try {
 
 Tensor normalize(const Tensor& x, double p, int dim, double eps) try {
   check_floating("normalize", x);
+  if (is_half(x)) return in_float32(MP_OP(normalize), x, p, dim, eps);
   return x / clamp_min(norm(x, p, {dim}, true), eps);
 } catch (const Error& error) {
   rethrow_as("normalize", error);
@@ -100,6 +107,7 @@ Tensor cross(const Tensor& a, const Tensor& b, int dim) try {
   check_defined("cross", a);
   check_defined("cross", b);
   check_same_dtype("cross", {a, b});
+  if (is_half(a)) return in_float32(MP_OP(cross), a, b, dim);
   const Shape shape = broadcast_shapes("cross", a.shape(), b.shape());
   check(a.dim() == b.dim() && a.dim() > 0, "cross: got shapes ", a.shape(), " and ", b.shape(),
         "; they must have as many dimensions, at least one");
@@ -114,6 +122,7 @@ Tensor cross(const Tensor& a, const Tensor& b, int dim) try {
 
 Tensor local_response_norm(const Tensor& x, std::int64_t size, double alpha, double beta, double k) try {
   check_floating("local_response_norm", x);
+  if (is_half(x)) return in_float32(MP_OP(local_response_norm), x, size, alpha, beta, k);
   check(x.dim() >= 3, "local_response_norm: got shape ", x.shape(), "; it must be (n, channels, ...)");
   check(size >= 1, "local_response_norm: size is ", size, "; it must be at least 1");
   std::vector<std::int64_t> margins(static_cast<std::size_t>(2 * (x.dim() - 1)), 0);
@@ -130,6 +139,7 @@ Tensor local_response_norm(const Tensor& x, std::int64_t size, double alpha, dou
 Tensor bilinear(const Tensor& x1, const Tensor& x2, const Tensor& weight, const Tensor& bias) try {
   for (const Tensor* x : {&x1, &x2, &weight}) check_floating("bilinear", *x);
   check_same_dtype("bilinear", {x1, x2, weight, bias});
+  if (is_half(x1)) return in_float32(MP_OP(bilinear), x1, x2, weight, bias);
   check_same_device("bilinear", {x1, x2, weight, bias});
   check(weight.dim() == 3 && x1.dim() > 0 && x2.dim() > 0 && x1.size(-1) == weight.size(1) &&
             x2.size(-1) == weight.size(2),
@@ -170,18 +180,24 @@ Tensor added(const char* op, const Tensor& x, const Tensor& product, Scalar beta
 }  // namespace
 
 Tensor addmv(const Tensor& x, const Tensor& matrix, const Tensor& vector, Scalar beta, Scalar alpha) try {
+  check_same_dtype("addmv", {x, matrix, vector});
+  if (is_half(x)) return in_float32(MP_OP(addmv), x, matrix, vector, beta, alpha);
   return added("addmv", x, mv(matrix, vector), beta, alpha);
 } catch (const Error& error) {
   rethrow_as("addmv", error);
 }
 
 Tensor addr(const Tensor& x, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) try {
+  check_same_dtype("addr", {x, a, b});
+  if (is_half(x)) return in_float32(MP_OP(addr), x, a, b, beta, alpha);
   return added("addr", x, outer(a, b), beta, alpha);
 } catch (const Error& error) {
   rethrow_as("addr", error);
 }
 
 Tensor addbmm(const Tensor& x, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) try {
+  check_same_dtype("addbmm", {x, a, b});
+  if (is_half(x)) return in_float32(MP_OP(addbmm), x, a, b, beta, alpha);
   return added("addbmm", x, sum(bmm(a, b), {0}), beta, alpha);
 } catch (const Error& error) {
   rethrow_as("addbmm", error);
@@ -219,6 +235,7 @@ Tensor kron(const Tensor& a, const Tensor& b) try {
 
 Tensor vander(const Tensor& x, std::optional<std::int64_t> count) try {
   check_floating("vander", x);
+  if (is_half(x)) return in_float32(MP_OP(vander), x, count);
   check(x.dim() == 1, "vander: got shape ", x.shape(), "; it must be a vector");
   const std::int64_t n = count.value_or(x.size(0));
   check(n >= 0, "vander: the number of columns is ", n, "; it must be at least 0");
@@ -268,6 +285,8 @@ Tensor multi_dot(const std::vector<Tensor>& matrices) try {
   check(matrices.size() >= 2, "multi_dot: got ", matrices.size(), " matrices; it multiplies at least two");
   std::vector<Tensor> all = matrices;
   for (const Tensor& x : all) check_floating("multi_dot", x);
+  for (const Tensor& x : all) check_same_dtype("multi_dot", {all.front(), x});
+  if (is_half(all.front())) return in_float32(MP_OP(multi_dot), matrices);
   const bool row = all.front().dim() == 1, column = all.back().dim() == 1;
   if (row) all.front() = all.front().unsqueeze(0);
   if (column) all.back() = all.back().unsqueeze(1);

@@ -1,4 +1,5 @@
 #include "engine/ops/common.h"
+#include "engine/ops/half.h"
 
 #include <algorithm>
 
@@ -60,6 +61,8 @@ Tensor conv3d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
   check(o.groups > 0 && x.size(1) == weight.size(1) * o.groups, "conv3d: input of shape ", x.shape(), " has ",
         x.size(1), " channels; weight of shape ", weight.shape(), " with groups ", o.groups, " needs ",
         weight.size(1) * o.groups);
+  check_same_dtype("conv3d", {x, weight, bias});
+  if (is_half(x)) return in_float32(MP_OP(conv3d), x, weight, bias, o);
   const std::int64_t kernel = weight.size(2);
   const Tensor whole = padded_depth(x, {o, kernel});
   const std::int64_t n = x.size(0), channels = x.size(1), height = x.size(3), width = x.size(4);
@@ -99,6 +102,8 @@ Tensor conv_transpose3d(const Tensor& x, const Tensor& weight, const Tensor& bia
         "; it must be (in, out / groups, kernel depth, height, width)");
   check(o.groups > 0 && x.size(1) % o.groups == 0, op, ": ", o.groups, " groups of ", x.size(1),
         " channels; they must divide them");
+  check_same_dtype(op, {x, weight, bias});
+  if (is_half(x)) return in_float32(MP_OP(conv_transpose3d), x, weight, bias, o);
   const std::int64_t out = weight.size(1) * o.groups, kernel = weight.size(2);
   check(!bias.defined() || bias.shape() == Shape{out}, op, ": bias has shape ",
         bias.defined() ? bias.shape() : Shape{}, "; it must be ", Shape{out});
@@ -144,6 +149,7 @@ namespace {
 /// Pools of two dimensions, one after the other: of height and width, then of depth.
 template <class Pool>
 Tensor pooled(const Tensor& x, const Pool& pool, Size3 kernel, Size3 stride, Size3 padding) {
+  if (is_half(x)) return in_float32(pooled<Pool>, x, pool, kernel, stride, padding);
   const std::int64_t n = x.size(0), channels = x.size(1), depth = x.size(2);
   const Tensor planes =
       pool(x.flatten(1, 2), {kernel.height, kernel.width},
@@ -191,6 +197,7 @@ Tensor adaptive_avg_pool3d(const Tensor& x, Size3 output) try {
   check(at_least(output, 1), op, ": got output ", text(output), "; it must be at least 1");
   check(x.size(2) > 0 && x.size(3) > 0 && x.size(4) > 0, op, ": input of shape ", x.shape(),
         " has nothing to average; depth, height and width must be at least 1");
+  if (is_half(x)) return in_float32(MP_OP(adaptive_avg_pool3d), x, output);
   const std::int64_t n = x.size(0), channels = x.size(1), depth = x.size(2);
   const Tensor planes = adaptive_avg_pool2d(x.flatten(1, 2), {output.height, output.width});
   const std::int64_t area = output.height * output.width;

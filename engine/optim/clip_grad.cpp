@@ -1,6 +1,6 @@
 #include <miniparallel/optim/clip_grad.h>
 
-#include "engine/ops/common.h"
+#include "engine/ops/half.h"
 #include "engine/optim/gradient.h"
 #include "engine/tensor/arena.h"
 
@@ -10,9 +10,21 @@ namespace miniparallel::nn::utils {
 
 namespace {
 
+/// Those of a 16-bit dtype are clipped as float32.
 struct Gradients {
-  std::vector<Tensor> tensors;
+  std::vector<Tensor> stored, tensors;
   std::vector<kernels::GradientRow> rows;
+
+  void finish() const {
+    const NoGradGuard no_grad;
+    for (std::size_t i = 0; i < stored.size(); ++i) {
+      Tensor gradient = stored[i];
+      if (gradient.is_same(tensors[i]))
+        bump_version(gradient);
+      else
+        gradient.copy_(tensors[i]);
+    }
+  }
 };
 
 Gradients collect(const char* op, const std::vector<Tensor>& parameters) {
@@ -20,14 +32,15 @@ Gradients collect(const char* op, const std::vector<Tensor>& parameters) {
   for (const Tensor& parameter : parameters) {
     const Tensor gradient = optim::dense_gradient(op, parameter);
     if (!gradient.defined()) continue;
-    if (!gradients.tensors.empty()) {
-      const Tensor& first = gradients.tensors.front();
+    if (!gradients.stored.empty()) {
+      const Tensor& first = gradients.stored.front();
       check(gradient.dtype() == first.dtype() && gradient.device() == first.device(), op,
             ": gradients must share dtype and device; got ", first.dtype(), " on ", first.device(), " and ",
             gradient.dtype(), " on ", gradient.device(), "; clip them apart");
     }
-    gradients.tensors.push_back(gradient);
-    gradients.rows.push_back({raw(gradient), gradient.numel()});
+    gradients.stored.push_back(gradient);
+    gradients.tensors.push_back(is_half(gradient) ? gradient.detach().to(float32) : gradient);
+    gradients.rows.push_back({raw(gradients.tensors.back()), gradient.numel()});
   }
   return gradients;
 }
@@ -57,7 +70,8 @@ kernels::NormKind norm_kind(double norm_type) {
 Tensor clip_grad_norm_(const std::vector<Tensor>& parameters, double max_norm, double norm_type) {
   check(max_norm >= 0, "clip_grad_norm_: max_norm is ", max_norm, "; it must be at least 0");
   const kernels::NormKind kind = norm_kind(norm_type);
-  const auto [gradients, rows] = collect("clip_grad_norm_", parameters);
+  const Gradients all = collect("clip_grad_norm_", parameters);
+  const auto& [stored, gradients, rows] = all;
   if (gradients.empty()) return scalar_tensor(0.0);
   const DType dtype = gradients.front().dtype();
   const Device device = gradients.front().device();
@@ -67,18 +81,19 @@ Tensor clip_grad_norm_(const std::vector<Tensor>& parameters, double max_norm, d
   backend(device).optimizer.norm(dtype, kind, rows, reinterpret_cast<double*>(raw(partials)), total,
                                  stream(device));
   backend(device).optimizer.clip_norm(dtype, joined_rows(gradients), total, max_norm, stream(device));
-  for (const Tensor& gradient : gradients) bump_version(gradient);
-  return norm.to(dtype);
+  all.finish();
+  return norm.to(stored.front().dtype());
 }
 
 void clip_grad_value_(const std::vector<Tensor>& parameters, double clip_value) {
   check(clip_value >= 0, "clip_grad_value_: clip_value is ", clip_value, "; it must be at least 0");
-  const std::vector<Tensor> gradients = collect("clip_grad_value_", parameters).tensors;
+  const Gradients all = collect("clip_grad_value_", parameters);
+  const std::vector<Tensor>& gradients = all.tensors;
   if (gradients.empty()) return;
   const Device device = gradients.front().device();
   backend(device).optimizer.clip_value(gradients.front().dtype(), joined_rows(gradients), clip_value,
                                        stream(device));
-  for (const Tensor& gradient : gradients) bump_version(gradient);
+  all.finish();
 }
 
 }  // namespace miniparallel::nn::utils

@@ -13,8 +13,7 @@ Tensor dense_gradient(const char* op, const Tensor& parameter) {
   check(have.dtype == want.dtype && have.storage->device() == want.storage->device(), op, ": a parameter of ",
         parameter.dtype(), " on ", parameter.device(), " has a gradient of ", gradient.dtype(), " on ",
         gradient.device(), "; convert it with to(device, dtype), or drop it with zero_grad");
-  check(have.dtype == float32 || have.dtype == float64, op, ": a gradient is ", gradient.dtype(),
-        "; float32 and float64 are supported");
+  check(is_floating(have.dtype), op, ": a gradient is ", gradient.dtype(), "; it must be floating");
   if (!have.contiguous) {
     const NoGradGuard no_grad;
     gradient = gradient.contiguous();

@@ -22,9 +22,8 @@ void Optimizer::add_group(const std::vector<Tensor>& parameters) {
     check(parameter.is_leaf(), name_, ": parameter ", position, " of shape ", parameter.shape(),
           " is the result of ", parameter.grad_fn_name(),
           "; only leaves can be optimised, so pass the tensors it was made of");
-    check(parameter.dtype() == float32 || parameter.dtype() == float64, name_, ": parameter ", position,
-          " is ", parameter.dtype(),
-          "; float32 and float64 can be optimised, so convert it with to(float32)");
+    check(parameter.is_floating(), name_, ": parameter ", position, " is ", parameter.dtype(),
+          "; floating dtypes can be optimised, so convert it with to(float32)");
     for (const Slot& slot : slots_)
       check(!slot.parameter.is_same(parameter), name_, ": parameter ", position, " of shape ",
             parameter.shape(), " was given before; pass each parameter once, in one group");

@@ -1,4 +1,4 @@
-#include "engine/ops/common.h"
+#include "engine/ops/half.h"
 #include "engine/optim/gradient.h"
 #include "engine/optim/replayed_step.h"
 #include "engine/optim/shards.h"
@@ -258,6 +258,44 @@ class Optimizer::Step {
   }
 
   void update(DType dtype, Device device, std::span<const Run> runs) {
+    if (is_half(dtype))
+      update_in_float32(dtype, device, runs);
+    else
+      update_as_stored(dtype, device, runs);
+  }
+
+  /// Parameters, gradients and states of a 16-bit dtype: as float32, then rounded back.
+  void update_in_float32(DType dtype, Device device, std::span<const Run> runs) {
+    std::vector<Run> wide(runs.begin(), runs.end());
+    std::vector<Tensor> copies;  // in use until the last launch
+    const auto convert = [&](DType from, DType to, const void* x, void* y, std::int64_t n) {
+      kernels::ElementwiseArgs args;
+      args.layout = kernels::make_layout({n}, {{1}, {1}});
+      args.operands[0] = y;
+      args.operands[1] = const_cast<void*>(x);
+      backend(device).elementwise.convert(from, to, args, stream(device));
+    };
+    const auto widen = [&](auto*& place, std::int64_t n) {
+      if (place == nullptr) return;
+      copies.push_back(make_tensor({n}, float32, device));
+      convert(dtype, float32, place, raw(copies.back()), n);
+      place = raw(copies.back());
+    };
+    for (Run& run : wide) {
+      widen(run.parameter, run.n);
+      widen(run.gradient, run.n);
+      for (auto*& state : run.state) widen(state, run.n);
+    }
+    update_as_stored(float32, device, wide);
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+      convert(float32, dtype, wide[i].parameter, runs[i].parameter, runs[i].n);
+      for (std::size_t k = 0; k < kMaxStates; ++k)
+        if (runs[i].state[k] != nullptr)
+          convert(float32, dtype, wide[i].state[k], runs[i].state[k], runs[i].n);
+    }
+  }
+
+  void update_as_stored(DType dtype, Device device, std::span<const Run> runs) {
     if (replay_)
       replay_->update(dtype, device, runs);
     else

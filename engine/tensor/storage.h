@@ -16,12 +16,16 @@ namespace miniparallel {
 class CachingAllocator;
 class Pending;
 struct Allocation;
+struct TensorImpl;
 
 /// Counts the writes to an alias group: a base and its views.
 struct Version {
   std::atomic<std::uint32_t> writes = 0;
   /// `writes` after the last write that autograd recorded: views made before have a stale history.
   std::atomic<std::uint32_t> last_recorded = 0;
+  /// Of a copy in a wider dtype that an op made for itself: the elements of which it is an exact copy until
+  /// it is written.
+  std::shared_ptr<TensorImpl> exact_of;
 };
 
 /// Owns one block of memory of a device, taken from and given back to a caching allocator, or uses memory

@@ -9,8 +9,8 @@
 
 namespace miniparallel {
 
-/// Element types. float32 and float64 compute; the integers and bool index, count and mask;
-/// float16 and bfloat16 store values and convert to and from the others with `Tensor::to`.
+/// Element types. The floating ones compute: float16 and bfloat16 in float32, each result rounded once, to
+/// nearest, ties to even. The integers and bool index, count and mask. `Tensor::to` converts.
 enum class DType : std::uint8_t { float32, float64, int64, int32, uint8, boolean, float16, bfloat16 };
 
 inline constexpr DType float32 = DType::float32;
@@ -48,7 +48,7 @@ DType default_dtype();
 /// Sets `default_dtype` for this thread. Throws `Error` unless it is float32 or float64.
 void set_default_dtype(DType dtype);
 
-/// A 16-bit storage type; converts through `Tensor::to`.
+/// An element of 16 bits, as it is stored; `Tensor::to` converts.
 struct Half {
   std::uint16_t bits;
 };

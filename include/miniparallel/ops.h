@@ -17,9 +17,9 @@
 /// which must agree (a CPU tensor with no dimensions goes with any device).
 ///
 /// A function throws `Error`, which names it and what it got, where an argument is undefined, shapes do not
-/// fit, devices differ, a dtype is not taken or an option is out of its range. Computing ops take float32
-/// and float64; arithmetic, comparison and reductions take integers and bool too. float16 and bfloat16 are
-/// only stored and moved: convert them.
+/// fit, devices differ, a dtype is not taken or an option is out of its range. Computing ops take floating
+/// dtypes; arithmetic, comparison and reductions take integers and bool too. Of float16 and bfloat16 all is
+/// computed in float32, sums included, and each result is rounded once.
 
 namespace miniparallel {
 

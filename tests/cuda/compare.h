@@ -17,7 +17,21 @@ namespace miniparallel::testing {
 using Tensors = std::vector<Tensor>;
 using Function = std::function<Tensor(const Tensors&)>;
 
-/// Equal up to rounding: float64 to 1e-11, float32 to 1e-5 of the largest expected number, or of 1.
+/// What rounding may change, in parts of the largest expected number, or of 1.
+inline double tolerance_of(DType dtype) {
+  switch (dtype) {
+    case float64:
+      return 1e-11;
+    case float16:
+      return 0x1p-10 + 1e-5;  // another neighbour: a unit in the last place
+    case bfloat16:
+      return 0x1p-7 + 1e-5;
+    default:
+      return 1e-5;
+  }
+}
+
+/// Equal up to rounding.
 inline void check_close(const Tensor& got, const Tensor& expected) {
   REQUIRE(got.shape() == expected.shape());
   CHECK(got.dtype() == expected.dtype());
@@ -25,7 +39,7 @@ inline void check_close(const Tensor& got, const Tensor& expected) {
   double scale = 1;
   for (const double value : b)
     if (std::isfinite(value)) scale = std::max(scale, std::abs(value));
-  const double tolerance = (expected.dtype() == float64 ? 1e-11 : 1e-5) * scale;
+  const double tolerance = tolerance_of(expected.dtype()) * scale;
   std::size_t wrong = 0, first = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
     const bool close =

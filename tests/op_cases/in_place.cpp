@@ -5,9 +5,9 @@
 namespace miniparallel::testing {
 
 const Rows in_place{
-    {"copy_", IN_PLACE(copy_(x[1])), {m34, real({4})}, any_dtype},
-    {"fill_", IN_PLACE(fill_(3)), {m34}, elementwise | any_dtype},
-    {"zero_", IN_PLACE(zero_()), {m34}, elementwise | any_dtype},
+    {"copy_", IN_PLACE(copy_(x[1])), {m34, real({4})}},
+    {"fill_", IN_PLACE(fill_(3)), {m34}, elementwise},
+    {"zero_", IN_PLACE(zero_()), {m34}, elementwise},
     {"add_", IN_PLACE(add_(x[1])), {m34, real({4})}},
     {"add_: alpha", IN_PLACE(add_(x[1], 2)), {m34, m34}, elementwise | no_integers},
     {"add_: scalar", IN_PLACE(add_(2)), {m34}, elementwise},
@@ -71,8 +71,8 @@ const Rows in_place{
     {"scatter_",
      IN_PLACE(scatter_(0, argsort(x[1].to(float32), 0), x[2])),
      {m34, constant({3, 4}), m34},
-     any_dtype | no_integers},
-    {"scatter_: value", IN_PLACE(scatter_(1, x[1], 7)), {m34, whole({2, 3}, 4)}, any_dtype},
+     no_integers},
+    {"scatter_: value", IN_PLACE(scatter_(1, x[1], 7)), {m34, whole({2, 3}, 4)}},
     {"scatter_add_",
      IN_PLACE(scatter_add_(0, x[1], x[2])),
      {m34, whole({5, 3}, 3), real({5, 3})},

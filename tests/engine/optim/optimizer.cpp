@@ -302,7 +302,7 @@ TEST_CASE("optim: what cannot be optimised is an error that says what to do") {
                        "SGD: nesterov needs momentum above 0 and dampening 0; got momentum 0 and dampening 0",
                        Error);
   CHECK_THROWS_WITH_AS(Adam({ones({2}, {.dtype = int64})}),
-                       "Adam: parameter 0 is int64; float32 and float64 can be optimised, so convert it with "
+                       "Adam: parameter 0 is int64; floating dtypes can be optimised, so convert it with "
                        "to(float32)",
                        Error);
   CHECK_THROWS_WITH_AS(optim::RMSprop({weight}, {.alpha = 1}),

@@ -1,0 +1,12 @@
+#include "engine/ops/half.h"
+
+namespace miniparallel {
+
+Tensor widened(const Tensor& x) {
+  if (!is_half(x)) return x;
+  const Tensor wide = x.to(float32);
+  wide.impl()->version->exact_of = x.detach().impl();
+  return wide;
+}
+
+}  // namespace miniparallel
