@@ -1,20 +1,31 @@
 #include <miniparallel/ops.h>
 
 #include "engine/autograd/graph_task.h"
+#include "engine/autograd/walks.h"
 #include "engine/error.h"
+#include "engine/threads/autocast_mode.h"
+
+#include <atomic>
 
 namespace miniparallel::autograd {
 namespace {
 
-class GradModeGuard {
+std::atomic<std::uint64_t> walks = 0;
+
+/// The thread's state for one walk: gradients are computed in the dtypes of the forward, without autocast.
+class Walk {
  public:
-  GradModeGuard() : previous_(grad_enabled()) {}
-  ~GradModeGuard() { set_grad_enabled(previous_); }
-  GradModeGuard(const GradModeGuard&) = delete;
-  GradModeGuard& operator=(const GradModeGuard&) = delete;
+  Walk() : previous_(grad_enabled()), plain_(nullptr) {}
+  ~Walk() {
+    set_grad_enabled(previous_);
+    walks.fetch_add(1, std::memory_order_relaxed);
+  }
+  Walk(const Walk&) = delete;
+  Walk& operator=(const Walk&) = delete;
 
  private:
   bool previous_;
+  AutocastModeScope plain_;
 };
 
 void add_roots(GraphTask& task, const char* op, const std::vector<Tensor>& outputs,
@@ -40,9 +51,11 @@ void add_roots(GraphTask& task, const char* op, const std::vector<Tensor>& outpu
 
 }  // namespace
 
+std::uint64_t finished_walks() { return walks.load(std::memory_order_relaxed); }
+
 void backward(const std::vector<Tensor>& outputs, const std::vector<Tensor>& gradients,
               const BackwardOptions& options) {
-  const GradModeGuard restore;
+  const Walk walk;
   GraphTask task(options.retain_graph || options.create_graph, options.create_graph);
   add_roots(task, "backward", outputs, gradients);
   task.run();
@@ -50,7 +63,7 @@ void backward(const std::vector<Tensor>& outputs, const std::vector<Tensor>& gra
 
 std::vector<Tensor> grad(const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs,
                          const GradOptions& options) {
-  const GradModeGuard restore;
+  const Walk walk;
   GraphTask task(options.retain_graph || options.create_graph, options.create_graph);
   add_roots(task, "grad", outputs, options.gradients);
   std::vector<Tensor> result(inputs.size());

@@ -7,6 +7,7 @@
 #include "engine/capture/recording.h"
 #include "engine/error.h"
 #include "engine/tensor/tensor_impl.h"
+#include "engine/threads/autocast_mode.h"
 #include "engine/threads/workers.h"
 
 #include <algorithm>
@@ -147,6 +148,7 @@ CapturedCalls::Way CapturedCalls::begin(const CallKind& kind) {
   std::vector<std::uint64_t> words = kind.words();
   words.push_back(grad_enabled());
   words.push_back(static_cast<std::uint64_t>(default_dtype()));
+  words.push_back(in_autocast ? 1 + static_cast<std::uint64_t>(autocast_mode()->dtype) : 0);
   if (s.kinds.size() >= kMaxKinds && !s.kinds.contains(words)) {
     const auto oldest = std::ranges::min_element(s.kinds, {}, [](const auto& one) {
       return std::pair(!one.second.entries.empty(), one.second.last_use);

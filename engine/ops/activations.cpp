@@ -1,5 +1,5 @@
+#include "engine/ops/autocast.h"
 #include "engine/ops/elementwise.h"
-#include "engine/ops/half.h"
 
 // Activations that are more than a row of a list.
 
@@ -39,12 +39,14 @@ Tensor celu(const Tensor& x, double alpha) {
 }
 
 Tensor softplus(const Tensor& x, double beta, double threshold) {
+  MP_AUTOCAST(softplus, x, beta, threshold);
   check_floating("softplus", x);
   check(beta != 0, "softplus: beta is 0; the result is divided by it");
   return softplus_by("softplus", x, beta, threshold);
 }
 
 Tensor prelu(const Tensor& x, const Tensor& weight) {
+  MP_AUTOCAST(prelu, x, weight);
   check_floating("prelu", x);
   check_floating("prelu", weight);
   check_same_dtype("prelu", {x, weight});

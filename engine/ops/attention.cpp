@@ -1,5 +1,5 @@
+#include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
-#include "engine/ops/half.h"
 #include "engine/ops/split.h"
 
 #include <algorithm>
@@ -181,6 +181,7 @@ Tensor fused(const Operands& in) {
 
 Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask,
                                     const AttentionOptions& options) {
+  MP_AUTOCAST(scaled_dot_product_attention, q, k, v, mask, options);
   check_arguments(q, k, v, mask);
   check(options.dropout >= 0 && options.dropout <= 1, kName, ": dropout is ", options.dropout,
         "; it must be in [0, 1]");

@@ -1,4 +1,4 @@
-#include "engine/ops/half.h"
+#include "engine/ops/autocast.h"
 #include "engine/ops/loss.h"
 
 #include <limits>
@@ -72,6 +72,7 @@ Tensor target_weights(const Tensor& target, std::int64_t ignore_index, const Ten
 }
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntropyOptions& options) {
+  MP_AUTOCAST(cross_entropy, logits, target, options);
   const char* const op = "cross_entropy";
   check_defined(op, logits);
   check_defined(op, target);
@@ -86,6 +87,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
 }
 
 Tensor nll_loss(const Tensor& log_probabilities, const Tensor& target, const NllLossOptions& options) {
+  MP_AUTOCAST(nll_loss, log_probabilities, target, options);
   if (is_half(log_probabilities)) return in_float32(MP_OP(nll_loss), log_probabilities, target, options);
   if (!options.weight.defined()) return fused_nll_loss(log_probabilities, target, options);
   const Tensor losses = fused_nll_loss(log_probabilities, target,

@@ -1,3 +1,4 @@
+#include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
 
 // Sequences as images of one row.
@@ -28,6 +29,7 @@ Tensor pooled(const char* op, Pool pool, const Tensor& x, std::int64_t kernel, c
 }  // namespace
 
 Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv1dOptions& o) try {
+  MP_AUTOCAST(conv1d, x, weight, bias, o);
   const char* const op = "conv1d";
   check_sequences(op, x);
   check_defined(op, weight);
@@ -48,6 +50,7 @@ Tensor conv1d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
 
 Tensor conv_transpose1d(const Tensor& x, const Tensor& weight, const Tensor& bias,
                         const ConvTranspose1dOptions& o) try {
+  MP_AUTOCAST(conv_transpose1d, x, weight, bias, o);
   const char* const op = "conv_transpose1d";
   check_sequences(op, x);
   check_defined(op, weight);

@@ -1,7 +1,7 @@
 #include "engine/ops/conv2d.h"
 
+#include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
-#include "engine/ops/half.h"
 
 #include <algorithm>
 
@@ -189,6 +189,7 @@ Tensor conv2d_data_gradient(const Tensor& g, const Tensor& weight, const Shape& 
 
 Tensor conv2d(const Tensor& input, const Tensor& filter, const Tensor& bias_or_none,
               const Conv2dOptions& options) {
+  MP_AUTOCAST(conv2d, input, filter, bias_or_none, options);
   check_arguments(input, filter, bias_or_none, options);
   if (is_half(input)) return in_float32(MP_OP(conv2d), input, filter, bias_or_none, options);
   if (options.padding.same) return conv2d_same(input, filter, bias_or_none, options);

@@ -1,6 +1,6 @@
+#include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
 #include "engine/ops/conv2d.h"
-#include "engine/ops/half.h"
 
 #include <algorithm>
 
@@ -78,6 +78,7 @@ Tensor with_long_padding(const Tensor& x, const Tensor& weight, ConvTranspose2dO
 
 Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
                         const ConvTranspose2dOptions& o) try {
+  MP_AUTOCAST(conv_transpose2d, x, weight, bias, o);
   check_arguments(x, weight, bias, o);
   if (is_half(x)) return in_float32(MP_OP(conv_transpose2d), x, weight, bias, o);
   const std::int64_t channels = weight.size(1) * o.groups;

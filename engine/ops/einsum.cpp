@@ -1,5 +1,5 @@
+#include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
-#include "engine/ops/half.h"
 
 #include <algorithm>
 #include <array>
@@ -175,6 +175,7 @@ std::string usual_output(const std::vector<std::string>& inputs) {
 }  // namespace
 
 Tensor einsum(const std::string& equation, const std::vector<Tensor>& operands) try {
+  MP_AUTOCAST(einsum, equation, operands);
   const Equation parts(equation);
   check(parts.inputs.size() == operands.size(), "einsum: '", equation, "' is for ", parts.inputs.size(),
         " operands, but ", operands.size(), " were given; separate their letters by commas");

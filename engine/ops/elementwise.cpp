@@ -1,6 +1,6 @@
 #include "engine/ops/elementwise.h"
 
-#include "engine/ops/half.h"
+#include "engine/ops/autocast.h"
 #include "engine/ops/in_place.h"
 #include "engine/types/representable.h"
 
@@ -246,8 +246,16 @@ Tensor& number_in_place(Unary with_parameter, Binary function, const char* op, T
   Tensor name(const Tensor& x) {                                                                          \
     return unary<kernels::functors::functor>(Unary::name, name_of<kernels::functors::functor>(#name), x); \
   }
+/// For the functions of a list, of which some have a rule.
+#define MP_AUTOCAST_IF_LISTED(name, ...)                         \
+  if constexpr (cast_rule(#name) != nullptr) {                   \
+    if (in_autocast) [[unlikely]]                                \
+      return autocast<cast_of(#name)>(MP_OP(name), __VA_ARGS__); \
+  }
+
 #define MP_DEFINE_FLOATING(name, functor)                                       \
   Tensor name(const Tensor& x) {                                                \
+    MP_AUTOCAST_IF_LISTED(name, x)                                              \
     constexpr const char* op = name_of<kernels::functors::functor>(#name);      \
     return unary<kernels::functors::functor>(Unary::name, op, floating(op, x)); \
   }
@@ -268,6 +276,7 @@ MP_PARAMETRIC_FLOATING(MP_DEFINE_PARAMETRIC)
   }
 #define MP_DEFINE_BINARY_FLOATING(name, functor)                                                           \
   Tensor name(const Tensor& a, const Tensor& b) {                                                          \
+    MP_AUTOCAST_IF_LISTED(name, a, b)                                                                      \
     check_defined(#name, a);                                                                               \
     check_defined(#name, b);                                                                               \
     const DType dtype = result_type(a, b);                                                                 \
@@ -310,10 +319,15 @@ Tensor operator-(Scalar a, const Tensor& b) {
   return fits_parameter("sub", a, x) ? scalar_minus("sub", x, a.as_double())
                                      : sub(number_like("sub", a, x), x);
 }
-Tensor operator/(Scalar a, const Tensor& b) { return scalar_over("div", floating("div", b), a.as_double()); }
+Tensor operator/(Scalar a, const Tensor& b) {
+  if (in_autocast) [[unlikely]]
+    return autocast<cast_of("reciprocal")>(MP_OP(operator/), a, b);
+  return scalar_over("div", floating("div", b), a.as_double());
+}
 Tensor operator-(const Tensor& x) { return neg(x); }
 
 Tensor pow(const Tensor& base, Scalar exponent) {
+  MP_AUTOCAST(pow, base, exponent);
   const Tensor x = promoted("pow", base, exponent);
   const double p = exponent.as_double();
   if (x.is_floating()) {
@@ -337,7 +351,10 @@ Tensor floor_divide(const Tensor& a, Scalar b) { return floor_divide(a, number_l
 Tensor remainder(const Tensor& a, Scalar b) { return remainder(a, number_like("remainder", b, a)); }
 Tensor fmod(const Tensor& a, Scalar b) { return fmod(a, number_like("fmod", b, a)); }
 
-Tensor reciprocal(const Tensor& x) { return scalar_over("reciprocal", floating("reciprocal", x), 1); }
+Tensor reciprocal(const Tensor& x) {
+  MP_AUTOCAST(reciprocal, x);
+  return scalar_over("reciprocal", floating("reciprocal", x), 1);
+}
 
 Tensor activation_gradient(Activation activation, const Tensor& g, const Tensor& saved) {
   using namespace kernels::functors;

@@ -1,4 +1,4 @@
-#include "engine/ops/half.h"
+#include "engine/ops/autocast.h"
 #include "engine/ops/indexing.h"
 
 // Single elements named by an index of one dimension: gather, scatter and their like. Each index becomes a
@@ -148,6 +148,7 @@ Tensor scatter(const Tensor& x, int dim, const Tensor& index, Scalar value) {
   return replaced_along("scatter", x, dim, index, value);
 }
 Tensor scatter_add(const Tensor& x, int dim, const Tensor& index, const Tensor& source) {
+  MP_AUTOCAST(scatter_add, x, dim, index, source);
   return added_along("scatter_add", x, dim, index, source);
 }
 

@@ -1,5 +1,5 @@
+#include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
-#include "engine/ops/half.h"
 
 #include <cmath>
 #include <limits>
@@ -62,6 +62,7 @@ void check_arguments(const Tensor& x, const Tensor& grid, const GridSampleOption
 }  // namespace
 
 Tensor grid_sample(const Tensor& x, const Tensor& grid, const GridSampleOptions& o) try {
+  MP_AUTOCAST(grid_sample, x, grid, o);
   check_arguments(x, grid, o);
   if (is_half(x)) return in_float32(MP_OP(grid_sample), x, grid, o);
   const Tensor across = source_of(grid.select(3, 0), x.size(3), o);

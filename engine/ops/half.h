@@ -1,6 +1,7 @@
 #pragma once
 
 #include "engine/ops/common.h"
+#include "engine/threads/autocast_mode.h"
 
 #include <utility>
 #include <vector>
@@ -63,9 +64,10 @@ inline AddNorm rounded_to(DType dtype, const AddNorm& both) {
 }  // namespace detail
 
 /// `op(arguments...)` in float32, its results as the 16-bit dtype of the first tensor that has one. Float32
-/// results alone are rounded: indices stay, and masks.
+/// results alone are rounded: indices stay, and masks. Within, no `Autocast` guard holds.
 template <class Op, class... Arguments>
 auto in_float32(const Op& op, const Arguments&... arguments) {
+  const AutocastModeScope plain(nullptr);
   DType dtype = float32;
   (detail::find_half(dtype, arguments), ...);
   return detail::rounded_to(dtype, op(detail::wide(arguments)...));

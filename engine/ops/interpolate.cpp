@@ -1,5 +1,5 @@
+#include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
-#include "engine/ops/half.h"
 
 #include <algorithm>
 #include <array>
@@ -73,6 +73,7 @@ Size2 size_of(const Tensor& x, const InterpolateOptions& options) {
 }  // namespace
 
 Tensor interpolate(const Tensor& x, const InterpolateOptions& options) try {
+  MP_AUTOCAST(interpolate, x, options);
   check_floating(kOp, x);
   if (is_half(x)) return in_float32(MP_OP(interpolate), x, options);
   check(x.dim() == 4 && x.size(2) > 0 && x.size(3) > 0, kOp, ": got shape ", x.shape(),

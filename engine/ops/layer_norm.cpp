@@ -1,5 +1,5 @@
+#include "engine/ops/autocast.h"
 #include "engine/ops/dropout.h"
-#include "engine/ops/half.h"
 #include "engine/ops/norm.h"
 #include "engine/random/generator.h"
 
@@ -104,6 +104,7 @@ void layer_norm_fused(Backward& b, const Tensor& x, const Tensor& weight, const 
 
 Tensor layer_norm(const Tensor& input, const Shape& normalized_shape, const Tensor& scale,
                   const Tensor& offset, double eps) {
+  MP_AUTOCAST(layer_norm, input, normalized_shape, scale, offset, eps);
   check_arguments("layer_norm", input, normalized_shape, scale, offset, eps);
   if (is_half(input)) return in_float32(MP_OP(layer_norm), input, normalized_shape, scale, offset, eps);
   const Tensor x = input.contiguous(), weight = contiguous_or_none(scale), bias = contiguous_or_none(offset);
@@ -163,6 +164,7 @@ void add_norm_composed(Backward& b, const Tensor& sum, const Tensor& weight, con
 
 AddNorm add_layer_norm(const Tensor& input, const Tensor& added_to, const Shape& normalized_shape,
                        const Tensor& scale, const Tensor& offset, const AddNormOptions& options) {
+  MP_AUTOCAST(add_layer_norm, input, added_to, normalized_shape, scale, offset, options);
   const char* op = "add_layer_norm";
   check_arguments(op, input, normalized_shape, scale, offset, options.eps);
   check_defined(op, added_to);

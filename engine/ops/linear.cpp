@@ -1,5 +1,5 @@
+#include "engine/ops/autocast.h"
 #include "engine/ops/elementwise.h"
-#include "engine/ops/half.h"
 #include "engine/ops/matrix.h"
 
 namespace miniparallel {
@@ -96,6 +96,7 @@ void linear_composed(Backward& b, const LinearNode& node, const Tensor& kept) {
 }  // namespace
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation) {
+  MP_AUTOCAST(linear, x, weight, bias, activation);
   check_linear(x, weight, bias);
   if (is_half(x)) return in_float32(MP_OP(linear), x, weight, bias, activation);
   Shape shape = x.shape();

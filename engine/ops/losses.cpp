@@ -1,4 +1,4 @@
-#include "engine/ops/half.h"
+#include "engine/ops/autocast.h"
 #include "engine/ops/loss.h"
 
 #include <cmath>
@@ -17,6 +17,7 @@ Tensor reduced(const Tensor& losses, Reduction reduction) {
 // branch: the one not taken would give an infinite difference NaN as its gradient.
 
 Tensor smooth_l1_loss(const Tensor& x, const Tensor& target, const SmoothL1LossOptions& options) {
+  MP_AUTOCAST(smooth_l1_loss, x, target, options);
   const char* const op = "smooth_l1_loss";
   check_pair(op, x, target);
   if (is_half(x)) return in_float32(MP_OP(smooth_l1_loss), x, target, options);
@@ -27,6 +28,7 @@ Tensor smooth_l1_loss(const Tensor& x, const Tensor& target, const SmoothL1LossO
 }
 
 Tensor huber_loss(const Tensor& x, const Tensor& target, const HuberLossOptions& options) {
+  MP_AUTOCAST(huber_loss, x, target, options);
   const char* const op = "huber_loss";
   check_pair(op, x, target);
   if (is_half(x)) return in_float32(MP_OP(huber_loss), x, target, options);
@@ -37,6 +39,7 @@ Tensor huber_loss(const Tensor& x, const Tensor& target, const HuberLossOptions&
 
 Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target,
                                         const BceWithLogitsOptions& options) try {
+  MP_AUTOCAST(binary_cross_entropy_with_logits, x, target, options);
   check_pair("binary_cross_entropy_with_logits", x, target);
   if (is_half(x)) return in_float32(MP_OP(binary_cross_entropy_with_logits), x, target, options);
   if (!options.weight.defined() && !options.pos_weight.defined())
@@ -81,6 +84,7 @@ Tensor binary_cross_entropy(const Tensor& x, const Tensor& target,
 }
 
 Tensor kl_div(const Tensor& x, const Tensor& target, const KlDivOptions& options) {
+  MP_AUTOCAST(kl_div, x, target, options);
   check_pair("kl_div", x, target);
   if (is_half(x)) return in_float32(MP_OP(kl_div), x, target, options);
   const auto losses = [&] {
@@ -125,6 +129,7 @@ Tensor pairwise_distance(const Tensor& a, const Tensor& b, double p, double eps,
 }
 
 Tensor cosine_similarity(const Tensor& a, const Tensor& b, int dim, double eps) try {
+  MP_AUTOCAST(cosine_similarity, a, b, dim, eps);
   const char* const op = "cosine_similarity";
   check_defined(op, a);
   check_defined(op, b);
@@ -153,6 +158,7 @@ Tensor cdist_by_product(const Tensor& a, const Tensor& b) {
 }  // namespace
 
 Tensor cdist(const Tensor& a, const Tensor& b, double p) try {
+  MP_AUTOCAST(cdist, a, b, p);
   const char* const op = "cdist";
   check_defined(op, a);
   check_defined(op, b);
@@ -172,6 +178,7 @@ Tensor cdist(const Tensor& a, const Tensor& b, double p) try {
 
 Tensor triplet_margin_loss(const Tensor& anchor, const Tensor& positive, const Tensor& negative,
                            const TripletMarginLossOptions& options) try {
+  MP_AUTOCAST(triplet_margin_loss, anchor, positive, negative, options);
   check(options.margin > 0, "triplet_margin_loss: margin is ", options.margin, "; it must be above 0");
   if (is_half(anchor)) return in_float32(MP_OP(triplet_margin_loss), anchor, positive, negative, options);
   const auto distance = [&](const Tensor& a, const Tensor& b) {
@@ -187,6 +194,7 @@ Tensor triplet_margin_loss(const Tensor& anchor, const Tensor& positive, const T
 
 Tensor cosine_embedding_loss(const Tensor& a, const Tensor& b, const Tensor& target,
                              const CosineEmbeddingLossOptions& options) try {
+  MP_AUTOCAST(cosine_embedding_loss, a, b, target, options);
   const char* const op = "cosine_embedding_loss";
   check_pair(op, a, b);
   check_defined(op, target);

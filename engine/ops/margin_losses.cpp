@@ -1,4 +1,4 @@
-#include "engine/ops/half.h"
+#include "engine/ops/autocast.h"
 #include "engine/ops/loss.h"
 
 #include <cmath>
@@ -9,6 +9,7 @@
 namespace miniparallel {
 
 Tensor poisson_nll_loss(const Tensor& x, const Tensor& target, const PoissonNllLossOptions& options) {
+  MP_AUTOCAST(poisson_nll_loss, x, target, options);
   const char* const op = "poisson_nll_loss";
   check_pair(op, x, target);
   if (is_half(x)) return in_float32(MP_OP(poisson_nll_loss), x, target, options);
@@ -23,6 +24,7 @@ Tensor poisson_nll_loss(const Tensor& x, const Tensor& target, const PoissonNllL
 }
 
 Tensor soft_margin_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
+  MP_AUTOCAST(soft_margin_loss, x, target, reduction);
   check_pair("soft_margin_loss", x, target);
   if (is_half(x)) return in_float32(MP_OP(soft_margin_loss), x, target, reduction);
   return reduced(-logsigmoid(target * x), reduction);
@@ -41,6 +43,7 @@ Tensor multilabel_soft_margin_loss(const Tensor& x, const Tensor& target, const 
 }
 
 Tensor hinge_embedding_loss(const Tensor& x, const Tensor& target, double margin, Reduction reduction) try {
+  MP_AUTOCAST(hinge_embedding_loss, x, target, margin, reduction);
   check_floating("hinge_embedding_loss", x);
   check_defined("hinge_embedding_loss", target);
   check_same_device("hinge_embedding_loss", {x, target});
@@ -53,6 +56,7 @@ Tensor hinge_embedding_loss(const Tensor& x, const Tensor& target, double margin
 }
 
 Tensor multi_margin_loss(const Tensor& x, const Tensor& target, const MultiMarginLossOptions& options) try {
+  MP_AUTOCAST(multi_margin_loss, x, target, options);
   const char* const op = "multi_margin_loss";
   check_floating(op, x);
   check_defined(op, target);
@@ -79,6 +83,7 @@ Tensor multi_margin_loss(const Tensor& x, const Tensor& target, const MultiMargi
 
 Tensor margin_ranking_loss(const Tensor& a, const Tensor& b, const Tensor& target, double margin,
                            Reduction reduction) try {
+  MP_AUTOCAST(margin_ranking_loss, a, b, target, margin, reduction);
   const char* const op = "margin_ranking_loss";
   for (const Tensor* x : {&a, &b, &target}) check_defined(op, *x);
   check_floating(op, a);
@@ -91,6 +96,7 @@ Tensor margin_ranking_loss(const Tensor& a, const Tensor& b, const Tensor& targe
 }
 
 Tensor pdist(const Tensor& x, double p) try {
+  MP_AUTOCAST(pdist, x, p);
   check_floating("pdist", x);
   if (is_half(x)) return in_float32(MP_OP(pdist), x, p);
   check(x.dim() == 2, "pdist: got shape ", x.shape(), "; it must be (n, width)");

@@ -1,6 +1,6 @@
 #include <miniparallel/cuda.h>
 
-#include "engine/ops/half.h"
+#include "engine/ops/autocast.h"
 #include "engine/ops/matrix.h"
 
 #include <algorithm>
@@ -109,6 +109,7 @@ void multiply_into(const Tensor& c, const Tensor& a, const Tensor& b, int beta, 
 }
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
+  MP_AUTOCAST(matmul, a, b);
   check_operands("matmul", a, b);
   if (is_half(a)) return in_float32(MP_OP(matmul), a, b);
   check(a.dim() > 0 && b.dim() > 0, "matmul: got shapes ", a.shape(), " and ", b.shape(),

@@ -1,4 +1,4 @@
-#include "engine/ops/half.h"
+#include "engine/ops/autocast.h"
 #include "engine/ops/norm.h"
 
 #include <limits>
@@ -33,6 +33,7 @@ Tensor grouped(const char* op, const Tensor& x, std::int64_t groups, const Tenso
 
 Tensor group_norm(const Tensor& x, std::int64_t groups, const Tensor& weight, const Tensor& bias,
                   double eps) {
+  MP_AUTOCAST(group_norm, x, groups, weight, bias, eps);
   const char* const op = "group_norm";
   check_defined(op, x);
   check_floating(op, x);

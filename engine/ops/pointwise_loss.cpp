@@ -1,6 +1,6 @@
 #include "kernels/pointwise_loss.h"
 
-#include "engine/ops/half.h"
+#include "engine/ops/autocast.h"
 #include "engine/ops/loss.h"
 
 // mse_loss, l1_loss, bce_with_logits.
@@ -73,14 +73,17 @@ Tensor loss(const char* op, LossFunction function, const Tensor& input, const Te
 }  // namespace
 
 Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
+  MP_AUTOCAST(mse_loss, x, target, reduction);
   return loss("mse_loss", LossFunction::squared_error, x, target, reduction);
 }
 
 Tensor l1_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
+  MP_AUTOCAST(l1_loss, x, target, reduction);
   return loss("l1_loss", LossFunction::absolute_error, x, target, reduction);
 }
 
 Tensor bce_with_logits(const Tensor& x, const Tensor& target, Reduction reduction) {
+  MP_AUTOCAST(bce_with_logits, x, target, reduction);
   return loss("bce_with_logits", LossFunction::binary_cross_entropy, x, target, reduction);
 }
 

@@ -1,5 +1,5 @@
+#include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
-#include "engine/ops/half.h"
 
 #include <algorithm>
 
@@ -55,6 +55,7 @@ Tensor mv(const Tensor& matrix, const Tensor& vector) try {
 }
 
 Tensor dot(const Tensor& a, const Tensor& b) try {
+  MP_AUTOCAST(dot, a, b);
   for (const Tensor* x : {&a, &b}) check_dims("dot", *x, 1, "a vector");
   return matmul(a, b);
 } catch (const Error& error) {
@@ -69,11 +70,13 @@ Tensor outer(const Tensor& a, const Tensor& b) try {
 }
 
 Tensor addmm(const Tensor& x, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
+  MP_AUTOCAST(addmm, x, a, b, beta, alpha);
   check_same_dtype("addmm", {x, a, b});
   if (is_half(x)) return in_float32(MP_OP(addmm), x, a, b, beta, alpha);
   return added("addmm", x, matrix_product("addmm", a, b), beta, alpha);
 }
 Tensor baddbmm(const Tensor& x, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
+  MP_AUTOCAST(baddbmm, x, a, b, beta, alpha);
   check_same_dtype("baddbmm", {x, a, b});
   if (is_half(x)) return in_float32(MP_OP(baddbmm), x, a, b, beta, alpha);
   return added("baddbmm", x, stacks_product("baddbmm", a, b), beta, alpha);
@@ -114,6 +117,7 @@ struct Summands {
 }  // namespace
 
 Tensor tensordot(const Tensor& a, const Tensor& b, const Shape& dims_a, const Shape& dims_b) try {
+  MP_AUTOCAST(tensordot, a, b, dims_a, dims_b);
   check_floating("tensordot", a);
   check_floating("tensordot", b);
   if (is_half(a)) return in_float32(MP_OP(tensordot), a, b, dims_a, dims_b);

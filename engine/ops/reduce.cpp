@@ -1,5 +1,5 @@
+#include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
-#include "engine/ops/half.h"
 
 #include <algorithm>
 
@@ -77,6 +77,7 @@ Tensor extremum(const char* op, Launcher launcher, const Tensor& x, const Shape&
 }  // namespace
 
 Tensor sum(const Tensor& x, const Shape& dims, bool keepdim) {
+  MP_AUTOCAST(sum, x, dims, keepdim);
   check_defined("sum", x);
   if (is_half(x)) return in_float32(MP_OP(sum), x, dims, keepdim);
   const Split split("sum", x, dims, keepdim);

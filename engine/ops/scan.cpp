@@ -1,5 +1,5 @@
+#include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
-#include "engine/ops/half.h"
 
 #include <algorithm>
 
@@ -87,10 +87,17 @@ Tensor multiplied(const Tensor& x, int dim) {
 
 }  // namespace
 
-Tensor cumsum(const Tensor& x, int dim) { return cumulated("cumsum", x, dim, false); }
-Tensor cumprod(const Tensor& x, int dim) { return cumulated("cumprod", x, dim, true); }
+Tensor cumsum(const Tensor& x, int dim) {
+  MP_AUTOCAST(cumsum, x, dim);
+  return cumulated("cumsum", x, dim, false);
+}
+Tensor cumprod(const Tensor& x, int dim) {
+  MP_AUTOCAST(cumprod, x, dim);
+  return cumulated("cumprod", x, dim, true);
+}
 
 Tensor prod(const Tensor& input, const Shape& dims, bool keepdim) {
+  MP_AUTOCAST(prod, input, dims, keepdim);
   Tensor x = accumulable("prod", input);
   if (is_half(x)) return in_float32(MP_OP(prod), x, dims, keepdim);
   if (dims.empty()) {

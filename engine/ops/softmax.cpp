@@ -1,5 +1,5 @@
+#include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
-#include "engine/ops/half.h"
 
 namespace miniparallel {
 namespace {
@@ -39,13 +39,20 @@ Tensor softmax_or_log(const char* op, const Tensor& input, int dim, bool log) {
 
 }  // namespace
 
-Tensor softmax(const Tensor& x, int dim) { return softmax_or_log("softmax", x, dim, false); }
+Tensor softmax(const Tensor& x, int dim) {
+  MP_AUTOCAST(softmax, x, dim);
+  return softmax_or_log("softmax", x, dim, false);
+}
 
 Tensor softmin(const Tensor& x, int dim) {
+  MP_AUTOCAST(softmin, x, dim);
   check_floating("softmin", x);
   return softmax_or_log("softmin", neg(x), dim, false);
 }
 
-Tensor log_softmax(const Tensor& x, int dim) { return softmax_or_log("log_softmax", x, dim, true); }
+Tensor log_softmax(const Tensor& x, int dim) {
+  MP_AUTOCAST(log_softmax, x, dim);
+  return softmax_or_log("log_softmax", x, dim, true);
+}
 
 }  // namespace miniparallel

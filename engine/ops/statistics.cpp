@@ -1,5 +1,5 @@
+#include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
-#include "engine/ops/half.h"
 
 #include <cmath>
 
@@ -91,6 +91,7 @@ Tensor power(const Tensor& base, double p) {
 }  // namespace
 
 Tensor norm(const Tensor& x, double p, const Shape& dims, bool keepdim) try {
+  MP_AUTOCAST(norm, x, p, dims, keepdim);
   check_floating("norm", x);
   check(!std::isnan(p), "norm: p is ", p, "; it must be a number");
   if (is_half(x)) return in_float32(MP_OP(norm), x, p, dims, keepdim);
@@ -103,6 +104,7 @@ Tensor norm(const Tensor& x, double p, const Shape& dims, bool keepdim) try {
 }
 
 Tensor logsumexp(const Tensor& x, const Shape& dims, bool keepdim) try {
+  MP_AUTOCAST(logsumexp, x, dims, keepdim);
   check_floating("logsumexp", x);
   if (is_half(x)) return in_float32(MP_OP(logsumexp), x, dims, keepdim);
   if (x.numel() == 0) return sum(x, dims, keepdim) - HUGE_VAL;  // the logarithm of 0, with a gradient

@@ -1,5 +1,5 @@
+#include "engine/ops/autocast.h"
 #include "engine/ops/elementwise.h"
-#include "engine/ops/half.h"
 #include "engine/ops/in_place.h"
 
 // The ops of the list of ternary functions in kernels/elementwise.h.
@@ -46,9 +46,11 @@ Tensor ternary(Ternary function, const char* op, const Tensor& a, const Tensor& 
 }  // namespace
 
 Tensor addcmul(const Tensor& x, const Tensor& a, const Tensor& b, Scalar value) {
+  MP_AUTOCAST(addcmul, x, a, b, value);
   return ternary<kernels::functors::Addcmul>(Ternary::addcmul, "addcmul", x, a, b, value.as_double());
 }
 Tensor addcdiv(const Tensor& x, const Tensor& a, const Tensor& b, Scalar value) {
+  MP_AUTOCAST(addcdiv, x, a, b, value);
   return ternary<kernels::functors::Addcdiv>(Ternary::addcdiv, "addcdiv", x, a, b, value.as_double());
 }
 Tensor& Tensor::addcmul_(const Tensor& a, const Tensor& b, Scalar value) {

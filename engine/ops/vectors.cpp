@@ -1,5 +1,5 @@
+#include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
-#include "engine/ops/half.h"
 
 #include <cmath>
 #include <limits>
@@ -25,6 +25,7 @@ Tensor nanmean(const Tensor& x, const Shape& dims, bool keepdim) try {
 }
 
 Tensor dist(const Tensor& a, const Tensor& b, double p) try {
+  MP_AUTOCAST(dist, a, b, p);
   check_same_dtype("dist", {a, b});
   if (is_half(a)) return in_float32(MP_OP(dist), a, b, p);
   return norm(a - b, p);
@@ -96,6 +97,7 @@ Tensor cumulative_trapezoid(const Tensor& y, double dx, int dim) try {
 }
 
 Tensor normalize(const Tensor& x, double p, int dim, double eps) try {
+  MP_AUTOCAST(normalize, x, p, dim, eps);
   check_floating("normalize", x);
   if (is_half(x)) return in_float32(MP_OP(normalize), x, p, dim, eps);
   return x / clamp_min(norm(x, p, {dim}, true), eps);
@@ -104,6 +106,7 @@ Tensor normalize(const Tensor& x, double p, int dim, double eps) try {
 }
 
 Tensor cross(const Tensor& a, const Tensor& b, int dim) try {
+  MP_AUTOCAST(cross, a, b, dim);
   check_defined("cross", a);
   check_defined("cross", b);
   check_same_dtype("cross", {a, b});
@@ -137,6 +140,7 @@ Tensor local_response_norm(const Tensor& x, std::int64_t size, double alpha, dou
 }
 
 Tensor bilinear(const Tensor& x1, const Tensor& x2, const Tensor& weight, const Tensor& bias) try {
+  MP_AUTOCAST(bilinear, x1, x2, weight, bias);
   for (const Tensor* x : {&x1, &x2, &weight}) check_floating("bilinear", *x);
   check_same_dtype("bilinear", {x1, x2, weight, bias});
   if (is_half(x1)) return in_float32(MP_OP(bilinear), x1, x2, weight, bias);
@@ -180,6 +184,7 @@ Tensor added(const char* op, const Tensor& x, const Tensor& product, Scalar beta
 }  // namespace
 
 Tensor addmv(const Tensor& x, const Tensor& matrix, const Tensor& vector, Scalar beta, Scalar alpha) try {
+  MP_AUTOCAST(addmv, x, matrix, vector, beta, alpha);
   check_same_dtype("addmv", {x, matrix, vector});
   if (is_half(x)) return in_float32(MP_OP(addmv), x, matrix, vector, beta, alpha);
   return added("addmv", x, mv(matrix, vector), beta, alpha);
@@ -188,6 +193,7 @@ Tensor addmv(const Tensor& x, const Tensor& matrix, const Tensor& vector, Scalar
 }
 
 Tensor addr(const Tensor& x, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) try {
+  MP_AUTOCAST(addr, x, a, b, beta, alpha);
   check_same_dtype("addr", {x, a, b});
   if (is_half(x)) return in_float32(MP_OP(addr), x, a, b, beta, alpha);
   return added("addr", x, outer(a, b), beta, alpha);
@@ -196,6 +202,7 @@ Tensor addr(const Tensor& x, const Tensor& a, const Tensor& b, Scalar beta, Scal
 }
 
 Tensor addbmm(const Tensor& x, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) try {
+  MP_AUTOCAST(addbmm, x, a, b, beta, alpha);
   check_same_dtype("addbmm", {x, a, b});
   if (is_half(x)) return in_float32(MP_OP(addbmm), x, a, b, beta, alpha);
   return added("addbmm", x, sum(bmm(a, b), {0}), beta, alpha);
@@ -282,6 +289,7 @@ std::vector<std::vector<std::size_t>> best_cuts(const std::vector<Tensor>& matri
 }  // namespace
 
 Tensor multi_dot(const std::vector<Tensor>& matrices) try {
+  MP_AUTOCAST(multi_dot, matrices);
   check(matrices.size() >= 2, "multi_dot: got ", matrices.size(), " matrices; it multiplies at least two");
   std::vector<Tensor> all = matrices;
   for (const Tensor& x : all) check_floating("multi_dot", x);

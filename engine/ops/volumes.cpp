@@ -1,5 +1,5 @@
+#include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
-#include "engine/ops/half.h"
 
 #include <algorithm>
 
@@ -51,6 +51,7 @@ Tensor padded_depth(const Tensor& x, const DepthPadding& padding) {
 }  // namespace
 
 Tensor conv3d(const Tensor& x, const Tensor& weight, const Tensor& bias, const Conv3dOptions& o) try {
+  MP_AUTOCAST(conv3d, x, weight, bias, o);
   check_volumes("conv3d", x);
   check_defined("conv3d", weight);
   check(weight.dim() == 5, "conv3d: weight has shape ", weight.shape(),
@@ -94,6 +95,7 @@ Tensor conv3d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
 
 Tensor conv_transpose3d(const Tensor& x, const Tensor& weight, const Tensor& bias,
                         const ConvTranspose3dOptions& o) try {
+  MP_AUTOCAST(conv_transpose3d, x, weight, bias, o);
   const char* const op = "conv_transpose3d";
   check_volumes(op, x);
   check_defined(op, weight);

@@ -5,8 +5,10 @@
 
 #include "engine/device/accelerator.h"
 #include "engine/random/generator.h"
+#include "engine/threads/autocast_mode.h"
 #include "engine/threads/recorder.h"
 
+#include <memory>
 #include <vector>
 
 namespace miniparallel {
@@ -16,6 +18,7 @@ namespace miniparallel {
 struct ThreadState {
   bool grad_mode = grad_enabled();
   DType dtype = default_dtype();
+  std::shared_ptr<const AutocastMode> autocast = autocast_mode();
   RowRandomScope* random = RowRandomScope::current();
   std::vector<StreamKind> streams = chosen_streams();
   std::shared_ptr<const autograd::Recorder> recorder = autograd::current_recorder();
@@ -24,6 +27,7 @@ struct ThreadState {
   void install() const {
     set_grad_enabled(grad_mode);
     set_default_dtype(dtype);
+    set_autocast_mode(autocast);
     RowRandomScope::set_current(random);
     set_chosen_streams(streams);
     autograd::set_current_recorder(recorder);

@@ -2,6 +2,7 @@
 
 /// Everything that a program needs.
 
+#include <miniparallel/autocast.h>
 #include <miniparallel/autograd.h>
 #include <miniparallel/capture.h>
 #include <miniparallel/checkpoint.h>
