@@ -50,12 +50,15 @@ Tensor product_gradient(Backward& b, const LinearNode& node, const Tensor& saved
   const bool to_bias = node.has_bias && b.needs(2);
   const auto write_bias = [&](const auto& f) { b.write(2, {g.size(1)}, g.dtype(), g.device(), f); };
   if (node.activation == Activation::none) {
-    if (to_bias) write_bias([&](const Tensor& dbias, int beta) { write_column_sums(dbias, g, beta == 1); });
+    if (to_bias && is_half(g))
+      b.set(2, sum(g, {0}));
+    else if (to_bias)
+      write_bias([&](const Tensor& dbias, int beta) { write_column_sums(dbias, g, beta == 1); });
     return g;
   }
   g = g.contiguous();
   const Tensor dx = is_exclusive(g) ? g : result_like(g);
-  if (to_bias) {
+  if (to_bias && !is_half(g)) {
     write_bias([&](const Tensor& dbias, int beta) {
       const kernels::EpilogueGradientArgs args{g.size(0),  g.size(1), node.activation,   raw(g),
                                                raw(saved), raw(dx),   {raw(dbias), beta}};
@@ -64,6 +67,7 @@ Tensor product_gradient(Backward& b, const LinearNode& node, const Tensor& saved
   } else {
     backend(g).elementwise.unary_backward(kernels::function_of(node.activation), g.dtype(),
                                           elementwise_args({dx, g, as_matrix(saved)}), stream(g));
+    if (to_bias) b.set(2, sum(dx, {0}));
   }
   return dx;
 }
@@ -98,7 +102,7 @@ void linear_composed(Backward& b, const LinearNode& node, const Tensor& kept) {
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation) {
   MP_AUTOCAST(linear, x, weight, bias, activation);
   check_linear(x, weight, bias);
-  if (is_half(x)) return in_float32(MP_OP(linear), x, weight, bias, activation);
+  if (is_half(x) && !multiplies_halves(x)) return in_float32(MP_OP(linear), x, weight, bias, activation);
   Shape shape = x.shape();
   shape[x.dim() - 1] = weight.size(0);
   Tensor y = make_tensor(shape, x.dtype(), x.device());

@@ -46,8 +46,10 @@ void write_product(Backward& b, int input, const Tensor& like, const Tensor& lef
 void set_product(Backward& b, int input, const Tensor& like, const Tensor& left, const Tensor& right) {
   if (!b.needs(input)) return;
   const bool same_batch = leading(like.shape()) == leading(b.grad().shape());
-  if (b.create_graph() || !same_batch)
-    b.set(input, sum_to(matmul(left, right), like.shape()));
+  if (!same_batch)
+    b.set(input, sum_to(matmul(widened(left), widened(right)), like.shape()).to(like.dtype()));
+  else if (b.create_graph())
+    b.set(input, matmul(left, right));
   else
     write_product(b, input, like, left, right);
 }
@@ -111,7 +113,7 @@ void multiply_into(const Tensor& c, const Tensor& a, const Tensor& b, int beta, 
 Tensor matmul(const Tensor& a, const Tensor& b) {
   MP_AUTOCAST(matmul, a, b);
   check_operands("matmul", a, b);
-  if (is_half(a)) return in_float32(MP_OP(matmul), a, b);
+  if (is_half(a) && !multiplies_halves(a)) return in_float32(MP_OP(matmul), a, b);
   check(a.dim() > 0 && b.dim() > 0, "matmul: got shapes ", a.shape(), " and ", b.shape(),
         "; both need at least one dimension, use * for a scalar");
   const std::int64_t inner = b.size(b.dim() == 1 ? 0 : -2);

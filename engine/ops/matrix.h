@@ -1,6 +1,6 @@
 #pragma once
 
-#include "engine/ops/common.h"
+#include "engine/ops/half.h"
 
 /// How tensors become operands of matrix products.
 
@@ -12,6 +12,9 @@ struct MatrixOperand {
   kernels::Matrix matrix;
 };
 MatrixOperand matrix_operand(const Tensor& x);
+
+/// Whether products of a 16-bit dtype go without float32 copies: cuBLAS sums them in float32.
+inline bool multiplies_halves(const Tensor& x) { return x.device().is_cuda(); }
 
 /// The operations on a product on its way to memory; see kernels::MatmulArgs.
 struct Epilogue {

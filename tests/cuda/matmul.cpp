@@ -1,4 +1,5 @@
 #include <miniparallel/cuda.h>
+#include <miniparallel/memory.h>
 #include <miniparallel/random.h>
 
 #include "compare.h"
@@ -20,7 +21,7 @@ Tensor product_with_bias(const Tensors& x) { return linear(x[0], x[1], x[2]); }
 TEST_CASE("products over awkward shapes, of transposed and broadcast matrices") {
   const Simulated machine;
   manual_seed(1);
-  for (const DType dtype : {float32, float64}) {
+  for (const DType dtype : {float32, float64, bfloat16, float16}) {
     for (const auto& [a, b] : std::vector<std::pair<Shape, Shape>>{{{1, 1}, {1, 1}},
                                                                    {{3, 1}, {1, 5}},
                                                                    {{1, 70}, {70, 1}},
@@ -187,6 +188,19 @@ TEST_CASE("a product that cuBLASLt fails to make is named") {
                        doctest::Contains("cublasLtMatmul failed on device 0: CUBLAS_STATUS_EXECUTION_FAILED"),
                        Error);
   CHECK(product_with_bias(x).to_vector<float>() == std::vector<float>(10, 4));
+}
+
+TEST_CASE("products of 16-bit matrices, forward and back, make no float32 copies") {
+  const Simulated machine;
+  constexpr std::int64_t n = 128, matrix = 2 * n * n;
+  const auto leaf = [] { return randn({n, n}, {.dtype = bfloat16, .device = gpu}).requires_grad_(); };
+  const Tensor x = leaf(), weight = leaf(), g = randn({n, n}, {.dtype = bfloat16, .device = gpu});
+  matmul(x, weight).backward(g);  // the workspace, and what else is made once
+  for (const Tensor& tensor : {x, weight}) tensor.set_grad({});
+  reset_peak_memory(gpu);
+  const std::int64_t before = memory_stats(gpu).used;
+  matmul(x, weight).backward(g);
+  CHECK(memory_stats(gpu).peak - before <= 3 * matrix);  // the product and two gradients
 }
 
 }  // namespace

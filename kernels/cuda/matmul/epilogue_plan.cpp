@@ -69,7 +69,8 @@ EpiloguePlan EpiloguePlans::make(cublasLtHandle_t handle, const Key& key) {
   if (is_gelu(s.epilogue) && s.type == CUDA_R_64F) return plan;  // exact to 8e-9 only
   // As cuBLASLt documents, of the strides where the input is kept; its address is aligned like theirs.
   if (keeps_input(s.epilogue) && (s.d_stride % 8 != 0 || s.d_step % 8 != 0 || key.d < 16)) return plan;
-  CUBLAS_CHECK(cublasLtMatmulDescInit(&plan.product, s.compute, s.type));
+  CUBLAS_CHECK(
+      cublasLtMatmulDescInit(&plan.product, s.compute, s.type == CUDA_R_64F ? CUDA_R_64F : CUDA_R_32F));
   set(plan.product, CUBLASLT_MATMUL_DESC_TRANSA, s.a_operation);
   set(plan.product, CUBLASLT_MATMUL_DESC_TRANSB, s.b_operation);
   set(plan.product, CUBLASLT_MATMUL_DESC_EPILOGUE, s.epilogue);

@@ -27,7 +27,7 @@ struct Factor {
 
   explicit Factor(int value) : as_float(static_cast<float>(value)), as_double(value) {}
   const void* of(cudaDataType_t type) const {
-    return type == CUDA_R_32F ? static_cast<const void*>(&as_float) : &as_double;
+    return type == CUDA_R_64F ? static_cast<const void*>(&as_double) : &as_float;
   }
 };
 

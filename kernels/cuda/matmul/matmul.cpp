@@ -55,13 +55,31 @@ ProductMemory memory_of(const MatmulArgs& args) {
           .pre_activation = args.pre_activation};
 }
 
+cudaDataType_t type_of(DType dtype) {
+  switch (dtype) {
+    case float16:
+      return CUDA_R_16F;
+    case bfloat16:
+      return CUDA_R_16BF;
+    case float32:
+      return CUDA_R_32F;
+    default:
+      return CUDA_R_64F;
+  }
+}
+
+/// 16-bit types are summed in float32.
+cublasComputeType_t compute_of(DType dtype, bool allow_tf32) {
+  if (dtype == float64) return CUBLAS_COMPUTE_64F;
+  return dtype == float32 && allow_tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+}
+
 ProductShape shape_of(DType dtype, const MatmulArgs& args, std::int64_t count, const std::int64_t* steps) {
   const auto stride = [](std::int64_t of_matrix, std::int64_t columns) {
     return to_blas(std::max({of_matrix, columns, std::int64_t{1}}));
   };
-  const auto single = args.allow_tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
-  return {.type = dtype == float32 ? CUDA_R_32F : CUDA_R_64F,
-          .compute = dtype == float32 ? single : CUBLAS_COMPUTE_64F,
+  return {.type = type_of(dtype),
+          .compute = compute_of(dtype, args.allow_tf32),
           .a_operation = operation(args.b),
           .b_operation = operation(args.a),
           .m = to_blas(args.columns),
