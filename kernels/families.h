@@ -6,6 +6,7 @@
 #include "kernels/cross_entropy.h"
 #include "kernels/elementwise.h"
 #include "kernels/indexing.h"
+#include "kernels/loss_scale.h"
 #include "kernels/matmul.h"
 #include "kernels/norm.h"
 #include "kernels/optimizer.h"
@@ -27,6 +28,7 @@
   X(CrossEntropy, cross_entropy)   \
   X(Elementwise, elementwise)      \
   X(Indexing, indexing)            \
+  X(LossScale, loss_scale)         \
   X(Matmul, matmul)                \
   X(Norm, norm)                    \
   X(Optimizer, optimizer)          \

@@ -220,10 +220,15 @@ struct Lion {
   X(rprop, Rprop)       \
   X(lion, Lion)
 
+/// What rules of all formulas begin with.
+struct RuleHead {
+  bool maximize = false;
+  bool skip = false;  ///< leave parameters and states as they are
+};
+
 /// The numbers of an update: p *= decay; g = +-gradient + weight_decay p; p -= formula(g, state...).
 template <class Formula>
-struct UpdateRule {
-  bool maximize = false;
+struct UpdateRule : RuleHead {
   double weight_decay = 0;
   double decay = 1;
   Formula formula;
@@ -237,8 +242,8 @@ struct UpdateRule {
   }
 };
 
-/// Arrays of n elements that are updated with the same numbers: those of the row or, on a GPU, those in its
-/// memory at `rule_at` when the kernel runs.
+/// Arrays of n elements that are updated with the same numbers: those of the row or, if it is not null, those
+/// in the device's memory at `rule_at` when the kernel runs.
 template <class Formula>
 struct UpdateRow : UpdateRule<Formula> {
   void* parameter = nullptr;
@@ -247,6 +252,7 @@ struct UpdateRow : UpdateRule<Formula> {
   std::int64_t n = 0;
   const UpdateRule<Formula>* rule_at = nullptr;
 
+  MP_INLINE const UpdateRule<Formula>& rule() const { return rule_at != nullptr ? *rule_at : *this; }
   /// Whether state `k` is there, known at compile time where it must be.
   MP_INLINE bool has(std::size_t k) const { return (Formula::optional >> k & 1) == 0 || state[k] != nullptr; }
 };

@@ -26,6 +26,7 @@ constexpr Passes kPasses[] = {
     {"cross_entropy.backward", 2},
     {"indexing.gather", 2},
     {"indexing.scatter_add", 3},
+    {"loss_scale.unscale", 2},
     {"norm.batch_statistics", 2},
     {"norm.batch_normalize", 2},
     {"norm.batch_sums", 2},
@@ -95,7 +96,8 @@ Cost cost_of(const Event& event) {
   if (name.starts_with("conv2d.")) return convolution(event, bytes);
   if (name.starts_with("attention.")) return attention(event, bytes, name == "attention.backward");
   const int passes = passes_of(name);
-  if (name.starts_with("optimizer.")) return {.bytes = bytes * product(event, 1, 1), .arrays = passes};
+  if (name.starts_with("optimizer.") || name == "loss_scale.unscale")
+    return {.bytes = bytes * product(event, 1, 1), .arrays = passes};
   // "indices bound": an int64 for each index, and the index, which is counted as one, too.
   if (name == "indexing.positions") return {.bytes = 8 * product(event, 0, 0), .arrays = 2};
   // "outer rows inner count": what is picked; "planes in_h in_w out_h out_w": both sides.

@@ -20,11 +20,12 @@ static double momentum_at(std::int64_t step, double beta1, double momentum_decay
 double NAdam::product(int group, std::int64_t step) {
   if (products_.size() <= static_cast<std::size_t>(group))
     products_.resize(static_cast<std::size_t>(group) + 1);
-  Product& last = products_[static_cast<std::size_t>(group)];
+  Product& of = products_[static_cast<std::size_t>(group)];
   const double beta1 = options(group).betas[0], decay = options(group).momentum_decay;
-  if (last.beta1 != beta1 || last.momentum_decay != decay || last.step > step) last = {beta1, decay, 0, 1};
-  while (last.step < step && last.value > 0) last.value *= momentum_at(++last.step, beta1, decay);
-  return last.value;
+  if (of.values.empty() || of.beta1 != beta1 || of.momentum_decay != decay) of = {beta1, decay, {1}};
+  while (std::ssize(of.values) <= step && of.values.back() > 0)
+    of.values.push_back(of.values.back() * momentum_at(std::ssize(of.values), beta1, decay));
+  return of.values[static_cast<std::size_t>(std::min<std::int64_t>(step, std::ssize(of.values) - 1))];
 }
 
 void NAdam::update(DType dtype, Device device, std::span<const Run> runs) {

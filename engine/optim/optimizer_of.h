@@ -5,9 +5,11 @@
 
 #include "engine/ops/common.h"
 #include "engine/optim/captured_rules.h"
+#include "engine/optim/rule_choices.h"
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <string>
 
 /// The definitions of `OptimizerOf`, for the file of each optimizer: it instantiates them after its
@@ -97,6 +99,36 @@ void describe_gradient(const Options& of, Row& row) {
   row.weight_decay = of.weight_decay;
 }
 
+/// Lets the rows' rules be those that the device chooses. Returns the memory of these; none where a graph
+/// has all.
+template <class Formula, class Run, class Describe>
+Tensor choose_rules(std::vector<kernels::UpdateRow<Formula>>& rows, Device device, std::span<const Run> runs,
+                    const Describe& describe) {
+  using Rule = kernels::UpdateRule<Formula>;
+  static_assert(sizeof(Rule) % sizeof(double) == 0);
+  RuleTable table(sizeof(Rule));
+  std::vector<std::size_t> choices;
+  for (const Run& run : runs)
+    choices.push_back(table.find(run.group, run.step, run.pending, [&](int skipped, std::byte* rule) {
+      Run version = run;
+      version.step -= skipped;
+      kernels::UpdateRow<Formula> row;
+      describe(version, row);
+      std::memcpy(rule, static_cast<const Rule*>(&row), sizeof(Rule));
+    }));
+  Tensor chosen;
+  if (captured_rules != nullptr) [[unlikely]] {
+    const Capture::Numbers memory = captured_rules->next(device, table.bytes());
+    if (memory.host != nullptr) table.write(static_cast<std::byte*>(memory.host));
+    if (captured_rules->is_captured()) return {};
+    if (memory.host != nullptr) chosen = table.choose_from(memory.device, device);
+  }
+  if (!chosen.defined()) chosen = table.choose(device);
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    rows[i].rule_at = reinterpret_cast<const Rule*>(raw(chosen)) + choices[i];
+  return chosen;
+}
+
 /// Updates runs by one launch; `describe(run, row)` writes the numbers of a row, whose arrays are
 /// those of the run.
 template <class Formula, class Run, class Describe>
@@ -111,7 +143,11 @@ void update_runs(void (*kernels::Optimizer::*launcher)(DType, std::span<const ke
     rows[i].n = runs[i].n;
     describe(runs[i], rows[i]);
   }
-  if (captured_rules != nullptr) [[unlikely]] {
+  Tensor chosen;
+  if (on_device != nullptr) [[unlikely]] {
+    chosen = choose_rules(rows, device, runs, describe);
+    if (!chosen.defined()) return;
+  } else if (captured_rules != nullptr) [[unlikely]] {
     using Rule = kernels::UpdateRule<Formula>;
     const Capture::Numbers memory = captured_rules->next(device, rows.size() * sizeof(Rule));
     for (std::size_t i = 0; i < rows.size() && memory.host != nullptr; ++i) {

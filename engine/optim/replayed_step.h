@@ -1,5 +1,6 @@
 #pragma once
 
+#include "engine/optim/attempts.h"
 #include "engine/optim/captured_rules.h"
 #include "engine/optim/slot.h"
 
@@ -14,7 +15,8 @@ namespace miniparallel::optim {
 /// the optimizer, and what they do to it.
 class Optimizer::Replay final : public Capture::HostPart {
  public:
-  explicit Replay(Optimizer& of);
+  /// `flags`: as for the step.
+  Replay(Optimizer& of, const Tensor& flags);
 
   /// Makes an update, of which the graph takes note.
   void update(DType dtype, Device device, std::span<const Run> runs);
@@ -46,6 +48,7 @@ class Optimizer::Replay final : public Capture::HostPart {
   std::weak_ptr<const char> alive_;
   Optimizer& of_;
   std::vector<Kind> kinds_;
+  std::shared_ptr<Attempts> attempts_;  // of a step that a device may skip
   std::vector<Update> updates_;
   std::vector<Expected> expected_;
   CapturedRules rules_;

@@ -16,6 +16,9 @@ struct Optimizer::Slot {
   std::array<Tensor, kMaxStates> state;
   std::shared_ptr<DividedState> divided = nullptr;  ///< in place of `state`, from element `position` on
   std::int64_t position = 0;
+  /// A bit for each of the last attempts to step, the last one's lowest: whether `step` counts an update
+  /// then, of which the host does not know yet if it was skipped.
+  std::uint32_t pending = 0;
 
   /// State `k`, a copy where it is divided; undefined where there is none.
   Tensor whole_state(std::size_t k) const {

@@ -53,6 +53,7 @@ class Faults {
 }  // namespace
 
 StateDict Optimizer::state_dict() {
+  settle(true);
   StateDict state;
   for (int group = 0; group < num_groups_; ++group) {
     const auto put = [&](const char* option, double value) {
@@ -75,6 +76,7 @@ StateDict Optimizer::state_dict() {
 }
 
 PreparedLoad Optimizer::prepare_load(const StateDict& state) {
+  settle(true);
   Faults faults(state);
   bool scheduled = true;  // a state saved without a scheduler keeps the initial rates that are here
   for (int group = 0; group < num_groups_; ++group) {

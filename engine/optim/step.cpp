@@ -1,6 +1,8 @@
 #include "engine/ops/half.h"
+#include "engine/optim/attempts.h"
 #include "engine/optim/gradient.h"
 #include "engine/optim/replayed_step.h"
+#include "engine/optim/rule_choices.h"
 #include "engine/optim/shards.h"
 #include "engine/optim/slot.h"
 #include "engine/profiler/span.h"
@@ -14,7 +16,9 @@ namespace miniparallel::optim {
 /// One step of an optimizer: first everything that can fail, then the updates.
 class Optimizer::Step {
  public:
-  explicit Step(Optimizer& of) : of_(of), kinds_(of.kinds_of_groups()) {}
+  /// `flags`: that devices skip the step if one of them is not 0; undefined where they do not.
+  explicit Step(Optimizer& of, Tensor flags = {})
+      : of_(of), kinds_(of.kinds_of_groups()), flags_(std::move(flags)) {}
 
   void prepare() {
     ShardsFinder find_shards;
@@ -39,7 +43,8 @@ class Optimizer::Step {
 
   void update() {
     if (capturing != nullptr) [[unlikely]]
-      replay_ = std::make_unique<Replay>(of_);
+      replay_ = std::make_unique<Replay>(of_, flags_);
+    if (flags_.defined()) of_.begin_attempt();
     for (const Batch& batch : batches_)
       if (batch.shards == nullptr)
         counted(batch, [&] { update(batch.dtype, batch.device, batch.runs); });
@@ -60,6 +65,7 @@ class Optimizer::Step {
   struct Piece {
     int group;
     std::int64_t step;
+    std::uint32_t pending;
     Tensor gradient;
     std::array<Tensor, kMaxStates> state;
   };
@@ -133,7 +139,7 @@ class Optimizer::Step {
 
   bool are_updated_alike(const Item& before, const Item& item) const {
     return item.joined && before.slot->step == item.slot->step &&
-           kind_of(before).first == kind_of(item).first;
+           before.slot->pending == item.slot->pending && kind_of(before).first == kind_of(item).first;
   }
 
   Run make_run(const Item& first, const Item& last) const {
@@ -142,7 +148,8 @@ class Optimizer::Step {
             .n = elements(first.slot->parameter, last.slot->parameter),
             .parameter = raw(first.slot->parameter, last.slot->parameter),
             .gradient = raw(first.gradient, last.gradient),
-            .state = {}};
+            .state = {},
+            .pending = first.slot->pending};
     for (std::size_t k = 0; k < kind_of(first).states; ++k)
       run.state[k] = raw(first.slot->state[k], last.slot->state[k]);
     return run;
@@ -236,7 +243,7 @@ class Optimizer::Step {
       const std::int64_t from = part.values.impl()->offset - run.impl()->offset, count = part.values.numel();
       const Tensor gradient = part_of(first.gradient, from, count);
       batch.pieces.push_back(
-          {slot.group, slot.step + 1, batch.shards->gradient_on(part.device, gradient), {}});
+          {slot.group, slot.step + 1, slot.pending, batch.shards->gradient_on(part.device, gradient), {}});
       for (std::size_t k = 0; k < batch.states; ++k)
         batch.pieces.back().state[k] =
             slot.divided->state(k, slot.position + from, slot.position + from + count);
@@ -251,6 +258,7 @@ class Optimizer::Step {
     for (const Item& item : batch.items) {
       if (!has_gradient(item)) continue;
       ++item.slot->step;
+      if (flags_.defined()) item.slot->pending |= 1;
       bump_version(item.slot->parameter);
       if (replay_) replay_->updates(*item.slot);
     }
@@ -258,6 +266,15 @@ class Optimizer::Step {
   }
 
   void update(DType dtype, Device device, std::span<const Run> runs) {
+    if (!flags_.defined()) return update_in_its_dtype(dtype, device, runs);
+    const Tensor flags = flags_.to(device), history = of_.attempts_->history().to(device);
+    const OnDevice by{{reinterpret_cast<std::int32_t*>(raw(flags)), static_cast<int>(flags.numel())},
+                      reinterpret_cast<const kernels::Attempts*>(raw(history))};
+    const OnDeviceScope scope(by);
+    update_in_its_dtype(dtype, device, runs);
+  }
+
+  void update_in_its_dtype(DType dtype, Device device, std::span<const Run> runs) {
     if (is_half(dtype))
       update_in_float32(dtype, device, runs);
     else
@@ -315,7 +332,8 @@ class Optimizer::Step {
                         .n = values.numel(),
                         .parameter = raw(batch.shards->on(device, values)),
                         .gradient = raw(piece.gradient),
-                        .state = {}});
+                        .state = {},
+                        .pending = piece.pending});
         for (std::size_t k = 0; k < batch.states; ++k) runs.back().state[k] = raw(piece.state[k]);
       }
       if (!runs.empty()) update(batch.dtype, devices[device], runs);
@@ -323,7 +341,8 @@ class Optimizer::Step {
   }
 
   Optimizer& of_;
-  std::vector<Kind> kinds_;         // by group
+  std::vector<Kind> kinds_;  // by group
+  Tensor flags_;
   std::unique_ptr<Replay> replay_;  // of a step that is captured
   std::vector<Batch> batches_;
 };
@@ -346,7 +365,21 @@ std::vector<Optimizer::Kind> Optimizer::kinds_of_groups() {
 void Optimizer::step() {
   const profiler::Span span(profiler::Kind::optimizer, name_);
   const NoGradGuard no_grad;
+  settle(true);
   Step step(*this);
+  step.prepare();
+  step.update();
+}
+
+void Optimizer::attempt(const Tensor& flags) {
+  const profiler::Span span(profiler::Kind::optimizer, name_);
+  const NoGradGuard no_grad;
+  if (attempts_ == nullptr || attempts_->home() != flags.device()) {
+    settle(true);
+    attempts_ = std::make_shared<Attempts>(flags.device());
+  }
+  make_room_for_attempt();
+  Step step(*this, flags);
   step.prepare();
   step.update();
 }

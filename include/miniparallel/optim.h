@@ -8,6 +8,7 @@
 #include <miniparallel/optim/adamax.h>
 #include <miniparallel/optim/averaged_model.h>
 #include <miniparallel/optim/clip_grad.h>
+#include <miniparallel/optim/grad_scaler.h>
 #include <miniparallel/optim/lbfgs.h>
 #include <miniparallel/optim/lion.h>
 #include <miniparallel/optim/lr_plateau.h>

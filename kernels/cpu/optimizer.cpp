@@ -55,21 +55,22 @@ MP_INLINE void store_if(bool is_there, T* array, std::int64_t i, T value) {
 }
 
 template <class T, unsigned present, class Formula, std::size_t... k>
-void update_elements(UpdateRow<Formula> row, std::int64_t begin, std::int64_t end,
+void update_elements(const UpdateRow<Formula>& row, std::int64_t begin, std::int64_t end,
                      std::index_sequence<k...>) {
+  const UpdateRule<Formula> rule = row.rule();  // a copy, so that no write to an array can change it
+  if (rule.skip) return;
   T* p = out<T>(row.parameter);
   const T* gradient = in<T>(row.gradient);
   T* const states[] = {out<T>(row.state[k])...};
   MP_IVDEP
   for (std::int64_t i = begin; i < end; ++i) {
     T state[] = {load_if((present >> k & 1) != 0, states[k], i)...};
-    row.update(p[i], gradient[i], state[k]...);
+    rule.update(p[i], gradient[i], state[k]...);
     (store_if((present >> k & 1) != 0, states[k], i, state[k]), ...);
   }
 }
 
-/// `present`: a bit for each state that is there. The row is copied, so that no write to an
-/// array can change it.
+/// `present`: a bit for each state that is there.
 template <class T, unsigned present, class Formula>
 void update_loop(const UpdateRow<Formula>& row, std::int64_t begin, std::int64_t end) {
   update_elements<T, present>(row, begin, end, std::make_index_sequence<Formula::states>());

@@ -29,11 +29,14 @@ __device__ bool is_aligned(const SumRow& row) { return are_aligned(16, row.sum, 
 /// What the elements of a row have in common, read once.
 template <class Formula>
 __device__ UpdateRule<Formula> common_of(const UpdateRow<Formula>& row) {
-  return row.rule_at != nullptr ? *row.rule_at : row;
+  return row.rule();
 }
 struct Nothing {};
 __device__ Nothing common_of(const GradientRow&) { return {}; }
 __device__ Nothing common_of(const SumRow&) { return {}; }
+
+__device__ bool is_skipped(const RuleHead& rule) { return rule.skip; }
+__device__ bool is_skipped(Nothing) { return false; }
 
 /// f.update<N>(row, common, i) for elements i to i + N, until every element from `begin` to before `end` was
 /// in one.
@@ -42,6 +45,7 @@ __device__ void update_chunk(const Row& row, std::int64_t begin, std::int64_t en
   constexpr int pack = kPack<typename F::Element>;
   const std::int64_t packed = is_aligned(row) ? begin + (end - begin) / pack * pack : begin;
   const auto common = common_of(row);
+  if (is_skipped(common)) return;
   for (std::int64_t i = begin + threadIdx.x * pack; i < packed; i += blockDim.x * pack)
     f.template update<pack>(row, common, i);
   for (std::int64_t i = packed + threadIdx.x; i < end; i += blockDim.x) f.template update<1>(row, common, i);

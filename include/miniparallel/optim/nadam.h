@@ -32,11 +32,10 @@ class NAdam : public OptimizerOf<NAdam, NAdamOptions> {
 
   struct Product {
     double beta1 = 0, momentum_decay = 0;
-    std::int64_t step = 0;
-    double value = 1;
+    std::vector<double> values;  // by step, up to that from which on they are 0
   };
   double product(int group, std::int64_t step);
-  std::vector<Product> products_;  // by group: the last M, and of what
+  std::vector<Product> products_;  // by group: all M so far, and of what
 };
 
 }  // namespace miniparallel::optim

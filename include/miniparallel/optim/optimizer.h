@@ -12,6 +12,10 @@
 #include <string>
 #include <vector>
 
+namespace miniparallel {
+class GradScaler;
+}
+
 namespace miniparallel::optim {
 
 /// Parameters that share their options: `Adam optimizer({{encoder, {.lr = 1e-4}}, {head, {.lr = 1e-3}}})`.
@@ -93,6 +97,8 @@ class Optimizer {
     void* parameter;
     const void* gradient;
     std::array<void*, kMaxStates> state;  ///< null past those of `state_names`
+    std::uint32_t pending = 0;            ///< of the updates those of which the host does not know yet
+                                          ///< whether a GradScaler had them skipped: see Slot
   };
 
   /// `name`: the optimizer's, for messages.
@@ -121,8 +127,10 @@ class Optimizer {
 
  private:
   friend class LRScheduler;
+  friend class miniparallel::GradScaler;
 
-  struct Slot;  // a parameter and its state
+  struct Slot;     // a parameter and its state
+  class Attempts;  // steps for a GradScaler
   class Step;
   class Replay;
   struct Kind {
@@ -136,6 +144,16 @@ class Optimizer {
   void begin_schedule(const char* scheduler, const std::vector<double>& initial_lr);
   void check_group(int group) const;
 
+  /// A step that the device skips if one of the flags, in its memory, is not 0.
+  void attempt(const Tensor& flags);
+  /// Takes the updates that were skipped out of the counts, as far as they are known; all of them, if it
+  /// `waits`.
+  void settle(bool waits);
+  /// Settles, and waits where a count has too many updates that are not known.
+  void make_room_for_attempt();
+  /// Counts one, in which no parameter has taken part yet.
+  void begin_attempt();
+
   void load_slot(Slot& slot, std::size_t number, const StateDict& state) const;
 
   const char* name_;
@@ -143,6 +161,7 @@ class Optimizer {
   std::vector<double> initial_lr_;       // of each group; empty until there is a scheduler
   std::vector<const char*> schedulers_;  // their names, for messages
   std::vector<Slot> slots_;
+  std::shared_ptr<Attempts> attempts_;                                  // null until a GradScaler steps
   std::shared_ptr<const char> alive_ = std::make_shared<const char>();  // until it ends
 };
 
