@@ -66,7 +66,11 @@ struct Operand {
 
 void check_equal(const Operand& y) {
   const std::vector<double> expected = y.on_cpu.to_vector<double>(), got = y.on_gpu.to_vector<double>();
-  const double relative = y.on_cpu.dtype() == float64 ? 1e-11 : 1e-5;
+  const DType dtype = y.on_cpu.dtype();  // of 16 bits the last may differ
+  const double relative = dtype == float64    ? 1e-11
+                          : dtype == float16  ? 1e-3
+                          : dtype == bfloat16 ? 8e-3
+                                              : 1e-5;
   double scale = 1;
   for (const double value : expected)
     if (std::isfinite(value)) scale = std::max(scale, std::abs(value));
@@ -119,7 +123,7 @@ TEST_CASE("unary functions and their gradients") {
       CAPTURE(f);
       if (kernels::supported(function, dtype))
         compare({dtype, dtype}, [&](auto& e, auto& args, auto s) { e.unary(function, dtype, args, s); });
-      if (dtype == float32 || dtype == float64)
+      if (is_floating(dtype))
         for (const bool accumulate : {false, true})
           compare(
               {dtype, dtype, dtype},
@@ -137,7 +141,7 @@ TEST_CASE("binary functions and their gradients") {
       if (kernels::supported(function, dtype))
         compare({dtype, dtype, dtype},
                 [&](auto& e, auto& args, auto s) { e.binary(function, dtype, args, s); });
-      if (dtype == float32 || dtype == float64)
+      if (is_floating(dtype))
         for (const int side : {0, 1})
           compare(
               {dtype, dtype, dtype, dtype},
@@ -150,7 +154,7 @@ TEST_CASE("binary functions and their gradients") {
 TEST_CASE("ternary functions") {
   const Gpus machine;
   for (int f = 0; f < static_cast<int>(kernels::Ternary::count); ++f)
-    for (const DType dtype : {float32, float64}) {
+    for (const DType dtype : {float32, float64, float16, bfloat16}) {
       CAPTURE(f);
       compare({dtype, dtype, dtype, dtype}, [&](auto& e, auto& args, auto s) {
         e.ternary(static_cast<kernels::Ternary>(f), dtype, args, s);
@@ -160,7 +164,7 @@ TEST_CASE("ternary functions") {
 
 TEST_CASE("comparisons and choices") {
   const Gpus machine;
-  for (const DType dtype : {float32, float64, int64, int32, uint8, boolean}) {
+  for (const DType dtype : all_dtypes) {
     for (int f = 0; f < static_cast<int>(kernels::Compare::count); ++f)
       compare({boolean, dtype, dtype}, [&](auto& e, auto& args, auto s) {
         e.compare(static_cast<kernels::Compare>(f), dtype, args, s);
