@@ -14,7 +14,7 @@ void check_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
   check_floating(op, x);
   check_parameter_dtype(op, x, {weight, bias});
   for (const Tensor& statistics : {running_mean, running_var})  // half ones also of a float32 input: below
-    if (!is_half(statistics)) check_parameter_dtype(op, x, {statistics});
+    if (!(is_half(statistics) && x.dtype() == float32)) check_parameter_dtype(op, x, {statistics});
   check(x.dim() >= 2, op, ": input has shape ", x.shape(), "; it must be (n, channels, ...)");
   const Shape channels{x.size(1)};
   check_parameter(op, "weight", weight, channels);
