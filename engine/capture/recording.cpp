@@ -28,6 +28,7 @@ Recording::Recording(std::vector<Tensor> arguments)
     : Capture(next_number()), arguments_(std::move(arguments)), made_(std::make_unique<CapturedGraph>()) {
   const RandomState random = random_state();
   random_ = {random.seed, random.ordinal};
+  own_casts_.emplace(with_own_casts(autocast_mode()));
   built_accelerator()->begin_capture();
   recording_ = true;
   capturing = this;
@@ -207,6 +208,7 @@ void Recording::note_result(const Tensor& result, std::size_t position) {
 }
 
 std::unique_ptr<CapturedGraph> Recording::finish(const std::vector<Tensor>& results) {
+  own_casts_.reset();
   if (!recording_) return nullptr;
   made_->random_calls_ = random_state().ordinal - random_.ordinal;
   for (std::size_t i = 0; i < results.size() && recording_; ++i) note_result(results[i], i);

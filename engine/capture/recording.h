@@ -1,8 +1,10 @@
 #pragma once
 
 #include "engine/capture/captured_graph.h"
+#include "engine/threads/autocast_mode.h"
 
 #include <map>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -44,6 +46,7 @@ class Recording final : public Capture {
   void run_once();
   bool holds_all_that_is_left(const std::vector<Tensor>& results);
 
+  std::optional<AutocastModeScope> own_casts_;  // those of a guard around the step would outlive it
   std::vector<Tensor> arguments_;
   std::unique_ptr<CapturedGraph> made_;
   std::unordered_map<const Storage*, std::shared_ptr<Storage>> storages_;

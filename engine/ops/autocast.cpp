@@ -14,7 +14,7 @@ class CastCache {
   Tensor cast(const Tensor& leaf, DType dtype) {
     const std::scoped_lock lock(mutex_);
     Entry& entry = entries_[leaf.impl().get()];
-    const Entry now{leaf, {}, dtype, leaf.version(), autograd::finished_walks(), capturing};
+    const Entry now{leaf, {}, dtype, leaf.version(), autograd::finished_walks()};
     if (!entry.is_like(now)) {
       entry = now;
       entry.cast = leaf.to(dtype);
@@ -28,12 +28,11 @@ class CastCache {
     Tensor cast;
     DType dtype = float32;
     std::uint32_t version = 0;
-    std::uint64_t walks = 0;           // a walk has dropped what the graph of the cast needs
-    const Capture* capture = nullptr;  // a graph converts what it reads each time that it runs
+    std::uint64_t walks = 0;  // a walk has dropped what the graph of the cast needs
 
     bool is_like(const Entry& other) const {
       return cast.defined() && dtype == other.dtype && version == other.version && walks == other.walks &&
-             capture == other.capture && leaf.device() == cast.device() && leaf.requires_grad();
+             leaf.device() == cast.device() && leaf.requires_grad();
     }
   };
 
@@ -46,6 +45,11 @@ Tensor autocast_to(DType dtype, const AutocastMode& mode, const Tensor& x) {
   if (dtype == float32) return widened(x);
   const bool is_kept = x.dtype() == float32 && x.requires_grad() && x.is_leaf() && grad_enabled();
   return is_kept ? mode.casts->cast(x, dtype) : x.to(dtype);
+}
+
+std::shared_ptr<const AutocastMode> with_own_casts(const std::shared_ptr<const AutocastMode>& mode) {
+  if (!mode) return nullptr;
+  return std::make_shared<const AutocastMode>(AutocastMode{mode->dtype, std::make_shared<CastCache>()});
 }
 
 Autocast::Autocast(const AutocastOptions& options) : previous_(autocast_mode()) {

@@ -21,6 +21,9 @@ inline constinit thread_local bool in_autocast = false;
 const std::shared_ptr<const AutocastMode>& autocast_mode();
 void set_autocast_mode(std::shared_ptr<const AutocastMode> mode);
 
+/// The same mode, with casts of its own; null of null.
+std::shared_ptr<const AutocastMode> with_own_casts(const std::shared_ptr<const AutocastMode>& mode);
+
 /// While it lives, the calling thread has this mode; null: none.
 class AutocastModeScope {
  public:

@@ -286,4 +286,51 @@ TEST_CASE("capture: modes and default dtype of the thread change between calls")
   set_default_dtype(float32);
 }
 
+TEST_CASE("capture: Autocast within a step and around it, and calls with and without") {
+  const auto train = [](bool captures, bool within) {
+    const Simulated machine;
+    manual_seed(3);
+    nn::Sequential net(nn::Linear{6, 16}, nn::ReLU{}, nn::Linear{16, 3});
+    to(net, gpu);
+    optim::SGD optimizer(parameters(net), {.lr = 0.1, .momentum = 0.9});
+    const auto plain = [&](const Tensor& x, const Tensor& y) {
+      Tensor logits;
+      {
+        const Autocast guard({.enabled = within || autocast_enabled()});
+        logits = net(x);
+      }
+      cross_entropy(logits, y).backward();
+      optimizer.step();
+      optimizer.zero_grad();
+      return logits.detach();
+    };
+    auto step = capture(plain);
+    std::vector<double> values;
+    const auto call = [&] {
+      const Tensor x = randn({8, 6}).to(gpu), y = randint(0, 3, {8}).to(gpu);
+      const Tensor logits = captures ? step(x, y) : plain(x, y);
+      CHECK(logits.dtype() == (within || autocast_enabled() ? bfloat16 : float32));
+      for (const double value : logits.to_vector<double>()) values.push_back(value);
+    };
+    for (int round = 0; round < 2; ++round) {
+      {
+        const Autocast around;
+        for (int i = 0; i < 6; ++i) call();
+      }
+      for (int i = 0; i < 6; ++i) call();
+    }
+    if (captures) {
+      CHECK(step.counters().reason == "");
+      CHECK(step.counters().replayed >= 12);
+    }
+    for (const Tensor& parameter : parameters(net))
+      for (const double value : parameter.to_vector<double>()) values.push_back(value);
+    return values;
+  };
+  for (const bool within : {false, true}) {
+    CAPTURE(within);
+    CHECK(train(true, within) == train(false, within));
+  }
+}
+
 }  // namespace miniparallel
