@@ -10,6 +10,8 @@
 
 namespace miniparallel::kernels {
 
+constexpr bool is_half(DType dtype) { return dtype == float16 || dtype == bfloat16; }
+
 /// IEEE binary16 to float, exact.
 MP_INLINE float to_float(Half value) {
   const std::uint32_t sign = (value.bits & 0x8000u) << 16;

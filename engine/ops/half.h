@@ -2,6 +2,7 @@
 
 #include "engine/ops/common.h"
 #include "engine/threads/autocast_mode.h"
+#include "kernels/half.h"
 
 #include <utility>
 #include <vector>
@@ -17,7 +18,7 @@
 
 namespace miniparallel {
 
-constexpr bool is_half(DType dtype) { return dtype == float16 || dtype == bfloat16; }
+using kernels::is_half;
 /// An undefined tensor is not.
 inline bool is_half(const Tensor& x) { return x.defined() && is_half(x.dtype()); }
 

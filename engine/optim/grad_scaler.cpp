@@ -8,6 +8,7 @@
 #include "engine/optim/checked_count.h"
 #include "engine/optim/gradient.h"
 #include "engine/optim/slot.h"
+#include "kernels/half.h"
 #include "kernels/loss_scale.h"
 
 #include <algorithm>
@@ -92,8 +93,8 @@ Tensor GradScaler::scale(const Tensor& outputs) {
   if (!std::exchange(state_->has_scaled, true) && numbers.scale.device() != outputs.device())
     numbers = Numbers(numbers.scale.item(), numbers.growth.item<std::int64_t>(),
                       numbers.skipped.item<std::int64_t>(), outputs.device());
-  const bool is_half = outputs.dtype() == float16 || outputs.dtype() == bfloat16;
-  return times(is_half ? outputs.to(float32) : outputs, numbers.scale.to(outputs.device()));
+  return times(kernels::is_half(outputs.dtype()) ? outputs.to(float32) : outputs,
+               numbers.scale.to(outputs.device()));
 }
 
 void GradScaler::unscale_(optim::Optimizer& optimizer) {

@@ -199,9 +199,7 @@ MP_DISPATCH(ElementwiseLoops, elementwise_loops)
 
 constexpr int at(auto value) { return static_cast<int>(value); }
 /// Of the loop for the dtype: 16-bit types are computed with as float32.
-constexpr int at(DType dtype) {
-  return static_cast<int>(dtype == float16 || dtype == bfloat16 ? float32 : dtype);
-}
+constexpr int at(DType dtype) { return static_cast<int>(is_half(dtype) ? float32 : dtype); }
 
 void unary(Unary function, DType dtype, const ElementwiseArgs& args, Stream) {
   map(elementwise_loops().unary[at(function)][at(dtype)], args, {dtype, dtype});

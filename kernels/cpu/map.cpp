@@ -52,8 +52,7 @@ CopyRow put_for(DType stored, DType computed, bool accumulate) {
 }
 
 DType computed(DType stored, Halves halves) {
-  const bool half = stored == float16 || stored == bfloat16;
-  return half && halves == Halves::as_float32 ? float32 : stored;
+  return is_half(stored) && halves == Halves::as_float32 ? float32 : stored;
 }
 
 void run_loop(Loop loop, const ElementwiseArgs& args, int operands, std::byte* const* pointers,
