@@ -5,33 +5,60 @@
 #include <miniparallel/error.h>
 #include <miniparallel/shape.h>
 
-#include <locale>
-#include <sstream>
+#include <concepts>
+#include <initializer_list>
+#include <ostream>
 #include <string>
-#include <utility>
 
 namespace miniparallel {
+
+namespace detail {
+
+/// A part of a message: a value and how it is written. A message is put together by one function, whatever its
+/// parts, so that the many places that may fail stay small.
+class MessagePart {
+ public:
+  MessagePart(const char* text) : value_(text), write_(write_text) {}
+  template <class T>
+    requires(!std::convertible_to<const T&, const char*>)
+  MessagePart(const T& value)
+      : value_(&value),
+        write_([](std::ostream& text, const void* of) { text << *static_cast<const T*>(of); }) {}
+
+  friend std::ostream& operator<<(std::ostream& text, const MessagePart& part) {
+    part.write_(text, part.value_);
+    return text;
+  }
+
+ private:
+  static void write_text(std::ostream& text, const void* value);
+
+  const void* value_;
+  void (*write_)(std::ostream& text, const void* value);
+};
+
+std::string text_of(std::initializer_list<MessagePart> parts);
+[[noreturn, gnu::cold]] void throw_error(std::initializer_list<MessagePart> parts);
+
+}  // namespace detail
 
 /// The parts as one text, each as `operator<<` writes it: `message("conv2d: got ", shape, " of ", dtype)`.
 template <class... Parts>
 std::string message(const Parts&... parts) {
-  std::ostringstream text;
-  text.imbue(std::locale::classic());  // numbers without a user's separators: some texts are keys
-  (text << ... << parts);
-  return std::move(text).str();
+  return detail::text_of({parts...});
 }
 
 /// Throws `Error` with the parts as its message.
 template <class... Parts>
 [[noreturn]] void fail(const Parts&... parts) {
-  throw Error(message(parts...));
+  detail::throw_error({parts...});
 }
 
 /// `fail` unless `condition`; the parts are only read then.
 template <class... Parts>
 void check(bool condition, const Parts&... parts) {
   if (!condition) [[unlikely]]
-    fail(parts...);
+    detail::throw_error({parts...});
 }
 
 }  // namespace miniparallel
