@@ -14,8 +14,8 @@ namespace miniparallel {
 
 namespace detail {
 
-/// A part of a message: a value and how it is written. A message is put together by one function, whatever its
-/// parts, so that the many places that may fail stay small.
+/// A part of a message: a value and how it is written. A message is put together by one function, whatever
+/// its parts, so that the many places that may fail stay small.
 class MessagePart {
  public:
   MessagePart(const char* text) : value_(text), write_(write_text) {}
