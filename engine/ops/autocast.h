@@ -5,6 +5,7 @@
 #include "engine/ops/half.h"
 #include "engine/threads/autocast_mode.h"
 
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -109,10 +110,10 @@ inline constexpr CastRule kCastRules[] = {
     {"tensordot", Cast::widest},
 };
 
-constexpr const CastRule* cast_rule(std::string_view op) {
+constexpr std::optional<Cast> cast_rule(std::string_view op) {
   for (const CastRule& rule : kCastRules)
-    if (rule.op == op) return &rule;
-  return nullptr;
+    if (rule.op == op) return rule.cast;
+  return std::nullopt;
 }
 
 /// The tensor in the dtype: floating ones of 32 bits and less. A leaf that requires grad is converted to a
@@ -120,10 +121,7 @@ constexpr const CastRule* cast_rule(std::string_view op) {
 Tensor autocast_to(DType dtype, const AutocastMode& mode, const Tensor& x);
 
 /// The rule's; any for an op without one.
-constexpr Cast cast_of(std::string_view op) {
-  const CastRule* const rule = cast_rule(op);
-  return rule == nullptr ? Cast::full : rule->cast;
-}
+constexpr Cast cast_of(std::string_view op) { return cast_rule(op).value_or(Cast::full); }
 
 namespace detail {
 
@@ -164,9 +162,9 @@ auto autocast(const Op& op, const Arguments&... arguments) {
   return op(detail::cast_to(dtype, *mode, arguments)...);
 }
 
-#define MP_AUTOCAST(name, ...)                                                 \
-  static_assert(cast_rule(#name) != nullptr, "the op has no row in the list"); \
-  if (in_autocast) [[unlikely]]                                                \
+#define MP_AUTOCAST(name, ...)                                                  \
+  static_assert(cast_rule(#name).has_value(), "the op has no row in the list"); \
+  if (in_autocast) [[unlikely]]                                                 \
   return autocast<cast_of(#name)>(MP_OP(name), __VA_ARGS__)
 
 }  // namespace miniparallel

@@ -248,7 +248,7 @@ Tensor& number_in_place(Unary with_parameter, Binary function, const char* op, T
   }
 /// For the functions of a list, of which some have a rule.
 #define MP_AUTOCAST_IF_LISTED(name, ...)                         \
-  if constexpr (cast_rule(#name) != nullptr) {                   \
+  if constexpr (cast_rule(#name)) {                              \
     if (in_autocast) [[unlikely]]                                \
       return autocast<cast_of(#name)>(MP_OP(name), __VA_ARGS__); \
   }
