@@ -1,13 +1,15 @@
 #include "core/block.h"
 
 #include "core/checker.h"
+#include "core/matrix_multiply.h"
 #include "core/operation.h"
 #include "core/report.h"
 #include "core/symbol.h"
-#include "miniparallel/simulator/builtin_variables.h"
+#include "miniparallel/simulator/warp.h"
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cstring>
 #include <new>
 
@@ -275,6 +277,15 @@ void Block::exchange(unsigned warp, unsigned lanes, WarpOperation operation) {
     if (checker_ != nullptr) checker_->pass_warp_sync(warp, lanes);
     return;
   }
+  if (operation == WarpOperation::meet || operation == WarpOperation::multiply) {
+    if (is_whole(warp, lanes) && operation == WarpOperation::multiply) {
+      const MatrixShare* shares[warp_size];
+      for (unsigned lane = 0; lane < warp_size; ++lane)
+        shares[lane] = from_bits<const MatrixShare*>(threads_[first + lane].value);
+      multiply_matrices(shares);
+    }
+    return;
+  }
   std::uint64_t published[warp_size];
   unsigned ballot = 0;
   for (unsigned lane = 0; lane < warp_size; ++lane) {
@@ -301,6 +312,25 @@ void Block::exchange(unsigned warp, unsigned lanes, WarpOperation operation) {
     }
     thread.value = published[source];
   }
+}
+
+/// Whether all lanes are at one line, as a matrix operation needs them; if not, it was reported.
+bool Block::is_whole(unsigned warp, unsigned lanes) {
+  const unsigned first = warp * warp_size;
+  const CudaThread& one = threads_[first + static_cast<unsigned>(std::countr_zero(lanes))];
+  std::string problem;
+  if (lanes != ~0u)
+    problem = ": not all lanes of the warp come to the matrix operation in " + line_of(one.where);
+  for (unsigned lane = 0; lane < warp_size && problem.empty(); ++lane) {
+    const CudaThread& thread = threads_[first + lane];
+    if (!same_line(thread.where, one.where))
+      problem = ": is at the matrix operation in " + line_of(one.where) + " while " + place(thread) +
+                " is at the one in " + line_of(thread.where);
+  }
+  if (problem.empty()) return true;
+  report(Finding::absent_lane, place(one) + problem);
+  stopped_ = true;
+  return false;
 }
 
 /// Lanes that left excuse themselves from what the rest of their warp waits for.

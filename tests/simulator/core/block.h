@@ -91,6 +91,7 @@ class Block {
   bool complete_warps();
   bool complete_warp(unsigned warp, unsigned mask);
   void exchange(unsigned warp, unsigned lanes, WarpOperation operation);
+  bool is_whole(unsigned warp, unsigned lanes);
   bool start_next_first();
   void take_next_ready();
   void report_stuck();
