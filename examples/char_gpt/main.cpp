@@ -7,6 +7,7 @@
 
 #include <miniparallel/miniparallel.h>
 
+#include "../precision.h"
 #include "options.h"
 
 #include <algorithm>
@@ -109,18 +110,19 @@ struct Pieces {
 
 // --- training and writing
 
-Tensor loss_of(Gpt& gpt, const Tensor& characters, const Tensor& next) {
+Tensor loss_of(Gpt& gpt, const Tensor& characters, const Tensor& next, const Precision& precision) {
+  const Autocast guard(precision.autocast);
   return cross_entropy(gpt(characters).flatten(0, 1), next.flatten());
 }
 
-double test(Gpt& gpt, const Pieces& pieces, Device device) {
+double test(Gpt& gpt, const Pieces& pieces, Device device, const Precision& precision) {
   const NoGradGuard no_gradients;
   eval(gpt);
   double sum = 0;
   std::int64_t count = 0;
   for (std::int64_t i = 0; i < pieces.size(); i += pieces.length, ++count) {
     const auto [characters, next] = pieces.get(i);
-    sum += loss_of(gpt, characters.unsqueeze(0).to(device), next.unsqueeze(0).to(device)).item();
+    sum += loss_of(gpt, characters.unsqueeze(0).to(device), next.unsqueeze(0).to(device), precision).item();
   }
   train(gpt);
   return sum / static_cast<double>(count);
@@ -131,18 +133,21 @@ void train_on(Gpt& gpt, const Pieces& seen, const Pieces& held_back, Device devi
       seen, {.batch_size = options.batch_size, .shuffle = true, .drop_last = true, .num_workers = 1});
   optim::AdamW optimizer(parameters(gpt), {.lr = options.lr});
   optim::CosineAnnealingLR scheduler(optimizer, {.t_max = std::max<std::int64_t>(options.steps, 1)});
+  Precision precision(options.precision);
   const std::int64_t report_every = std::max<std::int64_t>(options.steps / 10, 1);
   for (std::int64_t step = 0; step < options.steps;) {
     for (auto& [characters, next] : batches) {
-      const Tensor loss = loss_of(gpt, characters.to(device), next.to(device));
+      const Tensor loss = loss_of(gpt, characters.to(device), next.to(device), precision);
       optimizer.zero_grad();
-      loss.backward();
+      precision.scaler.scale(loss).backward();
+      precision.scaler.unscale_(optimizer);
       nn::utils::clip_grad_norm_(parameters(gpt), 1.0);
-      optimizer.step();
+      precision.scaler.step(optimizer);
+      precision.scaler.update();
       scheduler.step();
       if (++step % report_every == 0) {
         std::cout << "step " << step << ": loss " << loss.item() << ", on text held back "
-                  << test(gpt, held_back, device) << std::endl;
+                  << test(gpt, held_back, device, precision) << std::endl;
       }
       if (step == options.steps) break;
     }

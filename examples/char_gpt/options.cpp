@@ -1,6 +1,7 @@
 #include "options.h"
 
 #include "../option_checks.h"
+#include "../precision.h"
 
 #include <CLI/CLI.hpp>
 
@@ -37,6 +38,7 @@ Options parse_options(int argc, char** argv) {
   add("--length", options.length, "characters to write")->check(from_zero_on());
   add("--temperature", options.temperature, "low: safe and dull; high: wild")->check(above_zero());
   add("--device", options.device, "where to compute: cpu, cuda, or auto, a GPU where there is one");
+  add("--precision", options.precision, "float32, tf32, bf16 or fp16")->check(a_precision());
   add("--seed", options.seed, "the same seed, the same run");
 
   try {

@@ -11,7 +11,7 @@ struct Options {
   double dropout = 0.1, lr = 2e-3, temperature = 0.8;
   std::string prompt;  ///< empty: the first character of the text
   std::int64_t length = 400;
-  std::string device = "auto";
+  std::string device = "auto", precision = "float32";
   std::uint64_t seed = 1;
 };
 

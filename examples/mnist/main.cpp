@@ -10,6 +10,8 @@
 #include <miniparallel/cuda.h>
 #include <miniparallel/miniparallel.h>
 
+#include "../gpus_option.h"
+#include "../precision.h"
 #include "event_log.h"
 #include "find_data.h"
 #include "options.h"
@@ -23,7 +25,6 @@
 #include <functional>
 #include <iostream>
 #include <memory>
-#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -68,14 +69,20 @@ using TrainingStep = std::function<Trained(const Tensor& images, const Tensor& l
 
 // A training step: predict, measure the error, find its gradient, step. On GPUs all of it is one CUDA graph.
 template <class Model>
-TrainingStep make_step(Model& model, optim::Optimizer& optimizer, Device device, bool captures) {
-  const auto step = [&model, &optimizer, device](const Tensor& images, const Tensor& labels) {
-    const Tensor logits = model(images), targets = labels.to(device);  // each GPU gets its part of the images
-    const Tensor loss = cross_entropy(logits, targets);
-    loss.backward();
-    optimizer.step();
+TrainingStep make_step(Model& model, optim::Optimizer& optimizer, Precision& precision, bool captures) {
+  const auto step = [&](const Tensor& images, const Tensor& labels) {
+    Trained batch;
+    {
+      const Autocast guard(precision.autocast);
+      batch.logits = model(images);  // each GPU gets its part of the images
+      batch.targets = labels.to(model.device());
+      batch.loss = cross_entropy(batch.logits, batch.targets);
+    }
+    precision.scaler.scale(batch.loss).backward();
+    precision.scaler.step(optimizer);
+    precision.scaler.update();
     optimizer.zero_grad();
-    return Trained{loss, logits, targets};
+    return batch;
   };
   if (!captures) return step;
   return [captured = std::make_shared<CapturedStep<decltype(step)>>(step)](
@@ -100,29 +107,17 @@ void train_epoch(Model& model, data::DataLoader<data::Mnist>& batches, const Tra
 
 // One pass over the test set, which the model has never been trained on.
 template <class Model>
-Scores test(Model& model, data::DataLoader<data::Mnist>& batches, Device device) {
+Scores test(Model& model, data::DataLoader<data::Mnist>& batches, const Precision& precision) {
   const NoGradGuard no_gradients;
+  const Autocast guard(precision.autocast);
   eval(model);  // dropout is off
   Scores scores;
   for (auto& [images, labels] : batches) {
-    const Tensor logits = model(images), targets = labels.to(device);
+    const Tensor logits = model(images), targets = labels.to(model.device());
     scores.add(cross_entropy(logits, targets), logits, targets);
     scores.add_mistakes(logits, targets);
   }
   return scores;
-}
-
-// The first N GPUs of --gpus N, or the CPU for 0. An empty list means all GPUs, or the CPU if there is none.
-DeviceList choose_devices(const Options& options) {
-  if (!options.gpus) return {};
-  if (*options.gpus == 0) return {Device::cpu()};
-  const int count = cuda_device_count();
-  if (*options.gpus > count)
-    throw Error("--gpus " + std::to_string(*options.gpus) + ": this machine has " + std::to_string(count) +
-                (count == 0 ? " (" + cuda_unavailable_reason() + ")" : "") + "; ask for fewer");
-  std::vector<int> gpus(static_cast<std::size_t>(*options.gpus));
-  std::iota(gpus.begin(), gpus.end(), 0);
-  return gpus;
 }
 
 // The weights of --load; those of another model are an error.
@@ -138,8 +133,7 @@ void load_weights(Model& model, const Options& options) {
 
 template <class Net>
 void run(Net net, const Options& options) {
-  CudaMultiGPU model{std::move(net), {.devices = choose_devices(options), .replicas = options.replicas}};
-  const Device device = model.device();  // where outputs arrive and where targets go
+  CudaMultiGPU model{std::move(net), {.devices = devices_of(options.gpus), .replicas = options.replicas}};
   if (!options.load.empty()) load_weights(model, options);
 
   const DataSource source = find_data(options.data);
@@ -156,7 +150,8 @@ void run(Net net, const Options& options) {
   optim::CosineAnnealingLR scheduler(
       *optimizer, {.t_max = std::max<std::int64_t>(options.epochs * train_batches.size(), 1)});
 
-  const TrainingStep step = make_step(model, *optimizer, device, options.capture);
+  Precision precision(options.precision);
+  const TrainingStep step = make_step(model, *optimizer, precision, options.capture);
 
   Report report(options, source, model.devices(), num_parameters(model));
   Plot plot(options, source, test_batches.dataset());
@@ -165,6 +160,7 @@ void run(Net net, const Options& options) {
   Resume resume(options, {{"model", model},
                           {"optimizer", *optimizer},
                           {"scheduler", scheduler},
+                          {"scaler", precision.scaler},
                           {"batches", train_batches},
                           {"scores", trained},
                           {"report", report},
@@ -172,7 +168,7 @@ void run(Net net, const Options& options) {
   while (train_batches.position().epoch < options.epochs) {
     Progress progress(train_batches.position().epoch + 1, options, train_batches.dataset().size());
     train_epoch(model, train_batches, step, *optimizer, scheduler, trained, progress, resume, log);
-    tested = test(model, test_batches, device);
+    tested = test(model, test_batches, precision);
     report.add_epoch(trained, tested);
     plot.add_epoch(trained, tested);
     log.add_epoch(trained, tested, state_dict(model), test_batches.dataset());
@@ -180,7 +176,7 @@ void run(Net net, const Options& options) {
     if (!options.save.empty()) save(model, options.save);
     resume.save();
   }
-  if (tested.images() == 0) tested = test(model, test_batches, device);
+  if (tested.images() == 0) tested = test(model, test_batches, precision);
   report.finish(tested);
   plot.write(tested);
 }

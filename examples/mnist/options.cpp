@@ -3,6 +3,7 @@
 #include <miniparallel/miniparallel.h>
 
 #include "../option_checks.h"
+#include "../precision.h"
 
 #include <CLI/CLI.hpp>
 #include <unistd.h>
@@ -52,6 +53,7 @@ Options parse_options(int argc, char** argv) {
   app.add_option("--model", options.model)->check(CLI::IsMember({"cnn", "mlp"}));
   app.add_option("--optimizer", options.optimizer)->check(CLI::IsMember({"sgd", "adam", "adamw"}));
   app.add_option("--lr", options.lr)->check(above_zero());
+  app.add_option("--precision", options.precision)->check(a_precision());
   app.add_option("--workers", options.workers)->check(from_zero_on());
   app.add_option("--seed", options.seed);
   app.add_option("--save", options.save);

@@ -11,6 +11,7 @@ struct Options {
   std::int64_t batch_size = 64;
   std::string model = "cnn", optimizer = "adam";
   double lr = 0;  ///< 0: one that suits the optimizer
+  std::string precision = "float32";
   int workers = 0;
   std::uint64_t seed = 1;
   std::string save, load, resume;

@@ -45,13 +45,14 @@ Report::Report(const Options& options, const DataSource& source,
            {"optimizer", options.optimizer},
            {"lr", options.lr},
            {"batch_size", options.batch_size},
+           {"precision", options.precision},
            {"seed", options.seed},
            {"epochs", nlohmann::ordered_json::array()}};
   text_stream(options) << source.name << " in " << source.folder << "\n"
                        << options.model << " with " << parameters << " parameters on ";
   for (const std::string& name : names) text_stream(options) << name << ", ";
   text_stream(options) << options.optimizer << " with learning rate " << options.lr << ", batches of "
-                       << options.batch_size << std::endl;
+                       << options.batch_size << ", in " << options.precision << std::endl;
 }
 
 void Report::add_epoch(const Scores& trained, const Scores& tested) {

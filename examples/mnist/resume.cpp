@@ -26,8 +26,8 @@ void catch_interrupt() {
 std::string settings_of(const Options& options) {
   std::ostringstream text;
   text << "--model " << options.model << " --epochs " << options.epochs << " --batch-size "
-       << options.batch_size << " --optimizer " << options.optimizer << " --lr " << options.lr << " --seed "
-       << options.seed;
+       << options.batch_size << " --optimizer " << options.optimizer << " --lr " << options.lr
+       << " --precision " << options.precision << " --seed " << options.seed;
   return text.str();
 }
 

@@ -45,22 +45,46 @@ TEST_CASE("char_gpt: learns a verse by heart and goes on with it") {
   CHECK(char_gpt(arguments).output == result.output);
 }
 
+namespace {
+
+/// A few steps; the loss of the last one.
+double short_loss(const std::string& file, const char* program, const std::string& device,
+                  const std::string& precision) {
+  const ChildResult result =
+      char_gpt({file, "--context", "8", "--width", "16", "--layers", "1", "--heads", "2", "--steps", "10",
+                "--length", "5", "--lr", "0.01", "--precision", precision},
+               program);
+  REQUIRE_MESSAGE(result.status == 0, result.output);
+  CHECK_MESSAGE(result.output.find(" parameters, on " + device + "\n") != std::string::npos, result.output);
+  const std::string last = "step 10: loss ";
+  return std::stod(result.output.substr(result.output.find(last) + last.size()));
+}
+
+}  // namespace
+
+TEST_CASE("char_gpt: in 16 bits the loss is near that of float32; TF32 changes nothing on a CPU") {
+  const TemporaryFolder folder;
+  const std::string file = folder / "verse.txt";
+  miniparallel::testing::write_text(file, verse(10));
+  const double exact = short_loss(file, MINIPARALLEL_CHAR_GPT, "cpu", "float32");
+  CHECK(short_loss(file, MINIPARALLEL_CHAR_GPT, "cpu", "tf32") == exact);
+  for (const char* precision : {"bf16", "fp16"}) {
+    const double loss = short_loss(file, MINIPARALLEL_CHAR_GPT, "cpu", precision);
+    CHECK(loss != exact);
+    CHECK(loss == doctest::Approx(exact).epsilon(0.01));
+  }
+}
+
 #ifdef MINIPARALLEL_CHAR_GPT_SIMULATED
 TEST_CASE("char_gpt: a GPU, which is taken where there is one, follows the CPU's loss") {
   const TemporaryFolder folder;
   const std::string file = folder / "verse.txt";
   miniparallel::testing::write_text(file, verse(10));
-  const auto loss = [&](const char* program, const std::string& device) {
-    const ChildResult result = char_gpt({file, "--context", "8", "--width", "16", "--layers", "1", "--heads",
-                                         "2", "--steps", "10", "--length", "5", "--lr", "0.01"},
-                                        program);
-    REQUIRE_MESSAGE(result.status == 0, result.output);
-    CHECK_MESSAGE(result.output.find(" parameters, on " + device + "\n") != std::string::npos, result.output);
-    const std::string last = "step 10: loss ";
-    return std::stod(result.output.substr(result.output.find(last) + last.size()));
-  };
-  const double cpu = loss(MINIPARALLEL_CHAR_GPT, "cpu");
-  CHECK(loss(MINIPARALLEL_CHAR_GPT_SIMULATED, "cuda:0") == doctest::Approx(cpu).epsilon(1e-4));
+  for (const char* precision : {"float32", "fp16"}) {
+    const double cpu = short_loss(file, MINIPARALLEL_CHAR_GPT, "cpu", precision);
+    const double gpu = short_loss(file, MINIPARALLEL_CHAR_GPT_SIMULATED, "cuda:0", precision);
+    CHECK(gpu == doctest::Approx(cpu).epsilon(precision == std::string("fp16") ? 1e-3 : 1e-4));
+  }
 }
 #endif
 

@@ -46,8 +46,8 @@ TEST_CASE("mnist: --help teaches every option") {
   const ChildResult help = mnist({"--help"});
   CHECK(help.status == 0);
   for (const char* option :
-       {"--data", "--epochs", "--batch-size", "--model", "--optimizer", "--lr", "--workers", "--seed",
-        "--save", "--load", "--resume", "--plot", "--log-dir", "--gpus", "--json", "Examples:"}) {
+       {"--data", "--epochs", "--batch-size", "--model", "--optimizer", "--lr", "--precision", "--workers",
+        "--seed", "--save", "--load", "--resume", "--plot", "--log-dir", "--gpus", "--json", "Examples:"}) {
     CHECK_MESSAGE(help.output.find(option) != std::string::npos, option);
   }
 }
@@ -86,6 +86,23 @@ TEST_CASE("mnist: trains, reports JSON, and one seed gives one result") {
   forget_times(again);
   CHECK(result == again);
   CHECK(train(data, {"--epochs", "2", "--seed", "2"})["test"]["loss"] != result["test"]["loss"]);
+}
+
+TEST_CASE("mnist: in 16 bits the losses are near those of float32; TF32 changes nothing on a CPU") {
+  const TinyData data;
+  const auto loss = [&](const char* precision) {
+    const Json result = train(data, {"--epochs", "2", "--precision", precision});
+    CHECK(result["precision"] == precision);
+    return result["test"]["loss"].get<double>();
+  };
+  const double exact = loss("float32");
+  CHECK(loss("tf32") == exact);
+  for (const char* precision : {"bf16", "fp16"}) {
+    const double got = loss(precision);
+    CHECK(got != exact);
+    CHECK(got == doctest::Approx(exact).epsilon(0.02));
+  }
+  CHECK(mnist({"--precision", "int8"}, true).output.find("--precision") != std::string::npos);
 }
 
 TEST_CASE("mnist: what is saved can be loaded and gives the same result") {
