@@ -1,5 +1,6 @@
 #include <miniparallel/miniparallel.h>
 
+#include "examples/cifar/model.h"
 #include "tests/benchmarks/device_option.h"
 
 #include <sys/resource.h>
@@ -16,11 +17,11 @@
 //   training_steps [--device cuda] [--capture] [--replicas 8] [--seconds 1.5] [PREFIX]
 //
 // W1 is an MLP 784-512-256-10 with Adam, W2 the CNN of examples/mnist with SGD and momentum, W3 a language
-// model like examples/char_gpt (4 blocks, 256 wide, 4 heads, 128 places) with AdamW, W4 a ResNet of 8 and of
-// 20 layers for 3 x 32 x 32 with SGD and momentum, W5 an LSTM 128-256 over 64 steps with Adam. Inputs are
-// random and stay in memory; a figure is the median of a warmed-up loop. Compare only with a program timed in
-// the same run: training_steps_torch.py does the same by PyTorch. With replicas, a DataParallel has so many
-// on the device.
+// model like examples/char_gpt (4 blocks, 256 wide, 4 heads, 128 places) with AdamW, W4 the ResNet of
+// examples/cifar, of 8 and of 20 layers, with SGD and momentum, W5 an LSTM 128-256 over 64 steps with Adam.
+// Inputs are random and stay in memory; a figure is the median of a warmed-up loop. Compare only with a
+// program timed in the same run: training_steps_torch.py does the same by PyTorch. With replicas, a
+// DataParallel has so many on the device.
 
 using namespace miniparallel;
 using Clock = std::chrono::steady_clock;
@@ -28,7 +29,6 @@ using Clock = std::chrono::steady_clock;
 namespace {
 
 constexpr nn::LinearOptions kRelu{.activation = Activation::relu};
-constexpr nn::BatchNormOptions kNormRelu{.activation = Activation::relu};
 
 struct Mlp {
   nn::Linear fc1{784, 512, kRelu}, fc2{512, 256, kRelu}, fc3{256, 10};
@@ -68,46 +68,6 @@ struct Gpt {
     for (Block& block : blocks) x = block(x);
     return head(norm(x)).flatten(0, 1);
   }
-};
-
-/// Two convolutions and what they are given, which one of 1 x 1 brings to their size.
-struct ResidualBlock {
-  nn::Conv2d conv1, conv2, shortcut;
-  nn::BatchNorm2d norm1, norm2, shortcut_norm;
-  bool is_straight;
-
-  ResidualBlock(std::int64_t in, std::int64_t out)
-      : conv1(in, out, 3, {.stride = out / in, .padding = 1, .bias = false}),
-        conv2(out, out, 3, {.padding = 1, .bias = false}),
-        shortcut(in, out, 1, {.stride = out / in, .bias = false}),
-        norm1(out, kNormRelu),
-        norm2(out, kNormRelu),
-        shortcut_norm(out),
-        is_straight(in == out) {}
-  Tensor operator()(const Tensor& x) {
-    const Tensor y = conv2(norm1(conv1(x)));
-    return norm2(y, is_straight ? x : shortcut_norm(shortcut(x)));
-  }
-  MINIPARALLEL_MEMBERS(conv1, conv2, shortcut, norm1, norm2, shortcut_norm, is_straight)
-};
-
-struct ResNet {
-  nn::Conv2d conv{3, 16, 3, {.padding = 1, .bias = false}};
-  nn::BatchNorm2d norm{16, kNormRelu};
-  std::vector<ResidualBlock> blocks;
-  nn::Linear head{64, 10};
-
-  explicit ResNet(int blocks_of_each_size) {
-    std::int64_t in = 16;
-    for (const std::int64_t out : {16, 32, 64})
-      for (int i = 0; i < blocks_of_each_size; ++i, in = out) blocks.emplace_back(in, out);
-  }
-  Tensor operator()(Tensor x) {
-    x = norm(conv(x));
-    for (ResidualBlock& block : blocks) x = block(x);
-    return head(mean(x, {2, 3}));
-  }
-  MINIPARALLEL_MEMBERS(conv, norm, blocks, head)
 };
 
 struct Recurrent {
@@ -216,7 +176,7 @@ int main(int argc, char** argv) try {
     }
   if (wanted("W4"))
     for (const int layers : {8, 20}) {
-      ResNet model((layers - 2) / 6);
+      cifar::ResNet model((layers - 2) / 6);
       to(model, device);
       optim::SGD optimizer(parameters(model), {.lr = 0.01, .momentum = 0.9});
       measure(layers == 8 ? "W4 resnet-8" : "W4 resnet-20", model, optimizer,
