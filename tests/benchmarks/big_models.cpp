@@ -71,7 +71,7 @@ void measure(const std::string& name, Model& model, Optimizer& optimizer, const 
   }
   std::printf(
       "{\"workload\": \"%s\", \"batch\": %lld, \"device\": \"%s\", \"precision\": \"%s\", \"capture\": %s, "
-      "\"median_ms\": %.3f, \"steps\": %d, \"peak_gib\": %.2f}\n",
+      "\"median_ms\": %.3f, \"steps\": %d, \"peak_gib\": %.3f}\n",
       name.c_str(), static_cast<long long>(x.size(0)), to_string(options.device).c_str(),
       options.precision.c_str(), options.capture ? "true" : "false", median_ms(std::move(seconds)),
       options.steps, static_cast<double>(memory_stats(options.device).peak) / (1 << 30));
