@@ -168,7 +168,7 @@ TEST_CASE("autocast: each op gives the dtype that it has in PyTorch on a GPU") {
     if (ours != line.on_cpu) not_as_on_cpu.insert(line.op);
   }
   CHECK(not_as_on_cpu == kNotOnTheirCpu);
-  for (const auto& [op, call] : calls()) CHECK_MESSAGE(seen.contains(op), op);
+  for (const auto& entry : calls()) CHECK_MESSAGE(seen.contains(entry.first), entry.first);
   for (const CastRule& rule : kCastRules) CHECK_MESSAGE(seen.contains(std::string(rule.op)), rule.op);
   for (const DType half : {float16, bfloat16})
     for (const DType arguments : {float32, half})
