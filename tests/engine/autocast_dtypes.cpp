@@ -161,7 +161,7 @@ const std::set<std::string> kNotOnTheirCpu{
 TEST_CASE("autocast: each op gives the dtype that it has in PyTorch on a GPU") {
   std::set<std::string> seen = kOnlyHere, not_as_on_cpu;
   for (const Golden& line : goldens()) {
-    INFO(line.op, " of ", name(line.arguments), " in ", name(line.guard));
+    INFO(line.op, " of ", std::string(name(line.arguments)), " in ", std::string(name(line.guard)));
     seen.insert(line.op);
     const std::string ours = dtype_of_result(line);
     CHECK(ours == line.on_gpu);

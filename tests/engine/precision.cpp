@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <string>
 
 // Training in 16 bits, under Autocast and in float16 with a GradScaler, ends where training in float32 does.
 // docs/mixed-precision.md has the same of larger models.
@@ -97,7 +98,7 @@ void compare(int steps, double least) {
   const Result exact = trained<Model>(float32, steps);
   CHECK(exact.accuracy > least);
   for (const DType dtype : {bfloat16, float16}) {
-    INFO(name(dtype));
+    INFO(std::string(name(dtype)));
     const Result got = trained<Model>(dtype, steps);
     CHECK(got.loss != exact.loss);
     CHECK(std::abs(got.loss / exact.loss - 1) < 0.01);
