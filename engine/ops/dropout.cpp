@@ -1,6 +1,6 @@
 #include "engine/ops/dropout.h"
 
-#include "engine/ops/half.h"
+#include "engine/ops/native_half.h"
 #include "engine/random/generator.h"
 
 namespace miniparallel {
@@ -11,7 +11,7 @@ void check_probability(const char* op, double p) {
 
 /// Linear and its own backward: nothing is saved, the mask is drawn again.
 Tensor masked_scale(const Tensor& x, const kernels::DropoutMask& mask) {
-  if (is_half(x)) return in_float32(masked_scale, x, mask);
+  if (is_half_on_cpu(x)) return in_float32(masked_scale, x, mask);
   const Tensor input = x.contiguous();
   Tensor y = result_like(input);
   backend(x).random.dropout(x.dtype(), {raw(input), {raw(y)}, x.numel(), mask}, stream(x));

@@ -1,19 +1,34 @@
-#include "kernels/by_dtype.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/generate.cuh"
 #include "kernels/cuda/device/launch_on.cuh"
-#include "kernels/cuda/device/pack.cuh"
+#include "kernels/cuda/device/stored.cuh"
 #include "kernels/permutation.h"
 #include "kernels/random.h"
 
 #include <algorithm>
 
-// One thread per Philox block of four words: four elements of 32 bits, or two of 64. Element i of a call
+// One thread per Philox block of four words: four elements of 32 bits, or two of 64; per two blocks for eight
+// elements of 16 bits. Element i of a call
 // stands at position key.first + i of the stream, so that the first block may begin before the array and the
 // last end after it.
 
 namespace miniparallel::kernels::cuda {
 namespace {
+
+struct TwoBlocks {
+  std::uint32_t word[8];
+};
+/// The words of `count` elements, the `index`-th of such parts of the stream.
+template <int count>
+MP_INLINE auto words_of(const RandomKey& key, std::uint64_t index) {
+  if constexpr (count == 8) {
+    const PhiloxBlock low = random_words(key, 2 * index), high = random_words(key, 2 * index + 1);
+    return TwoBlocks{{low.word[0], low.word[1], low.word[2], low.word[3], high.word[0], high.word[1],
+                      high.word[2], high.word[3]}};
+  } else {
+    return random_words(key, index);
+  }
+}
 
 /// Writes elements of the call, which are `per_block` to a block: all of a block 16 bytes at once where
 /// aligned, otherwise one by one.
@@ -27,7 +42,7 @@ __global__ void for_each_block(F f, std::int64_t n, RandomKey given) {
   const bool aligned = f.is_aligned(key.first % pack);
   for (std::int64_t b = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; b < blocks;
        b += step) {
-    const PhiloxBlock words = random_words(key, static_cast<std::uint64_t>(first_block + b));
+    const auto words = words_of<per_block>(key, static_cast<std::uint64_t>(first_block + b));
     const std::int64_t begin = (first_block + b) * per_block - key.first;
     f.prepare(words);
     if (aligned && begin >= 0 && begin + per_block <= n) {
@@ -110,25 +125,28 @@ struct Integers : NothingToPrepare {
 };
 
 template <class T>
-struct Dropout : NothingToPrepare {
+struct Dropout {
   using Element = T;
+  using C = Computed<T>;
   T* y;
   const T* x;
   std::uint32_t threshold;
-  T scale;
+  C scale;
   bool accumulate;
   MP_INLINE bool is_aligned(std::int64_t shift) const { return are_aligned(16, y - shift, x - shift); }
-  template <int N>
-  MP_INLINE void put(std::int64_t i, const PhiloxBlock& block, int k) const {
-    const Pack<T, N> values = pack_at<N>(x, i);
-    Pack<T, N> result;
-    if (accumulate) result = pack_at<N>(y, i);
+  template <class Words>
+  MP_INLINE void prepare(const Words&) {}
+  template <int N, class Words>
+  MP_INLINE void put(std::int64_t i, const Words& block, int k) const {
+    const Pack<C, N> values = read_pack<N>(x, i);
+    Pack<C, N> result;
+    if (accumulate) result = read_pack<N>(y, i);
     MP_UNROLL
     for (int j = 0; j < N; ++j) {
-      const T kept = block.word[k + j] >= threshold ? values.at[j] * scale : T(0);
+      const C kept = block.word[k + j] >= threshold ? values.at[j] * scale : C(0);
       result.at[j] = accumulate ? result.at[j] + kept : kept;
     }
-    pack_at<N>(y, i) = result;
+    write_pack<N>(y, i, result);
   }
 };
 
@@ -179,16 +197,13 @@ void permutation(std::int64_t* y, std::int64_t n, const RandomKey& key, Stream s
 
 template <class T>
 void dropout_as(const DropoutArgs& args, Stream stream) {
-  run<4>(Dropout<T>{{},
-                    out<T>(args.y.data),
-                    in<T>(args.x),
-                    static_cast<std::uint32_t>(args.mask.p * 0x1p32),
-                    static_cast<T>(1 / (1 - args.mask.p)),
-                    args.y.beta == 1},
-         args.n, args.mask.key, stream);
+  run<kIsHalf<T> ? 8 : 4>(
+      Dropout<T>{out<T>(args.y.data), in<T>(args.x), static_cast<std::uint32_t>(args.mask.p * 0x1p32),
+                 static_cast<Computed<T>>(1 / (1 - args.mask.p)), args.y.beta == 1},
+      args.n, args.mask.key, stream);
 }
 void dropout(DType dtype, const DropoutArgs& args, Stream stream) {
-  with_type(dtype, [&]<class T>() { dropout_as<T>(args, stream); });
+  with_stored_type(dtype, [&]<class T>() { dropout_as<T>(args, stream); });
 }
 
 }  // namespace
