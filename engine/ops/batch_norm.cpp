@@ -1,5 +1,6 @@
 #include "engine/ops/batch_norm_gradient.h"
 #include "engine/ops/batch_norm_parts.h"
+#include "engine/ops/native_half.h"
 
 namespace miniparallel {
 namespace {
@@ -34,11 +35,12 @@ void check_batch_norm(const Tensor& x, const Tensor& weight, const Tensor& bias,
 
 void fixed_composed(Backward& b, const Tensor& x, const Tensor& mean, const Tensor& weight,
                     const BatchNorm& norm) {
-  const Tensor& g = b.grad();
+  const Tensor g = widened(b.grad());
   const Shape dims = batch_dims(g);
   const Tensor inv_std = per_channel(norm.inv_std, g);
-  if (b.needs(0)) b.set(0, (weight.defined() ? g * per_channel(weight, g) : g) * inv_std);
-  if (b.needs(1)) b.set(1, sum(g * (x - per_channel(mean, g)) * inv_std, dims));
+  if (b.needs(0))
+    b.set(0, ((weight.defined() ? g * per_channel(weight, g) : g) * inv_std).to(b.grad().dtype()));
+  if (b.needs(1)) b.set(1, sum(g * (widened(x) - per_channel(mean, g)) * inv_std, dims));
   if (b.needs(2)) b.set(2, sum(g, dims));
 }
 
@@ -67,11 +69,11 @@ void batch_norm_fused(Backward& b, const Saved& saved, const BatchNorm& norm) {
   };
   if (x.defined()) {
     const Shape channels{norm.geometry.channels};
-    sum_g = b.memory_for(2, channels, g.dtype(), g.device());
-    sum_gx = b.memory_for(1, channels, g.dtype(), g.device());
+    sum_g = b.memory_for(2, channels, mean.dtype(), g.device());
+    sum_gx = b.memory_for(1, channels, mean.dtype(), g.device());
     backend(g).norm.batch_sums(g.dtype(), args, gradients({}), stream(g));
   } else if (b.needs(2)) {
-    sum_g = sum(g, batch_dims(g));
+    sum_g = sum(widened(g), batch_dims(g));
   }
   if (masked.defined()) g = std::exchange(masked, {}), args.relu = false;
   if (saved.has_residual) b.set(3, g);  // from here on another handle
@@ -123,15 +125,18 @@ Tensor batch_norm(const Tensor& input, const Tensor& scale, const Tensor& offset
   check(training ? eps > 0 : eps >= 0, "batch_norm: eps is ", eps, "; it must be ",
         training ? "above 0 in training" : "at least 0");
   check_momentum("batch_norm", running.momentum);
-  if (is_half(input)) {
+  const bool relu = end.activation == Activation::relu;
+  const bool end_apart =
+      !training && (relu || end.residual.defined()) && recording(input, scale, offset, end.residual);
+  if (is_half_on_cpu(input) || (is_half(input) && (meeting != nullptr || end_apart))) {
     const BatchNormEnd wide{end.activation, widened(end.residual)};
     return in_float32(MP_OP(batch_norm), input, scale, offset, running, training, eps, wide);
   }
-  const Tensor x = input.contiguous(), weight = contiguous_or_none(scale), bias = contiguous_or_none(offset);
+  const Tensor x = input.contiguous(), weight = contiguous_or_none(widened(scale)),
+               bias = contiguous_or_none(widened(offset));
   if (meeting != nullptr) return with_end(batch_norm_part(x, weight, bias, running, eps, *meeting), end);
-  const bool relu = end.activation == Activation::relu;
   const Tensor residual = contiguous_or_none(end.residual);
-  if (!training && (relu || residual.defined()) && recording(x, weight, bias, residual))
+  if (end_apart)
     return with_end(batch_norm(x, weight, bias, running, training, eps), {end.activation, residual});
   BatchNorm norm{geometry_of(x), 0, eps, {}};
   Tensor mean;
@@ -140,15 +145,15 @@ Tensor batch_norm(const Tensor& input, const Tensor& scale, const Tensor& offset
     if (training) {
       norm.count = x.numel() / x.size(1);
       const BatchStatistics batch = (running.mean.defined() ? place_statistics : make_statistics)(
-          x.size(1), x.dtype(), x.device(), norm.count);
+          x.size(1), computed_dtype(x), x.device(), norm.count);
       mean = batch.mean;
       norm.inv_std = result_like(mean);
       backend(x).norm.batch_statistics(x.dtype(), norm.geometry, raw(x),
                                        {raw(mean), raw(batch.variance), raw(norm.inv_std), eps}, stream(x));
       if (running.mean.defined()) update_or_hand_over(running, batch);
     } else {
-      mean = running.mean.detach().to(x.dtype()).contiguous();
-      norm.inv_std = inverse_std(running.var.detach().to(x.dtype()), eps);
+      mean = running.mean.detach().to(computed_dtype(x)).contiguous();
+      norm.inv_std = inverse_std(running.var.detach().to(computed_dtype(x)), eps);
     }
   }
   Tensor y = result_like(x);

@@ -16,6 +16,11 @@ Tensor per_channel(const Tensor& numbers, const Tensor& x) {
 
 void batch_norm_composed(Backward& b, const std::vector<BatchNormGradient>& parts, std::int64_t count,
                          double eps) {
+  std::vector<Tensor> inputs, gradients;
+  for (const BatchNormGradient& part : parts) {
+    inputs.push_back(widened(part.x));
+    gradients.push_back(part.g.defined() ? widened(part.g) : Tensor());
+  }
   // Over all parts, per channel: of f(i), which is as large as part i; on the first part's device.
   const auto mean_of = [&](const auto& f) {
     Tensor total;
@@ -30,11 +35,11 @@ void batch_norm_composed(Backward& b, const std::vector<BatchNormGradient>& part
     return per_channel(numbers.to(parts[i].x.device()), parts[i].x);
   };
   std::vector<Tensor> y, scaled;  // x without mean, then normalised; the gradients of that
-  const Tensor mean = mean_of([&](std::size_t i) { return parts[i].x; });
-  for (std::size_t i = 0; i < parts.size(); ++i) y.push_back(parts[i].x - at(mean, i));
+  const Tensor mean = mean_of([&](std::size_t i) { return inputs[i]; });
+  for (std::size_t i = 0; i < parts.size(); ++i) y.push_back(inputs[i] - at(mean, i));
   const Tensor inv_std = inverse_std(mean_of([&](std::size_t i) { return y[i] * y[i]; }), eps);
   for (std::size_t i = 0; i < parts.size(); ++i) {
-    const auto& [x, weight, g] = parts[i];
+    const Tensor &x = inputs[i], &weight = parts[i].weight, &g = gradients[i];
     y[i] = y[i] * at(inv_std, i);
     scaled.push_back(!g.defined() ? zeros_like(x) : weight.defined() ? g * per_channel(weight, x) : g);
     const int input = static_cast<int>(3 * i);
@@ -45,7 +50,8 @@ void batch_norm_composed(Backward& b, const std::vector<BatchNormGradient>& part
   const Tensor mean_gy = mean_of([&](std::size_t i) { return scaled[i] * y[i]; });
   for (std::size_t i = 0; i < parts.size(); ++i)
     if (const int input = static_cast<int>(3 * i); b.needs(input))
-      b.set(input, at(inv_std, i) * (scaled[i] - at(mean_g, i) - y[i] * at(mean_gy, i)));
+      b.set(input,
+            (at(inv_std, i) * (scaled[i] - at(mean_g, i) - y[i] * at(mean_gy, i))).to(parts[i].x.dtype()));
 }
 
 }  // namespace miniparallel

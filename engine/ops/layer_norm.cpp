@@ -1,5 +1,6 @@
 #include "engine/ops/autocast.h"
 #include "engine/ops/dropout.h"
+#include "engine/ops/native_half.h"
 #include "engine/ops/norm.h"
 #include "engine/random/generator.h"
 
@@ -37,7 +38,7 @@ struct LayerNorm {
     const Shape outer(x.shape().begin(), x.shape().end() - shape.rank());
     rows = outer.numel();
     width = shape.numel();
-    mean = make_tensor(outer, x.dtype(), x.device());
+    mean = make_tensor(outer, computed_dtype(x), x.device());
     inv_std = result_like(mean);
   }
   kernels::LayerNormArgs args(const Tensor& x, const Tensor& weight, const Tensor& bias = {}) const {
@@ -63,14 +64,14 @@ void check_arguments(const char* op, const Tensor& input, const Shape& normalize
 
 /// Hands over the gradients of weight and bias, inputs 1 and 2; returns that of what was normalised.
 Tensor layer_norm_composed(Backward& b, const Tensor& x, const Tensor& weight, const LayerNorm& norm) {
-  const Tensor& g = b.grad();
+  const Tensor g = widened(b.grad());
   Shape inner, outer;
   for (int i = 0; i < g.dim(); ++i) (i < g.dim() - norm.normalized_dims ? outer : inner).push_back(i);
-  const Normalized normalized(x, inner, norm.eps);
+  const Normalized normalized(widened(x), inner, norm.eps);
   const auto sum_rows = [&](const Tensor& t) { return outer.empty() ? t : sum(t, outer); };
   if (b.needs(1)) b.set(1, sum_rows(g * normalized.y));
   if (b.needs(2)) b.set(2, sum_rows(g));
-  return normalized.backward(weight.defined() ? g * weight : g);
+  return normalized.backward(weight.defined() ? g * weight : g).to(x.dtype());
 }
 
 /// Writes the gradients of weight and bias, inputs 1 and 2.
@@ -81,11 +82,11 @@ void parameter_gradients(Backward& b, const Tensor& g, const kernels::LayerNormA
   };
   const auto with_bias = [&](const Destination& dweight) {
     if (!b.needs(2)) return parameters(dweight, {});
-    b.write(2, norm.parameter_shape, g.dtype(), g.device(),
+    b.write(2, norm.parameter_shape, norm.mean.dtype(), g.device(),
             [&](const Tensor& dbias, int beta) { parameters(dweight, {raw(dbias), beta}); });
   };
   if (b.needs(1))
-    b.write(1, norm.parameter_shape, g.dtype(), g.device(),
+    b.write(1, norm.parameter_shape, norm.mean.dtype(), g.device(),
             [&](const Tensor& dweight, int beta) { with_bias({raw(dweight), beta}); });
   else if (b.needs(2))
     with_bias({});
@@ -106,8 +107,10 @@ Tensor layer_norm(const Tensor& input, const Shape& normalized_shape, const Tens
                   const Tensor& offset, double eps) {
   MP_AUTOCAST(layer_norm, input, normalized_shape, scale, offset, eps);
   check_arguments("layer_norm", input, normalized_shape, scale, offset, eps);
-  if (is_half(input)) return in_float32(MP_OP(layer_norm), input, normalized_shape, scale, offset, eps);
-  const Tensor x = input.contiguous(), weight = contiguous_or_none(scale), bias = contiguous_or_none(offset);
+  if (is_half_on_cpu(input))
+    return in_float32(MP_OP(layer_norm), input, normalized_shape, scale, offset, eps);
+  const Tensor x = input.contiguous(), weight = contiguous_or_none(widened(scale)),
+               bias = contiguous_or_none(widened(offset));
   const LayerNorm norm(x, normalized_shape, eps);
   Tensor y = result_like(x);
   backend(x).norm.layer_forward(x.dtype(), norm.args(x, weight, bias), raw(y), stream(x));
@@ -173,11 +176,11 @@ AddNorm add_layer_norm(const Tensor& input, const Tensor& added_to, const Shape&
   check(added_to.shape() == input.shape(), op, ": x has shape ", input.shape(), ", the residual ",
         added_to.shape(), "; both must be the same");
   check_probability(op, options.dropout);
-  if (is_half(input))
+  if (is_half_on_cpu(input))
     return in_float32(MP_OP(add_layer_norm), input, added_to, normalized_shape, scale, offset, options);
   const Tensor x = options.dropout == 1 ? dropout(input, 1) : input.contiguous();
-  const Tensor residual = added_to.contiguous(), weight = contiguous_or_none(scale),
-               bias = contiguous_or_none(offset);
+  const Tensor residual = added_to.contiguous(), weight = contiguous_or_none(widened(scale)),
+               bias = contiguous_or_none(widened(offset));
   DropoutMask mask;
   if (options.dropout > 0 && options.dropout < 1)
     mask = {options.dropout, next_random_key(x.numel(), x.device())};

@@ -31,7 +31,7 @@ Tensor layer_norm_of_last(const Tensors& x) { return layer_norm(x[0], {x[0].size
 TEST_CASE("batch_norm over awkward shapes") {
   const Gpus machine;
   manual_seed(1);
-  for (const DType dtype : {float32, float64})
+  for (const DType dtype : {float32, float64, float16, bfloat16})
     for (const Shape& shape : std::vector<Shape>{{2, 1},
                                                  {1, 1, 2},
                                                  {7, 3},
@@ -58,7 +58,7 @@ TEST_CASE("batch_norm over awkward shapes") {
 TEST_CASE("batch_norm with a residual and relu") {
   const Gpus machine;
   manual_seed(3);
-  for (const DType dtype : {float32, float64})
+  for (const DType dtype : {float32, float64, float16, bfloat16})
     for (const Shape& shape : std::vector<Shape>{{7, 3}, {130, 33}, {5, 2, 3, 7}, {2, 3, 17, 16}})
       for (const bool with_residual : {false, true})
         for (const bool training : {false, true}) {
@@ -80,7 +80,7 @@ TEST_CASE("batch_norm with a residual and relu") {
 
 TEST_CASE("add_layer_norm over rows of all kinds, with and without dropout") {
   const Gpus machine;
-  for (const DType dtype : {float32, float64})
+  for (const DType dtype : {float32, float64, float16, bfloat16})
     for (const std::int64_t width : {1, 5, 64, 300, 768, 3000, 4096})
       for (const double p : {0.0, 0.3})
         for (const int used : {1, 2, 3}) {  // y, the sum, both
@@ -91,7 +91,7 @@ TEST_CASE("add_layer_norm over rows of all kinds, with and without dropout") {
               [=](const Tensors& in) {
                 manual_seed(9);
                 const AddNorm made = add_layer_norm(in[0], in[1], {width}, in[2], in[3], {.dropout = p});
-                return used == 1 ? made.y : used == 2 ? made.sum : made.y + made.sum * 0.5;
+                return used == 1 ? made.y : used == 2 ? made.sum : cat({made.y, made.sum});
               },
               {random_leaf(shape, dtype), random_leaf(shape, dtype), random_leaf({width}, dtype),
                random_leaf({width}, dtype)},
@@ -100,7 +100,7 @@ TEST_CASE("add_layer_norm over rows of all kinds, with and without dropout") {
 }
 
 TEST_CASE("channels that many blocks share, whatever the order of blocks and threads") {
-  for (const DType dtype : {float32, float64})
+  for (const DType dtype : {float32, float64, float16, bfloat16})
     for (const Shape& shape : std::vector<Shape>{{2, 2, 130, 129}, {1500, 33}}) {
       INFO("shape ", to_string(shape));
       Tensors first;
@@ -138,7 +138,7 @@ TEST_CASE("statistics of numbers whose mean is large beside their spread") {
 TEST_CASE("layer_norm over awkward shapes, long rows and views that are not aligned") {
   const Gpus machine;
   manual_seed(4);
-  for (const DType dtype : {float32, float64})
+  for (const DType dtype : {float32, float64, float16, bfloat16})
     for (const Shape& shape : std::vector<Shape>{{1, 1},
                                                  {3, 2},
                                                  {9, 31},
@@ -172,7 +172,7 @@ TEST_CASE("layer_norm over awkward shapes, long rows and views that are not alig
 }
 
 TEST_CASE("layer_norm's sums over many rows, whatever the order of blocks and threads") {
-  for (const DType dtype : {float32, float64}) {
+  for (const DType dtype : {float32, float64, float16, bfloat16}) {
     Tensors first;
     for (const std::uint64_t seed : {0u, 1u, 2u}) {
       const Gpus machine(1, seed);

@@ -32,6 +32,20 @@ class RunningMoments {
     mean_ += difference / count_;
     deviations_ += difference * (x - mean_);
   }
+  /// The moments of N numbers, then those of both sets: one division instead of N.
+  template <int N>
+  MP_INLINE void add(const T (&x)[N]) {
+    T sum = 0, deviations = 0;
+    MP_UNROLL
+    for (int k = 0; k < N; ++k) sum += x[k];
+    const T mean = sum * (T(1) / T(N));
+    MP_UNROLL
+    for (int k = 0; k < N; ++k) deviations += (x[k] - mean) * (x[k] - mean);
+    const T difference = mean - mean_, weight = T(N) / (count_ + T(N));
+    mean_ += difference * weight;
+    deviations_ += deviations + difference * difference * count_ * weight;
+    count_ += T(N);
+  }
   MP_INLINE operator Moments() const {
     return {static_cast<double>(count_), static_cast<double>(mean_), static_cast<double>(deviations_)};
   }

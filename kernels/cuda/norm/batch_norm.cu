@@ -1,6 +1,6 @@
-#include "kernels/by_dtype.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/moments.cuh"
+#include "kernels/cuda/device/stored.cuh"
 #include "kernels/cuda/device/two_stage.cuh"
 #include "kernels/cuda/norm/layer_norm.h"
 #include "kernels/cuda/norm/running_statistics.h"
@@ -37,29 +37,65 @@ class ChannelWalk {
   std::int64_t inner_, skip_, position_, at_, step_, stride_;
 };
 
+/// How many elements of a channel that are neighbours are taken at once: of 16 bits 8 or 4, where they all lie
+/// in packs.
+template <class T, class... Pointers>
+int pack_within_channels(const BatchNormGeometry& g, const Pointers*... arrays) {
+  if constexpr (kIsHalf<T>)
+    for (const int pack : {8, 4})
+      if (g.inner % pack == 0 && are_aligned(static_cast<std::uintptr_t>(pack) * sizeof(T), arrays...))
+        return pack;
+  return 1;
+}
+/// Calls f for it as a constant.
+template <class T, class F>
+__device__ void with_pack(int pack, const F& f) {
+  if constexpr (kIsHalf<T>) {
+    if (pack == 8) return f.template operator()<8>();
+    if (pack == 4) return f.template operator()<4>();
+  }
+  f.template operator()<1>();
+}
+BatchNormGeometry in_packs(BatchNormGeometry g, int pack) {
+  g.inner /= pack;
+  return g;
+}
+
 template <class T>
 struct ChannelMoments {
   using Values = Moments;
-  BatchNormGeometry geometry;
+  using C = Computed<T>;
+  BatchNormGeometry packs;
+  int pack;
   const T* x;
-  T *mean, *variance, *inv_std;
+  C *mean, *variance, *inv_std;
   double eps;
 
   /// The channel's first element: its numbers are taken as distances from it.
-  __device__ T origin(std::int64_t channel) const { return x[channel * geometry.inner]; }
+  __device__ C origin(std::int64_t channel) const { return read(x[channel * packs.inner * pack]); }
   __device__ Moments part(std::int64_t channel, std::int64_t begin, std::int64_t end,
                           std::int64_t step) const {
     if (begin >= end) return Values::initial();
-    const T from = origin(channel);
-    RunningMoments<T> running;
-    ChannelWalk walk(geometry, channel, begin, step);
-    for (std::int64_t i = begin; i < end; i += step, walk.next()) running.add(x[walk.at()] - from);
+    const C from = origin(channel);
+    RunningMoments<C> running;
+    with_pack<T>(pack, [&]<int N>() {
+      ChannelWalk walk(packs, channel, begin, step);
+      for (std::int64_t i = begin; i < end; i += step, walk.next()) {
+        Pack<C, N> values = read_pack<N>(x, walk.at() * N);
+        MP_UNROLL
+        for (int k = 0; k < N; ++k) values.at[k] -= from;
+        if constexpr (N == 1)
+          running.add(values.at[0]);
+        else
+          running.add(values.at);
+      }
+    });
     return running;
   }
   __device__ void store(std::int64_t channel, const Moments& total) const {
-    const T from = total.count > 0 ? origin(channel) : std::numeric_limits<T>::quiet_NaN();
-    mean[channel] = static_cast<T>(static_cast<double>(from) + total.mean);
-    const T spread = static_cast<T>(total.deviations / total.count);
+    const C from = total.count > 0 ? origin(channel) : std::numeric_limits<C>::quiet_NaN();
+    mean[channel] = static_cast<C>(static_cast<double>(from) + total.mean);
+    const C spread = static_cast<C>(total.deviations / total.count);
     variance[channel] = spread;
     if (inv_std != nullptr) inv_std[channel] = inverse_std(spread, eps);
   }
@@ -68,71 +104,106 @@ struct ChannelMoments {
 /// The numbers of a call, of one type.
 template <class T>
 struct Channels {
-  BatchNormGeometry geometry;
-  const T *x, *mean, *inv_std, *weight, *bias, *residual;
+  using C = Computed<T>;
+  const T* x;
+  const C *mean, *inv_std, *weight, *bias;
+  const T* residual;
   bool relu;
 
   explicit Channels(const BatchNormArgs& args)
-      : geometry(args.geometry),
-        x(in<T>(args.x)),
-        mean(in<T>(args.mean)),
-        inv_std(in<T>(args.inv_std)),
-        weight(in<T>(args.weight)),
-        bias(in<T>(args.bias)),
+      : x(in<T>(args.x)),
+        mean(in<C>(args.mean)),
+        inv_std(in<C>(args.inv_std)),
+        weight(in<C>(args.weight)),
+        bias(in<C>(args.bias)),
         residual(in<T>(args.residual)),
         relu(args.relu) {}
 
-  __device__ T scale(std::int64_t channel) const {
-    return inv_std[channel] * (weight == nullptr ? T(1) : weight[channel]);
+  __device__ C scale(std::int64_t channel) const {
+    return inv_std[channel] * (weight == nullptr ? C(1) : weight[channel]);
   }
-  __device__ T normalized_at(std::int64_t i, std::int64_t channel) const {
-    return normalized(x[i], mean[channel], scale(channel), bias == nullptr ? T(0) : bias[channel]);
+  /// Of elements i to i + N, the k-th of which is of channel_of(k).
+  template <int N, class ChannelOf>
+  __device__ Pack<C, N> normalized_at(std::int64_t i, const ChannelOf& channel_of) const {
+    Pack<C, N> values = read_pack<N>(x, i);
+    MP_UNROLL
+    for (int k = 0; k < N; ++k) {
+      const std::int64_t channel = channel_of(k);
+      values.at[k] =
+          normalized(values.at[k], mean[channel], scale(channel), bias == nullptr ? C(0) : bias[channel]);
+    }
+    return values;
   }
-  /// The gradient before relu from that of y.
-  __device__ T masked(T g, const T* y, std::int64_t i, std::int64_t channel) const {
+  /// The gradients before relu from those of y.
+  template <int N, class ChannelOf>
+  __device__ Pack<C, N> masked(Pack<C, N> g, const T* y, std::int64_t i, const ChannelOf& channel_of) const {
     if (!relu) return g;
-    return functors::Relu::backward(g, y == nullptr ? normalized_at(i, channel) : y[i], 0, 0);
+    const Pack<C, N> results = y == nullptr ? normalized_at<N>(i, channel_of) : read_pack<N>(y, i);
+    MP_UNROLL
+    for (int k = 0; k < N; ++k) g.at[k] = functors::Relu::backward(g.at[k], results.at[k], 0, 0);
+    return g;
   }
 };
 
 template <class T>
 struct ChannelSums {
   using Values = Sums;
+  using C = Computed<T>;
+  BatchNormGeometry packs;
+  int pack;
   Channels<T> of;
   const T *g, *y;
-  T *sum_g, *sum_gx, *masked;
+  C *sum_g, *sum_gx;
+  T* masked;
 
   __device__ Sums part(std::int64_t channel, std::int64_t begin, std::int64_t end, std::int64_t step) const {
     Sums sums = Values::initial();
     if (begin >= end) return sums;
-    const T center = of.mean[channel];
-    ChannelWalk walk(of.geometry, channel, begin, step);
-    for (std::int64_t i = begin; i < end; i += step, walk.next()) {
-      const std::int64_t at = walk.at();
-      const T gradient = of.masked(g[at], y, at, channel);
-      if (masked != nullptr) masked[at] = gradient;
-      sums.add(gradient, gradient * (of.x[at] - center));
-    }
+    const C center = of.mean[channel];
+    with_pack<T>(pack, [&]<int N>() {
+      ChannelWalk walk(packs, channel, begin, step);
+      for (std::int64_t i = begin; i < end; i += step, walk.next()) {
+        const std::int64_t at = walk.at() * N;
+        const Pack<C, N> x = read_pack<N>(of.x, at);
+        const Pack<C, N> gradient = of.masked(read_pack<N>(g, at), y, at, [=](int) { return channel; });
+        if (masked != nullptr) write_pack<N>(masked, at, gradient);
+        C first = 0, second = 0;
+        MP_UNROLL
+        for (int k = 0; k < N; ++k) first += gradient.at[k], second += gradient.at[k] * (x.at[k] - center);
+        sums.add(first, second);
+      }
+    });
     return sums;
   }
   __device__ void store(std::int64_t channel, const Sums& total) const {
-    sum_g[channel] = static_cast<T>(total.first);
-    sum_gx[channel] = static_cast<T>(total.second * static_cast<double>(of.inv_std[channel]));
+    sum_g[channel] = static_cast<C>(total.first);
+    sum_gx[channel] = static_cast<C>(total.second * static_cast<double>(of.inv_std[channel]));
   }
 };
 
-/// Calls f(element, channel) for the thread's share of an (n, channels, inner) array, again without a
-/// division for every element.
-template <class F>
-__device__ void for_each_element(const BatchNormGeometry& g, const F& f) {
-  const std::int64_t count = g.n * g.channels * g.inner;
-  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
-  std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  if (at >= count) return;
+/// Calls f.operator()<N>(i, channel_of) for the thread's share of elements `first` to before `last` of an (n,
+/// channels, inner) array, N at a time; i + k is of channel_of(k). Again without a division for every element.
+template <int N, class F>
+__device__ void for_each_pack(const BatchNormGeometry& g, std::int64_t first, std::int64_t last, const F& f) {
+  const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x * N;
+  std::int64_t at = first + (static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * N;
+  if (at >= last) return;
   std::int64_t position = at % g.inner, channel = at / g.inner % g.channels;
   const std::int64_t step_position = step % g.inner, step_channel = step / g.inner % g.channels;
-  for (; at < count; at += step) {
-    f(at, channel);
+  for (; at < last; at += step) {
+    if (N == 1 || position + N <= g.inner) {
+      f.template operator()<N>(at, [=](int) { return channel; });
+    } else {
+      std::int64_t channels[N], place = position, current = channel;
+      MP_UNROLL
+      for (int k = 0; k < N; ++k) {
+        channels[k] = current;
+        if (++place < g.inner) continue;
+        place = 0;
+        if (++current == g.channels) current = 0;
+      }
+      f.template operator()<N>(at, [&](int k) { return channels[k]; });
+    }
     position += step_position;
     channel += step_channel;
     if (position >= g.inner) position -= g.inner, ++channel;
@@ -140,74 +211,121 @@ __device__ void for_each_element(const BatchNormGeometry& g, const F& f) {
   }
 }
 
+/// Of all elements, those of 16 bits in packs if they lie so.
+template <class T, class F>
+__device__ void for_each_element(const BatchNormGeometry& g, bool packed, const F& f) {
+  const std::int64_t count = g.n * g.channels * g.inner;
+  if constexpr (kIsHalf<T>) {
+    const std::int64_t end = packed ? count / kPack<T> * kPack<T> : 0;
+    for_each_pack<kPack<T>>(g, 0, end, f);
+    for_each_pack<1>(g, end, count, f);
+  } else {
+    for_each_pack<1>(g, 0, count, f);
+  }
+}
+
 template <class T>
-__global__ void normalize_channels(BatchNormGeometry geometry, Channels<T> of, T* y) {
-  for_each_element(geometry, [&](std::int64_t i, std::int64_t channel) {
-    const T sum = of.normalized_at(i, channel) + (of.residual == nullptr ? T(0) : of.residual[i]);
-    y[i] = of.relu ? functors::Relu::forward(sum, 0, 0) : sum;
+__global__ void normalize_channels(BatchNormGeometry geometry, bool packed, Channels<T> of, T* y) {
+  for_each_element<T>(geometry, packed, [&]<int N>(std::int64_t i, const auto& channel_of) {
+    Pack<Computed<T>, N> sum = of.template normalized_at<N>(i, channel_of);
+    if (of.residual != nullptr) {
+      const Pack<Computed<T>, N> residual = read_pack<N>(of.residual, i);
+      MP_UNROLL
+      for (int k = 0; k < N; ++k) sum.at[k] += residual.at[k];
+    }
+    MP_UNROLL
+    for (int k = 0; k < N; ++k)
+      if (of.relu) sum.at[k] = functors::Relu::forward(sum.at[k], 0, 0);
+    write_pack<N>(y, i, sum);
   });
 }
 
 template <class T>
-__global__ void channels_gradient(BatchNormGeometry geometry, Channels<T> of, const T* g, const T* sum_g,
-                                  const T* sum_gx, std::int64_t count, T* dx, int beta) {
-  const T inverse = count == 0 ? T(0) : T(1) / static_cast<T>(count);
-  for_each_element(geometry, [&](std::int64_t i, std::int64_t channel) {
-    T rest = of.masked(g[i], nullptr, i, channel);
-    if (count != 0)
-      rest -= sum_g[channel] * inverse +
-              (of.x[i] - of.mean[channel]) * of.inv_std[channel] * (sum_gx[channel] * inverse);
-    const T value = of.scale(channel) * rest;
-    dx[i] = beta == 0 ? value : dx[i] + value;
+__global__ void channels_gradient(BatchNormGeometry geometry, bool packed, Channels<T> of, const T* g,
+                                  const Computed<T>* sum_g, const Computed<T>* sum_gx, std::int64_t count,
+                                  T* dx, int beta) {
+  using C = Computed<T>;
+  const C inverse = count == 0 ? C(0) : C(1) / static_cast<C>(count);
+  for_each_element<T>(geometry, packed, [&]<int N>(std::int64_t i, const auto& channel_of) {
+    Pack<C, N> rest = of.masked(read_pack<N>(g, i), nullptr, i, channel_of);
+    if (count != 0) {
+      const Pack<C, N> x = read_pack<N>(of.x, i);
+      MP_UNROLL
+      for (int k = 0; k < N; ++k) {
+        const std::int64_t channel = channel_of(k);
+        rest.at[k] -= sum_g[channel] * inverse +
+                      (x.at[k] - of.mean[channel]) * of.inv_std[channel] * (sum_gx[channel] * inverse);
+      }
+    }
+    Pack<C, N> before = {};
+    if (beta != 0) before = read_pack<N>(dx, i);
+    MP_UNROLL
+    for (int k = 0; k < N; ++k) {
+      const C value = of.scale(channel_of(k)) * rest.at[k];
+      rest.at[k] = beta == 0 ? value : before.at[k] + value;
+    }
+    write_pack<N>(dx, i, rest);
   });
 }
 
-constexpr std::int64_t kElements = 8;  // per thread, which pay for its divisions
+/// Per thread, which pay for its divisions.
+template <class T>
+constexpr std::int64_t kElements = kIsHalf<T> ? 16 : 8;
 
-template <class... Parameters, class... Arguments>
-void launch_elements(Stream stream, void (*kernel)(BatchNormGeometry, Parameters...),
-                     const BatchNormGeometry& g, const Arguments&... arguments) {
+template <class T, class... Parameters, class... Arguments>
+void launch_elements(Stream stream, void (*kernel)(BatchNormGeometry, bool, Parameters...),
+                     const BatchNormGeometry& g, bool packed, const Arguments&... arguments) {
   const std::int64_t count = g.n * g.channels * g.inner;
   if (count == 0) return;
-  launch_on(stream, kernel, grid_for((count + kElements - 1) / kElements, stream.device), kBlock, g,
-            arguments...);
+  launch_on(stream, kernel, grid_for((count + kElements<T> - 1) / kElements<T>, stream.device), kBlock, g,
+            packed, arguments...);
 }
 
+/// Whether outputs are neighbours is asked of the geometry in elements.
 template <class Reduction>
 void launch_channels(Stream stream, const BatchNormGeometry& g, const Reduction& reduction) {
-  reduce_in_two_stages(reduction, g.channels, g.n * g.inner, g.inner == 1 && g.channels >= 8, stream);
+  reduce_in_two_stages(reduction, g.channels, g.n * reduction.packs.inner, g.inner == 1 && g.channels >= 8,
+                       stream);
 }
 
 void batch_statistics(DType dtype, const BatchNormGeometry& geometry, const void* x,
                       const BatchMoments& moments, Stream stream) {
-  with_type(dtype, [&]<class T>() {
+  with_stored_type(dtype, [&]<class T>() {
+    using C = Computed<T>;
+    const int pack = pack_within_channels<T>(geometry, x);
     launch_channels(stream, geometry,
-                    ChannelMoments<T>{geometry, in<T>(x), out<T>(moments.mean), out<T>(moments.variance),
-                                      out<T>(moments.inv_std), moments.eps});
+                    ChannelMoments<T>{in_packs(geometry, pack), pack, in<T>(x), out<C>(moments.mean),
+                                      out<C>(moments.variance), out<C>(moments.inv_std), moments.eps});
   });
 }
 
 void batch_normalize(DType dtype, const BatchNormArgs& args, void* y, Stream stream) {
-  with_type(dtype, [&]<class T>() {
-    launch_elements(stream, normalize_channels<T>, args.geometry, Channels<T>(args), out<T>(y));
+  with_stored_type(dtype, [&]<class T>() {
+    launch_elements<T>(stream, normalize_channels<T>, args.geometry,
+                       are_aligned(16, args.x, args.residual, y), Channels<T>(args), out<T>(y));
   });
 }
 
 void batch_sums(DType dtype, const BatchNormArgs& args, const BatchNormGradients& gradients, Stream stream) {
-  with_type(dtype, [&]<class T>() {
-    launch_channels(
-        stream, args.geometry,
-        ChannelSums<T>{Channels<T>(args), in<T>(gradients.g), in<T>(gradients.y), out<T>(gradients.sum_g),
-                       out<T>(gradients.sum_gx), out<T>(gradients.masked)});
+  with_stored_type(dtype, [&]<class T>() {
+    using C = Computed<T>;
+    const int pack =
+        pack_within_channels<T>(args.geometry, args.x, gradients.g, gradients.y, gradients.masked);
+    launch_channels(stream, args.geometry,
+                    ChannelSums<T>{in_packs(args.geometry, pack), pack, Channels<T>(args), in<T>(gradients.g),
+                                   in<T>(gradients.y), out<C>(gradients.sum_g), out<C>(gradients.sum_gx),
+                                   out<T>(gradients.masked)});
   });
 }
 
 void batch_data_gradient(DType dtype, const BatchNormArgs& args, const BatchNormGradients& gradients,
                          Stream stream) {
-  with_type(dtype, [&]<class T>() {
-    launch_elements(stream, channels_gradient<T>, args.geometry, Channels<T>(args), in<T>(gradients.g),
-                    in<T>(gradients.sum_g), in<T>(gradients.sum_gx), gradients.count,
-                    out<T>(gradients.dx.data), gradients.dx.beta);
+  with_stored_type(dtype, [&]<class T>() {
+    using C = Computed<T>;
+    launch_elements<T>(stream, channels_gradient<T>, args.geometry,
+                       are_aligned(16, args.x, gradients.g, gradients.dx.data), Channels<T>(args),
+                       in<T>(gradients.g), in<C>(gradients.sum_g), in<C>(gradients.sum_gx), gradients.count,
+                       out<T>(gradients.dx.data), gradients.dx.beta);
   });
 }
 
