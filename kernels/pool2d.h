@@ -55,7 +55,7 @@ struct PoolIndex {
   DType dtype = DType::uint8;  ///< int32 for windows of more than 256 elements
 };
 
-/// dtype: float32 or float64. Nothing may alias.
+/// dtype: float32 or float64, on GPUs float16 and bfloat16, too. Nothing may alias.
 struct Pool2d {
   /// The maximum of each window; a NaN wins. `index` gets the first of equal elements, of NaNs the last.
   void (*max)(DType dtype, const Pool2dGeometry& geometry, const void* x, void* y, const PoolIndex& index,

@@ -1,5 +1,5 @@
 #include "engine/ops/common.h"
-#include "engine/ops/half.h"
+#include "engine/ops/native_half.h"
 
 // Pooling is a choice or a mean: the backward of each is linear, and the backward of that is the forward with
 // the choice held fixed.
@@ -97,7 +97,7 @@ Tensor spread(const char* op, const Tensor& gradient, const Pool2dGeometry& geom
 }
 
 Tensor average(const char* op, const Tensor& input, const Pool2dGeometry& geometry) {
-  if (is_half(input)) return in_float32(average, op, input, geometry);
+  if (is_half_on_cpu(input)) return in_float32(average, op, input, geometry);
   const Tensor x = input.contiguous();
   Tensor y = result_of(x, geometry);
   backend(x).pool2d.average(x.dtype(), geometry, raw(x), raw(y), stream(x));
@@ -115,7 +115,7 @@ Tensor average(const char* op, const Tensor& input, const Pool2dGeometry& geomet
 
 Tensor max_pool2d(const Tensor& input, Size2 kernel, const Pool2dOptions& options) {
   const Pool2dGeometry geometry = window_geometry("max_pool2d", input, kernel, options);
-  if (is_half(input)) return in_float32(MP_OP(max_pool2d), input, kernel, options);
+  if (is_half_on_cpu(input)) return in_float32(MP_OP(max_pool2d), input, kernel, options);
   const Tensor x = input.contiguous();
   Tensor y = result_of(x, geometry);
   const bool recorded = recording(x);

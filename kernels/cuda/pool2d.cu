@@ -1,9 +1,8 @@
 #include <miniparallel/error.h>
 
-#include "kernels/by_dtype.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/line.cuh"
-#include "kernels/cuda/device/pack.cuh"
+#include "kernels/cuda/device/stored.cuh"
 #include "kernels/cuda/pool2d.cuh"
 #include "kernels/pool2d.h"
 
@@ -22,8 +21,8 @@ namespace miniparallel::kernels::cuda {
 namespace {
 
 template <class T>
-MP_INLINE void put(T& to, T value, bool accumulate) {
-  to = accumulate ? to + value : value;
+MP_INLINE void put(T& to, Computed<T> value, bool accumulate) {
+  to = convert<T>(accumulate ? read(to) + value : value);
 }
 
 template <class T, class Index>
@@ -35,16 +34,16 @@ __global__ void max_pool2d(Pooling pooling, const T* x, T* y, Index* index) {
   const Range rows = inside(pooling.rows, {top, top + pooling.rows.kernel});
   const Range columns = inside(pooling.columns, {left, left + pooling.columns.kernel});
   x += e.plane * pooling.in_plane();
-  T best = -std::numeric_limits<T>::infinity();
+  Computed<T> best = -std::numeric_limits<Computed<T>>::infinity();
   int where = (rows.begin - top) * pooling.columns.kernel + columns.begin - left;
   for (int row = rows.begin; row < rows.end; ++row)
     for (int column = columns.begin; column < columns.end; ++column) {
-      const T value = x[row * pooling.columns.size + column];
+      const Computed<T> value = read(x[row * pooling.columns.size + column]);
       if (!replaces(value, best)) continue;
       best = value;
       where = (row - top) * pooling.columns.kernel + column - left;
     }
-  y[i] = best;
+  y[i] = convert<T>(best);
   if (index != nullptr) index[i] = static_cast<Index>(where);
 }
 
@@ -56,13 +55,13 @@ __global__ void max_pool2d_scatter(Pooling pooling, const T* g, const Index* ind
   const Range rows = kernels_over(pooling.rows, e.row), columns = kernels_over(pooling.columns, e.column);
   g += e.plane * pooling.out_plane();
   index += e.plane * pooling.out_plane();
-  T sum = 0;
+  Computed<T> sum = 0;
   for (int row = rows.begin; row < rows.end; ++row)
     for (int column = columns.begin; column < columns.end; ++column) {
       const int window = row * pooling.columns.outputs + column;
       const int here = (e.row - pooling.rows.start(row)) * pooling.columns.kernel + e.column -
                        pooling.columns.start(column);
-      if (static_cast<int>(index[window]) == here) sum += g[window];
+      if (static_cast<int>(index[window]) == here) sum += read(g[window]);
     }
   put(dx[i], sum, accumulate);
 }
@@ -88,25 +87,25 @@ __global__ void max_pool2d_halve(Pooling pooling, const T* x, T* y, std::uint8_t
   std::uint32_t row = i;
   pooling.width.divide(row);
   x += 2 * (i + std::int64_t{row} * pooling.columns.outputs);
-  const Pack<T, 2> upper = pack_at<2>(x, 0), lower = pack_at<2>(x, pooling.columns.size);
-  const T rest[] = {upper.at[1], lower.at[0], lower.at[1]};
-  T best = upper.at[0];
+  const Pack<Computed<T>, 2> upper = read_pack<2>(x, 0), lower = read_pack<2>(x, pooling.columns.size);
+  const Computed<T> rest[] = {upper.at[1], lower.at[0], lower.at[1]};
+  Computed<T> best = upper.at[0];
   int where = 0;
   MP_UNROLL
   for (int k = 0; k < 3; ++k)
     if (replaces(rest[k], best)) best = rest[k], where = k + 1;
-  y[i] = best;
+  y[i] = convert<T>(best);
   if (index != nullptr) index[i] = static_cast<std::uint8_t>(where);
 }
 
 template <class T>
-MP_INLINE void put_pair(T* to, T first, T second, bool accumulate) {
-  Pack<T, 2> pair{first, second};
+MP_INLINE void put_pair(T* to, Computed<T> first, Computed<T> second, bool accumulate) {
+  Pack<Computed<T>, 2> pair{first, second};
   if (accumulate) {
-    const Pack<T, 2> before = pack_at<2>(to, 0);
+    const Pack<Computed<T>, 2> before = read_pack<2>(to, 0);
     pair.at[0] += before.at[0], pair.at[1] += before.at[1];
   }
-  pack_at<2>(to, 0) = pair;
+  write_pack<2>(to, 0, pair);
 }
 
 template <class T>
@@ -117,9 +116,9 @@ __global__ void max_pool2d_scatter_halve(Pooling pooling, const T* g, const std:
   std::uint32_t row = i;
   pooling.width.divide(row);
   dx += 2 * (i + std::int64_t{row} * pooling.columns.outputs);
-  const T value = g[i];
+  const Computed<T> value = read(g[i]);
   const int where = index[i];
-  const auto at = [&](int k) { return where == k ? value : T(0); };
+  const auto at = [&](int k) { return where == k ? value : Computed<T>(0); };
   put_pair(dx, at(0), at(1), accumulate);
   put_pair(dx + pooling.columns.size, at(2), at(3), accumulate);
 }
@@ -138,20 +137,21 @@ __global__ void average_pool2d(Pooling pooling, const T* x, T* y) {
   const int stride = pooling.columns.size, width = columns.count();
   x += e.plane * pooling.in_plane() + rows.begin * stride + columns.begin;
   const int count = rows.count() * width;
-  std::conditional_t<lanes == 1, T, double> sum = 0;
+  std::conditional_t<lanes == 1, Computed<T>, double> sum = 0;
   if constexpr (lanes == 1) {
     for (int row = rows.begin; row < rows.end; ++row, x += stride)
-      for (int column = 0; column < width; ++column) sum += x[column];
+      for (int column = 0; column < width; ++column) sum += read(x[column]);
   } else if (width == stride) {  // whole rows
     MP_UNROLL_BY(8)
-    for (int k = lane; k < count; k += lanes) sum += x[k];
+    for (int k = lane; k < count; k += lanes) sum += read(x[k]);
     sum = Line<lanes>::sum(sum);
   } else {
-    for (int k = lane; k < count; k += lanes) sum += x[k / width * stride + k % width];
+    for (int k = lane; k < count; k += lanes) sum += read(x[k / width * stride + k % width]);
     sum = Line<lanes>::sum(sum);
   }
   if (lane == 0)
-    y[i] = static_cast<T>(sum / static_cast<decltype(sum)>(std::int64_t{down.count()} * across.count()));
+    y[i] = convert<T>(static_cast<Computed<T>>(
+        sum / static_cast<decltype(sum)>(std::int64_t{down.count()} * across.count())));
 }
 
 template <class T, bool adaptive>
@@ -167,11 +167,12 @@ __global__ void average_pool2d_backward(Pooling pooling, const T* g, T* dx, bool
   };
   const Range rows = windows(pooling.rows, e.row), columns = windows(pooling.columns, e.column);
   g += e.plane * pooling.out_plane();
-  T sum = 0;
+  Computed<T> sum = 0;
   for (int row = rows.begin; row < rows.end; ++row)
     for (int column = columns.begin; column < columns.end; ++column)
-      sum += g[row * pooling.columns.outputs + column] /
-             static_cast<T>(std::int64_t{count(pooling.rows, row)} * count(pooling.columns, column));
+      sum +=
+          read(g[row * pooling.columns.outputs + column]) /
+          static_cast<Computed<T>>(std::int64_t{count(pooling.rows, row)} * count(pooling.columns, column));
   put(dx[i], sum, accumulate);
 }
 
@@ -222,9 +223,18 @@ bool halves(const Pool2dGeometry& g, const void* array) {
   return halves(g.rows) && halves(g.columns) && are_aligned(2 * sizeof(T), array);
 }
 
+/// The types of the elements and of the index: [&]<class T, class Index>() { ... }.
+template <class F>
+void with_pooled_types(DType dtype, DType index_dtype, const F& f) {
+  with_stored_type(dtype, [&]<class T>() {
+    index_dtype == uint8 ? f.template operator()<T, std::uint8_t>()
+                         : f.template operator()<T, std::int32_t>();
+  });
+}
+
 void max(DType dtype, const Pool2dGeometry& g, const void* x, void* y, const PoolIndex& index,
          Stream stream) {
-  with_types(dtype, index.dtype, [&]<class T, class Index>() {
+  with_pooled_types(dtype, index.dtype, [&]<class T, class Index>() {
     const bool halving = halves<T>(g, x);
     for_each_output_part(g, 1, [&](const Pooling& pooling, std::int64_t first) {
       const std::int64_t y_first = first * pooling.out_plane();
@@ -239,7 +249,7 @@ void max(DType dtype, const Pool2dGeometry& g, const void* x, void* y, const Poo
 
 void max_scatter(DType dtype, const Pool2dGeometry& g, const void* dy, const PoolIndex& index, Destination dx,
                  Stream stream) {
-  with_types(dtype, index.dtype, [&]<class T, class Index>() {
+  with_pooled_types(dtype, index.dtype, [&]<class T, class Index>() {
     const auto launch_part = [&](auto* kernel, const Pooling& pooling, std::int64_t first) {
       const std::int64_t y_first = first * pooling.out_plane();
       launch_on(stream, kernel, grid_of(pooling), kBlock, pooling, in<T>(dy) + y_first,
@@ -258,7 +268,7 @@ void max_scatter(DType dtype, const Pool2dGeometry& g, const void* dy, const Poo
 
 void max_gather(DType dtype, const Pool2dGeometry& g, const void* x, const PoolIndex& index, void* y,
                 Stream stream) {
-  with_types(dtype, index.dtype, [&]<class T, class Index>() {
+  with_pooled_types(dtype, index.dtype, [&]<class T, class Index>() {
     for_each_output_part(g, 1, [&](const Pooling& pooling, std::int64_t first) {
       const std::int64_t y_first = first * pooling.out_plane();
       launch_on(stream, max_pool2d_gather<T, Index>, grid_of(pooling), kBlock, pooling,
@@ -280,7 +290,7 @@ void average_as(const Pool2dGeometry& g, const void* x, void* y, Stream stream) 
   });
 }
 void average(DType dtype, const Pool2dGeometry& g, const void* x, void* y, Stream stream) {
-  with_type(dtype, [&]<class T>() { average_as<T>(g, x, y, stream); });
+  with_stored_type(dtype, [&]<class T>() { average_as<T>(g, x, y, stream); });
 }
 
 template <class T>
@@ -293,7 +303,7 @@ void average_backward_as(const Pool2dGeometry& g, const void* dy, const Destinat
   });
 }
 void average_backward(DType dtype, const Pool2dGeometry& g, const void* dy, Destination dx, Stream stream) {
-  with_type(dtype, [&]<class T>() { average_backward_as<T>(g, dy, dx, stream); });
+  with_stored_type(dtype, [&]<class T>() { average_backward_as<T>(g, dy, dx, stream); });
 }
 
 }  // namespace

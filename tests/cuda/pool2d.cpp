@@ -71,6 +71,13 @@ void compare_all(DType dtype) {
   }
 }
 
+TEST_CASE("pooling and its gradients in 16 bits") {
+  const Gpus machine;
+  manual_seed(1);
+  compare_all(float16);
+  compare_all(bfloat16);
+}
+
 TEST_CASE("pooling and its gradients over awkward shapes, whatever the order of blocks and threads") {
   for (const std::uint64_t seed : {0u, 1u, 2u}) {
     const Gpus machine(1, seed);
@@ -109,7 +116,7 @@ TEST_CASE("2 x 2 pooling of views that begin at odd places, and gradients writte
 TEST_CASE("the gradient of max_pool2d's gradient picks the same elements") {
   const Gpus machine;
   manual_seed(2);
-  for (const DType dtype : {float32, float64})
+  for (const DType dtype : {float32, float64, float16, bfloat16})
     for (const Case& one : cases()) {
       INFO("input ", to_string(one.x), ", kernel ", one.kernel.height, " x ", one.kernel.width);
       const auto second = [&](const Tensors& in) {
