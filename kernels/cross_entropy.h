@@ -72,7 +72,7 @@ struct LossFactors {
 
 }  // namespace functors
 
-/// float32 and float64.
+/// float32 and float64; CUDA: 16 bits, too, with float32 statistics, normalizer and losses to be summed.
 struct CrossEntropy {
   /// `losses`: per item. `statistics`: for `backward`, (2, outer, inner): maximum of x and log of the sum of
   /// exp(x - maximum); null for log-probabilities. When reducing, `result` gets the sum of the losses times

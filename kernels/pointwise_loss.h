@@ -64,7 +64,7 @@ struct PointwiseLossArgs {
 };
 inline Sizes sizes(const PointwiseLossArgs& args) { return {nullptr, {args.n}}; }
 
-/// float32 and float64, plain arrays.
+/// float32 and float64, on GPUs float16 and bfloat16, too; plain arrays.
 struct PointwiseLoss {
   void (*forward)(DType dtype, const PointwiseLossArgs& args, void* y, Stream stream);
   /// The gradient of x from `g`, that of the result, or per element; null for 1 of one result.

@@ -26,11 +26,11 @@ inline Sizes sizes(const ReduceArgs& args) {
 /// Results depend neither on the number of threads nor on the instruction set: sums go through a fixed
 /// number of lanes and fixed chunks, in double or int64. NaN wins over every number.
 struct Reduce {
-  /// float32 and float64 keep their dtype; int64, int32, uint8 and bool give int64. Nothing sums to 0.
+  /// Floating dtypes, 16 bits on GPUs only, stay; int64, int32, uint8 and bool give int64. Nothing sums to 0.
   void (*sum)(DType dtype, const ReduceArgs& args, Stream stream);
-  /// Sum of (x - center)^2; floating.
+  /// Sum of (x - center)^2; float32 and float64.
   void (*sum_squares)(DType dtype, const ReduceArgs& args, Stream stream);
-  /// Of the input's dtype, any but float16 and bfloat16; `reduced` must not be empty.
+  /// Of the input's dtype, float16 and bfloat16 on GPUs only; `reduced` must not be empty.
   void (*amax)(DType dtype, const ReduceArgs& args, Stream stream);
   void (*amin)(DType dtype, const ReduceArgs& args, Stream stream);
   /// int64: the first r, in row-major order, of the maximum; `reduced` must not be empty.

@@ -34,7 +34,7 @@ struct SoftmaxGradient {
 
 }  // namespace functors
 
-/// float32 and float64; an output may be one of the inputs.
+/// float32 and float64, on GPUs 16 bits, too; an output may be one of the inputs.
 struct Softmax {
   void (*forward)(DType dtype, const SoftmaxArgs& args, const void* x, void* y, Stream stream);
   /// dx from the gradient g and the result y.

@@ -1,5 +1,6 @@
 #include "engine/ops/autocast.h"
 #include "engine/ops/loss.h"
+#include "engine/ops/native_half.h"
 
 #include <limits>
 
@@ -77,9 +78,11 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
   check_defined(op, logits);
   check_defined(op, target);
   check_smoothing(op, options.label_smoothing);
-  if (is_half(logits)) return in_float32(MP_OP(cross_entropy), logits, target, options);
-  if (target.is_floating() && target.shape() == logits.shape())
-    return of_probabilities(logits, target, options);
+  const bool by_probabilities = target.is_floating() && target.shape() == logits.shape();
+  const bool composed = by_probabilities || options.weight.defined();
+  if (is_half_on_cpu(logits) || (composed && is_half(logits)))
+    return in_float32(MP_OP(cross_entropy), logits, target, options);
+  if (by_probabilities) return of_probabilities(logits, target, options);
   if (!options.weight.defined()) return fused_cross_entropy(logits, target, options);
   const Tensor losses = fused_cross_entropy(
       logits, target, {.reduction = Reduction::none, .ignore_index = options.ignore_index});
@@ -88,7 +91,8 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, const CrossEntr
 
 Tensor nll_loss(const Tensor& log_probabilities, const Tensor& target, const NllLossOptions& options) {
   MP_AUTOCAST(nll_loss, log_probabilities, target, options);
-  if (is_half(log_probabilities)) return in_float32(MP_OP(nll_loss), log_probabilities, target, options);
+  if (is_half_on_cpu(log_probabilities) || (options.weight.defined() && is_half(log_probabilities)))
+    return in_float32(MP_OP(nll_loss), log_probabilities, target, options);
   if (!options.weight.defined()) return fused_nll_loss(log_probabilities, target, options);
   const Tensor losses = fused_nll_loss(log_probabilities, target,
                                        {.reduction = Reduction::none, .ignore_index = options.ignore_index});

@@ -1,4 +1,5 @@
 #include "engine/ops/loss.h"
+#include "engine/ops/native_half.h"
 
 // cross_entropy and nll_loss of class indices: one op, whose input is either logits or their log_softmax.
 
@@ -63,11 +64,12 @@ Tensor loss(const char* op, const Tensor& input, const Tensor& labels, const Opt
   check_arguments(op, input, labels, options);
   const Tensor x = input.contiguous(), target = labels.contiguous();
   const kernels::CrossEntropyArgs args = make_args(op, x, target, options);
-  const auto make = [&](const Shape& shape) { return make_tensor(shape, x.dtype(), x.device()); };
-  const Tensor losses = make(target.shape());
+  const auto make = [&](const Shape& shape) { return make_tensor(shape, computed_dtype(x), x.device()); };
+  const Tensor losses =
+      args.reduce ? make(target.shape()) : make_tensor(target.shape(), x.dtype(), x.device());
   const Tensor statistics = options.log_probabilities ? Tensor() : make({2, target.numel()});
   const Tensor normalizer = args.reduce ? make({}) : Tensor();
-  Tensor y = args.reduce ? make({}) : losses;
+  Tensor y = args.reduce ? make_tensor({}, x.dtype(), x.device()) : losses;
   const bool differentiated = recording(x);
   const Tensor gradient =
       differentiated && kernels::writes_gradient_with_loss(args) ? result_like(x) : Tensor();
@@ -77,10 +79,12 @@ Tensor loss(const char* op, const Tensor& input, const Tensor& labels, const Opt
   record(op, y, {x}, [=, x = save(x), target = save(target)](Backward& b) {
     const Tensor input_x = x.get(b), label = target.get(b);
     if (b.create_graph()) {
-      const Tensor g = normalizer.defined() ? b.grad() * normalizer : b.grad().unsqueeze(1);
-      return b.set(0, composed_backward(input_x, label, options, g));
+      const Tensor of_y = widened(b.grad()), g = normalizer.defined() ? of_y * normalizer : of_y.unsqueeze(1);
+      return b.set(0, composed_backward(widened(input_x), label, options, g).to(input_x.dtype()));
     }
-    if (gradient.defined()) return b.set(0, b.is_unit() ? gradient : gradient * b.grad());
+    // Of 16 bits the gradient was rounded: it would be again, or what vanished would stay away.
+    if (gradient.defined() && (b.is_unit() || !is_half(gradient)))
+      return b.set(0, b.is_unit() ? gradient : gradient * b.grad());
     const bool unit = b.is_unit() && normalizer.defined();
     const Tensor g = unit ? Tensor() : b.grad().contiguous(), dx = result_like(input_x);
     backend(dx).cross_entropy.backward(dx.dtype(), make_args(op, input_x, label, options), raw_or_null(g),

@@ -50,10 +50,7 @@ Tensor product_gradient(Backward& b, const LinearNode& node, const Tensor& saved
   const bool to_bias = node.has_bias && b.needs(2);
   const auto write_bias = [&](const auto& f) { b.write(2, {g.size(1)}, g.dtype(), g.device(), f); };
   if (node.activation == Activation::none) {
-    if (to_bias && is_half(g))
-      b.set(2, sum(g, {0}));
-    else if (to_bias)
-      write_bias([&](const Tensor& dbias, int beta) { write_column_sums(dbias, g, beta == 1); });
+    if (to_bias) write_bias([&](const Tensor& dbias, int beta) { write_column_sums(dbias, g, beta == 1); });
     return g;
   }
   g = g.contiguous();

@@ -2,9 +2,9 @@
 
 #include "engine/ops/half.h"
 
-/// Ops whose CUDA kernels read and write float16 and bfloat16 themselves, computing in float32, while on the CPU
-/// they go through `in_float32`. Such an op asks `is_half_on_cpu` where others ask `is_half`. The gradients that
-/// it composes of other ops, to be differentiated once more, it computes of `widened` tensors.
+/// Ops whose CUDA kernels read and write float16 and bfloat16 themselves, computing in float32, while on the
+/// CPU they go through `in_float32`. Such an op asks `is_half_on_cpu` where others ask `is_half`. Gradients
+/// that it composes of other ops, to be differentiated once more, it computes of `widened` tensors.
 
 namespace miniparallel {
 

@@ -2,6 +2,7 @@
 
 #include "engine/ops/autocast.h"
 #include "engine/ops/loss.h"
+#include "engine/ops/native_half.h"
 
 // mse_loss, l1_loss, bce_with_logits.
 
@@ -48,7 +49,7 @@ Tensor target_slope(LossFunction function, const Tensor& x, const Tensor& target
 Tensor loss(const char* op, LossFunction function, const Tensor& input, const Tensor& wanted,
             Reduction reduction) {
   check_pair(op, input, wanted);
-  if (is_half(input)) return in_float32(loss, op, function, input, wanted, reduction);
+  if (is_half_on_cpu(input)) return in_float32(loss, op, function, input, wanted, reduction);
   const Tensor x = input.contiguous(), target = wanted.contiguous();
   const kernels::PointwiseLossArgs args = make_args(function, x, target, reduction);
   Tensor y = make_tensor(args.reduce ? Shape{} : x.shape(), x.dtype(), x.device());
@@ -58,10 +59,13 @@ Tensor loss(const char* op, LossFunction function, const Tensor& input, const Te
       const Tensor input_x = x.get(b), label = target.get(b);
       const kernels::PointwiseLossArgs again = make_args(function, input_x, label, reduction);
       const double share = reduction == Reduction::mean ? share_of(again.n) : 1;
-      const auto scaled = [&] { return again.reduce ? b.grad() * share : b.grad(); };
-      if (b.needs(1)) b.set(1, target_slope(function, input_x, label) * scaled());
+      const auto composed = [&](const auto& slope_of) {
+        const Tensor g = widened(b.grad()), of_loss = slope_of(function, widened(input_x), widened(label));
+        return (of_loss * (again.reduce ? g * share : g)).to(input_x.dtype());
+      };
+      if (b.needs(1)) b.set(1, composed(target_slope));
       if (!b.needs(0)) return;
-      if (b.create_graph()) return b.set(0, slope(function, input_x, label) * scaled());
+      if (b.create_graph()) return b.set(0, composed(slope));
       const bool unit = b.is_unit() && again.reduce;
       const Tensor g = unit ? Tensor() : b.grad().contiguous(), dx = result_like(input_x);
       backend(dx).pointwise_loss.backward(dx.dtype(), again, unit ? nullptr : raw(g), raw(dx), stream(dx));

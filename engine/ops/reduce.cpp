@@ -1,5 +1,6 @@
 #include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
+#include "engine/ops/native_half.h"
 
 #include <algorithm>
 
@@ -58,7 +59,7 @@ using Launcher = void (*kernels::Reduce::*)(DType, const kernels::ReduceArgs&, k
 
 Tensor extremum(const char* op, Launcher launcher, const Tensor& x, const Shape& dims, bool keepdim) {
   check_defined(op, x);
-  if (is_half(x)) return in_float32(extremum, op, launcher, x, dims, keepdim);
+  if (is_half_on_cpu(x)) return in_float32(extremum, op, launcher, x, dims, keepdim);
   const Split split(op, x, dims, keepdim);
   check(split.count() > 0 || split.kept.numel() == 0, op, ": nothing to compare in a tensor of shape ",
         x.shape(), " over dims ", dims, "; the reduced dimensions must not be empty");
@@ -68,7 +69,8 @@ Tensor extremum(const char* op, Launcher launcher, const Tensor& x, const Shape&
     record(op, y, {x}, [x = save(x), y = save_output(y), ones = split.ones, dims](Backward& b) {
       const Tensor input = x.get(b);
       const Tensor hit = input == y.get(b).reshape(ones);
-      const Tensor share = b.grad().reshape(ones) / sum(hit, dims, true).to(input.dtype());
+      const Tensor hits = sum(hit, dims, true).to(computed_dtype(input));
+      const Tensor share = (widened(b.grad()).reshape(ones) / hits).to(input.dtype());
       b.set(0, where(hit, share, share * 0));  // a NaN, which no element is equal to, gives NaN to all
     });
   return y;
@@ -79,7 +81,7 @@ Tensor extremum(const char* op, Launcher launcher, const Tensor& x, const Shape&
 Tensor sum(const Tensor& x, const Shape& dims, bool keepdim) {
   MP_AUTOCAST(sum, x, dims, keepdim);
   check_defined("sum", x);
-  if (is_half(x)) return in_float32(MP_OP(sum), x, dims, keepdim);
+  if (is_half_on_cpu(x)) return in_float32(MP_OP(sum), x, dims, keepdim);
   const Split split("sum", x, dims, keepdim);
   Tensor y = sum_scaled(x, split, 1);
   if (recording(x))
@@ -90,7 +92,7 @@ Tensor sum(const Tensor& x, const Shape& dims, bool keepdim) {
 
 Tensor mean(const Tensor& input, const Shape& dims, bool keepdim) {
   check_defined("mean", input);
-  if (is_half(input)) return in_float32(MP_OP(mean), input, dims, keepdim);
+  if (is_half_on_cpu(input)) return in_float32(MP_OP(mean), input, dims, keepdim);
   const Tensor x = to_floating(input);
   const Split split("mean", x, dims, keepdim);
   // 0 * infinity is the NaN of a mean over nothing.
@@ -147,7 +149,7 @@ Tensor amin(const Tensor& x, const Shape& dims, bool keepdim) {
 
 Tensor argmax(const Tensor& x, std::optional<int> dim, bool keepdim) {
   check_defined("argmax", x);
-  if (is_half(x)) return in_float32(MP_OP(argmax), x, dim, keepdim);
+  if (is_half_on_cpu(x)) return in_float32(MP_OP(argmax), x, dim, keepdim);
   const Split split("argmax", x, dim ? Shape{*dim} : Shape{}, keepdim);
   check(split.count() > 0 || split.kept.numel() == 0, "argmax: nothing to compare in a tensor of shape ",
         x.shape(), "; the reduced dimension must not be empty");

@@ -1,5 +1,6 @@
 #include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
+#include "engine/ops/native_half.h"
 
 namespace miniparallel {
 namespace {
@@ -19,7 +20,7 @@ Tensor composed_backward(bool log, const Tensor& g, const Tensor& y, int dim) {
 Tensor softmax_or_log(const char* op, const Tensor& input, int dim, bool log) {
   check_defined(op, input);
   check_floating(op, input);
-  if (is_half(input)) return in_float32(softmax_or_log, op, input, dim, log);
+  if (is_half_on_cpu(input)) return in_float32(softmax_or_log, op, input, dim, log);
   const int axis = normalize_dim(op, dim, input.dim());
   const Tensor x = input.contiguous();
   Tensor y = result_like(x);
@@ -28,7 +29,10 @@ Tensor softmax_or_log(const char* op, const Tensor& input, int dim, bool log) {
   if (recording(x))
     record(op, y, {x}, [y = save_output(y), args, axis, log](Backward& b) {
       const Tensor result = y.get(b);
-      if (b.create_graph()) return b.set(0, composed_backward(log, b.grad(), result, axis));
+      if (b.create_graph()) {
+        const Tensor dx = composed_backward(log, widened(b.grad()), widened(result), axis);
+        return b.set(0, dx.to(result.dtype()));
+      }
       const Tensor g = b.grad().contiguous();
       const Tensor dx = result_like(g);
       backend(g).softmax.backward(g.dtype(), args, raw(g), raw(result), raw(dx), stream(g));

@@ -1,6 +1,6 @@
-#include "kernels/by_dtype.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/block_reduce.cuh"
+#include "kernels/cuda/device/stored.cuh"
 #include "kernels/cuda/device/workspace.h"
 #include "kernels/pointwise_loss.h"
 #include "kernels/reductions.h"
@@ -14,7 +14,7 @@ template <class F, class T>
 __global__ void loss_elements(std::int64_t n, const T* x, const T* target, T* y) {
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += step)
-    y[i] = F::forward(x[i], target[i]);
+    y[i] = convert<T>(F::forward(read(x[i]), read(target[i])));
 }
 
 /// Block c sums chunk c, in float64; the last stage is one
@@ -25,7 +25,7 @@ __global__ void loss_chunks(std::int64_t n, std::int64_t chunk, const T* x, cons
   const std::int64_t begin = blockIdx.x * chunk, end = begin + chunk < n ? begin + chunk : n;
   double mine = 0;
   for (std::int64_t i = begin + threadIdx.y; i < end; i += blockDim.y)
-    mine += static_cast<double>(F::forward(x[i], target[i]));
+    mine += static_cast<double>(F::forward(read(x[i]), read(target[i])));
   const double total = combine_over_y<SumOf<double>>(mine);
   if (threadIdx.y == 0) partials[blockIdx.x] = total;
 }
@@ -35,16 +35,19 @@ __global__ void loss_result(const double* partials, unsigned chunks, double scal
   double mine = 0;
   for (unsigned c = threadIdx.y; c < chunks; c += blockDim.y) mine += partials[c];
   const double total = combine_over_y<SumOf<double>>(mine);
-  if (threadIdx.y == 0) *y = static_cast<T>(total * scale);
+  if (threadIdx.y == 0) *y = convert<T>(static_cast<Computed<T>>(total * scale));
 }
 
 template <class F, class T>
 __global__ void loss_gradient(PointwiseLossArgs args, const T* x, const T* target, const T* g, T* dx) {
-  const T scale = static_cast<T>(args.scale);
+  using C = Computed<T>;
+  const C scale = static_cast<C>(args.scale);
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < args.n;
-       i += step)
-    dx[i] = F::backward(x[i], target[i]) * (args.reduce ? (g == nullptr ? T(1) : g[0]) * scale : g[i]);
+       i += step) {
+    const C factor = args.reduce ? (g == nullptr ? C(1) : read(g[0])) * scale : read(g[i]);
+    dx[i] = convert<T>(F::backward(read(x[i]), read(target[i])) * factor);
+  }
 }
 
 constexpr std::int64_t kChunk = 8192;
@@ -77,7 +80,7 @@ void backward_as(const PointwiseLossArgs& args, const void* g, void* dx, Stream 
 /// Calls f for the functor of the function and the type of the dtype.
 template <class Run>
 void with_function(LossFunction function, DType dtype, const Run& f) {
-  with_type(dtype, [&]<class T>() {
+  with_stored_type(dtype, [&]<class T>() {
     switch (function) {
       case LossFunction::squared_error:
         return f.template operator()<functors::SquaredError, T>();

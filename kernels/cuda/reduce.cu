@@ -1,4 +1,5 @@
 #include "kernels/cuda/backend.h"
+#include "kernels/cuda/device/stored.cuh"
 #include "kernels/cuda/device/two_stage.cuh"
 #include "kernels/reduce.h"
 #include "kernels/reductions.h"
@@ -9,18 +10,20 @@
 namespace miniparallel::kernels::cuda {
 namespace {
 
-/// A reduction of kernels/reductions.h that does not look at where its element is.
-template <class F>
+/// A reduction of kernels/reductions.h that does not look at where its element is, of elements stored as T.
+template <class F, class T = typename F::Input>
 struct Plain : F {
-  using Stored = std::conditional_t<std::is_floating_point_v<typename F::Input>, typename F::Input,
-                                    typename F::Accumulator>;
-  MP_INLINE static typename F::Accumulator load(typename F::Input x, typename F::Input center, std::int64_t) {
-    return F::load(x, center);
+  using Input = T;
+  using Stored = std::conditional_t<std::is_floating_point_v<Computed<T>>, T, typename F::Accumulator>;
+  MP_INLINE static typename F::Accumulator load(T x, T center, std::int64_t) {
+    return F::load(read(x), read(center));
   }
   MP_INLINE static void store(Stored& out, typename F::Accumulator value, double scale, bool accumulate) {
-    if constexpr (std::is_floating_point_v<Stored>) {
-      const Stored scaled = static_cast<Stored>(value * static_cast<typename F::Accumulator>(scale));
-      out = accumulate ? out + scaled : scaled;  // LCOV_EXCL_LINE: counted with the line above
+    if constexpr (std::is_floating_point_v<Computed<T>>) {
+      using C = Computed<T>;
+      const C scaled = static_cast<C>(value * static_cast<typename F::Accumulator>(scale));
+      out = convert<T>(accumulate ? read(out) + scaled
+                                  : scaled);  // LCOV_EXCL_LINE: counted with the line above
     } else {
       out = value;
     }
@@ -30,15 +33,16 @@ struct Plain : F {
 /// The first element of the maximum; a NaN is larger than every number.
 template <class T>
 struct ArgmaxOf {
+  using C = Computed<T>;
   struct Accumulator {
-    T value;
+    C value;
     std::int64_t index;  // below 0: none yet
   };
   using Input = T;
   using Stored = std::int64_t;
-  MP_INLINE static Accumulator none() { return {T{}, -1}; }
-  MP_INLINE static bool better(T a, T b) { return a > b || (a != a && b == b); }
-  MP_INLINE static Accumulator load(T x, T, std::int64_t i) { return {x, i}; }
+  MP_INLINE static Accumulator none() { return {C{}, -1}; }
+  MP_INLINE static bool better(C a, C b) { return a > b || (a != a && b == b); }
+  MP_INLINE static Accumulator load(T x, T, std::int64_t i) { return {read(x), i}; }
   MP_INLINE static Accumulator combine(const Accumulator& a, const Accumulator& b) {
     if (a.index < 0) return b;
     if (b.index < 0 || better(a.value, b.value)) return a;
@@ -110,12 +114,14 @@ using Row = std::array<void (*)(const ReduceArgs&, Stream), 8>;
 template <template <class> class F>
 constexpr Row every_dtype{run<Plain<F<float>>>,        run<Plain<F<double>>>,
                           run<Plain<F<std::int64_t>>>, run<Plain<F<std::int32_t>>>,
-                          run<Plain<F<std::uint8_t>>>, run<Plain<F<bool>>>};
+                          run<Plain<F<std::uint8_t>>>, run<Plain<F<bool>>>,
+                          run<Plain<F<float>, Half>>,  run<Plain<F<float>, BFloat16>>};
 constexpr Row sum_row = every_dtype<SumOf>, amax_row = every_dtype<MaxOf>, amin_row = every_dtype<MinOf>;
 constexpr Row sum_squares_row{run<Plain<SumOfSquares<float>>>, run<Plain<SumOfSquares<double>>>};
 constexpr Row argmax_row{run<ArgmaxOf<float>>,        run<ArgmaxOf<double>>,
                          run<ArgmaxOf<std::int64_t>>, run<ArgmaxOf<std::int32_t>>,
-                         run<ArgmaxOf<std::uint8_t>>, run<ArgmaxOf<bool>>};
+                         run<ArgmaxOf<std::uint8_t>>, run<ArgmaxOf<bool>>,
+                         run<ArgmaxOf<Half>>,         run<ArgmaxOf<BFloat16>>};
 
 template <const Row& row>
 void dispatch(DType dtype, const ReduceArgs& args, Stream stream) {

@@ -1,6 +1,6 @@
-#include "kernels/by_dtype.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/line.cuh"
+#include "kernels/cuda/device/stored.cuh"
 #include "kernels/reductions.h"
 #include "kernels/softmax.h"
 
@@ -27,8 +27,8 @@ template <class T, int lanes>
 __global__ void softmax_forward(SoftmaxArgs args, std::int64_t lines, const T* x, T* y) {
   const auto line = Line<lanes>::mine(args.n, args.inner);
   if (line.index >= lines) return;
-  const Normalizer<T> normalize(args.log, exponential_sum(line, x));
-  line.for_each([&](std::int64_t at, std::int64_t) { y[at] = normalize(x[at]); });
+  const Normalizer<Computed<T>> normalize(args.log, exponential_sum(line, x));
+  line.for_each([&](std::int64_t at, std::int64_t) { y[at] = convert<T>(normalize(read(x[at]))); });
 }
 
 template <class T, int lanes>
@@ -37,14 +37,16 @@ __global__ void softmax_backward(SoftmaxArgs args, std::int64_t lines, const T* 
   if (line.index >= lines) return;
   const functors::SoftmaxGradient gradient{args.log};
   double mine = 0;
-  line.for_each([&](std::int64_t at, std::int64_t) { mine += gradient.term(g[at], y[at]); });
-  const T sum = static_cast<T>(line.sum(mine));
-  line.for_each([&](std::int64_t at, std::int64_t) { dx[at] = gradient(g[at], y[at], sum); });
+  line.for_each([&](std::int64_t at, std::int64_t) { mine += gradient.term(read(g[at]), read(y[at])); });
+  const auto sum = static_cast<Computed<T>>(line.sum(mine));
+  line.for_each(
+      [&](std::int64_t at, std::int64_t) { dx[at] = convert<T>(gradient(read(g[at]), read(y[at]), sum)); });
 }
 
 template <class T>
 struct LongSoftmax {
-  using Values = ExponentialSum<T>;
+  using C = Computed<T>;
+  using Values = ExponentialSum<C>;
   SoftmaxArgs args;
   const T* x;
   T* y;
@@ -55,22 +57,23 @@ struct LongSoftmax {
     const std::int64_t start = start_of_line(line, args.n, args.inner);
     for_each_in_batches<kBatch>(
         begin, end, step, [&](std::int64_t i) { return x[start + i * args.inner]; },
-        [&](T value, std::int64_t i) { use(value, start + i * args.inner); });
+        [&](T value, std::int64_t i) { use(read(value), start + i * args.inner); });
   }
   __device__ Values part(std::int64_t line, std::int64_t begin, std::int64_t end, std::int64_t step) const {
     Values mine = Values::initial();
-    for_each(line, begin, end, step, [&](T value, std::int64_t) { mine.add(value); });
+    for_each(line, begin, end, step, [&](C value, std::int64_t) { mine.add(value); });
     return mine;
   }
   __device__ void apply(std::int64_t line, const Values& total, std::int64_t begin, std::int64_t end,
                         std::int64_t step) const {
-    const Normalizer<T> normalize(args.log, total);
-    for_each(line, begin, end, step, [&](T value, std::int64_t at) { y[at] = normalize(value); });
+    const Normalizer<C> normalize(args.log, total);
+    for_each(line, begin, end, step, [&](C value, std::int64_t at) { y[at] = convert<T>(normalize(value)); });
   }
 };
 
 template <class T>
 struct LongSoftmaxGradient {
+  using C = Computed<T>;
   struct Values : SumOf<double> {
     MP_INLINE static double initial() { return 0; }
   };
@@ -88,21 +91,21 @@ struct LongSoftmaxGradient {
     for_each_in_batches<kBatch / 2>(
         begin, end, step,
         [&](std::int64_t i) { return Loaded{g[start + i * args.inner], y[start + i * args.inner]}; },
-        [&](const Loaded& of, std::int64_t i) { use(of.g, of.y, start + i * args.inner); });
+        [&](const Loaded& of, std::int64_t i) { use(read(of.g), read(of.y), start + i * args.inner); });
   }
   __device__ double part(std::int64_t line, std::int64_t begin, std::int64_t end, std::int64_t step) const {
     const functors::SoftmaxGradient gradient{args.log};
     double mine = 0;
     for_each(line, begin, end, step,
-             [&](T of_y, T value, std::int64_t) { mine += gradient.term(of_y, value); });
+             [&](C of_y, C value, std::int64_t) { mine += gradient.term(of_y, value); });
     return mine;
   }
   __device__ void apply(std::int64_t line, double total, std::int64_t begin, std::int64_t end,
                         std::int64_t step) const {
     const functors::SoftmaxGradient gradient{args.log};
-    const T sum = static_cast<T>(total);
+    const C sum = static_cast<C>(total);
     for_each(line, begin, end, step,
-             [&](T of_y, T value, std::int64_t at) { dx[at] = gradient(of_y, value, sum); });
+             [&](C of_y, C value, std::int64_t at) { dx[at] = convert<T>(gradient(of_y, value, sum)); });
   }
 };
 
@@ -121,7 +124,7 @@ void forward_as(const SoftmaxArgs& args, const T* x, T* y, Stream stream) {
   launch(stream, args, LongSoftmax<T>{args, x, y}, softmax_forward<T, 32>, softmax_forward<T, 1>, x, y);
 }
 void forward(DType dtype, const SoftmaxArgs& args, const void* x, void* y, Stream stream) {
-  with_type(dtype, [&]<class T>() { forward_as<T>(args, in<T>(x), out<T>(y), stream); });
+  with_stored_type(dtype, [&]<class T>() { forward_as<T>(args, in<T>(x), out<T>(y), stream); });
 }
 
 template <class T>
@@ -130,7 +133,7 @@ void backward_as(const SoftmaxArgs& args, const T* g, const T* y, T* dx, Stream 
          softmax_backward<T, 1>, g, y, dx);
 }
 void backward(DType dtype, const SoftmaxArgs& args, const void* g, const void* y, void* dx, Stream stream) {
-  with_type(dtype, [&]<class T>() { backward_as<T>(args, in<T>(g), in<T>(y), out<T>(dx), stream); });
+  with_stored_type(dtype, [&]<class T>() { backward_as<T>(args, in<T>(g), in<T>(y), out<T>(dx), stream); });
 }
 
 }  // namespace

@@ -19,9 +19,9 @@ struct Case {
 const std::vector<Case> cases{{{1, 35'001}, 1}, {{2, 17'000}, 1}, {{20'003, 3}, 0}, {{2, 5'000, 5}, 1},
                               {{600, 40}, 0},   {{0, 20'000}, 1}, {{1, 16'383}, 1}, {{1, 16'384}, 1}};
 
-/// Numbers of a row as large as 1, so that an error in one of them is seen.
+/// Numbers of a row about as large as 1, so that an error in one is seen, and gradients that float16 holds.
 Function scaled(std::int64_t dim, Tensor (*f)(const Tensor&, std::int64_t)) {
-  return [=](const Tensors& x) { return f(x[0], dim) * static_cast<double>(x[0].size(dim)); };
+  return [=](const Tensors& x) { return f(x[0], dim) * (static_cast<double>(x[0].size(dim)) / 8); };
 }
 
 /// The function's value and gradients are the CPU's, and the same bits in any order of blocks and threads.
@@ -37,7 +37,7 @@ void check_in_any_order(const Function& function, const Tensors& x) {
 
 TEST_CASE("softmax of rows that blocks share") {
   manual_seed(1);
-  for (const DType dtype : {float32, float64})
+  for (const DType dtype : {float32, float64, float16, bfloat16})
     for (const auto& [shape, dim] : cases) {
       INFO("dtype ", dtype, ", shape ", to_string(shape), ", along ", dim);
       const Tensor x = (randn(shape, {.dtype = dtype}) * 5).requires_grad_();
@@ -63,7 +63,7 @@ TEST_CASE("softmax of rows with infinities and NaN, shared and not") {
 
 TEST_CASE("cross_entropy of items whose classes blocks share") {
   manual_seed(3);
-  for (const DType dtype : {float32, float64})
+  for (const DType dtype : {float32, float64, float16, bfloat16})
     for (const Shape& shape :
          std::vector<Shape>{{1, 35'001}, {2, 17'000}, {2, 5'000, 5}, {0, 20'000}, {1, 16'383}})
       for (const double smoothing : {0.0, 0.1}) {
@@ -89,7 +89,7 @@ TEST_CASE("cross_entropy of items whose classes blocks share") {
 
 TEST_CASE("layer_norm of rows that blocks share") {
   manual_seed(4);
-  for (const DType dtype : {float32, float64})
+  for (const DType dtype : {float32, float64, float16, bfloat16})
     for (const Shape& shape : std::vector<Shape>{{1, 35'001}, {2, 17'000}, {1, 16'384}}) {
       INFO("dtype ", dtype, ", shape ", to_string(shape));
       const Shape width{shape[1]};

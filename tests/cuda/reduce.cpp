@@ -30,7 +30,7 @@ TEST_CASE("reductions of every dtype, over few elements and over so many that bl
       [](const Tensors& x) { return argmax(x[0], 1); }, [](const Tensors& x) { return argmax(x[0]); },
       [](const Tensors& x) { return argmax(x[0], 0); }, [](const Tensors& x) { return sum(x[0], {0}); },
   };
-  for (const DType dtype : {float32, float64, int64, int32, uint8, boolean})
+  for (const DType dtype : {float32, float64, int64, int32, uint8, boolean, float16, bfloat16})
     for (const Shape& shape : std::vector<Shape>{{1, 1}, {5, 7}, {2, 50'001}, {20'000, 3}, {1'037, 45}}) {
       INFO("dtype ", dtype, ", shape ", to_string(shape));
       const Tensors x{numbers(shape, dtype)};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/cuda/device/stored.cuh"
 #include "kernels/cuda/device/two_stage.cuh"
 #include "kernels/math.h"
 
@@ -100,10 +101,10 @@ struct ExponentialSum {
 
 /// That of a line; every thread gets it.
 template <class T, int lanes>
-__device__ ExponentialSum<T> exponential_sum(const Line<lanes>& line, const T* x) {
-  ExponentialSum<T> mine = ExponentialSum<T>::initial();
-  line.for_each([&](std::int64_t at, std::int64_t) { mine.add(x[at]); });
-  const T maximum = line.maximum(mine.maximum);
+__device__ ExponentialSum<Computed<T>> exponential_sum(const Line<lanes>& line, const T* x) {
+  auto mine = ExponentialSum<Computed<T>>::initial();
+  line.for_each([&](std::int64_t at, std::int64_t) { mine.add(read(x[at])); });
+  const Computed<T> maximum = line.maximum(mine.maximum);
   return {maximum, line.sum(mine.sum_below(maximum))};
 }
 

@@ -37,8 +37,8 @@ class ChannelWalk {
   std::int64_t inner_, skip_, position_, at_, step_, stride_;
 };
 
-/// How many elements of a channel that are neighbours are taken at once: of 16 bits 8 or 4, where they all lie
-/// in packs.
+/// How many elements of a channel that are neighbours are taken at once: of 16 bits 8 or 4, where they all
+/// lie in packs.
 template <class T, class... Pointers>
 int pack_within_channels(const BatchNormGeometry& g, const Pointers*... arrays) {
   if constexpr (kIsHalf<T>)
@@ -181,8 +181,9 @@ struct ChannelSums {
   }
 };
 
-/// Calls f.operator()<N>(i, channel_of) for the thread's share of elements `first` to before `last` of an (n,
-/// channels, inner) array, N at a time; i + k is of channel_of(k). Again without a division for every element.
+/// Calls f.operator()<N>(i, channel_of) for the thread's share of elements `first` to before `last` of an
+/// (n, channels, inner) array, N at a time; i + k is of channel_of(k). Again without a division for every
+/// element.
 template <int N, class F>
 __device__ void for_each_pack(const BatchNormGeometry& g, std::int64_t first, std::int64_t last, const F& f) {
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x * N;

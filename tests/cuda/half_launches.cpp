@@ -1,0 +1,82 @@
+#include <miniparallel/random.h>
+
+#include "compare.h"
+#include "simulated.h"
+
+// Ops of float16 and bfloat16 launch what they launch in float32: nothing is converted on the way.
+
+namespace miniparallel::testing {
+namespace {
+
+const Device gpu = Device::cuda(0);
+
+struct Op {
+  const char* name;
+  Function function;
+  std::vector<Shape> inputs;           // of the dtype
+  std::vector<Shape> parameters = {};  // float32
+};
+
+const std::vector<Op>& ops() {
+  static const Tensor labels = tensor({1, 0, 5, 2});
+  static const std::vector<Op> list{
+      {"batch_norm",
+       [](const Tensors& x) { return batch_norm(x[0], x[1], x[2], {}, {}, {.training = true}); },
+       {{4, 6, 3, 3}},
+       {{6}, {6}}},
+      {"batch_norm with a residual and relu",
+       [](const Tensors& x) {
+         return batch_norm(x[0], x[2], x[3], {}, {},
+                           {.training = true, .activation = Activation::relu, .residual = x[1]});
+       },
+       {{4, 6, 3, 3}, {4, 6, 3, 3}},
+       {{6}, {6}}},
+      {"layer_norm",
+       [](const Tensors& x) { return layer_norm(x[0], {6}, x[1], x[2]); },
+       {{4, 6}},
+       {{6}, {6}}},
+      {"add_layer_norm",
+       [](const Tensors& x) { return add_layer_norm(x[0], x[1], {8}, x[2], x[3], {.dropout = 0.1}).y; },
+       {{4, 8}, {4, 8}},
+       {{8}, {8}}},
+      {"max_pool2d", [](const Tensors& x) { return max_pool2d(x[0], 2); }, {{2, 3, 6, 8}}},
+      {"avg_pool2d", [](const Tensors& x) { return avg_pool2d(x[0], 3); }, {{2, 3, 6, 9}}},
+      {"adaptive_avg_pool2d", [](const Tensors& x) { return adaptive_avg_pool2d(x[0], 1); }, {{2, 3, 6, 9}}},
+      {"sum", [](const Tensors& x) { return sum(x[0], {1}); }, {{4, 6}}},
+      {"mean", [](const Tensors& x) { return mean(x[0], {0}); }, {{4, 6}}},
+      {"argmax", [](const Tensors& x) { return argmax(x[0], 1); }, {{4, 6}}},
+      {"softmax", [](const Tensors& x) { return softmax(x[0], 1); }, {{4, 6}}},
+      {"log_softmax", [](const Tensors& x) { return log_softmax(x[0], 0); }, {{4, 6}}},
+      {"cross_entropy", [](const Tensors& x) { return cross_entropy(x[0], labels.to(gpu)); }, {{4, 6}}},
+      {"nll_loss", [](const Tensors& x) { return nll_loss(x[0], labels.to(gpu)); }, {{4, 6}}},
+      {"mse_loss", [](const Tensors& x) { return mse_loss(x[0], x[0].detach()); }, {{4, 6}}},
+      {"l1_loss", [](const Tensors& x) { return l1_loss(x[0], x[0].detach()); }, {{4, 6}}},
+      {"dropout", [](const Tensors& x) { return dropout(x[0], 0.5, true); }, {{4, 6}}},
+  };
+  return list;
+}
+
+std::int64_t launches(const Op& op, DType dtype) {
+  Tensors x;
+  for (const Shape& shape : op.inputs)
+    x.push_back(random_leaf(shape, dtype).detach().to(gpu).requires_grad_());
+  for (const Shape& shape : op.parameters)
+    x.push_back(random_leaf(shape, float32).detach().to(gpu).requires_grad_());
+  const simulator::Counters before = simulator::counters();
+  const Tensor y = op.function(x);
+  if (y.requires_grad() && y.dim() == 0) y.backward();
+  if (y.requires_grad() && y.dim() > 0) y.backward(y.detach());
+  return (simulator::counters() - before).kernels;
+}
+
+TEST_CASE("ops of 16 bits launch as many kernels as in float32") {
+  const Simulated machine;
+  for (const Op& op : ops())
+    for (const DType dtype : {float16, bfloat16}) {
+      INFO(op.name, " in ", dtype);
+      CHECK(launches(op, dtype) == launches(op, float32));
+    }
+}
+
+}  // namespace
+}  // namespace miniparallel::testing
