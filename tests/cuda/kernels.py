@@ -4,6 +4,7 @@
   kernels.py update TABLE LIBRARY     writes the table of resources from a library built by nvcc
   kernels.py resources TABLE LIBRARY  compares the library with the table; fails where a kernel needs more
   kernels.py vectors LIBRARY          streaming kernels load and store 16 bytes at once
+  kernels.py tensor_cores LIBRARY     kernels that are named after tensor cores multiply on them
   kernels.py coverage TABLE LAUNCHES  every kernel of the table is in the simulated GPU's list of launches
 
 A kernel is an instantiation. It is named without return type, parameters and the project's namespaces.
@@ -172,6 +173,31 @@ def vectors(arguments):
     finish(problems)
 
 
+def tensor_cores(arguments):
+    """Code for less than compute capability 8.0 multiplies float16 alone; that of the others is empty."""
+    multiplies, architecture, symbol = {}, None, None
+    for line in cuobjdump(arguments.cuobjdump, "-sass", arguments.library):
+        architecture = architecture_of(line) or architecture
+        if found := re.search(r"Function : (\S+)", line):
+            symbol = (architecture, found[1])
+            multiplies[symbol] = False
+        elif re.search(r"\bH(G)?MMA\.", line):
+            multiplies[symbol] = True
+    names = short_names({symbol for _, symbol in multiplies})
+    problems, count = [], 0
+    for (architecture, symbol), found in multiplies.items():
+        name = names[symbol]
+        if "_tensor_" not in name or (int(re.sub(r"\D", "", architecture)) < 80 and "<Half," not in name):
+            continue
+        count += 1
+        if not found:
+            problems.append(f"{name} on {architecture}: no HMMA")
+    if count == 0:
+        problems.append("no kernel for tensor cores was found")
+    print(f"{count} kernels for tensor cores")
+    finish(problems)
+
+
 def coverage(arguments):
     _, table = read_table(arguments.table)
     with open(arguments.launches) as file:
@@ -199,7 +225,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     for function, names in ((update, ("table", "library")), (resources, ("table", "library")),
-                            (vectors, ("library",)), (coverage, ("table", "launches"))):
+                            (vectors, ("library",)),
+                            (tensor_cores, ("library",)), (coverage, ("table", "launches"))):
         command = commands.add_parser(function.__name__)
         for name in names:
             command.add_argument(name)
