@@ -25,7 +25,8 @@ inline Sizes sizes(const Conv2dGeometry& g) {
           {g.n, g.in_channels, g.in_h, g.in_w, g.out_channels, g.kernel_h, g.kernel_w, g.stride_h, g.groups}};
 }
 
-/// dtype: float32 or float64. Nothing may alias.
+/// dtype: float32 or float64; on a GPU also float16, and bfloat16 with code for compute capability 8.0,
+/// summed in float32, each result rounded once. Nothing may alias.
 struct Conv2d {
   /// y = x * weight + bias; bias (out_channels) or null.
   void (*forward)(DType dtype, const Conv2dGeometry& geometry, const void* x, const void* weight,

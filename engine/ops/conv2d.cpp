@@ -1,5 +1,6 @@
 #include "engine/ops/conv2d.h"
 
+#include "engine/device/architecture.h"
 #include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
 
@@ -100,16 +101,18 @@ void write_data_gradient(const Tensor& g, const Tensor& weight, const Conv& conv
   backend(g).conv2d.data_gradient(g.dtype(), conv.geometry(), raw(g), raw(weight), dx, stream(g));
 }
 
-/// The gradient of conv2d's input, g and weight contiguous.
-Tensor data_gradient(const Tensor& gradient, const Tensor& w, const Conv& conv) {
+/// The gradient of conv2d's input, plus the bias of each channel.
+Tensor data_gradient(const Tensor& gradient, const Tensor& w, const Conv& conv, const Tensor& bias = {}) {
   const Tensor g = gradient.contiguous(), weight = w.contiguous();
   Tensor dx = make_tensor(conv.x, g.dtype(), g.device());
-  write_data_gradient(g, weight, conv, {raw(dx)});
-  if (recording(g, weight))
-    record("conv2d_data_gradient", dx, {g, weight},
+  if (bias.defined()) dx.copy_(bias.detach().view({1, conv.x[1], 1, 1}));
+  write_data_gradient(g, weight, conv, {raw(dx), bias.defined() ? 1 : 0});
+  if (recording(g, weight, bias))
+    record("conv2d_data_gradient", dx, {g, weight, bias},
            [g = save_for(weight, g), weight = save_for(g, weight), conv](Backward& b) {
              if (b.needs(0)) b.set(0, conv2d(b.grad(), weight.get(b), {}, conv.options));
              if (b.needs(1)) b.set(1, weight_gradient(g.get(b), b.grad(), conv));
+             if (b.needs(2)) b.set(2, sum(b.grad(), {0, 2, 3}));
            });
   return dx;
 }
@@ -182,16 +185,21 @@ PaddingName::PaddingName(std::string_view name) : same(name == "same") {
   check(same || name == "valid", "padding: got \"", name, "\"; it is \"same\", \"valid\" or numbers");
 }
 
-Tensor conv2d_data_gradient(const Tensor& g, const Tensor& weight, const Shape& x,
+bool convolves_halves(const Tensor& x) {
+  return x.device().is_cuda() && (x.dtype() == float16 || code_architecture(x.device().index) >= 80);
+}
+
+Tensor conv2d_data_gradient(const Tensor& g, const Tensor& weight, const Tensor& bias, const Shape& x,
                             const Conv2dOptions& options) {
-  return data_gradient(g, weight, {x, weight.shape(), options});
+  return data_gradient(g, weight, {x, weight.shape(), options}, bias);
 }
 
 Tensor conv2d(const Tensor& input, const Tensor& filter, const Tensor& bias_or_none,
               const Conv2dOptions& options) {
   MP_AUTOCAST(conv2d, input, filter, bias_or_none, options);
   check_arguments(input, filter, bias_or_none, options);
-  if (is_half(input)) return in_float32(MP_OP(conv2d), input, filter, bias_or_none, options);
+  if (is_half(input) && !convolves_halves(input))
+    return in_float32(MP_OP(conv2d), input, filter, bias_or_none, options);
   if (options.padding.same) return conv2d_same(input, filter, bias_or_none, options);
   const Tensor x = input.contiguous(), weight = filter.contiguous();
   const Tensor bias = bias_or_none.defined() ? bias_or_none.contiguous() : Tensor{};

@@ -80,7 +80,6 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bia
                         const ConvTranspose2dOptions& o) try {
   MP_AUTOCAST(conv_transpose2d, x, weight, bias, o);
   check_arguments(x, weight, bias, o);
-  if (is_half(x)) return in_float32(MP_OP(conv_transpose2d), x, weight, bias, o);
   const std::int64_t channels = weight.size(1) * o.groups;
   const Shape shape{x.size(0), channels,
                     output_size(x.size(2), weight.size(2), o.stride.height, o.padding.height,
@@ -91,11 +90,13 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Tensor& bia
         weight.shape(), ", stride ", text(o.stride), ", padding ", text(o.padding), " and dilation ",
         text(o.dilation), " leave nothing of the output; use a larger input or kernel, or less padding");
   const bool is_long = o.output_padding.height >= o.stride.height || o.output_padding.width >= o.stride.width;
-  const Tensor y =
-      is_long ? with_long_padding(x, weight, o)
-              : conv2d_data_gradient(
-                    x, weight, shape,
-                    {.stride = o.stride, .padding = o.padding, .dilation = o.dilation, .groups = o.groups});
+  if (is_half(x) && (is_long || !convolves_halves(x)))
+    return in_float32(MP_OP(conv_transpose2d), x, weight, bias, o);
+  if (!is_long)
+    return conv2d_data_gradient(
+        x, weight, bias, shape,
+        {.stride = o.stride, .padding = o.padding, .dilation = o.dilation, .groups = o.groups});
+  const Tensor y = with_long_padding(x, weight, o);
   return bias.defined() ? y + bias.view({1, channels, 1, 1}) : y;
 } catch (const Error& error) {
   rethrow_as(kOp, error);

@@ -2,14 +2,12 @@
 
 #include "engine/ops/autocast.h"
 #include "engine/ops/matrix.h"
+#include "kernels/tf32.h"
 
 #include <algorithm>
-#include <atomic>
 
 namespace miniparallel {
 namespace {
-
-std::atomic<bool> tf32_allowed{false};
 
 /// The two matrix dimensions swapped.
 Tensor swapped(const Tensor& x) { return x.transpose(-2, -1); }
@@ -72,8 +70,8 @@ Tensor matrix_product(const Tensor& a, const Tensor& b) {
 
 }  // namespace
 
-void set_allow_tf32(bool allow) { tf32_allowed.store(allow, std::memory_order_relaxed); }
-bool allow_tf32() { return tf32_allowed.load(std::memory_order_relaxed); }
+void set_allow_tf32(bool allow) { kernels::tf32_is_allowed.store(allow, std::memory_order_relaxed); }
+bool allow_tf32() { return kernels::tf32_is_allowed.load(std::memory_order_relaxed); }
 
 MatrixOperand matrix_operand(const Tensor& x) {
   const std::int64_t rows = x.size(-2), columns = x.size(-1);

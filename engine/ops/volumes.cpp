@@ -1,5 +1,6 @@
 #include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
+#include "engine/ops/conv2d.h"
 
 #include <algorithm>
 
@@ -63,7 +64,7 @@ Tensor conv3d(const Tensor& x, const Tensor& weight, const Tensor& bias, const C
         x.size(1), " channels; weight of shape ", weight.shape(), " with groups ", o.groups, " needs ",
         weight.size(1) * o.groups);
   check_same_dtype("conv3d", {x, weight, bias});
-  if (is_half(x)) return in_float32(MP_OP(conv3d), x, weight, bias, o);
+  if (is_half(x) && !convolves_halves(x)) return in_float32(MP_OP(conv3d), x, weight, bias, o);
   const std::int64_t kernel = weight.size(2);
   const Tensor whole = padded_depth(x, {o, kernel});
   const std::int64_t n = x.size(0), channels = x.size(1), height = x.size(3), width = x.size(4);

@@ -1,6 +1,7 @@
 #include "kernels/cuda/backend.h"
 
 #include "kernels/cuda/device/bad_index.h"
+#include "kernels/cuda/device/probe.h"
 #include "kernels/cuda/device/workspace.h"
 #include "kernels/cuda/matmul/cublas.h"
 
@@ -16,6 +17,7 @@ void release() {
   release_cublas();
   release_workspaces();
   release_bad_index_words();
+  forget_architectures();
 }
 
 }  // namespace cuda

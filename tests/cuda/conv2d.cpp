@@ -16,13 +16,17 @@ struct Case {
   Conv2dOptions options = {};
 };
 
-/// The tiles of forward and of the gradient of the data are 64 or 32 channels times 128 positions, 8 products
-/// at a time; those of the gradient of the weight 64 channels times 128 taps, or 32 times 32.
+/// The tiles of forward and of the gradient of the data are 64 or 32 channels times 128 positions; those of
+/// the gradient of the weight 64 channels times 128 taps, or 32 times 32 (64 on tensor cores). They take 8
+/// products at a time, on tensor cores 32 of 16 bits or 16 of TF32.
 const std::vector<Case>& cases() {
   static const std::vector<Case> list{
       {"one of everything", {1, 1, 1, 1}, {1, 1, 1, 1}},
       {"one channel in", {3, 1, 12, 11}, {32, 1, 3, 3}},
       {"whole tiles", {2, 16, 8, 8}, {64, 16, 1, 1}},
+      {"whole packs of 3 x 3 weights", {1, 16, 6, 5}, {40, 16, 3, 3}, {.padding = 1}},
+      {"packs of weights, not of positions", {2, 24, 5, 5}, {72, 24, 1, 1}},
+      {"packs of positions, not of weights", {2, 9, 4, 4}, {33, 9, 1, 1}},
       {"several tiles each way", {3, 9, 13, 15}, {70, 9, 3, 3}, {.padding = 1}},
       {"few channels out", {2, 7, 9, 10}, {3, 7, 3, 2}, {.padding = {1, 0}}},
       {"five channels out", {2, 5, 9, 10}, {5, 5, 2, 3}},
@@ -67,23 +71,40 @@ Function twice(const Conv2dOptions& options) {
   };
 }
 
-Tensor whole_numbers(const Shape& shape) { return randint(-3, 4, shape).to(float32); }
+Tensor whole_numbers(const Shape& shape, DType dtype) { return randint(-3, 4, shape).to(dtype); }
 
-/// The value and the gradients for whole numbers, which are exact in every order of summation.
-Tensors of_whole_numbers(const Case& one, Device device) {
+/// The value and the gradients for whole numbers, whose sums are exact in every order, then rounded.
+Tensors of_whole_numbers(const Case& one, DType dtype, Device device) {
   manual_seed(2);
   Tensors x;
   for (const Shape& shape : {one.x, one.weight, Shape{one.weight[0]}})
-    x.push_back(whole_numbers(shape).to(device).requires_grad_());
+    x.push_back(whole_numbers(shape, dtype).to(device).requires_grad_());
   const Tensor y = conv2d(x[0], x[1], x[2], one.options);
-  y.backward(whole_numbers(y.shape()).to(device));
+  y.backward(whole_numbers(y.shape(), dtype).to(device));
   return {y.detach().cpu(), x[0].grad().cpu(), x[1].grad().cpu(), x[2].grad().cpu()};
+}
+
+/// While it lives float32 may be rounded to TF32.
+struct WithTf32 {
+  explicit WithTf32(bool allow) { set_allow_tf32(allow); }
+  ~WithTf32() { set_allow_tf32(false); }
+};
+
+void check_whole_numbers(const Case& one) {
+  INFO(one.name);
+  for (const DType dtype : {float32, float16, bfloat16}) {
+    const Tensors expected = of_whole_numbers(one, dtype, Device::cpu());
+    CHECK(bit_equal(of_whole_numbers(one, dtype, gpu), expected));
+    if (dtype != float32) continue;
+    const WithTf32 allowed(true);
+    CHECK(bit_equal(of_whole_numbers(one, dtype, gpu), expected));
+  }
 }
 
 TEST_CASE("conv2d and its gradients over awkward shapes") {
   const Gpus machine;
   manual_seed(1);
-  for (const DType dtype : {float32, float64})
+  for (const DType dtype : {float32, float64, float16, bfloat16})
     for (const Case& one : cases()) {
       INFO(one.name);
       const Tensors x{random_leaf(one.x, dtype), random_leaf(one.weight, dtype),
@@ -95,25 +116,73 @@ TEST_CASE("conv2d and its gradients over awkward shapes") {
 TEST_CASE("conv2d of whole numbers is exact, whatever the order of blocks and threads") {
   for (const std::uint64_t seed : {0u, 1u, 2u}) {
     const Gpus machine(1, seed);
-    for (const Case& one : cases()) {
-      INFO(one.name);
-      CHECK(bit_equal(of_whole_numbers(one, gpu), of_whole_numbers(one, Device::cpu())));
-    }
+    for (const Case& one : cases()) check_whole_numbers(one);
   }
 }
 
 TEST_CASE("conv2d with as many tiles as fill a GPU: the larger ones are taken") {
   const Gpus machine;
-  for (const Case& one : {Case{"plain", {2, 12, 48, 48}, {264, 3, 3, 2}, {.groups = 4}},
-                          Case{"packed", {2, 9, 64, 64}, {264, 9, 1, 1}}}) {
-    INFO(one.name);
-    CHECK(bit_equal(of_whole_numbers(one, gpu), of_whole_numbers(one, Device::cpu())));
-  }
+  check_whole_numbers({"plain", {2, 12, 48, 48}, {264, 3, 3, 2}, {.groups = 4}});
+  check_whole_numbers({"packed", {2, 9, 64, 64}, {264, 9, 1, 1}});
 }
 
-/// `elements` of random numbers, one element behind an aligned address.
-Tensor misaligned(std::int64_t elements, DType dtype) {
-  return randn({elements + 1}, {.dtype = dtype}).slice(0, 1, elements + 1);
+/// By how much one rounding may change a number, and float32's sums `largest`.
+double one_rounding(DType dtype, double value, double largest) {
+  return std::abs(value) * (dtype == float16 ? 0x1p-11 : 0x1p-8) + 1e-6 * largest;
+}
+
+TEST_CASE("conv2d in 16 bits sums in float32 and rounds once") {
+  const Gpus machine;
+  for (const DType dtype : {float16, bfloat16})
+    for (const Case& one : {Case{"tiles", {2, 40, 9, 7}, {48, 40, 3, 3}, {.padding = 1}},
+                            Case{"few channels out", {2, 40, 9, 7}, {4, 40, 3, 3}},
+                            Case{"chunks", {4, 5, 24, 25}, {6, 5, 2, 2}}}) {
+      INFO(one.name, ", ", static_cast<int>(dtype));
+      manual_seed(5);
+      const Tensors x{random_leaf(one.x, dtype), random_leaf(one.weight, dtype),
+                      random_leaf({one.weight[0]}, dtype)};
+      Tensors exact;
+      for (const Tensor& tensor : x) exact.push_back(tensor.detach().to(float64).requires_grad_());
+      const auto function = [&](const Tensors& in) { return conv2d(in[0], in[1], in[2], one.options); };
+      const Tensor seed = make_input({function(x).shape()}, 2, dtype);
+      const auto run = [&](const Tensors& in, Device device) {
+        Tensors leaves;
+        for (const Tensor& tensor : in) leaves.push_back(tensor.detach().to(device).requires_grad_());
+        const Tensor y = function(leaves);
+        y.backward(seed.to(y.dtype()).to(device));
+        return Tensors{y.detach().cpu(), leaves[0].grad().cpu(), leaves[1].grad().cpu(),
+                       leaves[2].grad().cpu()};
+      };
+      const Tensors got = run(x, gpu), expected = run(exact, Device::cpu());
+      for (std::size_t i = 0; i < got.size(); ++i) {
+        INFO("result ", i, ": the value, then gradients");
+        CHECK(got[i].dtype() == dtype);
+        const auto a = got[i].to_vector<double>(), b = expected[i].to_vector<double>();
+        double largest = 1;
+        for (const double value : b) largest = std::max(largest, std::abs(value));
+        for (std::size_t k = 0; k < a.size(); ++k)
+          REQUIRE(std::abs(a[k] - b[k]) <= one_rounding(dtype, b[k], largest));
+      }
+    }
+}
+
+/// What the launchers write, or add to what is there, all on one device.
+Tensors launched(kernels::Conv2dGeometry g, DType dtype, const Tensors& in, Device device) {
+  Tensors at;
+  for (const Tensor& tensor : in)
+    at.push_back(
+        cat({zeros({1}, {.dtype = dtype}), tensor.to(dtype)}).to(device).slice(0, 1, tensor.numel() + 1));
+  const Tensor &x = at[0], &weight = at[1], &dy = at[2], &y = at[3], &dx = at[4], &dw = at[5], &db = at[6],
+               &db_alone = at[7], &dw_alone = at[8];
+  const kernels::Conv2d& conv = backend(x).conv2d;
+  conv.forward(dtype, g, raw(x), raw(weight), nullptr, raw(y), stream(device));
+  conv.data_gradient(dtype, g, raw(dy), raw(weight), {raw(dx), 1}, stream(device));
+  conv.weight_gradient(dtype, g, raw(dy), raw(x), {raw(dw), 1}, {raw(db)}, stream(device));
+  conv.weight_gradient(dtype, g, raw(dy), raw(x), {}, {raw(db_alone), 1}, stream(device));
+  conv.weight_gradient(dtype, g, raw(dy), raw(x), {raw(dw_alone)}, {}, stream(device));
+  Tensors results;
+  for (std::size_t i = 3; i < at.size(); ++i) results.push_back(at[i].cpu());
+  return results;
 }
 
 TEST_CASE("conv2d's launchers: misaligned arrays, no bias, the gradients of weight and bias alone") {
@@ -135,33 +204,19 @@ TEST_CASE("conv2d's launchers: misaligned arrays, no bias, the gradients of weig
                             .dilation_h = 1,
                             .dilation_w = 1,
                             .groups = 1};
-  for (const DType dtype : {float32, float64})
+  for (const DType dtype : {float32, float64, float16, bfloat16})
     for (const std::int64_t groups : {1, 3}) {  // by tiles, and directly
       g.groups = groups;
-      const Tensor x = misaligned(768, dtype), weight = misaligned(36 * 9 / groups, dtype),
-                   dy = misaligned(768, dtype);
-      const Tensor y = misaligned(768, dtype), dx = misaligned(768, dtype),
-                   dweight = misaligned(weight.numel(), dtype);
-      const Tensor dbias = misaligned(6, dtype);
-      const auto on = [&](Device device) {
-        const auto copy = [&](const Tensor& t) {
-          return cat({zeros({1}, {.dtype = dtype}), t}).to(device).slice(0, 1, t.numel() + 1);
-        };
-        const Tensor in = copy(x), w = copy(weight), grad = copy(dy), b = copy(dbias);
-        const Tensor out = copy(y), to_x = copy(dx), to_w = copy(dweight), to_b = copy(dbias),
-                     b_alone = copy(dbias), w_alone = copy(dweight);
-        const kernels::Conv2d& conv = backend(in).conv2d;
-        conv.forward(dtype, g, raw(in), raw(w), nullptr, raw(out), stream(device));
-        conv.data_gradient(dtype, g, raw(grad), raw(w), {raw(to_x), 1}, stream(device));
-        conv.weight_gradient(dtype, g, raw(grad), raw(in), {raw(to_w), 1}, {raw(to_b)}, stream(device));
-        conv.weight_gradient(dtype, g, raw(grad), raw(in), {}, {raw(b_alone), 1}, stream(device));
-        conv.weight_gradient(dtype, g, raw(grad), raw(in), {raw(w_alone)}, {}, stream(device));
-        return Tensors{out.cpu(), to_x.cpu(), to_w.cpu(), to_b.cpu(), b_alone.cpu(), w_alone.cpu()};
-      };
-      const Tensors expected = on(Device::cpu()), got = on(gpu);
+      const std::int64_t weights = 36 * 9 / groups;
+      Tensors in;
+      for (const std::int64_t size : {768L, weights, 768L, 768L, 768L, weights, 6L, 6L, weights})
+        in.push_back(randn({size}).to(dtype));
+      const bool is_half = kernels::is_half(dtype);  // the CPU has no kernels for them
+      const Tensors expected = launched(g, is_half ? float32 : dtype, in, Device::cpu()),
+                    got = launched(g, dtype, in, gpu);
       for (std::size_t i = 0; i < got.size(); ++i) {
         INFO("result ", i, ", groups ", groups);
-        check_close(got[i], expected[i]);
+        check_close(got[i], expected[i].to(dtype));
       }
     }
 }

@@ -3,6 +3,8 @@
 #include "kernels/by_dtype.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/conv2d/conv2d.cuh"
+#include "kernels/cuda/device/probe.h"
+#include "kernels/tf32.h"
 
 #include <algorithm>
 #include <vector>
@@ -10,29 +12,63 @@
 namespace miniparallel::kernels::cuda {
 namespace {
 
+/// with_type with the 16-bit types.
+template <class F>
+void with_any_type(DType dtype, const F& f) {
+  if (dtype == float16) return f.template operator()<Half>();
+  if (dtype == bfloat16) return f.template operator()<BFloat16>();
+  with_type(dtype, f);
+}
+
+/// Whether float32 is to be rounded to TF32: allowed, and there is code for it.
+bool rounds_to_tf32(Stream stream) {
+  return tf32_is_allowed.load(std::memory_order_relaxed) && code_architecture(stream.device) >= 80;
+}
+
+template <class T>
+auto implicit_gemm_for(const ImplicitGemm& gemm, Stream stream) {
+  if (gemm.filters <= kFewFilters) return implicit_gemm_directly<T>;
+  if constexpr (sizeof(T) == 2)
+    return implicit_gemm_on_tensor_cores<T>;
+  else if constexpr (sizeof(T) == 4)
+    return rounds_to_tf32(stream) ? implicit_gemm_on_tensor_cores<T> : implicit_gemm_by_tiles<T>;
+  else
+    return implicit_gemm_by_tiles<T>;
+}
+
+template <class T>
+auto weight_gradient_for(const ImplicitGemm& gemm, bool has_weights, Stream stream) {
+  if (gemm.filters <= kFewFilters || !has_weights) return weight_gradient_directly<T>;
+  if constexpr (sizeof(T) == 2)
+    return weight_gradient_on_tensor_cores<T>;
+  else if constexpr (sizeof(T) == 4)
+    return rounds_to_tf32(stream) ? weight_gradient_on_tensor_cores<T> : weight_gradient_by_tiles<T>;
+  else
+    return weight_gradient_by_tiles<T>;
+}
+
 template <class T>
 void implicit_gemm_as(const std::vector<ImplicitGemm>& gemms, const void* source, const void* weight,
-                      const void* bias, void* out, int beta, Stream stream) {
+                      const void* bias, const Destination& out, Stream stream) {
   for (std::size_t first = 0; first < gemms.size(); first += kMaxGemms) {
     ImplicitGemmArgs<T> args{{},
                              static_cast<unsigned>(std::min<std::size_t>(gemms.size() - first, kMaxGemms)),
                              static_cast<const T*>(source),
                              static_cast<const T*>(weight),
                              static_cast<const T*>(bias),
-                             static_cast<T*>(out),
-                             beta != 0};
+                             static_cast<T*>(out.data),
+                             out.beta != 0};
     std::copy_n(gemms.data() + first, args.count, args.gemms);
     if (args.first().positions() == 0 || args.first().filters == 0) continue;
-    (args.first().filters <= kFewFilters ? implicit_gemm_directly<T> : implicit_gemm_by_tiles<T>)(args,
-                                                                                                  stream);
+    implicit_gemm_for<T>(args.first(), stream)(args, stream);
   }
 }
 
 void forward(DType dtype, const Conv2dGeometry& geometry, const void* x, const void* weight, const void* bias,
              void* y, Stream stream) {
   check_sizes(geometry);
-  with_type(dtype,
-            [&]<class T>() { implicit_gemm_as<T>({forward_gemm(geometry)}, x, weight, bias, y, 0, stream); });
+  with_any_type(
+      dtype, [&]<class T>() { implicit_gemm_as<T>({forward_gemm(geometry)}, x, weight, bias, {y}, stream); });
 }
 
 void data_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* weight,
@@ -40,16 +76,15 @@ void data_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, c
   check_sizes(geometry);
   std::vector<ImplicitGemm> gemms = data_gradient_gemms(geometry);
   if (dx.beta != 0) std::erase_if(gemms, [](const ImplicitGemm& gemm) { return gemm.depth() == 0; });
-  with_type(dtype,
-            [&]<class T>() { implicit_gemm_as<T>(gemms, g, weight, nullptr, dx.data, dx.beta, stream); });
+  with_any_type(dtype, [&]<class T>() { implicit_gemm_as<T>(gemms, g, weight, nullptr, dx, stream); });
 }
 
 template <class T>
 void weight_gradient_as(const Conv2dGeometry& geometry, const void* g, const void* x,
                         const Destination& dweight, const Destination& dbias, Stream stream) {
   const ImplicitGemm whole = forward_gemm(geometry);
-  const bool directly = whole.filters <= kFewFilters || dweight.data == nullptr;
   if (whole.filters == 0) return;
+  const auto run = weight_gradient_for<T>(whole, dweight.data != nullptr, stream);
   for_each_part(whole, whole.plane(), [&](const ImplicitGemm& part, std::int64_t first) {
     const WeightGradientArgs<T> args{part,
                                      static_cast<const T*>(g) + first * part.out_image,
@@ -58,14 +93,14 @@ void weight_gradient_as(const Conv2dGeometry& geometry, const void* g, const voi
                                      static_cast<T*>(dbias.data),
                                      dweight.beta != 0 || first > 0,
                                      dbias.beta != 0 || first > 0};
-    (directly ? weight_gradient_directly<T> : weight_gradient_by_tiles<T>)(args, stream);
+    run(args, stream);
   });
 }
 
 void weight_gradient(DType dtype, const Conv2dGeometry& geometry, const void* g, const void* x,
                      Destination dweight, Destination dbias, Stream stream) {
   check_sizes(geometry);
-  with_type(dtype, [&]<class T>() { weight_gradient_as<T>(geometry, g, x, dweight, dbias, stream); });
+  with_any_type(dtype, [&]<class T>() { weight_gradient_as<T>(geometry, g, x, dweight, dbias, stream); });
 }
 
 }  // namespace

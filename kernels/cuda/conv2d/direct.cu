@@ -1,5 +1,6 @@
 #include "kernels/cuda/conv2d/conv2d.cuh"
 #include "kernels/cuda/device/launch_on.cuh"
+#include "kernels/half.h"
 
 #include <algorithm>
 
@@ -35,7 +36,7 @@ __global__ void conv2d_direct(DirectArgs<T> args) {
   const Position position = position_of(gemm, image, first, column_of_out, group);
   const T* const weight = args.weight + group * gemm.weight_group + filter * gemm.weight_filter +
                           gemm.rows.weight_first * gemm.weight_width + gemm.columns.weight_first;
-  T sums[kDown] = {};
+  Summed<T> sums[kDown] = {};
   for (std::uint32_t c = 0; c < gemm.channels; ++c)
     for (int r = 0; r < gemm.rows.taps; ++r) {
       const int row = r * gemm.rows.tap_step;
@@ -55,16 +56,18 @@ __global__ void conv2d_direct(DirectArgs<T> args) {
         const int column = t * gemm.columns.tap_step;
         const bool in_row =
             static_cast<unsigned>(position.column + column) < static_cast<unsigned>(gemm.columns.size);
-        const T factor = w[t * gemm.columns.weight_step];
+        const auto factor = convert<Summed<T>>(w[t * gemm.columns.weight_step]);
         MP_UNROLL
-        for (int k = 0; k < kDown; ++k) sums[k] += factor * ((inside[k] & in_row) ? line[k][column] : T(0));
+        for (int k = 0; k < kDown; ++k)
+          sums[k] += factor * ((inside[k] & in_row) ? convert<Summed<T>>(line[k][column]) : Summed<T>(0));
       }
     }
-  const T bias = args.bias == nullptr ? T(0) : args.bias[channel];
+  const Summed<T> bias = args.bias == nullptr ? Summed<T>(0) : convert<Summed<T>>(args.bias[channel]);
   T* to = args.out + position.out + filter * gemm.out_plane;
   MP_UNROLL
   for (int k = 0; k < kDown; ++k, to += gemm.rows.out_step * gemm.out_width)
-    if (first + k < gemm.rows.positions) *to = args.accumulate ? *to + (sums[k] + bias) : sums[k] + bias;
+    if (first + k < gemm.rows.positions)
+      *to = convert<T>(args.accumulate ? convert<Summed<T>>(*to) + (sums[k] + bias) : sums[k] + bias);
 }
 
 }  // namespace
@@ -87,6 +90,8 @@ void implicit_gemm_directly(const ImplicitGemmArgs<T>& whole, Stream stream) {
   });
 }
 
+template void implicit_gemm_directly(const ImplicitGemmArgs<Half>&, Stream);
+template void implicit_gemm_directly(const ImplicitGemmArgs<BFloat16>&, Stream);
 template void implicit_gemm_directly(const ImplicitGemmArgs<float>&, Stream);
 template void implicit_gemm_directly(const ImplicitGemmArgs<double>&, Stream);
 

@@ -1,26 +1,9 @@
-#include "kernels/cuda/conv2d/conv2d.cuh"
 #include "kernels/cuda/conv2d/tile.cuh"
+#include "kernels/cuda/conv2d/weight_chunks.cuh"
 #include "kernels/cuda/device/block_reduce.cuh"
-#include "kernels/cuda/device/workspace.h"
-
-#include <algorithm>
-
-// The gradient of the weight sums over all positions of the batch. Where its elements alone do not fill a
-// GPU, the positions are cut into chunks: each chunk's sums go to the workspace, as weights and then biases,
-// and a second kernel adds them in order. The cut depends on the sizes alone.
 
 namespace miniparallel::kernels::cuda {
 namespace {
-
-template <class T>
-struct ChunkArgs : WeightGradientArgs<T> {
-  std::uint32_t positions, chunk;
-  std::int64_t chunk_step;  // elements between the sums of two chunks
-
-  /// The positions of blockIdx.y.
-  __device__ std::uint32_t begin() const { return blockIdx.y * chunk; }
-  __device__ std::uint32_t end() const { return begin() + chunk < positions ? begin() + chunk : positions; }
-};
 
 // --- as a product: a row is a filter, a column a tap of a channel, the depth the positions
 
@@ -60,11 +43,6 @@ struct WeightGradientLoad {
   }
 };
 
-template <class T>
-MP_INLINE void put_sum(T& to, T sum, bool accumulate) {
-  to = accumulate ? to + sum : sum;
-}
-
 /// Block x: tile of columns, innermost, tile of rows, group.
 template <class Tile>
 __global__ void conv2d_weight_tiles(ChunkArgs<typename Tile::T> args, Divider row_tiles,
@@ -93,18 +71,18 @@ __global__ void conv2d_weight_tiles(ChunkArgs<typename Tile::T> args, Divider ro
     for (int k = 0; sums_bias && k < Tile::kDepth; ++k) bias += a[k * Tile::kRowPitch + thread];
   });
 
-  const std::uint32_t filter = group * gemm.filters + first_row;
-  if (sums_bias && thread < load.rows)
-    put_sum(args.dbias[blockIdx.y * args.chunk_step + filter + static_cast<std::uint32_t>(thread)], bias,
-            args.accumulate_bias);
-  T* const dweight = args.dweight + blockIdx.y * args.chunk_step + filter * std::int64_t{gemm.depth()};
+  const std::int64_t filter = std::int64_t{group} * gemm.filters + first_row;
+  if (sums_bias && thread < load.rows) args.put_bias(filter + thread, bias);
+  const bool one_chunk = args.partials == nullptr, accumulate = one_chunk && args.accumulate;
+  T* const dweight =
+      (one_chunk ? args.dweight : args.partials + blockIdx.y * args.values_of_chunk) + filter * gemm.depth();
   MP_UNROLL
   for (int i = 0; i < Tile::kThreadRows; ++i) MP_UNROLL
   for (int j = 0; j < Tile::kThreadColumns; ++j) {
     const int row = Tile::row_of(thread, i);
     const std::uint32_t column = first_column + static_cast<std::uint32_t>(Tile::column_of(thread, j));
     if (row < load.rows && column < gemm.depth())
-      put_sum(dweight[row * std::int64_t{gemm.depth()} + column], sums.at[i][j], args.accumulate);
+      put_sum(dweight[row * std::int64_t{gemm.depth()} + column], sums.at[i][j], accumulate);
   }
 }
 
@@ -120,72 +98,51 @@ struct Sum {
 template <class T>
 __global__ void conv2d_weight_direct(ChunkArgs<T> args, std::uint32_t first, std::uint32_t weights,
                                      Divider depth, Divider filters) {
+  using S = Summed<T>;
   const ImplicitGemm& gemm = args.gemm;
-  std::uint32_t element = first + blockIdx.x;
+  const std::uint32_t at = first + blockIdx.x;
+  std::uint32_t element = at;
   const bool is_weight = element < weights;
-  T& to = is_weight ? args.dweight[blockIdx.y * args.chunk_step + element]
-                    : args.dbias[blockIdx.y * args.chunk_step + element - weights];
   const Tap tap = is_weight ? tap_at(gemm, depth.divide(element)) : Tap{0, 0, 0};
   std::uint32_t group = is_weight ? element : element - weights;
   const T* const g = args.g + filters.divide(group) * gemm.out_plane;
-  T sum = 0;
+  S sum = 0;
   for (std::uint32_t i = args.begin() + threadIdx.y; i < args.end(); i += blockDim.y) {
     const Position position = position_at(gemm, i, group);
-    sum += g[position.out] *
-           (is_weight ? read(gemm, args.x + position.source, position.row, position.column, tap) : T(1));
+    const S gradient = convert<S>(g[position.out]);
+    sum +=
+        is_weight
+            ? gradient * convert<S>(read(gemm, args.x + position.source, position.row, position.column, tap))
+            : gradient;
   }
-  sum = combine_over_y<Sum<T>>(sum);
-  if (threadIdx.y == 0) put_sum(to, sum, is_weight ? args.accumulate : args.accumulate_bias);
+  sum = combine_over_y<Sum<S>>(sum);
+  if (threadIdx.y != 0) return;
+  if (is_weight)
+    args.put_weight(at, sum);
+  else
+    args.put_bias(at - weights, sum);
 }
 
 // --- the second stage
 
 /// Adds the chunks of each element.
 template <class T>
-__global__ void conv2d_weight_chunks(WeightGradientArgs<T> args, std::uint32_t chunks, std::int64_t weights,
-                                     std::int64_t values, const T* partials) {
+__global__ void conv2d_weight_chunks(ChunkArgs<T> args, std::uint32_t chunks) {
+  using S = Summed<T>;
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-  T sum = 0;
-  if (i < values)
-    for (std::uint32_t c = threadIdx.y; c < chunks; c += blockDim.y) sum += partials[c * values + i];
-  sum = combine_over_y<Sum<T>>(sum);
-  if (threadIdx.y != 0 || i >= values) return;
-  if (i < weights)
+  S sum = 0;
+  if (i < args.values_of_chunk)
+    for (std::uint32_t c = threadIdx.y; c < chunks; c += blockDim.y)
+      sum += args.partials[c * args.values_of_chunk + i];
+  sum = combine_over_y<Sum<S>>(sum);
+  if (threadIdx.y != 0 || i >= args.values_of_chunk) return;
+  if (i < args.weights_of_chunk)
     put_sum(args.dweight[i], sum, args.accumulate);
   else
-    put_sum(args.dbias[i - weights], sum, args.accumulate_bias);
+    put_sum(args.dbias[i - args.weights_of_chunk], sum, args.accumulate_bias);
 }
 
 // --- launchers
-
-constexpr std::int64_t kEnoughBlocks = 1024;
-constexpr std::int64_t kLeastChunk = 256;  // positions
-constexpr std::int64_t kMaxChunks = 1024;
-
-/// Calls launch(args, chunks) for the positions of `args`, with the workspace between where there are several
-/// chunks. `blocks`: of one chunk.
-template <class T, class Launch>
-void in_chunks(const WeightGradientArgs<T>& args, std::int64_t blocks, Stream stream, const Launch& launch) {
-  const std::int64_t weights = args.dweight == nullptr ? 0 : args.weights();
-  const std::int64_t values = weights + (args.dbias == nullptr ? 0 : args.biases());
-  if (values == 0) return;
-  ChunkArgs<T> first{args, static_cast<std::uint32_t>(args.gemm.positions()), 0, 0};
-  const std::int64_t room = static_cast<std::int64_t>(kWorkspaceBytes / sizeof(T)) / values;
-  const std::int64_t wanted =
-      std::min({room, kEnoughBlocks / blocks, first.positions / kLeastChunk, kMaxChunks});
-  const std::int64_t chunk = first.positions / std::max<std::int64_t>(wanted, 1) / 8 * 8 + 8;
-  first.chunk = static_cast<std::uint32_t>(chunk);
-  const auto chunks = static_cast<unsigned>(std::max<std::int64_t>((first.positions + chunk - 1) / chunk, 1));
-  if (chunks == 1) return launch(first, 1u);
-  T* const partials = static_cast<T*>(workspace(stream));
-  first.chunk_step = values;
-  first.accumulate = first.accumulate_bias = false;
-  if (args.dweight != nullptr) first.dweight = partials;
-  if (args.dbias != nullptr) first.dbias = partials + weights;
-  launch(first, chunks);
-  launch_blocks(stream, conv2d_weight_chunks<T>, dim3(miniparallel::cuda::blocks(values, 8)),
-                dim3(8, kBlock / 8), args, chunks, weights, values, static_cast<const T*>(partials));
-}
 
 template <class Tile>
 void launch_tiles(const WeightGradientArgs<typename Tile::T>& args, Stream stream) {
@@ -200,6 +157,12 @@ void launch_tiles(const WeightGradientArgs<typename Tile::T>& args, Stream strea
 }
 
 }  // namespace
+
+template <class T>
+void add_chunks(const ChunkArgs<T>& args, unsigned chunks, Stream stream) {
+  launch_blocks(stream, conv2d_weight_chunks<T>, dim3(miniparallel::cuda::blocks(args.values_of_chunk, 8)),
+                dim3(8, kBlock / 8), args, chunks);
+}
 
 template <class T>
 void weight_gradient_by_tiles(const WeightGradientArgs<T>& args, Stream stream) {
@@ -224,8 +187,13 @@ void weight_gradient_directly(const WeightGradientArgs<T>& args, Stream stream) 
   });
 }
 
+template void add_chunks(const ChunkArgs<Half>&, unsigned, Stream);
+template void add_chunks(const ChunkArgs<BFloat16>&, unsigned, Stream);
+template void add_chunks(const ChunkArgs<float>&, unsigned, Stream);
 template void weight_gradient_by_tiles(const WeightGradientArgs<float>&, Stream);
 template void weight_gradient_by_tiles(const WeightGradientArgs<double>&, Stream);
+template void weight_gradient_directly(const WeightGradientArgs<Half>&, Stream);
+template void weight_gradient_directly(const WeightGradientArgs<BFloat16>&, Stream);
 template void weight_gradient_directly(const WeightGradientArgs<float>&, Stream);
 template void weight_gradient_directly(const WeightGradientArgs<double>&, Stream);
 

@@ -13,7 +13,7 @@
 /// Tensor cores by the interface of CUDA's mma.h: a warp multiplies matrices of 16 x depth and depth x 16
 /// elements and sums in float32. float16 needs compute capability 7.0; bfloat16, and float rounded to TF32,
 /// need 8.0, and code for less has no names for them: a kernel does nothing there, by `if constexpr
-/// (has_tensor_cores<T>)`, and must not be started (`Accelerator::architecture`).
+/// (has_tensor_cores<T>)`, and must not be started (`code_architecture`).
 
 namespace miniparallel::kernels::cuda {
 
