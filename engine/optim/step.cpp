@@ -87,6 +87,13 @@ class Optimizer::Step {
     const TensorImpl& parameter = *slot.parameter.impl();
     check(parameter.contiguous, of_.name_, ": a parameter has shape ", parameter.shape, " and strides ",
           parameter.strides, "; it must be contiguous, so optimise parameter.contiguous()");
+    if (of_.takes_matrices()) {
+      check(parameter.shape.rank() == 2, of_.name_, ": a parameter has shape ", parameter.shape,
+            "; it takes matrices, so give the others to another optimizer");
+      check(shards == nullptr, of_.name_,
+            ": several devices cannot divide the update of a matrix; leave "
+            "shard_optimizer off");
+    }
     const DType dtype = parameter.dtype;
     const Device device = parameter.storage->device();
     const std::size_t states = shards == nullptr ? 0 : kinds_[slot.group].states;
@@ -100,7 +107,7 @@ class Optimizer::Step {
     Item item{&slot, std::move(gradient), false};
     if (!batch->items.empty()) {
       const Item& before = batch->items.back();
-      item.joined = has_gradient(before) && has_gradient(item) &&
+      item.joined = !of_.takes_matrices() && has_gradient(before) && has_gradient(item) &&
                     are_neighbours(before.gradient, item.gradient) &&
                     are_neighbours(before.slot->parameter, slot.parameter) &&
                     kind_of(before).states == kind_of(item).states;
@@ -149,7 +156,8 @@ class Optimizer::Step {
             .parameter = raw(first.slot->parameter, last.slot->parameter),
             .gradient = raw(first.gradient, last.gradient),
             .state = {},
-            .pending = first.slot->pending};
+            .pending = first.slot->pending,
+            .shape = of_.takes_matrices() ? first.slot->parameter.shape() : Shape{}};
     for (std::size_t k = 0; k < kind_of(first).states; ++k)
       run.state[k] = raw(first.slot->state[k], last.slot->state[k]);
     return run;

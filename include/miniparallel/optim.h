@@ -14,6 +14,7 @@
 #include <miniparallel/optim/lr_plateau.h>
 #include <miniparallel/optim/lr_rules.h>
 #include <miniparallel/optim/lr_scheduler.h>
+#include <miniparallel/optim/muon.h>
 #include <miniparallel/optim/nadam.h>
 #include <miniparallel/optim/optimizer.h>
 #include <miniparallel/optim/radam.h>

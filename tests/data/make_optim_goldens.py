@@ -6,6 +6,8 @@ Names: start.{parameter}, gradient.{step}.{parameter}; {variant}.{dtype}.step{n}
 step, {variant}.{dtype}.{state}.{parameter}; schedule.{name}: rates before each of 30 steps, momentum.{name} likewise;
 lbfgs.{variant}.{step}.{loss before, a and b after}; plateau.{name}: rates after each of plateau.metrics; clip.{kind}.{...}.
 """
+import inspect
+import sys
 from pathlib import Path
 
 import torch
@@ -229,5 +231,31 @@ for name, options in {"plain": dict(lr=0.1, max_iter=4), "short": dict(lr=0.1, m
         goldens[f"lbfgs.{name}.{step}.loss"] = loss.detach().clone()
         goldens[f"lbfgs.{name}.{step}.a"] = a.detach().clone()
         goldens[f"lbfgs.{name}.{step}.b"] = b.detach().clone()
+
+# Muon, of matrices alone: muon.start.{i}, muon.gradient.{step}.{i}, muon.{variant}.{dtype}.{step}.{i} and, after the
+# last step, muon.{variant}.{dtype}.momentum_buffer.{i}. It is PyTorch's but for a rounding to bfloat16.
+muon = sys.modules["torch.optim._muon"]
+exec(inspect.getsource(muon._zeropower_via_newtonschulz).replace("torch.bfloat16", "grad.dtype"), vars(muon))
+generator = torch.Generator().manual_seed(1)
+matrices = [torch.randn(shape, dtype=torch.float64, generator=generator) for shape in ((3, 5), (6, 4))]
+for i, value in enumerate(matrices):
+    goldens[f"muon.start.{i}"] = value
+muon_gradients = [[torch.randn(value.shape, dtype=torch.float64, generator=generator) for value in matrices]
+                  for _ in range(6)]
+for name, options in {"default": dict(lr=0.05), "options": dict(lr=0.02, weight_decay=0.3, momentum=0.8, nesterov=False,
+                                                                eps=1e-5, adjust_lr_fn="match_rms_adamw")}.items():
+    for dtype in (torch.float32, torch.float64):
+        label = f"muon.{name}.{str(dtype).removeprefix('torch.')}"
+        parameters = [value.to(dtype).clone().requires_grad_() for value in matrices]
+        optimizer = torch.optim.Muon(parameters, **options)
+        for step in range(1, 7):
+            for i, parameter in enumerate(parameters):
+                goldens[f"muon.gradient.{step}.{i}"] = muon_gradients[step - 1][i]
+                parameter.grad = muon_gradients[step - 1][i].to(dtype)
+            optimizer.step()
+            for i, parameter in enumerate(parameters):
+                goldens[f"{label}.{step}.{i}"] = parameter.detach().clone()
+        for i, parameter in enumerate(parameters):
+            goldens[f"{label}.momentum_buffer.{i}"] = optimizer.state[parameter]["momentum_buffer"].clone()
 
 save_file(goldens, Path(__file__).parent / "optim_goldens.safetensors")

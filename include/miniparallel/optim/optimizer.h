@@ -99,6 +99,7 @@ class Optimizer {
     std::array<void*, kMaxStates> state;  ///< null past those of `state_names`
     std::uint32_t pending = 0;            ///< of the updates those of which the host does not know yet
                                           ///< whether a GradScaler had them skipped: see Slot
+    Shape shape = {};                     ///< of the parameter, where the optimizer takes matrices
   };
 
   /// `name`: the optimizer's, for messages.
@@ -118,6 +119,10 @@ class Optimizer {
   /// may, stays as it is.
   using FlagVisitor = std::function<void(const char* name, bool& value)>;
   virtual void visit_flags([[maybe_unused]] int group, [[maybe_unused]] const FlagVisitor& f) {}
+
+  /// Whether the update of an element depends on others, of the same parameter: parameters are matrices then,
+  /// each a run of its own, and several devices cannot divide them.
+  virtual bool takes_matrices() const { return false; }
 
   /// The names of the state that parameters of this group need.
   virtual std::span<const char* const> state_names(int group) const = 0;
