@@ -76,7 +76,48 @@ void ConfusionMatrix::update(const Tensor& logits, const Tensor& labels) {
 
 Tensor ConfusionMatrix::compute() const { return counts_.to(int64).view({num_classes_, num_classes_}); }
 
+Tensor ConfusionMatrix::precision() const {
+  const Tensor counts = counts_.view({num_classes_, num_classes_});
+  return counts.diagonal() / sum(counts, {0});
+}
+
+Tensor ConfusionMatrix::recall() const {
+  const Tensor counts = counts_.view({num_classes_, num_classes_});
+  return counts.diagonal() / sum(counts, {1});
+}
+
+Tensor ConfusionMatrix::f1() const {
+  const Tensor counts = counts_.view({num_classes_, num_classes_});
+  return 2 * counts.diagonal() / (sum(counts, {0}) + sum(counts, {1}));
+}
+
 void ConfusionMatrix::reset() { counts_ = zeros({num_classes_ * num_classes_}, {.dtype = float64}); }
+
+void AUROC::update(const Tensor& scores, const Tensor& labels) {
+  check_floating("AUROC", scores);
+  check_defined("AUROC", labels);
+  check_same_device("AUROC", {scores, labels});
+  check(scores.dim() == 1 && labels.shape() == scores.shape() && !labels.is_floating(),
+        "AUROC: got scores of shape ", scores.shape(), " and ", labels.dtype(), " labels of shape ",
+        labels.shape(), "; both must be (n), the labels bool or whole numbers");
+  scores_.push_back(scores.detach().clone());
+  labels_.push_back(labels != 0);
+}
+
+double AUROC::compute() const {
+  constexpr double none = std::numeric_limits<double>::quiet_NaN();
+  if (scores_.empty()) return none;
+  const Tensor scores = cat(scores_), positive = cat(labels_);
+  const Tensor above = masked_select(scores, positive), below = sort(masked_select(scores, ~positive)).values;
+  if (above.numel() == 0 || below.numel() == 0) return none;
+  const Tensor beaten = searchsorted(below, above), beaten_or_equal = searchsorted(below, above, true);
+  return (beaten + beaten_or_equal).to(float64).mean().item() / (2 * static_cast<double>(below.numel()));
+}
+
+void AUROC::reset() {
+  scores_.clear();
+  labels_.clear();
+}
 
 }  // namespace metrics
 }  // namespace miniparallel

@@ -3,6 +3,7 @@
 #include <miniparallel/tensor.h>
 
 #include <cstdint>
+#include <vector>
 
 /// How good a classifier is. Logits are (n, classes), labels (n) class indices, on one device. `Error` for
 /// shapes that do not fit. Nothing here waits for a GPU but the functions that return numbers.
@@ -45,11 +46,28 @@ class ConfusionMatrix {
   void update(const Tensor& logits, const Tensor& labels);
   /// (classes, classes), int64: [label][prediction], on the device of the batches.
   Tensor compute() const;
+  // Of each class, (classes), float64; NaN where nothing was counted. `mean` of one is the macro average.
+  Tensor precision() const;  ///< the share of its rows among those taken for it
+  Tensor recall() const;     ///< the share of those taken for it among its rows
+  Tensor f1() const;         ///< 2 precision recall / (precision + recall)
   void reset();
 
  private:
   std::int64_t num_classes_;
   Tensor counts_;
+};
+
+/// The area under the receiver operating characteristic: how often a positive example scores above a negative
+/// one, ties counted half. Keeps all scores, on the device of the batches, until `reset`.
+class AUROC {
+ public:
+  /// scores (n), floating; labels (n), bool or whole numbers, positive where not 0.
+  void update(const Tensor& scores, const Tensor& labels);
+  double compute() const;  ///< NaN unless there are both. Waits for a GPU.
+  void reset();
+
+ private:
+  std::vector<Tensor> scores_, labels_;
 };
 
 }  // namespace metrics

@@ -58,5 +58,32 @@ TEST_CASE("metrics: what does not fit is an error") {
   CHECK_THROWS_WITH_AS(three.update(logits, tensor({0, 1, 2, 3})), doctest::Contains("out of range"), Error);
 }
 
+TEST_CASE("metrics: precision, recall and F1 of each class") {
+  metrics::ConfusionMatrix confusion(3);
+  const Tensor taken = one_hot(tensor({0, 0, 1, 1, 1, 0}), 3).to(float32);
+  confusion.update(taken.narrow(0, 0, 2), tensor({0, 1}));
+  confusion.update(taken.narrow(0, 2, 4), tensor({1, 1, 2, 0}));
+  CHECK(allclose(confusion.precision().narrow(0, 0, 2), tensor({2 / 3.0, 2 / 3.0}, {.dtype = float64})));
+  CHECK(std::isnan(confusion.precision()[2].item()));  // none was taken for it
+  CHECK(allclose(confusion.recall(), tensor({1.0, 2 / 3.0, 0.0}, {.dtype = float64})));
+  CHECK(allclose(confusion.f1(), tensor({0.8, 2 / 3.0, 0.0}, {.dtype = float64})));
+}
+
+TEST_CASE("metrics: the area under the ROC curve, ties counted half") {
+  metrics::AUROC auroc;
+  CHECK(std::isnan(auroc.compute()));
+  auroc.update(tensor({0.9, 0.4, 0.4}), tensor({true, true, false}));
+  auroc.update(tensor({0.1, 0.8}), tensor({0, 0}));
+  // of the six pairs of a positive and a negative score four are in order and one is a tie
+  CHECK(auroc.compute() == doctest::Approx(4.5 / 6));
+  CHECK_THROWS_WITH_AS(
+      auroc.update(zeros({2, 1}), tensor({0, 1})),
+      "AUROC: got scores of shape [2, 1] and int64 labels of shape [2]; both must be (n), the "
+      "labels bool or whole numbers",
+      Error);
+  auroc.reset();
+  CHECK(std::isnan(auroc.compute()));
+}
+
 }  // namespace
 }  // namespace miniparallel
