@@ -4,6 +4,7 @@
 #include "kernels/collective.h"
 #include "kernels/conv2d.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/ctc.h"
 #include "kernels/elementwise.h"
 #include "kernels/indexing.h"
 #include "kernels/loss_scale.h"
@@ -26,6 +27,7 @@
   X(Collective, collective)        \
   X(Conv2d, conv2d)                \
   X(CrossEntropy, cross_entropy)   \
+  X(Ctc, ctc)                      \
   X(Elementwise, elementwise)      \
   X(Indexing, indexing)            \
   X(LossScale, loss_scale)         \

@@ -380,7 +380,9 @@ const std::set<std::string> rounded_often{
     // the gradient is summed along one dimension after another
     "pad: reflect, two dimensions", "pad: replicate", "repeat",
     // the row is made of several ops
-    "add_layer_norm", "copy_: to columns", "mul_: to columns, twice", "nanmean", "nansum", "var_mean"};
+    "add_layer_norm", "copy_: to columns", "ctc_loss", "ctc_loss: joined targets, sum",
+    "ctc_loss: the last class is blank, none", "ctc_loss: no way", "ctc_loss: long",
+    "mul_: to columns, twice", "nanmean", "nansum", "var_mean"};
 
 /// Each element to half a unit in its last place; of results that are rounded often, to four such units of
 /// the largest element. On top of that the error of float32.
@@ -449,7 +451,7 @@ std::vector<std::string> names_of(const OpCase& row) {
       {"operator-=", {"sub_"}},
       {"operator*=", {"mul_"}},
       {"operator/=", {"div_"}},
-      {"operator[]", {"select"}},
+      {"operator[]", {"select", "index", "operator>", undefined}},
       // other names of one function
       {"T", {"t"}},
       {"cpu", {"to"}},
@@ -465,6 +467,7 @@ std::vector<std::string> names_of(const OpCase& row) {
       {"contiguous", {"t"}},
       {"copy_: to columns", {"mul", "slice"}},
       {"cosine_embedding_loss", {"mul"}},
+      {"ctc_loss", {"log_softmax"}},
       {"cumprod: zeros", {"mul"}},
       {"eigh: vectors", symmetric},
       {"eigvalsh", symmetric},
@@ -473,7 +476,9 @@ std::vector<std::string> names_of(const OpCase& row) {
       {"expand_as", {undefined}},
       {"fmax: of NaN", {"log"}},
       {"hinge_embedding_loss", {"mul", "sub"}},
+      {"index: a mask", {"operator>", undefined}},
       {"index_copy", {"to"}},
+      {"index_put", {"argsort"}},
       {"isclose", {"add", "mul"}},
       {"isfinite", {"log"}},
       {"isinf", {"log"}},
@@ -491,6 +496,7 @@ std::vector<std::string> names_of(const OpCase& row) {
       {"nansum", {"log"}},
       {"reshape: of a transpose", {"t"}},
       {"scaled_dot_product_attention: bool mask", {"operator<"}},
+      {"scaled_dot_product_attention: grouped queries, mask", {"operator<"}},
       {"scatter", {"to"}},
       {"scatter_", {"to"}},
       {"searchsorted", {"sort"}},

@@ -130,6 +130,20 @@ struct MultiMarginLossOptions {
 /// classes), target (n), int64 or int32.
 Tensor multi_margin_loss(const Tensor& x, const Tensor& target, const MultiMarginLossOptions& options = {});
 
+struct CtcLossOptions {
+  std::int64_t blank = 0;                 ///< the class of "nothing new"
+  bool zero_infinity = false;             ///< a target that does not fit has loss and gradient 0
+  Reduction reduction = Reduction::mean;  ///< mean: each loss over the length of its target first
+};
+/// Connectionist temporal classification: -log of the probability that the classes of `log_probs` (steps, n,
+/// classes), floating, taken step by step, are the targets, when repetitions and then blanks are dropped;
+/// infinite where there is no way. `targets` (n, length) are padded, or (sum of lengths) joined; the lengths
+/// (n) of steps and of targets are int64 or int32, or vectors. The gradient is not differentiable. (Graves et
+/// al.: "Connectionist temporal classification", 2006.)
+Tensor ctc_loss(const Tensor& log_probs, const Tensor& targets,
+                const std::vector<std::int64_t>& input_lengths,
+                const std::vector<std::int64_t>& target_lengths, const CtcLossOptions& options = {});
+
 // --- distances and the losses made of them
 
 /// max(0, -target (a - b) + margin): 1 where a is to be the larger, -1 where b. Broadcast.

@@ -2,6 +2,10 @@
 import torch
 import torch.nn.functional as F
 
+def ctc(x, targets, steps, lengths, **options):
+    return F.ctc_loss(x.log_softmax(2), targets, torch.tensor(steps), torch.tensor(lengths), **options)
+
+
 ROWS = {
     "softmax": lambda x: x.softmax(-1),
     "softmax: first": lambda x: x.softmax(0),
@@ -41,6 +45,10 @@ ROWS = {
         x, t, weight=w, label_smoothing=0.1, reduction="none"),
     "nll_loss: weights": lambda x, t, w: F.nll_loss(x, t, weight=w, ignore_index=0),
     "nll_loss: weights, none": lambda x, t, w: F.nll_loss(x, t, weight=w, reduction="none"),
+    "ctc_loss": lambda x, t: ctc(x, t, [6, 5], [3, 2]),
+    "ctc_loss: joined targets, sum": lambda x, t: ctc(x, t, [7, 3, 6], [3, 0, 2], reduction="sum"),
+    "ctc_loss: the last class is blank, none": lambda x, t: ctc(x, t, [8, 8], [2, 2], blank=3, reduction="none"),
+    "ctc_loss: no way": lambda x, t: ctc(x, t, [1, 6], [3, 3], zero_infinity=True),
     "smooth_l1_loss": F.smooth_l1_loss,
     "smooth_l1_loss: beta, none": lambda x, t: F.smooth_l1_loss(x, t, beta=0.3, reduction="none"),
     "smooth_l1_loss: beta 0": lambda x, t: F.smooth_l1_loss(x, t, beta=0.0),
