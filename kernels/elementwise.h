@@ -51,6 +51,7 @@ namespace miniparallel::kernels {
 #define MP_BINARY_FLOATING(X)     \
   MINIPARALLEL_BINARY_FLOATING(X) \
   X(prelu_broadcast, Prelu)
+#define MP_BINARY_INTEGER(X) MINIPARALLEL_BINARY_INTEGER(X)
 #define MP_TERNARY_FLOATING(X) \
   X(addcmul, Addcmul)          \
   X(addcdiv, Addcdiv)          \
@@ -59,7 +60,9 @@ namespace miniparallel::kernels {
 
 #define MP_NAME(name, functor) name,
 enum class Unary { MP_ALL_UNARY_ARITHMETIC(MP_NAME) MP_ALL_UNARY_FLOATING(MP_NAME) count };
-enum class Binary { MP_BINARY_ARITHMETIC(MP_NAME) MP_BINARY_FLOATING(MP_NAME) count };
+enum class Binary {
+  MP_BINARY_ARITHMETIC(MP_NAME) MP_BINARY_FLOATING(MP_NAME) MP_BINARY_INTEGER(MP_NAME) count
+};
 enum class Ternary { MP_TERNARY_FLOATING(MP_NAME) count };
 enum class Compare { MP_COMPARE(MP_NAME) count };
 #undef MP_NAME
@@ -102,7 +105,8 @@ struct Elementwise {
 };
 
 /// Floating dtypes, those of 16 bits computed with as float32; for functions of the arithmetic lists also
-/// int64, int32 and uint8, for binary ones but `sub` bool.
+/// int64, int32 and uint8, for binary ones but `sub` bool. Functions of the integer list: these alone, shifts
+/// without bool.
 constexpr bool supported(Unary function, DType dtype) {
 #define MP_IS(name, functor) function == Unary::name ||
   const bool arithmetic = MP_ALL_UNARY_ARITHMETIC(MP_IS) false;
@@ -112,9 +116,12 @@ constexpr bool supported(Unary function, DType dtype) {
 constexpr bool supported(Binary function, DType dtype) {
 #define MP_IS(name, functor) function == Binary::name ||
   const bool arithmetic = MP_BINARY_ARITHMETIC(MP_IS) false;
+  const bool integer = MP_BINARY_INTEGER(MP_IS) false;
 #undef MP_IS
-  return is_floating(dtype) || (arithmetic && (dtype == int64 || dtype == int32 || dtype == uint8)) ||
-         (arithmetic && dtype == boolean && function != Binary::sub);
+  const bool shifts = function == Binary::bitwise_left_shift || function == Binary::bitwise_right_shift;
+  return (is_floating(dtype) && !integer) ||
+         ((arithmetic || integer) && (dtype == int64 || dtype == int32 || dtype == uint8)) ||
+         ((arithmetic || integer) && dtype == boolean && function != Binary::sub && !shifts);
 }
 
 }  // namespace miniparallel::kernels

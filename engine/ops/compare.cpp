@@ -39,14 +39,6 @@ Tensor same_for_all(const Tensor& x, bool value) {
   return make_full("full", x.shape(), value, {.dtype = boolean, .device = x.device()});
 }
 
-void check_masks(const char* op, std::initializer_list<Tensor> masks) {
-  for (const Tensor& mask : masks) {
-    check_defined(op, mask);
-    check(mask.dtype() == boolean, op, ": got ", mask.dtype(),
-          "; it combines bool, so compare first, or use logical_and, logical_or, logical_not");
-  }
-}
-
 }  // namespace
 
 // --- elementwise
@@ -83,12 +75,6 @@ Tensor joined(const char* op, Tensor (*join)(const Tensor&, const Tensor&), cons
   rethrow_as(op, error);
 }
 
-Tensor joined_masks(const char* op, Tensor (*join)(const Tensor&, const Tensor&), const Tensor& a,
-                    const Tensor& b) {
-  check_masks(op, {a, b});
-  return joined(op, join, a, b);
-}
-
 }  // namespace
 
 Tensor logical_and(const Tensor& a, const Tensor& b) { return joined("logical_and", mul, a, b); }
@@ -96,13 +82,54 @@ Tensor logical_or(const Tensor& a, const Tensor& b) { return joined("logical_or"
 Tensor logical_xor(const Tensor& a, const Tensor& b) { return joined("logical_xor", ne, a, b); }
 Tensor logical_not(const Tensor& x) { return compare(kernels::Compare::eq, "logical_not", x, 0); }
 
-Tensor operator&(const Tensor& a, const Tensor& b) { return joined_masks("operator&", mul, a, b); }
-Tensor operator|(const Tensor& a, const Tensor& b) { return joined_masks("operator|", maximum, a, b); }
-Tensor operator^(const Tensor& a, const Tensor& b) { return joined_masks("operator^", ne, a, b); }
-Tensor operator~(const Tensor& mask) {
-  check_masks("operator~", {mask});
-  return logical_not(mask);
+// --- bits
+
+namespace {
+
+Tensor of_bits(kernels::Binary function, const char* op, const Tensor& a, const Tensor& b) {
+  check_defined(op, a);
+  check_defined(op, b);
+  const DType dtype = result_type(a, b);
+  check(kernels::supported(function, dtype), op, ": got ", a.dtype(), " and ", b.dtype(),
+        "; it takes integers, and bool unless it shifts");
+  const auto [x, z] = operands_of(op, a, b, dtype);
+  Tensor y = make_tensor(broadcast_shapes(op, x.shape(), z.shape()), dtype, x.device());
+  backend(y).elementwise.binary(function, dtype, elementwise_args({y, x, z}), stream(y));
+  return y;
 }
+
+Tensor of_bits(kernels::Binary function, const char* op, const Tensor& a, Scalar b) {
+  check_defined(op, a);
+  check(!a.is_floating() && b.kind() != Scalar::Kind::floating, op, ": got ", a.dtype(), " and the number ",
+        b.as_double(), "; it takes integers");
+  return of_bits(function, op, a, number_like(op, b, a));
+}
+
+Tensor flipped(const char* op, const Tensor& x) {
+  check_defined(op, x);
+  check(!x.is_floating(), op, ": got ", x.dtype(), "; it takes integers and bool");
+  return x.dtype() == boolean ? logical_not(x) : -1 - x;
+}
+
+}  // namespace
+
+#define MP_DEFINE_BITS(name, functor)                                                                   \
+  Tensor name(const Tensor& a, const Tensor& b) { return of_bits(kernels::Binary::name, #name, a, b); } \
+  Tensor name(const Tensor& a, Scalar b) { return of_bits(kernels::Binary::name, #name, a, b); }
+MINIPARALLEL_BINARY_INTEGER(MP_DEFINE_BITS)
+Tensor bitwise_not(const Tensor& x) { return flipped("bitwise_not", x); }
+
+#define MP_DEFINE_OPERATOR(op, name)                             \
+  Tensor operator op(const Tensor& a, const Tensor& b) {         \
+    return of_bits(kernels::Binary::name, "operator" #op, a, b); \
+  }                                                              \
+  Tensor operator op(const Tensor& a, Scalar b) {                \
+    return of_bits(kernels::Binary::name, "operator" #op, a, b); \
+  }
+MP_DEFINE_OPERATOR(&, bitwise_and)
+MP_DEFINE_OPERATOR(|, bitwise_or)
+MP_DEFINE_OPERATOR(^, bitwise_xor)
+Tensor operator~(const Tensor& x) { return flipped("operator~", x); }
 
 // --- choice
 

@@ -38,7 +38,8 @@ std::array<const char*, launcher_count<Family>> names;
 constexpr const char* kUnary[] = {MP_ALL_UNARY_ARITHMETIC(MP_TEXT) MP_ALL_UNARY_FLOATING(MP_TEXT)};
 constexpr const char* kUnaryBackward[] = {MP_ALL_UNARY_ARITHMETIC(MP_BACKWARD_TEXT)
                                               MP_ALL_UNARY_FLOATING(MP_BACKWARD_TEXT)};
-constexpr const char* kBinary[] = {MP_BINARY_ARITHMETIC(MP_TEXT) MP_BINARY_FLOATING(MP_TEXT)};
+constexpr const char* kBinary[] = {MP_BINARY_ARITHMETIC(MP_TEXT) MP_BINARY_FLOATING(MP_TEXT)
+                                       MP_BINARY_INTEGER(MP_TEXT)};
 constexpr const char* kBinaryBackward[] = {MP_BINARY_ARITHMETIC(MP_BACKWARD_TEXT)
                                                MP_BINARY_FLOATING(MP_BACKWARD_TEXT)};
 constexpr const char* kTernary[] = {MP_TERNARY_FLOATING(MP_TEXT)};

@@ -63,6 +63,14 @@
   X(atan2, Atan2)                       \
   X(xlogy, Xlogy)
 
+// For int64, int32 and uint8, those that do not shift also for bool.
+#define MINIPARALLEL_BINARY_INTEGER(X) \
+  X(bitwise_and, BitwiseAnd)           \
+  X(bitwise_or, BitwiseOr)             \
+  X(bitwise_xor, BitwiseXor)           \
+  X(bitwise_left_shift, LeftShift)     \
+  X(bitwise_right_shift, RightShift)
+
 // Name, operator.
 #define MINIPARALLEL_COMPARE(X) \
   X(eq, ==)                     \
@@ -107,6 +115,16 @@ Tensor pow(Scalar base, const Tensor& exponent);
 Tensor floor_divide(const Tensor& a, Scalar b);
 Tensor remainder(const Tensor& a, Scalar b);
 Tensor fmod(const Tensor& a, Scalar b);
+
+// Of the bits of integers. Bool stays bool and is not shifted; a shift by less than 0 or by all bits leaves
+// none of them, but the sign of a negative number to the right.
+
+Tensor bitwise_not(const Tensor& x);
+#define MINIPARALLEL_DECLARE(name, functor)      \
+  Tensor name(const Tensor& a, const Tensor& b); \
+  Tensor name(const Tensor& a, Scalar b);
+MINIPARALLEL_BINARY_INTEGER(MINIPARALLEL_DECLARE)
+#undef MINIPARALLEL_DECLARE
 
 // --- three operands of one floating dtype, broadcast like arithmetic
 

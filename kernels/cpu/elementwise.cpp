@@ -145,6 +145,14 @@ template <class F>
 constexpr Row binary_arithmetic{binary_loop<F, float>,        binary_loop<F, double>,
                                 binary_loop<F, std::int64_t>, binary_loop<F, std::int32_t>,
                                 binary_loop<F, std::uint8_t>, bool_loop<F>};
+/// The bits of bool are those of uint8.
+template <class F>
+constexpr Row binary_integer{nullptr,
+                             nullptr,
+                             binary_loop<F, std::int64_t>,
+                             binary_loop<F, std::int32_t>,
+                             binary_loop<F, std::uint8_t>,
+                             binary_loop<F, std::uint8_t>};
 template <class F, int side>
 constexpr Row binary_backward{binary_backward_loop<F, float, side>, binary_backward_loop<F, double, side>};
 
@@ -165,6 +173,7 @@ const ElementwiseLoops& elementwise_loops() {
 #define MP_ROW_BACKWARD(name, functor) unary_backward<functors::functor>,
 #define MP_ROW_BINARY(name, functor) binary_arithmetic<functors::functor>,
 #define MP_ROW_BINARY_FLOATING(name, functor) binary_floating<functors::functor>,
+#define MP_ROW_BINARY_INTEGER(name, functor) binary_integer<functors::functor>,
 #define MP_ROW_BINARY_A(name, functor) binary_backward<functors::functor, 0>,
 #define MP_ROW_BINARY_B(name, functor) binary_backward<functors::functor, 1>,
 #define MP_ROW_TERNARY(name, functor) ternary_floating<functors::functor>,
@@ -174,7 +183,8 @@ const ElementwiseLoops& elementwise_loops() {
   static constexpr ElementwiseLoops table{
       .unary = {MP_ALL_UNARY_ARITHMETIC(MP_ROW) MP_ALL_UNARY_FLOATING(MP_ROW_FLOATING)},
       .unary_backward = {MP_ALL_UNARY_ARITHMETIC(MP_ROW_BACKWARD) MP_ALL_UNARY_FLOATING(MP_ROW_BACKWARD)},
-      .binary = {MP_BINARY_ARITHMETIC(MP_ROW_BINARY) MP_BINARY_FLOATING(MP_ROW_BINARY_FLOATING)},
+      .binary = {MP_BINARY_ARITHMETIC(MP_ROW_BINARY) MP_BINARY_FLOATING(MP_ROW_BINARY_FLOATING)
+                     MP_BINARY_INTEGER(MP_ROW_BINARY_INTEGER)},
       .binary_backward = {{MP_BINARY_ARITHMETIC(MP_ROW_BINARY_A) MP_BINARY_FLOATING(MP_ROW_BINARY_A)},
                           {MP_BINARY_ARITHMETIC(MP_ROW_BINARY_B) MP_BINARY_FLOATING(MP_ROW_BINARY_B)}},
       .ternary = {MP_TERNARY_FLOATING(MP_ROW_TERNARY)},

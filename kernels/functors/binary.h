@@ -209,4 +209,49 @@ struct Prelu {
   }
 };
 
+// Of integers, without a gradient.
+
+struct BitwiseAnd {
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    return T(a & b);
+  }
+};
+
+struct BitwiseOr {
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    return T(a | b);
+  }
+};
+
+struct BitwiseXor {
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    return T(a ^ b);
+  }
+};
+
+/// Whether a shift by b leaves nothing of a T: processors take it modulo the width.
+template <class T>
+MP_INLINE bool shifts_all(T b) {
+  return static_cast<std::make_unsigned_t<T>>(b) >= 8 * sizeof(T);
+}
+
+struct LeftShift {
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    return shifts_all(b) ? T(0) : T(static_cast<std::make_unsigned_t<T>>(a) << b);
+  }
+};
+
+/// With copies of the sign.
+struct RightShift {
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    constexpr T most = T(8 * sizeof(T) - std::is_signed_v<T>);  // uint8 is shifted as an int
+    return T(a >> (shifts_all(b) ? most : b));
+  }
+};
+
 }  // namespace miniparallel::kernels::functors

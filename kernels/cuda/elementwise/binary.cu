@@ -48,6 +48,14 @@ template <class F>
 constexpr MapRow arithmetic{forward<F, float>,        forward<F, double>,       forward<F, std::int64_t>,
                             forward<F, std::int32_t>, forward<F, std::uint8_t>, bool_forward<F>,
                             forward_half<F, float16>, forward_half<F, bfloat16>};
+/// The bits of bool are those of uint8.
+template <class F>
+constexpr MapRow integer{nullptr,
+                         nullptr,
+                         forward<F, std::int64_t>,
+                         forward<F, std::int32_t>,
+                         forward<F, std::uint8_t>,
+                         forward<F, std::uint8_t>};
 template <class F, int side>
 constexpr MapRow gradient{backward<F, float, side>,        backward<F, double, side>,       {}, {}, {}, {},
                           backward_half<F, side, float16>, backward_half<F, side, bfloat16>};
@@ -56,9 +64,11 @@ constexpr MapRow gradient{backward<F, float, side>,        backward<F, double, s
 
 #define MP_ROW(name, functor) arithmetic<functors::functor>,
 #define MP_ROW_FLOATING(name, functor) floating<functors::functor>,
+#define MP_ROW_INTEGER(name, functor) integer<functors::functor>,
 #define MP_ROW_A(name, functor) gradient<functors::functor, 0>,
 #define MP_ROW_B(name, functor) gradient<functors::functor, 1>,
-const MapTable<Binary> binary_maps{MP_BINARY_ARITHMETIC(MP_ROW) MP_BINARY_FLOATING(MP_ROW_FLOATING)};
+const MapTable<Binary> binary_maps{MP_BINARY_ARITHMETIC(MP_ROW) MP_BINARY_FLOATING(MP_ROW_FLOATING)
+                                       MP_BINARY_INTEGER(MP_ROW_INTEGER)};
 const std::array<MapTable<Binary>, 2> binary_backward_maps{
     MapTable<Binary>{MP_BINARY_ARITHMETIC(MP_ROW_A) MP_BINARY_FLOATING(MP_ROW_A)},
     MapTable<Binary>{MP_BINARY_ARITHMETIC(MP_ROW_B) MP_BINARY_FLOATING(MP_ROW_B)}};
