@@ -177,12 +177,32 @@ Tensor fused(const Operands& in) {
   return y;
 }
 
+/// With a dimension for the queries that share a head of keys, to which k and v broadcast.
+Tensor grouped(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask,
+               AttentionOptions options) {
+  check(q.dim() >= 3 && k.dim() >= 3 && v.dim() >= 3, kName, ": with enable_gqa q ", q.shape(), ", k ",
+        k.shape(), " and v ", v.shape(), " need a dimension of heads, (..., heads, n, width)");
+  const std::int64_t heads = k.size(-3), queries = q.size(-3);
+  check(heads > 0 && queries % heads == 0 && v.size(-3) == heads, kName,
+        ": with enable_gqa the heads of k and v, ", heads, " and ", v.size(-3),
+        ", must be equal and divide those of q, ", queries);
+  const auto split = [&](const Tensor& x) {
+    if (!x.defined() || x.dim() < 3) return x;
+    return x.size(-3) == queries ? x.unflatten(-3, {heads, queries / heads}) : x.unsqueeze(-3);
+  };
+  options.enable_gqa = false;
+  const Tensor y = scaled_dot_product_attention(q.unflatten(-3, {heads, queries / heads}), k.unsqueeze(-3),
+                                                v.unsqueeze(-3), split(mask), options);
+  return y.flatten(-4, -3);
+}
+
 }  // namespace
 
 Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask,
                                     const AttentionOptions& options) {
   MP_AUTOCAST(scaled_dot_product_attention, q, k, v, mask, options);
   check_arguments(q, k, v, mask);
+  if (options.enable_gqa) return grouped(q, k, v, mask, options);
   check(options.dropout >= 0 && options.dropout <= 1, kName, ": dropout is ", options.dropout,
         "; it must be in [0, 1]");
   const Shape batch = common_batch(q, k, v);
@@ -199,6 +219,27 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
     return with_plain_rows(x.expand(with_matrix(batch, x.size(-2), x.size(-1))));
   };
   return fused({operand(q), operand(k), operand(v), scoring});
+}
+
+Tensor rope(const Tensor& x, const RopeOptions& options) try {
+  check_floating("rope", x);
+  check(x.dim() >= 2 && x.size(-1) % 2 == 0, "rope: got shape ", x.shape(),
+        "; it must be (..., n, width) with an even width");
+  check(options.base > 0, "rope: base is ", options.base, "; it must be above 0");
+  if (is_half(x)) return in_float32(MP_OP(rope), x, options);
+  const std::int64_t n = x.size(-2), pairs = x.size(-1) / 2;
+  const Tensor position =
+      arange(options.offset, options.offset + n, 1, {.dtype = float64, .device = x.device()});
+  const Tensor frequency = pow(options.base, arange(pairs, {.dtype = float64, .device = x.device()}) *
+                                                 (-1.0 / static_cast<double>(pairs)));
+  const Tensor angle = position.unsqueeze(1) * frequency;  // in float64: far positions keep their digits
+  const Tensor cosine = cos(angle).to(x.dtype()), sine = sin(angle).to(x.dtype());
+  const int pair = options.interleaved ? -1 : -2;  // the dimension of both members
+  const Tensor split = x.unflatten(-1, options.interleaved ? Shape{pairs, 2} : Shape{2, pairs});
+  const Tensor a = split.select(pair, 0), b = split.select(pair, 1);
+  return stack({a * cosine - b * sine, a * sine + b * cosine}, pair).flatten(-2, -1);
+} catch (const Error& error) {
+  rethrow_as("rope", error);
 }
 
 }  // namespace miniparallel

@@ -63,6 +63,19 @@ const Rows attention{
      OP(scaled_dot_product_attention(x[0], x[1], x[2], x[3] < 1.0)),
      {query, key, value, constant({2, 3, 5})},
      no_integers},
+    {"scaled_dot_product_attention: grouped queries",
+     OP(scaled_dot_product_attention(x[0], x[1], x[2], {}, {.causal = true, .enable_gqa = true})),
+     {real({2, 6, 3, 4}), real({2, 2, 5, 4}), real({2, 2, 5, 3})},
+     no_integers},
+    {"scaled_dot_product_attention: grouped queries, mask",
+     OP(scaled_dot_product_attention(x[0], x[1], x[2], x[3] < 1.0, {.enable_gqa = true})),
+     {real({4, 3, 4}), real({2, 5, 4}), real({2, 5, 3}), constant({4, 3, 5})},
+     no_integers},
+    {"rope", OP(rope(x[0])), {real({2, 5, 6})}, no_integers},
+    {"rope: interleaved",
+     OP(rope(x[0], {.base = 100, .offset = 7, .interleaved = true})),
+     {real({5, 4})},
+     no_integers},
 };
 
 }  // namespace miniparallel::testing
