@@ -35,10 +35,10 @@ const std::vector<OpCase>& op_cases() {
   static const std::vector<OpCase> all = [] {
     std::vector<OpCase> rows;
     for (const Rows* family :
-         {&arithmetic,    &comparison, &functions, &activations,    &reductions,    &scans,
-          &joining,       &rearranged, &elements,  &linear_algebra, &losses,        &images,
-          &normalisation, &attention,  &views,     &in_place,       &special,       &vectors,
-          &ordered,       &shapes,     &volumes,   &margins,        &decompositions})
+         {&arithmetic,    &comparison, &functions, &activations,    &reductions, &scans,
+          &joining,       &rearranged, &elements,  &linear_algebra, &losses,     &images,
+          &normalisation, &attention,  &views,     &in_place,       &special,    &vectors,
+          &ordered,       &shapes,     &volumes,   &margins,        &indexed,    &decompositions})
       rows.insert(rows.end(), family->begin(), family->end());
     for (OpCase& row : rows)
       if (full_precision_ops.contains(row.op()) || row.name == "matrix_power: of the inverse")

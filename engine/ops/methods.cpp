@@ -15,6 +15,7 @@ MINIPARALLEL_UNARY_ARITHMETIC(MP_UNARY)
 MINIPARALLEL_UNARY_FLOATING(MP_UNARY)
 MINIPARALLEL_BINARY_ARITHMETIC(MP_BINARY)
 MINIPARALLEL_BINARY_FLOATING(MP_BINARY)
+MINIPARALLEL_BINARY_INTEGER(MP_BOTH)
 MINIPARALLEL_COMPARE(MP_BOTH)
 
 Tensor Tensor::add(Scalar other) const { return miniparallel::add(*this, other); }
@@ -45,6 +46,7 @@ Tensor Tensor::logical_and(const Tensor& other) const { return miniparallel::log
 Tensor Tensor::logical_or(const Tensor& other) const { return miniparallel::logical_or(*this, other); }
 Tensor Tensor::logical_xor(const Tensor& other) const { return miniparallel::logical_xor(*this, other); }
 Tensor Tensor::logical_not() const { return miniparallel::logical_not(*this); }
+Tensor Tensor::bitwise_not() const { return miniparallel::bitwise_not(*this); }
 bool Tensor::equal(const Tensor& other) const { return miniparallel::equal(*this, other); }
 Tensor Tensor::isclose(const Tensor& other, double rtol, double atol) const {
   return miniparallel::isclose(*this, other, rtol, atol);

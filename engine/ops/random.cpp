@@ -130,6 +130,15 @@ Tensor& Tensor::normal_(double mean, double stddev) {
   return copy_into("normal_", *this, draw_normal("normal_", shape(), dtype(), device(), mean, stddev));
 }
 
+Tensor& Tensor::exponential_(double lambda) {
+  check_defined("exponential_", *this);
+  check(lambda > 0 && std::isfinite(lambda), "exponential_: lambda is ", lambda,
+        "; it must be above 0 and finite");
+  const Tensor below_one =
+      draw_uniform("exponential_", shape(), drawn_dtype("exponential_", dtype()), device(), 0, 1);
+  return copy_into("exponential_", *this, miniparallel::log1p(-below_one) * (-1 / lambda));
+}
+
 // --- trials
 
 namespace {

@@ -3,6 +3,7 @@
 #include <miniparallel/activation.h>
 #include <miniparallel/convolution.h>
 #include <miniparallel/elementwise.h>
+#include <miniparallel/index.h>
 #include <miniparallel/losses.h>
 #include <miniparallel/tensor.h>
 
@@ -51,7 +52,8 @@ inline Tensor operator<=(Scalar a, const Tensor& b) { return ge(b, a); }
 inline Tensor operator>(Scalar a, const Tensor& b) { return lt(b, a); }
 inline Tensor operator>=(Scalar a, const Tensor& b) { return le(b, a); }
 
-// --- masks: bool tensors. `logical_and` and its like take any dtype, the operators bool only.
+// --- masks: bool tensors. `logical_and` and its like take any dtype and give bool; the operators are those of
+// bits, `bitwise_and` and its like, of integers too.
 
 Tensor logical_and(const Tensor& a, const Tensor& b);
 Tensor logical_or(const Tensor& a, const Tensor& b);
@@ -60,8 +62,11 @@ Tensor logical_not(const Tensor& x);
 Tensor operator&(const Tensor& a, const Tensor& b);
 Tensor operator|(const Tensor& a, const Tensor& b);
 Tensor operator^(const Tensor& a, const Tensor& b);
-Tensor operator~(const Tensor& mask);
-inline Tensor operator!(const Tensor& mask) { return ~mask; }
+Tensor operator&(const Tensor& a, Scalar b);
+Tensor operator|(const Tensor& a, Scalar b);
+Tensor operator^(const Tensor& a, Scalar b);
+Tensor operator~(const Tensor& x);
+inline Tensor operator!(const Tensor& mask) { return logical_not(mask); }
 
 /// |a - b| <= atol + rtol * |b|, broadcast, NaN unequal, an infinity close to itself alone: bool.
 Tensor isclose(const Tensor& a, const Tensor& b, double rtol = 1e-5, double atol = 1e-8);
@@ -339,6 +344,18 @@ Tensor scatter_add(const Tensor& x, int dim, const Tensor& index, const Tensor& 
 /// x with alpha times row i of `source` added to row index[i] of dimension `dim`; floating only.
 Tensor index_add(const Tensor& x, int dim, const Tensor& index, const Tensor& source, Scalar alpha = 1);
 
+/// NumPy's x[...], one `Index` after the other for x's dimensions; what they leave stays whole. A view where
+/// there are numbers and ranges alone. Indices and masks give a copy: they broadcast to one shape, which takes
+/// the place of their dimensions where these are neighbours, and else comes first. Indices below 0 count from
+/// the end. A mask waits for a GPU, as `nonzero` does.
+///
+///   index(x, {0, Ellipsis{}, Range{1, 3}});  // x[0, ..., 1:3]
+///   x[{Range{}, tensor({2, 0})}];          // x[:, [2, 0]]
+///   x[x < 0];
+Tensor index(const Tensor& x, const std::vector<Index>& indices);
+/// x with `values` at these places: see `Tensor::index_put_`.
+Tensor index_put(const Tensor& x, const std::vector<Index>& indices, const Tensor& values,
+                 bool accumulate = false);
 /// x with `value` at the places `index` of dimension `dim`.
 Tensor index_fill(const Tensor& x, int dim, const Tensor& index, Scalar value);
 /// x with row i of `source` at place index[i] of dimension `dim`; of equal ones the last counts.
@@ -512,10 +529,22 @@ struct AttentionOptions {
   bool causal = false;  ///< query i sees keys up to i (rows aligned at the top left, as in PyTorch)
   double dropout = 0;
   std::optional<double> scale = {};  ///< 1 / sqrt(width) when not given
+  /// q (..., heads, n, e) may have several times the heads of k and v, each used by as many neighbours in q.
+  /// (Ainslie et al.: "GQA", 2023.)
+  bool enable_gqa = false;
 };
 /// softmax(q k^T scale + mask) v for q (..., n, e), k (..., m, e), v (..., m, ev). `mask` broadcasts to (...,
 /// n, m): bool (true takes part) or floating (added), or undefined.
 Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tensor& v,
                                     const Tensor& mask = {}, const AttentionOptions& options = {});
+
+struct RopeOptions {
+  double base = 10000;
+  std::int64_t offset = 0;   ///< the position of the first row
+  bool interleaved = false;  ///< pairs are neighbours, not the same place of both halves
+};
+/// Rotary position embedding of queries or keys x (..., n, width), width even: pair i of the row at position p
+/// is turned by the angle p base^(-2 i / width). (Su et al.: "RoFormer", 2021.)
+Tensor rope(const Tensor& x, const RopeOptions& options = {});
 
 }  // namespace miniparallel

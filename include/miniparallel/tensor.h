@@ -22,6 +22,7 @@
 
 namespace miniparallel {
 
+class Index;
 struct TensorImpl;
 struct ValuesAndIndices;
 
@@ -50,6 +51,11 @@ class Tensor {
  public:
   Tensor() = default;  ///< undefined: holds nothing
   explicit Tensor(std::shared_ptr<TensorImpl> impl) : impl_(std::move(impl)) {}
+  Tensor(const Tensor&) = default;
+  Tensor(Tensor&&) = default;
+  // Of variables alone: what `x[0] = y` would assign to is gone at once. See `copy_`, `fill_`, `index_put_`.
+  Tensor& operator=(const Tensor&) & = default;
+  Tensor& operator=(Tensor&&) & = default;
 
   // --- what it is
   bool defined() const { return impl_ != nullptr; }
@@ -116,6 +122,9 @@ class Tensor {
   Tensor narrow(int dim, std::int64_t start, std::int64_t length) const;  ///< `slice` that must stay within
   Tensor select(int dim, std::int64_t index) const;                       ///< drops the dimension
   Tensor operator[](std::int64_t index) const { return select(0, index); }
+  /// `index`: x[mask], x[{0, Range{1, 3}}].
+  Tensor operator[](const Index& index) const;
+  Tensor operator[](std::initializer_list<Index> indices) const;
   Tensor expand(const Shape& shape) const;  ///< repeats size-1 dimensions without a copy; -1 keeps a size
   Tensor expand_as(const Tensor& other) const;
   Tensor broadcast_to(const Shape& shape) const;
@@ -179,9 +188,14 @@ class Tensor {
   Tensor& scatter_(int dim, const Tensor& index, const Tensor& source);
   Tensor& scatter_(int dim, const Tensor& index, Scalar value);
   Tensor& scatter_add_(int dim, const Tensor& index, const Tensor& source);
+  /// Writes to the elements that `index` names. The values convert and broadcast as in `copy_`; of equal places
+  /// the last counts, or with `accumulate` all are added, floating only. One mask and one value: nothing waits.
+  Tensor& index_put_(const std::vector<Index>& indices, const Tensor& values, bool accumulate = false);
+  Tensor& index_put_(const std::vector<Index>& indices, Scalar value, bool accumulate = false);
   Tensor& index_add_(int dim, const Tensor& index, const Tensor& source, Scalar alpha = 1);
   Tensor& uniform_(double low = 0, double high = 1);    ///< random in [low, high); floating only
   Tensor& normal_(double mean = 0, double stddev = 1);  ///< random; floating only
+  Tensor& exponential_(double lambda = 1);              ///< random, of density lambda exp(-lambda x)
   Tensor& bernoulli_(double p = 0.5);                   ///< random: 1 with probability p, else 0; any dtype
   Tensor& bernoulli_(const Tensor& p);                  ///< with these probabilities, which broadcast
   Tensor& operator+=(const Tensor& other) { return add_(other); }
@@ -230,6 +244,7 @@ class Tensor {
   MINIPARALLEL_UNARY_FLOATING(MINIPARALLEL_UNARY)
   MINIPARALLEL_BINARY_ARITHMETIC(MINIPARALLEL_BINARY)
   MINIPARALLEL_BINARY_FLOATING(MINIPARALLEL_BINARY)
+  MINIPARALLEL_BINARY_INTEGER(MINIPARALLEL_BOTH)
   MINIPARALLEL_COMPARE(MINIPARALLEL_BOTH)
 #undef MINIPARALLEL_UNARY
 #undef MINIPARALLEL_BINARY
@@ -256,6 +271,7 @@ class Tensor {
   Tensor logical_or(const Tensor& other) const;
   Tensor logical_xor(const Tensor& other) const;
   Tensor logical_not() const;
+  Tensor bitwise_not() const;
   Tensor sum() const;
   Tensor sum(const Shape& dims, bool keepdim = false) const;
   Tensor mean() const;
@@ -309,6 +325,8 @@ class Tensor {
   Tensor scatter(int dim, const Tensor& index, Scalar value) const;
   Tensor scatter_add(int dim, const Tensor& index, const Tensor& source) const;
   Tensor index_add(int dim, const Tensor& index, const Tensor& source, Scalar alpha = 1) const;
+  Tensor index(const std::vector<Index>& indices) const;
+  Tensor index_put(const std::vector<Index>& indices, const Tensor& values, bool accumulate = false) const;
   Tensor take_along_dim(const Tensor& index, int dim) const;
   Tensor multinomial(std::int64_t num_samples, bool replacement = false) const;
   Tensor masked_select(const Tensor& mask) const;

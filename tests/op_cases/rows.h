@@ -36,6 +36,6 @@ using Rows = std::vector<OpCase>;
 // Each in the file of its family.
 extern const Rows arithmetic, comparison, functions, activations, reductions, scans, joining, rearranged,
     elements, linear_algebra, losses, images, normalisation, attention, views, in_place, special, vectors,
-    ordered, shapes, volumes, margins, decompositions;
+    ordered, shapes, volumes, margins, decompositions, indexed;
 
 }  // namespace miniparallel::testing
