@@ -3,6 +3,7 @@
 #include <miniparallel/ops.h>
 
 #include "engine/autograd/recompute.h"
+#include "engine/autograd/trace.h"
 #include "engine/capturing.h"
 #include "engine/error.h"
 #include "engine/tensor/tensor_impl.h"
@@ -77,6 +78,8 @@ Edge edge_of(const Tensor& tensor) {
 }
 
 std::vector<Edge> edges_of(std::span<const Tensor> tensors) {
+  if (tracing != nullptr) [[unlikely]]
+    tracing->take_inputs(tensors);
   std::vector<Edge> edges;
   edges.reserve(tensors.size());
   for (const Tensor& tensor : tensors) edges.push_back(edge_of(tensor));
@@ -95,6 +98,8 @@ void attach(const std::shared_ptr<Node>& node, const Tensor& output, int index) 
 }  // namespace
 
 void connect(const std::shared_ptr<Node>& node, std::span<const Tensor> outputs, std::vector<Edge> next) {
+  if (tracing != nullptr) [[unlikely]]
+    tracing->add(node->name(), outputs);
   node->set_next(std::move(next));
   for (std::size_t i = outputs.size(); i-- > 0;) {
     if (!outputs[i].defined() || !outputs[i].is_floating()) continue;

@@ -1,3 +1,4 @@
+#include "engine/autograd/trace.h"
 #include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
 #include "engine/ops/split.h"
@@ -167,13 +168,17 @@ Tensor fused(const Operands& in) {
   Tensor y = make_ordered_like(in.q, in.v.size(-1));
   const Tensor log_sums = make_tensor({leading(in.q).numel(), in.q.size(-2)}, y.dtype(), y.device());
   backend(y).attention.forward(y.dtype(), in.args(y, log_sums), stream(y));
-  if (recording(in.q, in.k, in.v))
+  if (recording(in.q, in.k, in.v)) {
+    autograd::note("mask", in.scoring.mask);
+    autograd::note("causal", in.scoring.causal);
+    autograd::note("scale", in.scoring.scale);
     record(kName, y, {in.q, in.k, in.v},
            [q = save(in.q), k = save(in.k), v = save(in.v), mask = save(in.scoring.mask),
             causal = in.scoring.causal, scale = in.scoring.scale, y = save_output(y), log_sums](Backward& b) {
              const Operands again{q.get(b), k.get(b), v.get(b), {mask.get(b), causal, scale}};
              b.create_graph() ? composed_backward(b, again) : fused_backward(b, again, y.get(b), log_sums);
            });
+  }
   return y;
 }
 

@@ -1,3 +1,4 @@
+#include "engine/autograd/trace.h"
 #include "engine/ops/batch_norm_gradient.h"
 #include "engine/ops/batch_norm_parts.h"
 #include "engine/ops/native_half.h"
@@ -171,6 +172,9 @@ Tensor batch_norm(const Tensor& input, const Tensor& scale, const Tensor& offset
                     .has_residual = residual.defined()};
   std::vector<Tensor> inputs{x, weight, bias};
   if (residual.defined()) inputs.push_back(residual);
+  autograd::note("mean", mean);
+  autograd::note("inv_std", norm.inv_std);
+  autograd::note("relu", relu);
   record("batch_norm", y, inputs, [saved, norm](Backward& b) { batch_norm_backward(b, saved, norm); });
   return y;
 }

@@ -1,3 +1,4 @@
+#include "engine/autograd/trace.h"
 #include "engine/ops/common.h"
 
 namespace miniparallel {
@@ -67,7 +68,9 @@ Tensor join(const char* name, const std::vector<Tensor>& tensors, std::vector<Pa
   for (std::size_t i = 0; i < parts.size(); ++i)
     if (parts[i].length > 0)
       copy_into_part(y, parts[i].start * y.strides()[axis], tensors[i], is_new ? axis : -1);
-  if (recording(tensors))
+  if (recording(tensors)) {
+    autograd::note("axis", axis);
+    autograd::note("is_new", is_new);
     record(name, y, tensors, [parts = std::move(parts), axis](Backward& b) {
       for (std::size_t i = 0; i < parts.size(); ++i) {
         const int input = static_cast<int>(i);
@@ -76,6 +79,7 @@ Tensor join(const char* name, const std::vector<Tensor>& tensors, std::vector<Pa
         b.set(input, g.reshape(parts[i].shape).to(parts[i].dtype));
       }
     });
+  }
   return y;
 }
 

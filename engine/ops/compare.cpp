@@ -1,3 +1,4 @@
+#include "engine/autograd/trace.h"
 #include "engine/ops/elementwise.h"
 #include "engine/types/representable.h"
 
@@ -143,7 +144,8 @@ Tensor choose(const char* op, const Tensor& condition, const Tensor& a, const Te
   const Shape shape = broadcast_shapes(op, condition.shape(), broadcast_shapes(op, x.shape(), z.shape()));
   Tensor y = make_tensor(shape, dtype, x.device());
   backend(y).elementwise.where(dtype, elementwise_args({y, condition, x, z}), stream(y));
-  if (recording(x, z))
+  if (recording(x, z)) {
+    autograd::note("condition", condition);
     record(op, y, {x, z},
            [condition = save(condition), x_shape = x.shape(), z_shape = z.shape()](Backward& backward) {
              const Tensor chosen = condition.get(backward), g = backward.grad();
@@ -151,6 +153,7 @@ Tensor choose(const char* op, const Tensor& condition, const Tensor& a, const Te
              if (backward.needs(0)) backward.set(0, sum_to(where(chosen, g, none), x_shape));
              if (backward.needs(1)) backward.set(1, sum_to(where(chosen, none, g), z_shape));
            });
+  }
   return y;
 }
 

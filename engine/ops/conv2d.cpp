@@ -1,5 +1,6 @@
 #include "engine/ops/conv2d.h"
 
+#include "engine/autograd/trace.h"
 #include "engine/device/architecture.h"
 #include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
@@ -213,11 +214,15 @@ Tensor conv2d(const Tensor& input, const Tensor& filter, const Tensor& bias_or_n
       make_tensor({geometry.n, geometry.out_channels, geometry.out_h, geometry.out_w}, x.dtype(), x.device());
   backend(x).conv2d.forward(x.dtype(), geometry, raw(x), raw(weight), bias.defined() ? raw(bias) : nullptr,
                             raw(y), stream(x));
-  if (recording(x, weight, bias))
+  if (recording(x, weight, bias)) {
+    autograd::note("geometry",
+                   std::array{geometry.stride_h, geometry.stride_w, geometry.padding_h, geometry.padding_w,
+                              geometry.dilation_h, geometry.dilation_w, geometry.groups});
     record("conv2d", y, {x, weight, bias},
            [x = save_for(weight, x), weight = save_for(x, weight), conv](Backward& b) {
              conv2d_backward(b, x.get(b), weight.get(b), conv);
            });
+  }
   return y;
 }
 

@@ -1,5 +1,6 @@
 #include "engine/ops/elementwise.h"
 
+#include "engine/autograd/trace.h"
 #include "engine/ops/autocast.h"
 #include "engine/ops/in_place.h"
 #include "engine/types/representable.h"
@@ -90,6 +91,9 @@ void unary_backward(Unary function, Backward& b, const Tensor& saved, double p, 
 
 template <class F>
 void record_unary(Unary function, const char* op, Tensor& y, const Tensor& x, double p, double q) {
+  autograd::note("function", static_cast<int>(function));
+  autograd::note("p", p);
+  autograd::note("q", q);
   record(op, y, {x},
          [=, saved = F::saves == Saves::input    ? save(x)
                      : F::saves == Saves::output ? save_output(y)
@@ -191,7 +195,10 @@ Tensor binary(Binary function, const char* op, const Tensor& a, const Tensor& b,
   const auto [x, z] = operands_of(op, a, b, dtype);
   Tensor y = make_tensor(broadcast_shapes(op, x.shape(), z.shape()), dtype, x.device());
   launch(function, y, x, z);
-  if (recording(x, z)) record(op, y, {x, z}, backward_of<F>(function, x, z));
+  if (recording(x, z)) {
+    autograd::note("function", static_cast<int>(function));
+    record(op, y, {x, z}, backward_of<F>(function, x, z));
+  }
   return y;
 }
 

@@ -1,5 +1,6 @@
 #include "engine/ops/indexing.h"
 
+#include "engine/autograd/trace.h"
 #include "engine/ops/half.h"
 
 #include <algorithm>
@@ -51,7 +52,9 @@ void scatter_into(const Rows& rows, const Tensor& picked, const Tensor& index, c
 Tensor gather_rows(const Rows& rows, const Rows& gradient, const Tensor& x, const Tensor& index,
                    const Shape& shape) {
   Tensor y = picked_rows(rows, x, index, shape);
-  if (recording(x))
+  if (recording(x)) {
+    autograd::note("rows", rows.dim);
+    autograd::note("index", index);
     record(rows.op, y, {x}, [gradient, index = save(index), whole = x.shape()](Backward& b) {
       const Tensor which = index.get(b), g = b.grad();
       if (b.create_graph() || is_half(g)) return b.set(0, scatter_rows(gradient, g, which, whole));
@@ -60,6 +63,7 @@ Tensor gather_rows(const Rows& rows, const Rows& gradient, const Tensor& x, cons
         scatter_into(gradient, g, which, destination);
       });
     });
+  }
   return y;
 }
 

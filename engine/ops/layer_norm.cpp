@@ -1,3 +1,4 @@
+#include "engine/autograd/trace.h"
 #include "engine/ops/autocast.h"
 #include "engine/ops/dropout.h"
 #include "engine/ops/native_half.h"
@@ -114,11 +115,14 @@ Tensor layer_norm(const Tensor& input, const Shape& normalized_shape, const Tens
   const LayerNorm norm(x, normalized_shape, eps);
   Tensor y = result_like(x);
   backend(x).norm.layer_forward(x.dtype(), norm.args(x, weight, bias), raw(y), stream(x));
-  if (recording(x, weight, bias))
+  if (recording(x, weight, bias)) {
+    autograd::note("eps", eps);
+    autograd::note("dims", normalized_shape.rank());
     record("layer_norm", y, {x, weight, bias}, [x = save(x), weight = save(weight), norm](Backward& b) {
       if (!b.create_graph()) return layer_norm_fused(b, x.get(b), weight.get(b), norm);
       b.set(0, layer_norm_composed(b, x.get(b), weight.get(b), norm));
     });
+  }
   return y;
 }
 

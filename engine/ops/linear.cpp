@@ -1,3 +1,4 @@
+#include "engine/autograd/trace.h"
 #include "engine/ops/autocast.h"
 #include "engine/ops/elementwise.h"
 #include "engine/ops/matrix.h"
@@ -124,6 +125,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activat
     const Tensor saved = node.pre_activation.defined() ? node.pre_activation : node.output.get(b);
     (b.create_graph() ? linear_composed : linear_fused)(b, node, saved);
   };
+  autograd::note("activation", static_cast<int>(activation));
   if (bias.defined())
     record("linear", y, {x, weight, bias}, backward);
   else

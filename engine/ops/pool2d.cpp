@@ -1,3 +1,4 @@
+#include "engine/autograd/trace.h"
 #include "engine/ops/common.h"
 #include "engine/ops/native_half.h"
 
@@ -96,18 +97,28 @@ Tensor spread(const char* op, const Tensor& gradient, const Pool2dGeometry& geom
   return dx;
 }
 
+void note_windows(const Pool2dGeometry& geometry) {
+  if (autograd::tracing == nullptr) return;
+  std::vector<std::int64_t> windows;
+  for (const kernels::PoolAxis& axis : {geometry.rows, geometry.columns})
+    windows.insert(windows.end(), {axis.kernel, axis.stride, axis.padding, axis.outputs, axis.size});
+  autograd::tracing->note("windows", std::move(windows));
+}
+
 Tensor average(const char* op, const Tensor& input, const Pool2dGeometry& geometry) {
   if (is_half_on_cpu(input)) return in_float32(average, op, input, geometry);
   const Tensor x = input.contiguous();
   Tensor y = result_of(x, geometry);
   backend(x).pool2d.average(x.dtype(), geometry, raw(x), raw(y), stream(x));
-  if (recording(x))
+  if (recording(x)) {
+    note_windows(geometry);
     record(op, y, {x}, [op, geometry, shape = x.shape()](Backward& b) {
       if (b.create_graph()) return b.set(0, spread(op, b.grad(), geometry, shape));
       const Tensor g = b.grad().contiguous();
       b.write(0, shape, g.dtype(), g.device(),
               [&](const Tensor& dx, int beta) { write_spread(g, geometry, dx, beta); });
     });
+  }
   return y;
 }
 
@@ -123,13 +134,15 @@ Tensor max_pool2d(const Tensor& input, Size2 kernel, const Pool2dOptions& option
   const Tensor elements = recorded ? make_tensor(y.shape(), index_dtype, x.device()) : Tensor{};
   const PoolIndex index{recorded ? raw(elements) : nullptr, index_dtype};
   backend(x).pool2d.max(x.dtype(), geometry, raw(x), raw(y), index, stream(x));
-  if (recorded)
+  if (recorded) {
+    note_windows(geometry);
     record("max_pool2d", y, {x}, [choice = Choice{geometry, x.shape(), elements}](Backward& b) {
       if (b.create_graph()) return b.set(0, scatter(b.grad(), choice));
       const Tensor g = b.grad().contiguous();
       b.write(0, choice.x_shape, g.dtype(), g.device(),
               [&](const Tensor& dx, int beta) { write_scatter(g, choice, dx, beta); });
     });
+  }
   return y;
 }
 

@@ -1,3 +1,4 @@
+#include "engine/autograd/trace.h"
 #include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
 #include "engine/ops/native_half.h"
@@ -65,7 +66,8 @@ Tensor extremum(const char* op, Launcher launcher, const Tensor& x, const Shape&
         x.shape(), " over dims ", dims, "; the reduced dimensions must not be empty");
   Tensor y = make_tensor(split.result, x.dtype(), x.device());
   (backend(x).reduce.*launcher)(x.dtype(), split.args(x, y), stream(x));
-  if (recording(x))
+  if (recording(x)) {
+    autograd::note("ones", split.ones);
     record(op, y, {x}, [x = save(x), y = save_output(y), ones = split.ones, dims](Backward& b) {
       const Tensor input = x.get(b);
       const Tensor hit = input == y.get(b).reshape(ones);
@@ -73,6 +75,7 @@ Tensor extremum(const char* op, Launcher launcher, const Tensor& x, const Shape&
       const Tensor share = (widened(b.grad()).reshape(ones) / hits).to(input.dtype());
       b.set(0, where(hit, share, share * 0));  // a NaN, which no element is equal to, gives NaN to all
     });
+  }
   return y;
 }
 
@@ -84,9 +87,11 @@ Tensor sum(const Tensor& x, const Shape& dims, bool keepdim) {
   if (is_half_on_cpu(x)) return in_float32(MP_OP(sum), x, dims, keepdim);
   const Split split("sum", x, dims, keepdim);
   Tensor y = sum_scaled(x, split, 1);
-  if (recording(x))
+  if (recording(x)) {
+    autograd::note("ones", split.ones);
     record("sum", y, {x},
            [shape = x.shape(), ones = split.ones](Backward& b) { b.set(0, spread(b.grad(), ones, shape)); });
+  }
   return y;
 }
 
@@ -97,11 +102,13 @@ Tensor mean(const Tensor& input, const Shape& dims, bool keepdim) {
   const Split split("mean", x, dims, keepdim);
   // 0 * infinity is the NaN of a mean over nothing.
   Tensor y = sum_scaled(x, split, 1.0 / static_cast<double>(split.count()));
-  if (recording(x))
+  if (recording(x)) {
+    autograd::note("ones", split.ones);
     record("mean", y, {x},
            [shape = x.shape(), ones = split.ones, share = share_of(split.count())](Backward& b) {
              b.set(0, spread(b.grad() * share, ones, shape));
            });
+  }
   return y;
 }
 

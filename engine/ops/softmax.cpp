@@ -1,3 +1,4 @@
+#include "engine/autograd/trace.h"
 #include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
 #include "engine/ops/native_half.h"
@@ -26,7 +27,8 @@ Tensor softmax_or_log(const char* op, const Tensor& input, int dim, bool log) {
   Tensor y = result_like(x);
   const kernels::SoftmaxArgs args = softmax_args(x, axis, log);
   backend(x).softmax.forward(x.dtype(), args, raw(x), raw(y), stream(x));
-  if (recording(x))
+  if (recording(x)) {
+    autograd::note("axis", axis);
     record(op, y, {x}, [y = save_output(y), args, axis, log](Backward& b) {
       const Tensor result = y.get(b);
       if (b.create_graph()) {
@@ -38,6 +40,7 @@ Tensor softmax_or_log(const char* op, const Tensor& input, int dim, bool log) {
       backend(g).softmax.backward(g.dtype(), args, raw(g), raw(result), raw(dx), stream(g));
       b.set(0, dx);
     });
+  }
   return y;
 }
 

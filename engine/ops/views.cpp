@@ -1,3 +1,4 @@
+#include "engine/autograd/trace.h"
 #include "engine/autograd/view_history.h"
 #include "engine/ops/common.h"
 #include "engine/ops/split.h"
@@ -137,6 +138,7 @@ Tensor Tensor::permute(const Shape& dims) const {
     sizes.push_back(shape()[d]);
     new_strides.push_back(strides()[d]);
   }
+  autograd::note("dims", inverse);
   return record_view("permute", *this, sizes, new_strides, offset_of(*this),
                      [inverse](const Tensor& g) { return g.permute(inverse); });
 }
@@ -148,6 +150,7 @@ Tensor Tensor::transpose(int dim0, int dim1) const {
   Shape sizes = shape(), new_strides = strides();
   std::swap(sizes[a], sizes[b]);
   std::swap(new_strides[a], new_strides[b]);
+  autograd::note("pair", std::array{std::int64_t{a}, std::int64_t{b}});
   return record_view("transpose", *this, sizes, new_strides, offset_of(*this),
                      [a, b](const Tensor& g) { return g.transpose(a, b); });
 }
@@ -169,6 +172,7 @@ Tensor Tensor::slice(int dim, std::int64_t start, std::int64_t stop, std::int64_
   Shape sizes = shape(), new_strides = strides();
   sizes[d] = (last - first) / step + ((last - first) % step != 0);
   if (sizes[d] > 1) new_strides[d] *= step;
+  autograd::note("range", std::array{std::int64_t{d}, first, last, step});
   return record_view("slice", *this, sizes, new_strides, offset_of(*this) + first * strides()[d],
                      [from = shape(), d, first, last, step](const Tensor& g) {
                        return slice_backward(g, from, d, first, last, step);
@@ -322,12 +326,14 @@ std::vector<Tensor> split_whole(const Tensor& whole, const std::vector<std::int6
     parts.push_back(make_view(whole, shapes.back(), whole.strides(), offset));
     offset += size * whole.strides()[dim];
   }
-  if (!parts.empty() && recording(whole))
+  if (!parts.empty() && recording(whole)) {
+    autograd::note("axis", dim);
     record("split", parts, {whole},
            [shapes = std::move(shapes), dim,
             options = TensorOptions{.dtype = whole.dtype(), .device = whole.device()}](Backward& b) {
              b.set(0, split_backward(b, shapes, dim, options));
            });
+  }
   return parts;
 }
 
