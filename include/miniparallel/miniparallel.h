@@ -23,6 +23,7 @@
 #include <miniparallel/nested.h>
 #include <miniparallel/nn.h>
 #include <miniparallel/npy.h>
+#include <miniparallel/onnx.h>
 #include <miniparallel/ops.h>
 #include <miniparallel/optim.h>
 #include <miniparallel/parallel.h>
