@@ -156,6 +156,7 @@ void CapturedGraph::send(const std::vector<Tensor>& arguments) {
         Storage& host = *arguments[upload.argument].impl()->storage;
         const std::byte* const from = arguments[upload.argument].impl()->data() + upload.offset;
         std::byte* const to = upload.places[turn].impl()->data();
+        upload.places[turn].impl()->storage->record_use(here);  // should a call fail before the order is made
         if (host.is_pinned()) {
           host.record_use(here);
           accelerator(device).copy_pinned_to_device(to, from, upload.bytes, here);

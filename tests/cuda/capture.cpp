@@ -579,6 +579,7 @@ TEST_CASE("capture: events of a step and of other work are met on either side") 
     const Simulated machine(simulated);
     Event before(gpu), within(gpu);
     Tensor source = zeros({1000}, {.device = gpu});
+    synchronize(gpu);  // the copy stream writes it, too
     auto step = capture([&](const Tensor& x) {
       before.wait(gpu);
       Tensor y = x + source;
