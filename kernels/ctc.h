@@ -10,8 +10,8 @@
 #include <cstdint>
 #include <limits>
 
-/// Connectionist temporal classification. The states of a target are its classes with a blank before, between
-/// and behind them; a way through them stays, goes to the next, or passes over a blank where `skip` allows it.
+/// Connectionist temporal classification. The states of a target are its classes with a blank before,
+/// between and behind them; a way through them stays, goes to the next, or over a blank where `skip` says so.
 
 namespace miniparallel::kernels {
 

@@ -14,8 +14,8 @@
 
 namespace miniparallel::autograd {
 
-/// What a thread records, op by op, for who writes the graph down in another language. An op tells what it was
-/// called with besides its differentiable inputs right before it is recorded:
+/// What a thread records, op by op, for who writes the graph down in another language. An op tells what it
+/// was called with besides its differentiable inputs right before it is recorded:
 ///
 ///   autograd::note("axis", axis);
 struct Trace {

@@ -24,7 +24,7 @@ class Graph {
   /// `batch`: the first size of the inputs, where it may be another one; else -1.
   explicit Graph(std::int64_t batch) : batch_(batch) {}
 
-  /// The name by which nodes read the tensor; "" of an undefined one. What no node has made becomes a constant.
+  /// The name by which nodes read the tensor; "" of an undefined one. What no node has made is a constant.
   std::string name(const Tensor& tensor);
   void set_name(const Tensor& tensor, const std::string& name);
   /// The name of a tensor of the model's, should a node read it.

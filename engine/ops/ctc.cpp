@@ -99,7 +99,7 @@ kernels::CtcArgs make_args(const Tensor& e, const States& states) {
 /// The log of no chance, finite so that differences of it are numbers.
 constexpr double kNever = -1e30;
 
-/// log(sum) of what comes to each state from itself, its neighbour and the one beyond where that may be passed:
+/// log(sum) of what comes to each state from itself, its neighbour and the one beyond, where it may:
 /// `step` 1 from earlier states, -1 from later ones.
 Tensor joined(const Tensor& row, const Tensor& skip, int step) {
   const std::int64_t states = row.size(1);

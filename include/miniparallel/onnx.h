@@ -26,7 +26,7 @@ void export_calls(const NamedTensors& named, const Call& model, const std::vecto
 }  // namespace detail
 
 /// Writes what `model(inputs...)` computes, in evaluation mode, to a file. The model runs twice, with the
-/// inputs and with others of the same shapes and dtypes, made of their elements in another order: branches are
+/// inputs and with others of their shapes and dtypes, made of their elements in another order: branches are
 /// taken as they come, and what is not recorded for gradients (comparisons, whole numbers) is written down as
 /// it is, so it must not depend on the inputs; that an index of an embedding does is fine. Throws `Error`,
 /// writing nothing, where it does, and naming an op that has no form there or a dtype that has none.

@@ -52,8 +52,8 @@ inline Tensor operator<=(Scalar a, const Tensor& b) { return ge(b, a); }
 inline Tensor operator>(Scalar a, const Tensor& b) { return lt(b, a); }
 inline Tensor operator>=(Scalar a, const Tensor& b) { return le(b, a); }
 
-// --- masks: bool tensors. `logical_and` and its like take any dtype and give bool; the operators are those of
-// bits, `bitwise_and` and its like, of integers too.
+// --- masks: bool tensors. `logical_and` and its like take any dtype and give bool; the operators are those
+// of bits, `bitwise_and` and its like, of integers too.
 
 Tensor logical_and(const Tensor& a, const Tensor& b);
 Tensor logical_or(const Tensor& a, const Tensor& b);
@@ -345,9 +345,9 @@ Tensor scatter_add(const Tensor& x, int dim, const Tensor& index, const Tensor& 
 Tensor index_add(const Tensor& x, int dim, const Tensor& index, const Tensor& source, Scalar alpha = 1);
 
 /// NumPy's x[...], one `Index` after the other for x's dimensions; what they leave stays whole. A view where
-/// there are numbers and ranges alone. Indices and masks give a copy: they broadcast to one shape, which takes
-/// the place of their dimensions where these are neighbours, and else comes first. Indices below 0 count from
-/// the end. A mask waits for a GPU, as `nonzero` does.
+/// there are numbers and ranges alone. Indices and masks give a copy: they broadcast to one shape, which
+/// takes the place of their dimensions where these are neighbours, else comes first. Indices below 0 count
+/// from the end. A mask waits for a GPU, as `nonzero` does.
 ///
 ///   index(x, {0, Ellipsis{}, Range{1, 3}});  // x[0, ..., 1:3]
 ///   x[{Range{}, tensor({2, 0})}];          // x[:, [2, 0]]
@@ -543,8 +543,8 @@ struct RopeOptions {
   std::int64_t offset = 0;   ///< the position of the first row
   bool interleaved = false;  ///< pairs are neighbours, not the same place of both halves
 };
-/// Rotary position embedding of queries or keys x (..., n, width), width even: pair i of the row at position p
-/// is turned by the angle p base^(-2 i / width). (Su et al.: "RoFormer", 2021.)
+/// Rotary position embedding of queries or keys x (..., n, width), width even: pair i of the row at position
+/// p is turned by the angle p base^(-2 i / width). (Su et al.: "RoFormer", 2021.)
 Tensor rope(const Tensor& x, const RopeOptions& options = {});
 
 }  // namespace miniparallel

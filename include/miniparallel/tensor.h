@@ -188,8 +188,8 @@ class Tensor {
   Tensor& scatter_(int dim, const Tensor& index, const Tensor& source);
   Tensor& scatter_(int dim, const Tensor& index, Scalar value);
   Tensor& scatter_add_(int dim, const Tensor& index, const Tensor& source);
-  /// Writes to the elements that `index` names. The values convert and broadcast as in `copy_`; of equal places
-  /// the last counts, or with `accumulate` all are added, floating only. One mask and one value: nothing waits.
+  /// Writes to the elements that `index` names. Values convert and broadcast as in `copy_`; of equal places
+  /// the last counts, or with `accumulate` all add up, floating only. With one mask and value nothing waits.
   Tensor& index_put_(const std::vector<Index>& indices, const Tensor& values, bool accumulate = false);
   Tensor& index_put_(const std::vector<Index>& indices, Scalar value, bool accumulate = false);
   Tensor& index_add_(int dim, const Tensor& index, const Tensor& source, Scalar alpha = 1);

@@ -9,7 +9,7 @@
 #include <type_traits>
 #include <vector>
 
-// Writes models as ONNX files, each with inputs and outputs beside it: write_onnx FOLDER. read_onnx.py runs them.
+// Writes models as ONNX files, each with inputs and outputs beside it: write_onnx FOLDER, for read_onnx.py.
 
 using namespace miniparallel;
 
