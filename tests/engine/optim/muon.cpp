@@ -39,13 +39,13 @@ TEST_CASE("Muon: steps agree with PyTorch, of wide and of tall matrices") {
                                    .nesterov = false,
                                    .eps = 1e-5,
                                    .match_rms_adamw = true};
-  for (const auto& [name, of] : {std::pair{"default", optim::MuonOptions{.lr = 0.05}}, {"options", options}})
+  for (const auto& variant : {std::pair{"default", optim::MuonOptions{.lr = 0.05}}, {"options", options}})
     for (const DType dtype : {float32, float64}) {
-      CAPTURE(name);
+      CAPTURE(variant.first);
       const double tolerance = dtype == float64 ? 1e-12 : 5e-6;
-      const std::string label = std::string(name) + "." + miniparallel::name(dtype) + ".";
+      const std::string label = std::string(variant.first) + "." + name(dtype) + ".";
       const std::vector<Tensor> matrices = start(dtype);
-      Muon optimizer(matrices, of);
+      Muon optimizer(matrices, variant.second);
       for (int step = 1; step <= kSteps; ++step) {
         for (int i = 0; i < kMatrices; ++i) matrices[i].set_grad(gradient(step, i).to(dtype).clone());
         optimizer.step();
