@@ -1,6 +1,7 @@
 // Runs examples/cifar as its users do, on pictures of its own.
 
 #include "examples/mnist/child_process.h"
+#include "tests/programs/check_precisions.h"
 #include "tests/support/temporary_folder.h"
 
 #include <doctest/doctest.h>
@@ -61,13 +62,7 @@ TEST_CASE("cifar: in 16 bits the loss is near that of float32; TF32 changes noth
   const auto loss = [&](const char* precision) {
     return last_epoch(shapes, {"--epochs", "2", "--batch-size", "25", "--precision", precision}).loss;
   };
-  const double exact = loss("float32");
-  CHECK(loss("tf32") == exact);
-  for (const char* precision : {"bf16", "fp16"}) {
-    const double got = loss(precision);
-    CHECK(got != exact);
-    CHECK(got == doctest::Approx(exact).epsilon(0.02));
-  }
+  miniparallel::testing::check_precisions(loss, 0.02);
 }
 
 TEST_CASE("cifar: one seed gives the same weights with any number of workers") {

@@ -4,6 +4,7 @@
 #include <miniparallel/io.h>
 #include <miniparallel/ops.h>
 
+#include "tests/programs/check_precisions.h"
 #include "tests/programs/run_mnist.h"
 
 #include <doctest/doctest.h>
@@ -95,13 +96,7 @@ TEST_CASE("mnist: in 16 bits the losses are near those of float32; TF32 changes 
     CHECK(result["precision"] == precision);
     return result["test"]["loss"].get<double>();
   };
-  const double exact = loss("float32");
-  CHECK(loss("tf32") == exact);
-  for (const char* precision : {"bf16", "fp16"}) {
-    const double got = loss(precision);
-    CHECK(got != exact);
-    CHECK(got == doctest::Approx(exact).epsilon(0.02));
-  }
+  miniparallel::testing::check_precisions(loss, 0.02);
   CHECK(mnist({"--precision", "int8"}, true).output.find("--precision") != std::string::npos);
 }
 
