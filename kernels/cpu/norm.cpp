@@ -28,8 +28,11 @@ constexpr int kFew = 4;  // channels whose loops are worth code of their own
 
 struct ChannelNumbers;
 
+// What is done to each element is written as of(channel)(element): of() holds a channel's numbers by value,
+// so that a loop over its elements keeps them in registers whatever it stores.
+
 /// Calls finish(channel, sum of firsts, sum of seconds) for each channel, which are the
-/// sums of terms(element, channel) over its elements. Without inner dimensions a lane is a channel.
+/// sums of terms(channel)(element) over its elements. Without inner dimensions a lane is a channel.
 template <class T, class F, class Finish>
 HWY_ATTR void for_each_channel(const BatchNormGeometry& g, const F& terms, const Finish& finish) {
   const bool lanes_are_channels = g.inner == 1;
@@ -43,7 +46,7 @@ HWY_ATTR void for_each_channel(const BatchNormGeometry& g, const F& terms, const
                    const auto add_images = [&](std::int64_t lanes) HWY_ATTR __attribute__((always_inline)) {
                      for (std::int64_t image = 0; image < g.n; ++image)
                        for (std::int64_t k = 0; k < lanes; ++k) {
-                         const Terms<T> term = terms(image * g.channels + channel + k, channel + k);
+                         const Terms<T> term = terms(channel + k)(image * g.channels + channel + k);
                          sums.first[k] += static_cast<double>(term.first);
                          sums.second[k] += static_cast<double>(term.second);
                        }
@@ -52,10 +55,10 @@ HWY_ATTR void for_each_channel(const BatchNormGeometry& g, const F& terms, const
                      if (!with_short_length<kFew>(width, [&]<int lanes>() HWY_ATTR { add_images(lanes); }))
                        add_images(width);
                    } else {
+                     const auto term = terms(channel);
                      for (std::int64_t image = 0; image < g.n; ++image) {
                        const std::int64_t start = (image * g.channels + channel) * g.inner;
-                       add_run<T>(sums, g.inner,
-                                  [&](std::int64_t i) HWY_ATTR { return terms(start + i, channel); });
+                       add_run<T>(sums, g.inner, [=](std::int64_t i) HWY_ATTR { return term(start + i); });
                      }
                    }
                    if (!lanes_are_channels) {
@@ -68,7 +71,7 @@ HWY_ATTR void for_each_channel(const BatchNormGeometry& g, const F& terms, const
                });
 }
 
-/// Calls f(element, channel) for all elements.
+/// Calls f(channel)(element) for all elements.
 template <class F>
 HWY_ATTR void for_each_element(const BatchNormGeometry& g, const F& f) {
   if (g.inner == 1) {
@@ -77,7 +80,7 @@ HWY_ATTR void for_each_element(const BatchNormGeometry& g, const F& f) {
         for (std::int64_t image = begin; image < end; ++image) {
           MP_IVDEP
           for (std::int64_t channel = 0; channel < channels; ++channel)
-            f(image * channels + channel, channel);
+            f(channel)(image * channels + channel);
         }
       };
       if (!with_short_length<kFew>(g.channels, [&]<int channels>() HWY_ATTR { images(channels); }))
@@ -87,9 +90,10 @@ HWY_ATTR void for_each_element(const BatchNormGeometry& g, const F& f) {
   }
   parallel_for(g.n * g.channels, grain(g.inner), [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
     for (std::int64_t run = begin; run < end; ++run) {
-      const std::int64_t channel = run % g.channels;
+      const auto of_element = f(run % g.channels);
+      const std::int64_t start = run * g.inner;
       MP_IVDEP
-      for (std::int64_t i = 0; i < g.inner; ++i) f(run * g.inner + i, channel);
+      for (std::int64_t i = 0; i < g.inner; ++i) of_element(start + i);
     }
   });
 }
@@ -99,13 +103,15 @@ HWY_ATTR void batch_statistics_typed(const BatchNormGeometry& g, const T* x, con
   T *const mean = out<T>(moments.mean), *const variance = out<T>(moments.variance);
   const double count = static_cast<double>(g.n * g.inner);
   for_each_channel<T>(
-      g, [=](std::int64_t i, std::int64_t) HWY_ATTR { return Terms<T>{x[i], 0}; },
+      g, [=](std::int64_t) HWY_ATTR { return [=](std::int64_t i) HWY_ATTR { return Terms<T>{x[i], 0}; }; },
       [=](std::int64_t channel, double sum, double) { mean[channel] = static_cast<T>(sum / count); });
   for_each_channel<T>(
       g,
-      [=](std::int64_t i, std::int64_t channel) HWY_ATTR {
-        const T difference = x[i] - mean[channel];
-        return Terms<T>{difference * difference, 0};
+      [=](std::int64_t channel) HWY_ATTR {
+        return [x, center = mean[channel]](std::int64_t i) HWY_ATTR {
+          const T difference = x[i] - center;
+          return Terms<T>{difference * difference, 0};
+        };
       },
       [=](std::int64_t channel, double sum, double) { variance[channel] = static_cast<T>(sum / count); });
   T* const inv_std = out<T>(moments.inv_std);
@@ -130,28 +136,25 @@ HWY_ATTR void batch_normalize_typed(const BatchNormArgs& args, T* y) {
   T* const scale = scratch<ChannelNumbers, T>(2 * g.channels);
   T* const offset = scale + g.channels;
   fill_channels(args, scale, offset);
-  if (args.residual == nullptr && !args.relu)
-    return for_each_element(g, [=](std::int64_t i, std::int64_t channel) HWY_ATTR {
-      y[i] = normalized(x[i], mean[channel], scale[channel], offset[channel]);
-    });
   const T* const residual = in<T>(args.residual);
-  const bool relu = args.relu;
-  for_each_element(g, [=](std::int64_t i, std::int64_t channel) HWY_ATTR {
-    const T sum = normalized(x[i], mean[channel], scale[channel], offset[channel]) +
-                  (residual == nullptr ? T(0) : residual[i]);
-    y[i] = relu ? functors::Relu::forward(sum, 0, 0) : sum;
-  });
+  const auto each = [&](auto end) HWY_ATTR {  // of the op, given the normalised x and its index
+    for_each_element(g, [=](std::int64_t channel) HWY_ATTR {
+      return [=, m = mean[channel], factor = scale[channel], summand = offset[channel]](std::int64_t i)
+                 HWY_ATTR { y[i] = end(normalized(x[i], m, factor, summand), i); };
+    });
+  };
+  const auto relu = [](T value) { return functors::Relu::forward(value, 0, 0); };
+  if (residual == nullptr && !args.relu) return each([](T value, std::int64_t) HWY_ATTR { return value; });
+  if (residual == nullptr) return each([=](T value, std::int64_t) HWY_ATTR { return relu(value); });
+  if (!args.relu) return each([=](T value, std::int64_t i) HWY_ATTR { return value + residual[i]; });
+  each([=](T value, std::int64_t i) HWY_ATTR { return relu(value + residual[i]); });
 }
 
-/// The gradient before relu from that of y.
+/// The gradient before relu from that of its output y, given x where there was no residual.
 template <class T>
-struct Masked {
-  const T *g, *x, *y, *mean, *scale, *offset;
-  MP_INLINE T at(std::int64_t i, std::int64_t channel) const {
-    const T value = y != nullptr ? y[i] : normalized(x[i], mean[channel], scale[channel], offset[channel]);
-    return functors::Relu::backward(g[i], value, 0, 0);
-  }
-};
+MP_INLINE T masked(T g, T y) {
+  return functors::Relu::backward(g, y, 0, 0);
+}
 
 template <class T>
 HWY_ATTR void batch_sums_typed(const BatchNormArgs& args, const BatchNormGradients& gradients) {
@@ -166,20 +169,33 @@ HWY_ATTR void batch_sums_typed(const BatchNormArgs& args, const BatchNormGradien
   if (!args.relu)
     return for_each_channel<T>(
         g,
-        [=](std::int64_t i, std::int64_t channel)
-            HWY_ATTR { return Terms<T>{dy[i], dy[i] * (x[i] - mean[channel])}; },
+        [=](std::int64_t channel) HWY_ATTR {
+          return [dy, x, m = mean[channel]](std::int64_t i)
+                     HWY_ATTR { return Terms<T>{dy[i], dy[i] * (x[i] - m)}; };
+        },
         finish);
   T* const scale = scratch<ChannelNumbers, T>(2 * g.channels);
   T* const offset = scale + g.channels;
   fill_channels(args, scale, offset);
-  const Masked<T> masked{dy, x, in<T>(gradients.y), mean, scale, offset};
-  T* const kept = out<T>(gradients.masked);
+  if (gradients.y != nullptr)
+    return for_each_channel<T>(
+        g,
+        [=, y = in<T>(gradients.y), kept = out<T>(gradients.masked)](std::int64_t channel) HWY_ATTR {
+          return [=, m = mean[channel]](std::int64_t i) HWY_ATTR {
+            const T gradient = masked(dy[i], y[i]);
+            kept[i] = gradient;
+            return Terms<T>{gradient, gradient * (x[i] - m)};
+          };
+        },
+        finish);
   for_each_channel<T>(
       g,
-      [=](std::int64_t i, std::int64_t channel) HWY_ATTR {
-        const T gradient = masked.at(i, channel);
-        if (kept != nullptr) kept[i] = gradient;
-        return Terms<T>{gradient, gradient * (x[i] - mean[channel])};
+      [=](std::int64_t channel) HWY_ATTR {
+        return [=, m = mean[channel], factor = scale[channel], summand = offset[channel]](std::int64_t i)
+                   HWY_ATTR {
+                     const T gradient = masked(dy[i], normalized(x[i], m, factor, summand));
+                     return Terms<T>{gradient, gradient * (x[i] - m)};
+                   };
       },
       finish);
 }
@@ -199,19 +215,21 @@ HWY_ATTR void batch_data_gradient_typed(const BatchNormArgs& args, const BatchNo
     shift[c] = count == 0 ? T(0) : sum_g[c] / static_cast<T>(count);
     slope[c] = count == 0 ? T(0) : sum_gx[c] * inv_std[c] / static_cast<T>(count);
   }
-  const auto finish = [=](T gradient, std::int64_t i, std::int64_t channel) HWY_ATTR {
-    const T rest = gradient - shift[channel] - (x[i] - mean[channel]) * slope[channel];
-    dx[i] = scale[channel] * rest + (beta == 0 ? T(0) : dx[i]);
+  const auto each = [&](auto gradient) HWY_ATTR {  // given g and the normalised x
+    for_each_element(g, [=](std::int64_t channel) HWY_ATTR {
+      return [=, m = mean[channel], factor = scale[channel], summand = offset[channel], less = shift[channel],
+              part = slope[channel]](std::int64_t i) HWY_ATTR {
+        const T rest = gradient(dy[i], normalized(x[i], m, factor, summand)) - less - (x[i] - m) * part;
+        dx[i] = factor * rest + (beta == 0 ? T(0) : dx[i]);
+      };
+    });
   };
-  if (count == 0)
-    return for_each_element(g, [=](std::int64_t i, std::int64_t channel)
-                                   HWY_ATTR { dx[i] = scale[channel] * dy[i] + (beta == 0 ? T(0) : dx[i]); });
-  if (!args.relu)
-    return for_each_element(
-        g, [=](std::int64_t i, std::int64_t channel) HWY_ATTR { finish(dy[i], i, channel); });
-  const Masked<T> masked{dy, x, nullptr, mean, scale, offset};
-  for_each_element(
-      g, [=](std::int64_t i, std::int64_t channel) HWY_ATTR { finish(masked.at(i, channel), i, channel); });
+  if (count != 0 && args.relu) return each([](T of_y, T y) HWY_ATTR { return masked(of_y, y); });
+  if (count != 0) return each([](T of_y, T) HWY_ATTR { return of_y; });
+  for_each_element(g, [=](std::int64_t channel) HWY_ATTR {
+    return [=, factor = scale[channel]](std::int64_t i)
+               HWY_ATTR { dx[i] = factor * dy[i] + (beta == 0 ? T(0) : dx[i]); };
+  });
 }
 
 // --- by dtype
