@@ -5,6 +5,7 @@
 #include "engine/ops/in_place.h"
 #include "engine/types/representable.h"
 
+#include <array>
 #include <cmath>
 #include <span>
 
@@ -46,6 +47,34 @@ using kernels::ElementwiseArgs;
 using kernels::Unary;
 using kernels::functors::Saves;
 
+namespace functors = kernels::functors;
+
+/// What recording a unary function needs to know of its functor, whose gradient it has as ops on tensors.
+struct UnaryRule {
+  Unary function;
+  Saves saves;
+  bool passes_gradient;
+  Tensor (*gradient)(Tensor g, Tensor saved, double p, double q);
+};
+template <Unary function, class F>
+constexpr UnaryRule unary_rule{function, F::saves, requires {F::passes_gradient;
+}  // namespace
+, &F::template backward<Tensor>
+};  // namespace miniparallel
+
+/// The same of a binary one.
+struct BinaryRule {
+  Binary function;
+  bool linear, bilinear;
+  Tensor (*gradients[2])(Tensor g, Tensor a, Tensor b);
+};
+template <Binary function, class F>
+constexpr BinaryRule binary_rule{function, requires {F::linear;
+}
+, requires { F::bilinear; }, { &F::template backward_a<Tensor>, &F::template backward_b<Tensor> }
+}
+;
+
 /// The name for messages and the graph: the row's, or the one that the functor states.
 template <class F>
 constexpr const char* name_of(const char* row) {
@@ -73,33 +102,25 @@ void launch(Unary function, const Tensor& y, const Tensor& x, double p, double q
   backend(y).elementwise.unary(function, y.dtype(), args, stream(y));
 }
 
-template <class F>
-void unary_backward(Unary function, Backward& b, const Tensor& saved, double p, double q) {
-  if constexpr (requires { F::passes_gradient; }) return b.set(0, b.take_grad());
+void unary_backward(const UnaryRule& rule, Backward& b, const Tensor& saved, double p, double q) {
+  if (rule.passes_gradient) return b.set(0, b.take_grad());
   if (b.create_graph())
-    return b.set(0,
-                 F::template backward<Tensor>(widened(b.grad()), widened(saved), p, q).to(b.grad().dtype()));
+    return b.set(0, rule.gradient(widened(b.grad()), widened(saved), p, q).to(b.grad().dtype()));
   const Tensor g = b.take_grad();
   b.write_over(0, g, [&](const Tensor& dx, int beta) {
     ElementwiseArgs args = elementwise_args({dx, g, saved.defined() ? saved : g});
     args.p = p;
     args.q = q;
     args.accumulate = beta != 0;
-    backend(g).elementwise.unary_backward(function, g.dtype(), args, stream(g));
+    backend(g).elementwise.unary_backward(rule.function, g.dtype(), args, stream(g));
   });
 }
 
-template <class F>
-void record_unary(Unary function, const char* op, Tensor& y, const Tensor& x, double p, double q) {
-  autograd::note("function", static_cast<int>(function));
-  autograd::note("p", p);
-  autograd::note("q", q);
-  record(op, y, {x},
-         [=, saved = F::saves == Saves::input    ? save(x)
-                     : F::saves == Saves::output ? save_output(y)
-                                                 : autograd::Saved()](Backward& b) {
-           unary_backward<F>(function, b, saved.defined() ? saved.get(b) : Tensor(), p, q);
-         });
+/// The backward of a function of x that keeps `kept`, which may be undefined.
+auto backward_of(const UnaryRule& rule, const autograd::Saved& kept, double p, double q) {
+  return [&rule, kept, p, q](Backward& b) {
+    unary_backward(rule, b, kept.defined() ? kept.get(b) : Tensor(), p, q);
+  };
 }
 
 Tensor floating(const char* op, const Tensor& x) {
@@ -107,29 +128,33 @@ Tensor floating(const char* op, const Tensor& x) {
   return to_floating(x);
 }
 
-template <class F>
-Tensor unary(Unary function, const char* op, const Tensor& x, double p = 0, double q = 0) {
+Tensor unary(const UnaryRule& rule, const char* op, const Tensor& x, double p = 0, double q = 0) {
   check_defined(op, x);
-  check_supported(op, function, x.dtype());
+  check_supported(op, rule.function, x.dtype());
   Tensor y = result_like(x);
-  launch(function, y, x, p, q);
-  if (recording(x)) record_unary<F>(function, op, y, x, p, q);
+  launch(rule.function, y, x, p, q);
+  if (recording(x)) {
+    autograd::note("function", static_cast<int>(rule.function));
+    autograd::note("p", p);
+    autograd::note("q", q);
+    const autograd::Saved kept = rule.saves == Saves::input    ? save(x)
+                                 : rule.saves == Saves::output ? save_output(y)
+                                                               : autograd::Saved();
+    record(op, y, {x}, backward_of(rule, kept, p, q));
+  }
   return y;
 }
 
-template <class F>
-Tensor& unary_in_place(Unary function, const char* op, Tensor& x, double p, double q = 0) {
+Tensor& unary_in_place(const UnaryRule& rule, const char* op, Tensor& x, double p, double q = 0) {
   check_defined(op, x);
-  check_supported(op, function, x.dtype());
-  if (F::saves == Saves::output && recording(x))  // the gradient reads a result that nobody writes
-    return copy_into(op, x, unary<F>(function, op, x, p, q));
+  check_supported(op, rule.function, x.dtype());
+  if (rule.saves == Saves::output && recording(x))  // the gradient reads a result that nobody writes
+    return copy_into(op, x, unary(rule, op, x, p, q));
   const InPlace write(op, x);
-  const bool keep = F::saves == Saves::input && recording(x);
-  const autograd::Saved saved = keep ? save(x.clone()) : autograd::Saved();
-  launch(function, x, x, p, q);
-  write.finish({x}, [=](Backward& b) {
-    unary_backward<F>(function, b, saved.defined() ? saved.get(b) : Tensor(), p, q);
-  });
+  const bool keep = rule.saves == Saves::input && recording(x);
+  const autograd::Saved kept = keep ? save(x.clone()) : autograd::Saved();
+  launch(rule.function, x, x, p, q);
+  write.finish({x}, backward_of(rule, kept, p, q));
   return x;
 }
 
@@ -139,23 +164,17 @@ void launch(Binary function, const Tensor& y, const Tensor& a, const Tensor& b) 
   backend(y).elementwise.binary(function, y.dtype(), elementwise_args({y, a, b}), stream(y));
 }
 
-/// The gradient of one side of F, into a destination where the side was not broadcast.
-template <class F, int side>
-void binary_backward(Binary function, Backward& backward, const Tensor& g, const Tensor& a, const Tensor& b,
-                     const Shape& shape) {
+/// The gradient of one side, into a destination where the side was not broadcast.
+void binary_backward(const BinaryRule& rule, int side, Backward& backward, const Tensor& g, const Tensor& a,
+                     const Tensor& b, const Shape& shape) {
   if (!backward.needs(side)) return;
-  if (backward.create_graph() ||
-      (is_half(g) && g.shape() != shape)) {  // sums of numbers that are not rounded
-    const Tensor dy = widened(g), x = widened(a), y = widened(b);
-    if constexpr (side == 0)
-      return backward.set(0, sum_to(F::template backward_a<Tensor>(dy, x, y), shape).to(g.dtype()));
-    else
-      return backward.set(1, sum_to(F::template backward_b<Tensor>(dy, x, y), shape).to(g.dtype()));
-  }
+  if (backward.create_graph() || (is_half(g) && g.shape() != shape))  // sums of numbers that are not rounded
+    return backward.set(
+        side, sum_to(rule.gradients[side](widened(g), widened(a), widened(b)), shape).to(g.dtype()));
   const auto compute = [&](const Tensor& d, int beta) {
     ElementwiseArgs args = elementwise_args({d, g, a, b});
     args.accumulate = beta != 0;
-    backend(g).elementwise.binary_backward(function, side, g.dtype(), args, stream(g));
+    backend(g).elementwise.binary_backward(rule.function, side, g.dtype(), args, stream(g));
   };
   if (g.shape() == shape) return backward.write_over(side, g, compute);
   const Tensor whole = result_like(g);
@@ -163,41 +182,39 @@ void binary_backward(Binary function, Backward& backward, const Tensor& g, const
   backward.set(side, sum_to(whole, shape));
 }
 
-/// The backward of F(a, b). It keeps what it reads, no more: of a sum nothing, of a product each side for the
-/// other. An `a` that the op is about to write is kept as a copy.
-template <class F>
-auto backward_of(Binary function, const Tensor& a, const Tensor& b, bool writes_a = false) {
-  constexpr bool linear = requires { F::linear; };
-  constexpr bool bilinear = requires { F::bilinear; };
-  const bool reads = !linear && (!writes_a || recording(a, b));
-  const bool keep_a = reads && (!bilinear || autograd::is_tracked(b));
-  const bool keep_b = reads && (!bilinear || autograd::is_tracked(a));
-  return [=, a_shape = a.shape(), b_shape = b.shape(),
+/// The backward of a function of a and b. It keeps what it reads, no more: of a sum nothing, of a product
+/// each side for the other. An `a` that the op is about to write is kept as a copy.
+auto backward_of(const BinaryRule& rule, const Tensor& a, const Tensor& b, bool writes_a = false) {
+  const bool reads = !rule.linear && (!writes_a || recording(a, b));
+  const bool keep_a = reads && (!rule.bilinear || autograd::is_tracked(b));
+  const bool keep_b = reads && (!rule.bilinear || autograd::is_tracked(a));
+  return [&rule, shapes = std::array{a.shape(), b.shape()},
           saved_a = keep_a ? save(writes_a ? a.clone() : a) : autograd::Saved(),
           saved_b = keep_b ? save(b) : autograd::Saved()](Backward& backward) {
-    if constexpr (linear) {
+    if (rule.linear) {
       const Tensor g = backward.take_grad();
-      if (backward.needs(1)) backward.set(1, F::template backward_b<Tensor>(sum_to(g, b_shape), g, g));
-      if (backward.needs(0)) backward.set(0, F::template backward_a<Tensor>(sum_to(g, a_shape), g, g));
-    } else {
-      Tensor g = backward.grad();
-      const Tensor x = keep_a ? saved_a.get(backward) : g, y = keep_b ? saved_b.get(backward) : g;
-      binary_backward<F, 0>(function, backward, g, x, y, a_shape);
-      g = backward.take_grad();
-      binary_backward<F, 1>(function, backward, g, x, y, b_shape);
+      for (const int side : {1, 0})
+        if (backward.needs(side))
+          backward.set(side, rule.gradients[side](sum_to(g, shapes[static_cast<std::size_t>(side)]), g, g));
+      return;
     }
+    Tensor g = backward.grad();
+    const Tensor x = saved_a.defined() ? saved_a.get(backward) : g;
+    const Tensor y = saved_b.defined() ? saved_b.get(backward) : g;
+    binary_backward(rule, 0, backward, g, x, y, shapes[0]);
+    g = backward.take_grad();
+    binary_backward(rule, 1, backward, g, x, y, shapes[1]);
   };
 }
 
-template <class F>
-Tensor binary(Binary function, const char* op, const Tensor& a, const Tensor& b, DType dtype) {
-  check_supported(op, function, dtype);
+Tensor binary(const BinaryRule& rule, const char* op, const Tensor& a, const Tensor& b, DType dtype) {
+  check_supported(op, rule.function, dtype);
   const auto [x, z] = operands_of(op, a, b, dtype);
   Tensor y = make_tensor(broadcast_shapes(op, x.shape(), z.shape()), dtype, x.device());
-  launch(function, y, x, z);
+  launch(rule.function, y, x, z);
   if (recording(x, z)) {
-    autograd::note("function", static_cast<int>(function));
-    record(op, y, {x, z}, backward_of<F>(function, x, z));
+    autograd::note("function", static_cast<int>(rule.function));
+    record(op, y, {x, z}, backward_of(rule, x, z));
   }
   return y;
 }
@@ -209,19 +226,18 @@ void check_writable(const char* op, DType result, const Tensor& x) {
         result, ")");
 }
 
-template <class F>
-Tensor& binary_in_place(Binary function, const char* op, Tensor& x, const Tensor& other) {
+Tensor& binary_in_place(const BinaryRule& rule, const char* op, Tensor& x, const Tensor& other) {
   check_defined(op, x);
   check_defined(op, other);
   check_writable(op, result_type(x, other), x);
-  check_supported(op, function, x.dtype());
+  check_supported(op, rule.function, x.dtype());
   check(broadcast_shapes(op, x.shape(), other.shape()) == x.shape(), op, ": ", other.shape(),
         " does not broadcast to ", x.shape(),
         ", the shape of the tensor that is written; only the other operand is stretched");
   const Tensor z = unaliased(operands_of(op, x, other, x.dtype()).second, x);
   const InPlace write(op, x, {z});
-  const auto backward = backward_of<F>(function, x, z, true);
-  launch(function, x, x, z);
+  const auto backward = backward_of(rule, x, z, true);
+  launch(rule.function, x, x, z);
   write.finish({x, z}, backward);
   return x;
 }
@@ -235,23 +251,21 @@ bool fits_parameter(const char* op, Scalar value, const Tensor& x) {
 }
 
 /// `x op= value`, which the function of a parameter does by `sign * value`.
-template <class WithParameter, class F>
-Tensor& number_in_place(Unary with_parameter, Binary function, const char* op, Tensor& x, Scalar value,
-                        double sign = 1) {
+Tensor& number_in_place(const UnaryRule& with_parameter, const BinaryRule& rule, const char* op, Tensor& x,
+                        Scalar value, double sign = 1) {
   check_defined(op, x);
   check_writable(op, result_type(x, value), x);
-  if (fits_parameter(op, value, x))
-    return unary_in_place<WithParameter>(with_parameter, op, x, sign * value.as_double());
-  return binary_in_place<F>(function, op, x, number_like(op, value, x));
+  if (fits_parameter(op, value, x)) return unary_in_place(with_parameter, op, x, sign * value.as_double());
+  return binary_in_place(rule, op, x, number_like(op, value, x));
 }
 
 }  // namespace
 
 // --- generated from the lists
 
-#define MP_DEFINE(name, functor)                                                                          \
-  Tensor name(const Tensor& x) {                                                                          \
-    return unary<kernels::functors::functor>(Unary::name, name_of<kernels::functors::functor>(#name), x); \
+#define MP_DEFINE(name, functor)                                                                    \
+  Tensor name(const Tensor& x) {                                                                    \
+    return unary(unary_rule<Unary::name, functors::functor>, name_of<functors::functor>(#name), x); \
   }
 /// For the functions of a list, of which some have a rule.
 #define MP_AUTOCAST_IF_LISTED(name, ...)                         \
@@ -260,35 +274,35 @@ Tensor& number_in_place(Unary with_parameter, Binary function, const char* op, T
       return autocast<cast_of(#name)>(MP_OP(name), __VA_ARGS__); \
   }
 
-#define MP_DEFINE_FLOATING(name, functor)                                       \
-  Tensor name(const Tensor& x) {                                                \
-    MP_AUTOCAST_IF_LISTED(name, x)                                              \
-    constexpr const char* op = name_of<kernels::functors::functor>(#name);      \
-    return unary<kernels::functors::functor>(Unary::name, op, floating(op, x)); \
+#define MP_DEFINE_FLOATING(name, functor)                                          \
+  Tensor name(const Tensor& x) {                                                   \
+    MP_AUTOCAST_IF_LISTED(name, x)                                                 \
+    constexpr const char* op = name_of<functors::functor>(#name);                  \
+    return unary(unary_rule<Unary::name, functors::functor>, op, floating(op, x)); \
   }
 #define MP_DEFINE_PARAMETRIC(name, functor)                                           \
   Tensor name(const char* op, const Tensor& x, double p, [[maybe_unused]] double q) { \
-    return unary<kernels::functors::functor>(Unary::name, op, x, p, q);               \
+    return unary(unary_rule<Unary::name, functors::functor>, op, x, p, q);            \
   }
 MP_UNARY_ARITHMETIC(MP_DEFINE)
 MP_UNARY_FLOATING(MP_DEFINE_FLOATING)
 MP_PARAMETRIC_ARITHMETIC(MP_DEFINE_PARAMETRIC)
 MP_PARAMETRIC_FLOATING(MP_DEFINE_PARAMETRIC)
 
-#define MP_DEFINE_BINARY(name, functor)                                                      \
-  Tensor name(const Tensor& a, const Tensor& b) {                                            \
-    check_defined(#name, a);                                                                 \
-    check_defined(#name, b);                                                                 \
-    return binary<kernels::functors::functor>(Binary::name, #name, a, b, result_type(a, b)); \
+#define MP_DEFINE_BINARY(name, functor)                                                          \
+  Tensor name(const Tensor& a, const Tensor& b) {                                                \
+    check_defined(#name, a);                                                                     \
+    check_defined(#name, b);                                                                     \
+    return binary(binary_rule<Binary::name, functors::functor>, #name, a, b, result_type(a, b)); \
   }
-#define MP_DEFINE_BINARY_FLOATING(name, functor)                                                           \
-  Tensor name(const Tensor& a, const Tensor& b) {                                                          \
-    MP_AUTOCAST_IF_LISTED(name, a, b)                                                                      \
-    check_defined(#name, a);                                                                               \
-    check_defined(#name, b);                                                                               \
-    const DType dtype = result_type(a, b);                                                                 \
-    return binary<kernels::functors::functor>(Binary::name, name_of<kernels::functors::functor>(#name), a, \
-                                              b, is_floating(dtype) ? dtype : default_dtype());            \
+#define MP_DEFINE_BINARY_FLOATING(name, functor)                                                         \
+  Tensor name(const Tensor& a, const Tensor& b) {                                                        \
+    MP_AUTOCAST_IF_LISTED(name, a, b)                                                                    \
+    check_defined(#name, a);                                                                             \
+    check_defined(#name, b);                                                                             \
+    const DType dtype = result_type(a, b);                                                               \
+    return binary(binary_rule<Binary::name, functors::functor>, name_of<functors::functor>(#name), a, b, \
+                  is_floating(dtype) ? dtype : default_dtype());                                         \
   }
 MP_BINARY_ARITHMETIC(MP_DEFINE_BINARY)
 MP_BINARY_FLOATING(MP_DEFINE_BINARY_FLOATING)
@@ -338,9 +352,9 @@ Tensor pow(const Tensor& base, Scalar exponent) {
   const Tensor x = promoted("pow", base, exponent);
   const double p = exponent.as_double();
   if (x.is_floating()) {
-    if (p == 2) return unary<kernels::functors::Square>(Unary::square, "pow", x);
+    if (p == 2) return unary(unary_rule<Unary::square, functors::Square>, "pow", x);
     if (p == 1) return mul_scalar("pow", x, 1);
-    if (p == 0.5) return unary<kernels::functors::Sqrt>(Unary::sqrt, "pow", x);
+    if (p == 0.5) return unary(unary_rule<Unary::sqrt, functors::Sqrt>, "pow", x);
     return pow_scalar("pow", x, p);
   }
   check(p >= 0, "pow: integers to the negative power ", p, "; convert the base with to(float32)");
@@ -408,36 +422,36 @@ Tensor clamp(const Tensor& x, const Tensor& low, const Tensor& high) try {
 
 // --- in place
 
-namespace functors = kernels::functors;
-
 Tensor& Tensor::add_(const Tensor& other, Scalar alpha) {
-  if (alpha.as_double() == 1) return binary_in_place<functors::Add>(Binary::add, "add_", *this, other);
-  return binary_in_place<functors::Add>(Binary::add, "add_", *this, scaled("add_", other, alpha));
+  if (alpha.as_double() == 1)
+    return binary_in_place(binary_rule<Binary::add, functors::Add>, "add_", *this, other);
+  return binary_in_place(binary_rule<Binary::add, functors::Add>, "add_", *this,
+                         scaled("add_", other, alpha));
 }
 Tensor& Tensor::sub_(const Tensor& other) {
-  return binary_in_place<functors::Sub>(Binary::sub, "sub_", *this, other);
+  return binary_in_place(binary_rule<Binary::sub, functors::Sub>, "sub_", *this, other);
 }
 Tensor& Tensor::mul_(const Tensor& other) {
-  return binary_in_place<functors::Mul>(Binary::mul, "mul_", *this, other);
+  return binary_in_place(binary_rule<Binary::mul, functors::Mul>, "mul_", *this, other);
 }
 Tensor& Tensor::div_(const Tensor& other) {
-  return binary_in_place<functors::Div>(Binary::div, "div_", *this, other);
+  return binary_in_place(binary_rule<Binary::div, functors::Div>, "div_", *this, other);
 }
 Tensor& Tensor::add_(Scalar value) {
-  return number_in_place<functors::AddScalar, functors::Add>(Unary::add_scalar, Binary::add, "add_", *this,
-                                                             value);
+  return number_in_place(unary_rule<Unary::add_scalar, functors::AddScalar>,
+                         binary_rule<Binary::add, functors::Add>, "add_", *this, value);
 }
 Tensor& Tensor::sub_(Scalar value) {
-  return number_in_place<functors::AddScalar, functors::Sub>(Unary::add_scalar, Binary::sub, "sub_", *this,
-                                                             value, -1);
+  return number_in_place(unary_rule<Unary::add_scalar, functors::AddScalar>,
+                         binary_rule<Binary::sub, functors::Sub>, "sub_", *this, value, -1);
 }
 Tensor& Tensor::mul_(Scalar value) {
-  return number_in_place<functors::MulScalar, functors::Mul>(Unary::mul_scalar, Binary::mul, "mul_", *this,
-                                                             value);
+  return number_in_place(unary_rule<Unary::mul_scalar, functors::MulScalar>,
+                         binary_rule<Binary::mul, functors::Mul>, "mul_", *this, value);
 }
 Tensor& Tensor::div_(Scalar value) {
-  return number_in_place<functors::DivScalar, functors::Div>(Unary::div_scalar, Binary::div, "div_", *this,
-                                                             value);
+  return number_in_place(unary_rule<Unary::div_scalar, functors::DivScalar>,
+                         binary_rule<Binary::div, functors::Div>, "div_", *this, value);
 }
 Tensor& Tensor::clamp_(Scalar low, Scalar high) {
   check_defined("clamp_", *this);
@@ -446,12 +460,14 @@ Tensor& Tensor::clamp_(Scalar low, Scalar high) {
     if (!is_exact_bound(bound, *this))
       return copy_into("clamp_", *this, clamp_as("clamp_", *this, low, high));
   }
-  return unary_in_place<functors::Clamp>(Unary::clamp_between, "clamp_", *this, low.as_double(),
-                                         high.as_double());
+  return unary_in_place(unary_rule<Unary::clamp_between, functors::Clamp>, "clamp_", *this, low.as_double(),
+                        high.as_double());
 }
 
-#define MP_DEFINE_IN_PLACE(name, functor) \
-  Tensor& Tensor::name##_() { return unary_in_place<functors::functor>(Unary::name, #name "_", *this, 0); }
+#define MP_DEFINE_IN_PLACE(name, functor)                                                   \
+  Tensor& Tensor::name##_() {                                                               \
+    return unary_in_place(unary_rule<Unary::name, functors::functor>, #name "_", *this, 0); \
+  }
 MINIPARALLEL_UNARY_ARITHMETIC(MP_DEFINE_IN_PLACE)
 MINIPARALLEL_UNARY_FLOATING(MP_DEFINE_IN_PLACE)
 
