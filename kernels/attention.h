@@ -41,8 +41,8 @@ struct AttentionGradients {
   void* row_products = nullptr;  ///< (batch, n), memory for the sums of out * g by row
 };
 
-/// float32 and float64. Memory besides the arguments: a block of rows of the scores per thread, never n x m.
-/// A row that sees nothing gives zeros.
+/// float32 and float64; on a GPU also 16 bits, log_sums and row_products then float32. Memory besides the
+/// arguments: some rows of the scores per thread, never n x m. A row that sees nothing gives zeros.
 struct Attention {
   void (*forward)(DType dtype, const AttentionArgs& args, Stream stream);
   void (*backward)(DType dtype, const AttentionArgs& args, const AttentionGradients& gradients,

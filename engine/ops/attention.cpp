@@ -1,6 +1,7 @@
 #include "engine/autograd/trace.h"
 #include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
+#include "engine/ops/native_half.h"
 #include "engine/ops/split.h"
 
 #include <algorithm>
@@ -156,17 +157,19 @@ void fused_backward(Backward& b, const Operands& in, const Tensor& out, const Te
 }
 
 void composed_backward(Backward& b, const Operands& in) {
-  const Tensor p = probabilities(in.q, in.k, in.scoring), g = b.grad();
-  const Tensor dp = matmul(g, in.v.transpose(-2, -1));
+  const Tensor q = widened(in.q), k = widened(in.k), v = widened(in.v), g = widened(b.grad());
+  const Tensor p = probabilities(q, k, {widened(in.scoring.mask), in.scoring.causal, in.scoring.scale});
+  const Tensor dp = matmul(g, v.transpose(-2, -1));
   const Tensor ds = p * (dp - sum(p * dp, {-1}, true)) * in.scoring.scale;
-  if (b.needs(0)) b.set(0, matmul(ds, in.k));
-  if (b.needs(1)) b.set(1, matmul(ds.transpose(-2, -1), in.q));
-  if (b.needs(2)) b.set(2, matmul(p.transpose(-2, -1), g));
+  const auto set = [&](int i, const Tensor& gradient) { b.set(i, gradient.to(in.q.dtype())); };
+  if (b.needs(0)) set(0, matmul(ds, k));
+  if (b.needs(1)) set(1, matmul(ds.transpose(-2, -1), q));
+  if (b.needs(2)) set(2, matmul(p.transpose(-2, -1), g));
 }
 
 Tensor fused(const Operands& in) {
   Tensor y = make_ordered_like(in.q, in.v.size(-1));
-  const Tensor log_sums = make_tensor({leading(in.q).numel(), in.q.size(-2)}, y.dtype(), y.device());
+  const Tensor log_sums = make_tensor({leading(in.q).numel(), in.q.size(-2)}, computed_dtype(y), y.device());
   backend(y).attention.forward(y.dtype(), in.args(y, log_sums), stream(y));
   if (recording(in.q, in.k, in.v)) {
     autograd::note("mask", in.scoring.mask);
@@ -215,11 +218,12 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
   check(!mask.defined() || broadcast_shapes(kName, mask.shape(), scores) == scores, kName, ": mask of shape ",
         mask.defined() ? mask.shape() : Shape{}, " does not broadcast to the scores' shape ", scores,
         "; its sizes must be equal or 1");
-  if (is_half(q)) return in_float32(MP_OP(scaled_dot_product_attention), q, k, v, mask, options);
+  const bool composed = options.dropout > 0 || recording(mask);
+  if (is_half_on_cpu(q) || (composed && is_half(q)))
+    return in_float32(MP_OP(scaled_dot_product_attention), q, k, v, mask, options);
   const double width = static_cast<double>(q.size(-1));
   const Scoring scoring{mask, options.causal, options.scale.value_or(1 / std::sqrt(width))};
-  if (options.dropout > 0 || recording(mask))
-    return matmul(dropout(probabilities(q, k, scoring), options.dropout), v);
+  if (composed) return matmul(dropout(probabilities(q, k, scoring), options.dropout), v);
   const auto operand = [&](const Tensor& x) {
     return with_plain_rows(x.expand(with_matrix(batch, x.size(-2), x.size(-1))));
   };

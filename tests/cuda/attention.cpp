@@ -5,16 +5,24 @@
 #include "gpus.h"
 #include "kernels/backend.h"
 #include "kernels/cuda/backend.h"
+#include "kernels/half.h"
 
 namespace miniparallel::testing {
 namespace {
 
 const Device gpu = Device::cuda(0);
+constexpr DType kDtypes[] = {float32, float64, float16, bfloat16};
 
 Function attention_of(const AttentionOptions& options) {
   return [options](const Tensors& x) {
     return scaled_dot_product_attention(x[0], x[1], x[2], x.size() > 3 ? x[3] : Tensor(), options);
   };
+}
+
+/// The same numbers on the GPU as on the CPU, which rounds 16 bits once. The GPU's gradients read the result,
+/// which is rounded, and its tensor cores rounded weights.
+Tensors check(const Function& function, const Tensors& inputs) {
+  return check_like_cpu(function, inputs, gpu, kernels::is_half(inputs[0].dtype()) ? 4 : 1);
 }
 
 /// Queries, keys, width of a query, width of a value.
@@ -35,7 +43,7 @@ Tensors operands(const Shape& batch, const Sizes& s, DType dtype) {
 TEST_CASE("attention over awkward sizes, causal and not") {
   const Gpus machine;
   manual_seed(1);
-  for (const DType dtype : {float32, float64})
+  for (const DType dtype : kDtypes)
     for (const Sizes& s : std::vector<Sizes>{{1, 1, 1, 1},
                                              {3, 5, 4, 6},
                                              {1, 40, 16, 17},
@@ -48,8 +56,8 @@ TEST_CASE("attention over awkward sizes, causal and not") {
                                              {3, 0, 4, 5}}) {
       INFO("n ", s.n, ", m ", s.m, ", e ", s.e, ", ev ", s.ev);
       const Tensors x = operands({2}, s, dtype);
-      check_like_cpu(attention_of({}), x, gpu);
-      check_like_cpu(attention_of({.causal = true, .scale = 0.7}), x, gpu);
+      check(attention_of({}), x);
+      check(attention_of({.causal = true, .scale = 0.7}), x);
     }
 }
 
@@ -60,14 +68,14 @@ TEST_CASE("attention of so many matrices that tiles are tall") {
            {{140}, {3, 5, 4, 8}}, {{7, 10}, {70, 67, 36, 20}}, {{23}, {131, 150, 132, 68}}})
     for (const bool causal : {false, true}) {
       INFO("n ", s.n, ", m ", s.m, ", e ", s.e, ", ev ", s.ev);
-      check_like_cpu(attention_of({.causal = causal}), operands(batch, s, float32), gpu);
+      check(attention_of({.causal = causal}), operands(batch, s, float32));
     }
 }
 
 TEST_CASE("attention with masks that broadcast and masks that hide everything") {
   const Gpus machine;
   manual_seed(2);
-  for (const DType dtype : {float32, float64})
+  for (const DType dtype : kDtypes)
     for (const Shape& shape : std::vector<Shape>{{40, 35}, {2, 1, 40, 35}, {1, 1, 35}, {2, 1, 40, 1}}) {
       INFO("mask of shape ", to_string(shape));
       Tensors x = operands({2, 1}, {40, 35, 9, 10}, dtype);
@@ -75,8 +83,7 @@ TEST_CASE("attention with masks that broadcast and masks that hide everything") 
       for (const bool causal : {false, true}) {
         for (const Tensor& mask : {numbers, numbers > 0.0, numbers > 100.0}) {
           const auto f = attention_of({.causal = causal});
-          check_like_cpu([&](const Tensors& in) { return f({in[0], in[1], in[2], mask.to(in[0].device())}); },
-                         x, gpu);
+          check([&](const Tensors& in) { return f({in[0], in[1], in[2], mask.to(in[0].device())}); }, x);
         }
       }
     }
@@ -85,36 +92,34 @@ TEST_CASE("attention with masks that broadcast and masks that hide everything") 
 TEST_CASE("attention of heads cut out of one tensor, of shared keys, and of views that are not aligned") {
   const Gpus machine;
   manual_seed(3);
-  for (const DType dtype : {float32, float64}) {
+  for (const DType dtype : kDtypes) {
     const auto heads = [](const Tensors& in) {
       const Tensor all = in[0].view({2, 19, 3, 4, 5}).permute({2, 0, 3, 1, 4});
       return scaled_dot_product_attention(all[0], all[1], all[2]);
     };
-    check_like_cpu(heads, {random_leaf({2, 19, 60}, dtype)}, gpu);
+    check(heads, {random_leaf({2, 19, 60}, dtype)});
     const auto shared = [](const Tensors& in) { return scaled_dot_product_attention(in[0], in[1], in[2]); };
-    check_like_cpu(
-        shared,
-        {random_leaf({3, 2, 7, 5}, dtype), random_leaf({2, 9, 5}, dtype), random_leaf({1, 9, 4}, dtype)},
-        gpu);
+    check(shared,
+          {random_leaf({3, 2, 7, 5}, dtype), random_leaf({2, 9, 5}, dtype), random_leaf({1, 9, 4}, dtype)});
     const auto odd = [](const Tensors& in) {
       return scaled_dot_product_attention(in[0].slice(0, 1, 12), in[0].slice(1, 0, 5), in[1].slice(1, 1, 4));
     };
-    check_like_cpu(odd, {random_leaf({12, 5}, dtype), random_leaf({12, 5}, dtype)}, gpu);
+    check(odd, {random_leaf({12, 5}, dtype), random_leaf({12, 5}, dtype)});
   }
 }
 
 TEST_CASE("attention of heads side by side gives results and gradients side by side, without copies") {
   const Gpus machine;
   manual_seed(7);
-  for (const DType dtype : {float32, float64}) {
-    const auto layer = [](const Tensors& in) {
+  for (const DType dtype : kDtypes) {
+    const auto layer = [&](const Tensors& in) {
       Tensors heads;
       for (const Tensor& x : in[0].chunk(3, -1)) heads.push_back(x.view({2, 70, 3, 20}).transpose(1, 2));
       const Tensor y = scaled_dot_product_attention(heads[0], heads[1], heads[2], {}, {.causal = true});
-      CHECK(y.transpose(1, 2).is_contiguous());
+      if (y.device() == gpu || !kernels::is_half(dtype)) CHECK(y.transpose(1, 2).is_contiguous());
       return y.transpose(1, 2).flatten(2);
     };
-    check_like_cpu(layer, {random_leaf({2, 70, 180}, dtype)}, gpu);
+    check(layer, {random_leaf({2, 70, 180}, dtype)});
   }
 }
 
@@ -126,15 +131,59 @@ TEST_CASE("gradients of attention's result with any strides") {
     return matmul(y.transpose(-2, -1), ones({9, 1}, {.dtype = y.dtype(), .device = y.device()})) +
            y.sum({-2}, true).transpose(-2, -1);
   };
-  for (const DType dtype : {float32, float64}) check_like_cpu(part, operands({2}, {9, 11, 8, 4}, dtype), gpu);
+  for (const DType dtype : kDtypes) check(part, operands({2}, {9, 11, 8, 4}, dtype));
   const auto inner = [](const Tensors& in) {
     return cat({in[3], scaled_dot_product_attention(in[0], in[1], in[2])}, -1);
   };
   for (const std::int64_t before : {1, 4}) {
     Tensors x = operands({2}, {9, 11, 8, 4}, float32);
     x.push_back(random_leaf({2, 9, before}, float32));
-    check_like_cpu(inner, x, gpu);
+    check(inner, x);
   }
+}
+
+/// The greatest errors of attention's value and gradients, in float64, if every result of `dtype` is rounded
+/// once, and `weights`, which are probabilities and their gradients, are, too.
+struct Bounded {
+  Tensors exact, bounds;
+
+  Bounded(const Tensors& x, const Tensor& y, const Tensor& gradient, bool causal, bool weights) {
+    const double unit = y.dtype() == float16 ? 0x1p-11 : 0x1p-8;
+    const Tensor q = x[0].to(float64), k = x[1].to(float64), v = x[2].to(float64), g = gradient.to(float64);
+    const double scale = 1 / std::sqrt(static_cast<double>(q.size(-1)));
+    Tensor scores = matmul(q, k.transpose(-2, -1)) * scale;
+    if (causal) scores = masked_fill(scores, arange(k.size(-2)) > arange(q.size(-2)).unsqueeze(1), -1e30);
+    const Tensor p = softmax(scores, -1), dp = matmul(g, v.transpose(-2, -1));
+    const Tensor ds = p * (dp - sum(g * y.to(float64), {-1}, true)) * scale;
+    const auto add = [&](const Tensor& a, const Tensor& b) {
+      exact.push_back(matmul(a, b));
+      const Tensor all = matmul(abs(a), abs(b));
+      bounds.push_back(abs(exact.back()) * unit + all * (weights ? unit : 0) + amax(all) * 1e-5);
+    };
+    add(p, v);
+    add(ds, k);
+    add(ds.transpose(-2, -1), q);
+    add(p.transpose(-2, -1), g);
+  }
+};
+
+TEST_CASE("attention in 16 bits sums in float32 and rounds each result once") {
+  const Gpus machine;
+  manual_seed(9);
+  for (const DType dtype : {float16, bfloat16})
+    for (const bool causal : {false, true})
+      for (const Sizes& s : std::vector<Sizes>{{70, 131, 33, 3}, {67, 70, 20, 36}}) {
+        INFO(dtype, ", n ", s.n, ", m ", s.m, ", e ", s.e, ", ev ", s.ev, ", causal ", causal);
+        Tensors x = operands({2}, s, dtype);
+        const Tensors got = value_and_gradients(attention_of({.causal = causal}), x, gpu);
+        for (Tensor& tensor : x) tensor = tensor.detach();
+        const Bounded by(x, got[0], make_input({got[0].shape()}, 2, dtype), causal, false);
+        for (std::size_t i = 0; i < got.size(); ++i) {
+          INFO("result ", i, ": the value, then gradients");
+          CHECK(got[i].dtype() == dtype);
+          CHECK(all(abs(got[i].to(float64) - by.exact[i]) <= by.bounds[i]).item<bool>());
+        }
+      }
 }
 
 TEST_CASE("attention of more rows than its kernels count is an error") {
@@ -147,28 +196,27 @@ TEST_CASE("attention of more rows than its kernels count is an error") {
 TEST_CASE("scores far from zero, and a maximum that rises late") {
   const Gpus machine;
   manual_seed(4);
-  for (const DType dtype : {float32, float64}) {
+  for (const DType dtype : kDtypes) {
     Tensors x = operands({1}, {33, 200, 8, 8}, dtype);
     const Tensor rising = (arange(200).to(dtype) - 200.0) * (dtype == float32 ? 0.1 : 3);
-    check_like_cpu(
+    check(
         [&](const Tensors& in) { return attention_of({})({in[0], in[1], in[2], rising.to(in[0].device())}); },
-        x, gpu);
-    check_like_cpu(
+        x);
+    check(
         [&](const Tensors& in) {
           return attention_of({})({in[0], in[1], in[2], (rising * -1.0).to(in[0].device())});
         },
-        x, gpu);
+        x);
   }
 }
 
 TEST_CASE("attention's results do not depend on the order of blocks and threads") {
-  for (const DType dtype : {float32, float64}) {
+  for (const DType dtype : kDtypes) {
     Tensors first;
     for (const std::uint64_t seed : {0u, 1u, 2u, 3u}) {
       const Gpus machine(1, seed);
       manual_seed(5);
-      const Tensors got =
-          check_like_cpu(attention_of({.causal = true}), operands({2}, {67, 70, 20, 36}, dtype), gpu);
+      const Tensors got = check(attention_of({.causal = true}), operands({2}, {67, 70, 20, 36}, dtype));
       if (first.empty()) first = got;
       CHECK(bit_equal(got, first));
     }

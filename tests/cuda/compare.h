@@ -31,15 +31,15 @@ inline double tolerance_of(DType dtype) {
   }
 }
 
-/// Equal up to rounding.
-inline void check_close(const Tensor& got, const Tensor& expected) {
+/// Equal up to rounding, `roundings` times.
+inline void check_close(const Tensor& got, const Tensor& expected, double roundings = 1) {
   REQUIRE(got.shape() == expected.shape());
   CHECK(got.dtype() == expected.dtype());
   const std::vector<double> a = got.to_vector<double>(), b = expected.to_vector<double>();
   double scale = 1;
   for (const double value : b)
     if (std::isfinite(value)) scale = std::max(scale, std::abs(value));
-  const double tolerance = tolerance_of(expected.dtype()) * scale;
+  const double tolerance = tolerance_of(expected.dtype()) * scale * roundings;
   std::size_t wrong = 0, first = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
     const bool close =
@@ -66,13 +66,14 @@ inline Tensors value_and_gradients(const Function& function, const Tensors& inpu
 }
 
 /// The same numbers on the device as on the CPU. Returns the device's.
-inline Tensors check_like_cpu(const Function& function, const Tensors& inputs, Device device) {
+inline Tensors check_like_cpu(const Function& function, const Tensors& inputs, Device device,
+                              double roundings = 1) {
   const Tensors expected = value_and_gradients(function, inputs, Device::cpu());
   const Tensors got = value_and_gradients(function, inputs, device);
   REQUIRE(got.size() == expected.size());
   for (std::size_t i = 0; i < got.size(); ++i) {
     INFO("result ", i, ": the value, then gradients");
-    check_close(got[i], expected[i]);
+    check_close(got[i], expected[i], roundings);
   }
   return got;
 }

@@ -102,6 +102,7 @@ TEST_CASE("the gradients of 16-bit ops are differentiated once more") {
       [](const Tensors& x) { return bce_with_logits(x[0], x[0] * 2, Reduction::none); },
       [](const Tensors& x) { return cross_entropy(x[0], tensor({1, 0, 5, 2}).to(x[0].device())); },
       [](const Tensors& x) { return amax(x[0], {1}) * 3; },
+      [](const Tensors& x) { return scaled_dot_product_attention(x[0], x[0], x[0], x[0].detach()[0][0]); },
   };
   for (const DType dtype : halves)
     for (std::size_t i = 0; i < ops.size(); ++i) {

@@ -52,6 +52,14 @@ const std::vector<Op>& ops() {
       {"mse_loss", [](const Tensors& x) { return mse_loss(x[0], x[0].detach()); }, {{4, 6}}},
       {"l1_loss", [](const Tensors& x) { return l1_loss(x[0], x[0].detach()); }, {{4, 6}}},
       {"dropout", [](const Tensors& x) { return dropout(x[0], 0.5, true); }, {{4, 6}}},
+      {"scaled_dot_product_attention",
+       [](const Tensors& x) { return scaled_dot_product_attention(x[0], x[1], x[2], {}, {.causal = true}); },
+       {{2, 5, 16}, {2, 7, 16}, {2, 7, 8}}},
+      {"scaled_dot_product_attention of odd widths, with a mask, of grouped queries",
+       [](const Tensors& x) {
+         return scaled_dot_product_attention(x[0], x[1], x[2], x[3].detach(), {.enable_gqa = true});
+       },
+       {{4, 5, 3}, {2, 7, 3}, {2, 7, 9}, {5, 7}}},
   };
   return list;
 }

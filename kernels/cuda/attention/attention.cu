@@ -1,10 +1,10 @@
 #include <miniparallel/error.h>
 
 #include "kernels/attention.h"
-#include "kernels/by_dtype.h"
 #include "kernels/cuda/attention/head.cuh"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/launch_on.cuh"
+#include "kernels/cuda/device/stored.cuh"
 
 #include <algorithm>
 #include <cmath>
@@ -63,10 +63,10 @@ template <class Tile, class T = typename Tile::T>
 __device__ void sum_row_products(const Products<Tile>& products, const Rows<Tile>& out, const Rows<Tile>& g,
                                  T (&sums)[Tile::kThreadRows]) {
   for (int c = products.x * Tile::kVector; c < g.width; c += Tile::kColumns) {
-    Pack<T, Tile::kVector> a[Tile::kThreadRows], b[Tile::kThreadRows];
+    Pack<typename Tile::Number, Tile::kVector> a[Tile::kThreadRows], b[Tile::kThreadRows];
     out.load(products.row(0), Tile::kThreadsY, c, a);
     g.load(products.row(0), Tile::kThreadsY, c, b);
-    for_each_value<Tile>([&](int i, int j) { sums[i] += a[i].at[j] * b[i].at[j]; });
+    for_each_value<Tile>([&](int i, int j) { sums[i] += convert<T>(a[i].at[j]) * convert<T>(b[i].at[j]); });
   }
   MP_UNROLL
   for (int i = 0; i < Tile::kThreadRows; ++i)
@@ -249,13 +249,13 @@ void run(const AttentionArgs& args, const AttentionGradients& gradients, std::in
 }
 
 void forward(DType dtype, const AttentionArgs& args, Stream stream) {
-  with_type(dtype, [&]<class T>() {
+  with_stored_type(dtype, [&]<class T>() {
     run<T>(args, {}, args.n, args.ev, stream, []<class Tile>(Tile) { return attention_forward<Tile>; });
   });
 }
 
 void backward(DType dtype, const AttentionArgs& args, const AttentionGradients& gradients, Stream stream) {
-  with_type(dtype, [&]<class T>() {
+  with_stored_type(dtype, [&]<class T>() {
     run<T>(args, gradients, args.n, args.e, stream, []<class Tile>(Tile) { return attention_dq<Tile>; });
     run<T>(args, gradients, args.m, std::max(args.e, args.ev), stream,
            []<class Tile>(Tile) { return attention_dk_dv<Tile>; });

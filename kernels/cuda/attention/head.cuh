@@ -25,6 +25,7 @@ inline constexpr T kMasked = -std::numeric_limits<T>::infinity();  // the score 
 /// One matrix of the batch.
 template <class Tile>
 struct AttentionHead {
+  using Number = typename Tile::Number;
   using T = typename Tile::T;
   using Rows = cuda::Rows<Tile>;
   const AttentionCall& call;
@@ -96,7 +97,7 @@ struct AttentionHead {
     return at;
   }
   __device__ static Rows rows(const MatrixBatch& of, std::int64_t offset, int count, int width) {
-    return {static_cast<T*>(of.data) + offset, of.stride, count, width};
+    return {static_cast<Number*>(of.data) + offset, of.stride, count, width};
   }
   __device__ AttentionHead(const AttentionCall& whole, unsigned index, const Offsets& at)
       : call(whole),
@@ -112,14 +113,14 @@ struct AttentionHead {
         mask(args.mask == nullptr
                  ? nullptr
                  : static_cast<const char*>(args.mask) +
-                       at.mask * static_cast<int>(args.mask_is_bool ? sizeof(bool) : sizeof(T))),
+                       at.mask * static_cast<int>(args.mask_is_bool ? sizeof(bool) : sizeof(Number))),
         log_sums(static_cast<T*>(args.log_sums) + index * args.n),
         row_products(static_cast<T*>(whole.gradients.row_products) + index * args.n) {}
 
   __device__ void add_mask(std::int64_t offset, T& score) const {
     if (score == kMasked<T>) return;
     if (!args.mask_is_bool)
-      score += static_cast<const T*>(mask)[offset] * static_cast<T>(std::numbers::log2e);
+      score += convert<T>(static_cast<const Number*>(mask)[offset]) * static_cast<T>(std::numbers::log2e);
     else if (!static_cast<const bool*>(mask)[offset])
       score = kMasked<T>;
   }

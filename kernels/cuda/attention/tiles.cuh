@@ -1,7 +1,7 @@
 #pragma once
 
 #include "kernels/cuda/device/launch.h"
-#include "kernels/cuda/device/pack.cuh"
+#include "kernels/cuda/device/stored.cuh"
 
 /// Products of tiles by a block of threads (x, y), 16 by 8, through shared memory. A tile of scores is in
 /// registers: a thread has its rows y + 8 i and columns x + 16 j. A sum over many such tiles
@@ -12,13 +12,14 @@ namespace miniparallel::kernels::cuda {
 
 /// Part of a matrix on its way from global to shared memory, in
 /// the registers of the block: `lines` rows of `packs` packs.
-template <class T, int lines, int packs, int threads>
+template <class Number, int lines, int packs, int threads>
 struct Slice {
+  using T = Computed<Number>;
   static constexpr int kVector = kPack<T>;
   static constexpr int kPitch = (packs + 1) * kVector;
   static constexpr int kLoads = lines * packs / threads, kStep = threads / packs;
   static_assert(lines * packs % threads == 0 && threads % packs == 0);
-  Pack<T, kVector> loaded[kLoads];
+  Pack<Number, kVector> loaded[kLoads];
 
   template <class Rows>
   __device__ void fetch(const Rows& rows, int thread, int column) {
@@ -27,15 +28,17 @@ struct Slice {
   __device__ void store(T* shared, int thread) const {
     MP_UNROLL
     for (int i = 0; i < kLoads; ++i)
-      pack_at<kVector>(shared, (thread / packs + i * kStep) * kPitch + thread % packs * kVector) = loaded[i];
+      write_pack(shared, (thread / packs + i * kStep) * kPitch + thread % packs * kVector,
+                 read_pack<kVector>(loaded[i].at, 0));
   }
 };
 
-/// `thread_rows`: rows of a tile per thread. `packed`: all
-/// matrices consist of whole packs at multiples of 16 bytes.
-template <class Number, int thread_rows, bool packed>
+/// `Stored`: the type of the matrices in global memory. `thread_rows`: rows of a tile per thread. `packed`:
+/// all matrices consist of whole packs at multiples of their size.
+template <class Stored, int thread_rows, bool packed>
 struct AttentionTile {
-  using T = Number;
+  using Number = Stored;
+  using T = Computed<Number>;
   static constexpr int kThreadsX = 16, kThreadsY = 8, kThreads = kThreadsX * kThreadsY;
   static constexpr int kVector = kPack<T>;
   static constexpr bool kPacked = packed;
@@ -44,9 +47,9 @@ struct AttentionTile {
   static constexpr int kColumns = kThreadsX * kVector;     // of the scores, and of the sums
   static constexpr int kDepth = kColumns / 4;              // of a product, at once
   static constexpr int kUnroll = thread_rows > 4 ? 1 : 2;  // of a product's loop: as registers allow
-  using Left = Slice<T, kRows, kDepth / kVector, kThreads>;
-  using Right = Slice<T, kColumns, kDepth / kVector, kThreads>;
-  using Summed = Slice<T, kDepth, kColumns / kVector, kThreads>;
+  using Left = Slice<Number, kRows, kDepth / kVector, kThreads>;
+  using Right = Slice<Number, kColumns, kDepth / kVector, kThreads>;
+  using Summed = Slice<Number, kDepth, kColumns / kVector, kThreads>;
   static constexpr int kPitch = Summed::kPitch;  // of the weights
 
   /// A thread's part of a tile.
@@ -65,40 +68,39 @@ struct AttentionTile {
 /// Rows of a matrix in global memory; those from `count` on are not there.
 template <class Tile>
 struct Rows {
-  using T = typename Tile::T;
-  using Packed = Pack<T, Tile::kVector>;
-  T* data;
+  using Number = typename Tile::Number;
+  Number* data;
   std::int64_t stride;
   int count, width;
 
   __device__ Rows from(int row) const { return {data + row * stride, stride, count - row, width}; }
 
   /// Packs of rows `row`, `row` + step, ...; zero where nothing is.
-  template <int size>
-  __device__ void load(int row, int step, int column, Packed (&packs)[size]) const {
-    const T* source = data + row * stride + column;
+  template <int width_of_pack, int size>
+  __device__ void load(int row, int step, int column, Pack<Number, width_of_pack> (&packs)[size]) const {
+    const Number* source = data + row * stride + column;
     MP_UNROLL
     for (int i = 0; i < size; ++i) {
-      packs[i] = Packed{};
+      packs[i] = Pack<Number, width_of_pack>{};
       if constexpr (Tile::kPacked) {
-        if (row + i * step < count && column < width) packs[i] = pack_at<Tile::kVector>(source, 0);
+        if (row + i * step < count && column < width) packs[i] = pack_at<width_of_pack>(source, 0);
       } else {
         MP_UNROLL
-        for (int c = 0; c < Tile::kVector; ++c)
+        for (int c = 0; c < width_of_pack; ++c)
           if (row + i * step < count && column + c < width) packs[i].at[c] = source[c];
       }
       source += step * stride;
     }
   }
-  __device__ void store(int row, int column, const Packed& pack) const {
+  __device__ void store(int row, int column, const Pack<Computed<Number>, Tile::kVector>& pack) const {
     if (row >= count || column >= width) return;
-    T* const target = data + row * stride + column;
+    Number* const target = data + row * stride + column;
     if constexpr (Tile::kPacked) {
-      pack_at<Tile::kVector>(target, 0) = pack;
+      write_pack(target, 0, pack);
     } else {
       MP_UNROLL
       for (int c = 0; c < Tile::kVector; ++c)
-        if (column + c < width) target[c] = pack.at[c];
+        if (column + c < width) target[c] = convert<Number>(pack.at[c]);
     }
   }
 };
