@@ -144,30 +144,27 @@ void run_plan(const ConvPlan& plan, const T* source, const T* weight, const T* b
                                                                            beta);
 }
 
-/// One block of output channels over some images: sums[tap][column], bias_sums[column].
+/// Adds an image's part of the gradient to the sums of a block of output channels, [tap][column], behind
+/// which are those of the bias, [column]; without `accumulate` in their place.
 template <int vectors, class T>
-HWY_ATTR void sum_weight_gradient(const ConvPlan& plan, const T* g, const T* x, std::int64_t g_step,
-                                  std::int64_t x_step, std::int64_t images, int columns, T* sums,
-                                  T* bias_sums) {
+HWY_ATTR void add_weight_gradient(const ConvPlan& plan, const T* g, const T* image, int columns, T* sums,
+                                  bool accumulate) {
   constexpr int width = TileShape<T, vectors>::columns;
   constexpr std::int64_t kGradientBand = kGradientBytes / (width * sizeof(T));
   const ConvPhase& phase = plan.phases.front();
   const std::int64_t taps = static_cast<std::int64_t>(phase.taps.size());
+  T* const bias_sums = sums + taps * width;
   alignas(64) T band[kGradientBand * width];
-  std::fill_n(bias_sums, width, T(0));
-  if (images == 0) std::fill_n(sums, taps * width, T(0));
-  for (std::int64_t image = 0; image < images; ++image) {
-    const T* source = padded(plan, x + image * x_step);
-    for (std::int64_t done = 0; done < plan.plane; done += kGradientBand) {
-      const std::int64_t length = std::min(kGradientBand, plan.plane - done);
-      transpose_in<width>(g + image * g_step + done, plan.plane, columns, length, band);
-      tiles<T, vectors>(source, phase.taps.data(), taps, phase.pixels.data() + done, length, band, sums,
-                        image > 0 || done > 0);
-      T total[width] = {};
-      for (std::int64_t i = 0; i < length; ++i)
-        for (int c = 0; c < width; ++c) total[c] += band[i * width + c];
-      for (int c = 0; c < width; ++c) bias_sums[c] += total[c];
-    }
+  if (!accumulate) std::fill_n(bias_sums, width, T(0));
+  for (std::int64_t done = 0; done < plan.plane; done += kGradientBand) {
+    const std::int64_t length = std::min(kGradientBand, plan.plane - done);
+    transpose_in<width>(g + done, plan.plane, columns, length, band);
+    tiles<T, vectors>(image, phase.taps.data(), taps, phase.pixels.data() + done, length, band, sums,
+                      accumulate || done > 0);
+    T total[width] = {};
+    for (std::int64_t i = 0; i < length; ++i)
+      for (int c = 0; c < width; ++c) total[c] += band[i * width + c];
+    for (int c = 0; c < width; ++c) bias_sums[c] += total[c];
   }
 }
 
@@ -188,15 +185,21 @@ void weight_gradient_tiles(const Conv2dGeometry& geometry, const void* g_data, c
   const std::int64_t x_size = plan.source_channels * plan.source_h * plan.source_w;
   const std::int64_t products = plan.images / chunks * taps * plan.plane * width;
   parallel_for(chunks * units, grain(products), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t chunk = i / units, group = i % units / blocks, channel = i % blocks * width;
+    for (std::int64_t next, i = begin; i < end; i = next) {  // the blocks of a group read the same images
+      next = std::min(end, (i / blocks + 1) * blocks);
+      const std::int64_t chunk = i / units, group = i % units / blocks;
       const std::int64_t first = plan.images * chunk / chunks, last = plan.images * (chunk + 1) / chunks;
-      T* sums = partials + i * partial;
-      sum_weight_gradient<vectors>(
-          plan, g + ((first * plan.groups + group) * plan.channels + channel) * plan.plane,
-          x + (first * plan.groups + group) * x_size, plan.groups * plan.channels * plan.plane,
-          plan.groups * x_size, last - first, static_cast<int>(std::min(width, plan.channels - channel)),
-          sums, sums + taps * width);
+      if (first == last) std::fill_n(partials + i * partial, (next - i) * partial, T(0));
+      for (std::int64_t image = first; image < last; ++image) {
+        const std::int64_t part = image * plan.groups + group;
+        const T* const source = padded(plan, x + part * x_size);
+        for (std::int64_t unit = i; unit < next; ++unit) {
+          const std::int64_t channel = unit % blocks * width;
+          add_weight_gradient<vectors>(plan, g + (part * plan.channels + channel) * plan.plane, source,
+                                       static_cast<int>(std::min(width, plan.channels - channel)),
+                                       partials + unit * partial, image > first);
+        }
+      }
     }
   });
   constexpr std::int64_t kRows = 64;  // of sums, those of a tap, that a thread adds up at least
