@@ -31,6 +31,13 @@ Message attribute(const std::string& name, const Attribute& value) {
   return message;
 }
 
+/// Whether it may be one number for each row of a batch.
+bool is_batch_of_one_number(const Tensor& x, std::int64_t batch) {
+  if (x.dim() < 2 || x.size(0) != batch || x.numel() == 0) return false;
+  const Tensor elements = x.detach().cpu().flatten();
+  return equal(elements, elements[0].expand(elements.shape()));
+}
+
 }  // namespace
 
 int element_type(DType dtype) {
@@ -60,7 +67,9 @@ std::string Graph::name(const Tensor& tensor) {
   const auto found = names_.find(tensor.impl().get());
   if (found != names_.end()) return found->second;
   const auto weight = weight_names_.find(tensor.impl().get());
-  const std::string name = constant(tensor, weight != weight_names_.end() ? weight->second : "");
+  const std::string name = weight != weight_names_.end()            ? constant(tensor, weight->second)
+                           : is_batch_of_one_number(tensor, batch_) ? batch_of(tensor)
+                                                                    : constant(tensor);
   set_name(tensor, name);
   return name;
 }
@@ -87,10 +96,23 @@ std::string Graph::constant(const Tensor& elements, std::string name) {
   return name;
 }
 
+std::string Graph::batch_of(const Tensor& elements) {
+  const Shape& shape = elements.shape();
+  const std::string sizes =
+      node("Shape", {first_input_}, {{"start", std::int64_t{0}}, {"end", std::int64_t{1}}});
+  const std::string others = constant(tensor(std::vector<std::int64_t>(shape.begin() + 1, shape.end())));
+  const std::string all = node("Concat", {sizes, others}, {{"axis", std::int64_t{0}}});
+  return node("Expand", {constant(elements.flatten()[0]), all});
+}
+
 std::string Graph::shape(const Shape& shape, const Shape& from, std::int64_t of_input) {
   Shape sizes = shape;
+  const auto batch = std::find(sizes.begin(), sizes.end(), batch_);
   if (batch_ >= 0 && !shape.empty() && !from.empty() && shape[0] == batch_ && from[0] == batch_)
     sizes[0] = of_input;
+  else if (of_input == 0 && std::count(shape.begin(), shape.end(), batch_) == 1 &&
+           std::count(from.begin(), from.end(), batch_) == 1)
+    *batch = -1;
   return constant(tensor(std::vector<std::int64_t>(sizes.begin(), sizes.end())));
 }
 
@@ -124,6 +146,7 @@ Message Graph::described(const Tensor& tensor, const std::string& name) const {
 
 void Graph::input(const Tensor& tensor, const std::string& name) {
   set_name(tensor, name);
+  if (first_input_.empty()) first_input_ = name;
   graph_.message(11, described(tensor, name));
 }
 

@@ -32,7 +32,10 @@ class Graph {
 
   /// Writes the elements down, under a name of its own where none is given.
   std::string constant(const Tensor& elements, std::string name = {});
-  /// A shape, for Reshape and Expand: a first size that is the batch's, also in `from`, is that of the input.
+  /// One number for every element of a batch, such as a first state: as many as the input has rows.
+  std::string batch_of(const Tensor& elements);
+  /// A shape, for Reshape (0) and Expand (1): a first size that is the batch's, also in `from`, is that of
+  /// the input, and where it stands elsewhere, once in both, what Reshape makes of the others.
   std::string shape(const Shape& shape, const Shape& from, std::int64_t of_input);
 
   /// Adds a node; returns the name of its output, which is new.
@@ -52,6 +55,7 @@ class Graph {
 
   std::int64_t batch_;
   int nodes_ = 0;
+  std::string first_input_;
   std::map<const TensorImpl*, std::string> names_, weight_names_;
   std::vector<Tensor> constants_, kept_;  // kept: so that no other tensor takes the place of a named one
   Message graph_;

@@ -30,7 +30,7 @@ const Tensor& noted_tensor(const Op& op, const char* note) { return std::get<Ten
 
 const Shape& shape_of(const Op& op, std::size_t input = 0) { return op.inputs[input].shape(); }
 
-/// What writes an op's nodes, and returns the name of its one output.
+/// What writes an op's nodes, and returns the name of its output, or those of its first outputs.
 class Writer {
  public:
   Writer(Graph& graph, const Op& op) : graph_(graph), op_(op) {}
@@ -298,11 +298,53 @@ class Writer {
 
   std::string sliced() const {
     const List& range = list(op_, "range");  // dimension, first, last, step
-    return slice(range[0], range[1], range[2], range[3]);
+    return slice(in(0), range[0], range[1], range[2], range[3]);
   }
-  std::string slice(std::int64_t dim, std::int64_t first, std::int64_t last, std::int64_t step) const {
+  std::string slice(const std::string& x, std::int64_t dim, std::int64_t first, std::int64_t last,
+                    std::int64_t step) const {
     const auto one = [&](std::int64_t value) { return graph_.constant(tensor({value})); };
-    return node("Slice", {in(0), one(first), one(last), one(dim), one(step)});
+    return node("Slice", {x, one(first), one(last), one(dim), one(step)});
+  }
+  std::vector<std::string> split() const {
+    std::vector<std::string> parts;
+    std::int64_t first = 0;
+    const std::int64_t axis = whole(op_, "axis");
+    for (const Tensor& part : op_.outputs) {
+      const std::int64_t last = first + part.size(static_cast<int>(axis));
+      parts.push_back(slice(in(0), axis, first, last, 1));
+      first = last;
+    }
+    return parts;
+  }
+
+  /// Sums only of what is added, neither of products nor backwards.
+  std::string cumulated() const {
+    if (!op_.inputs[0].defined() || op_.inputs[1].defined()) unknown();
+    return node("CumSum", {in(0), graph_.constant(full({}, whole(op_, "axis"), {.dtype = int64}))},
+                {{"reverse", whole(op_, "reverse")}});
+  }
+
+  /// The part of (n, gates * hidden) that belongs to a gate.
+  std::string gate(const std::string& sums, std::int64_t i) const {
+    const std::int64_t hidden = op_.outputs[0].size(1);
+    return slice(sums, 1, i * hidden, (i + 1) * hidden, 1);
+  }
+  /// h and c, of the sums of inputs, those of h, and c; the gates are i, f, g and o.
+  std::vector<std::string> lstm_cell() const {
+    const std::string sums = node("Add", {in(0), in(1)});
+    const auto open = [&](std::int64_t i) { return node("Sigmoid", {gate(sums, i)}); };
+    const std::string input = node("Mul", {open(0), node("Tanh", {gate(sums, 2)})});
+    const std::string c = node("Add", {node("Mul", {open(1), in(2)}), input});
+    return {node("Mul", {open(3), node("Tanh", {c})}), c};
+  }
+  /// h, of the same three; the gates are r, z and n.
+  std::string gru_cell() const {
+    const auto open = [&](std::int64_t i) {
+      return node("Sigmoid", {node("Add", {gate(in(0), i), gate(in(1), i)})});
+    };
+    const std::string reset = node("Mul", {open(0), gate(in(1), 2)});
+    const std::string n = node("Tanh", {node("Add", {gate(in(0), 2), reset})});
+    return node("Add", {n, node("Mul", {open(1), node("Sub", {in(2), n})})});
   }
 
   std::string permuted() const {
@@ -375,6 +417,8 @@ const std::map<std::string_view, Form>& forms() {
       {"permute", [](const Writer& w) { return w.permuted(); }},
       {"transpose", [](const Writer& w) { return w.transposed(); }},
       {"slice", [](const Writer& w) { return w.sliced(); }},
+      {"cumsum", [](const Writer& w) { return w.cumulated(); }},
+      {"gru_cell", [](const Writer& w) { return w.gru_cell(); }},
       {"clone", [](const Writer& w) { return w.in(0); }},
       {"contiguous", [](const Writer& w) { return w.in(0); }},
   };
@@ -385,14 +429,9 @@ const std::map<std::string_view, Form>& forms() {
 
 void write_op(Graph& graph, const Op& op) {
   const Writer writer(graph, op);
-  if (op.name == "split") {
-    const std::int64_t axis = whole(op, "axis");
-    std::int64_t first = 0;
-    for (const Tensor& part : op.outputs) {
-      const std::int64_t last = first + part.size(static_cast<int>(axis));
-      graph.set_name(part, writer.slice(axis, first, last, 1));
-      first = last;
-    }
+  if (op.name == "split" || op.name == "lstm_cell") {
+    const std::vector<std::string> names = op.name == "split" ? writer.split() : writer.lstm_cell();
+    for (std::size_t i = 0; i < names.size(); ++i) graph.set_name(op.outputs[i], names[i]);
     return;
   }
   const auto form = forms().find(op.name);

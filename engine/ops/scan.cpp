@@ -1,3 +1,4 @@
+#include "engine/autograd/trace.h"
 #include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
 
@@ -52,13 +53,16 @@ Tensor run(const Recurrence& how, const Tensor& given_factor, const Tensor& give
   args.initial = how.initial;
   args.reverse = how.reverse;
   backend(y).scan.recurrence(y.dtype(), args, raw(y), stream(y));
-  if (recording(term, factor))
+  if (recording(term, factor)) {
+    autograd::note("axis", how.dim);
+    autograd::note("reverse", how.reverse);
     record(how.op, y, {term, factor},
            [how, factor = save(factor),
             y = autograd::is_tracked(factor) ? save_output(y) : autograd::Saved()](Backward& b) {
              backward_of(how, b, factor.defined() ? factor.get(b) : Tensor(),
                          y.defined() ? y.get(b) : Tensor());
            });
+  }
   return y;
 }
 

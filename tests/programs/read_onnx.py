@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 with tempfile.TemporaryDirectory() as folder:
     subprocess.run([sys.argv[1], folder], check=True)
     files = sorted(Path(folder).glob("*.onnx"))
-    assert len(files) == 4, files
+    assert len(files) == 5, files
     for file in files:
         onnx.checker.check_model(onnx.load(file), full_check=True)
         session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])

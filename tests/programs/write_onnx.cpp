@@ -46,6 +46,15 @@ struct Image {
   MINIPARALLEL_MEMBERS(a, norm, b)
 };
 
+/// Cells, layers in both directions, and sums on the way.
+struct Recurrent {
+  nn::LSTM lstm{3, 5, {.num_layers = 2, .batch_first = true, .bidirectional = true}};
+  nn::GRU gru{10, 4, {.batch_first = true}};
+  nn::RNN rnn{4, 6, {.batch_first = true}};
+  Tensor operator()(const Tensor& x) { return cumsum(rnn(gru(lstm(x).first).first).first, 1); }
+  MINIPARALLEL_MEMBERS(lstm, gru, rnn)
+};
+
 template <class Model>
 void write(Model& model, const std::string& folder, const std::string& name,
            const std::vector<Tensor>& inputs) {
@@ -74,6 +83,8 @@ int main(int, char** arguments) {
   Image image;
   image(randn({8, 2, 17, 15}) * 3 + 1);
   write(image, folder, "image", {randn({3, 2, 17, 15})});
+  Recurrent recurrent;
+  write(recurrent, folder, "recurrent", {randn({4, 7, 3})});
   auto resnet = torchvision::resnet18();
   resnet(randn({4, 3, 64, 64}));
   write(resnet, folder, "resnet18", {randn({2, 3, 64, 64})});

@@ -5,6 +5,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -32,7 +33,7 @@ struct Depends {
 
 struct Sorts {
   nn::Linear layer{4, 4};
-  Tensor operator()(const Tensor& x) { return cumsum(layer(x), 1); }
+  Tensor operator()(const Tensor& x) { return cumprod(layer(x), 1); }
 };
 
 std::string content(const std::string& path) {
@@ -61,6 +62,34 @@ TEST_CASE("onnx: a file has the model's operators, weights and names, and the mo
   CHECK(content(path).find("batch") == std::string::npos);
 }
 
+TEST_CASE("onnx: a recurrent layer is written step by step, its first state for any batch") {
+  const testing::TemporaryFolder folder;
+  const std::string path = (folder / "lstm.onnx").string();
+  nn::LSTM lstm(3, 4, {.batch_first = true});
+  struct First {
+    nn::LSTM& lstm;
+    Tensor operator()(const Tensor& x) { return lstm(x).first; }
+    MINIPARALLEL_MEMBERS(lstm)
+  } first{lstm};
+  onnx::export_model(first, randn({5, 2, 3}), path);
+  const std::string bytes = content(path);
+  for (const char* word : {"Sigmoid", "Tanh", "Expand", "Shape"}) {
+    CAPTURE(word);
+    CHECK(bytes.find(word) != std::string::npos);
+  }
+  onnx::export_model(first, randn({5, 2, 3}), path, {.dynamic_batch = false});
+  CHECK(content(path).find("Expand") == std::string::npos);
+}
+
+TEST_CASE("onnx: weights may be NaN") {
+  const testing::TemporaryFolder folder;
+  Net net;
+  NoGradGuard no_grad;
+  net.out.bias.fill_(std::nan(""));
+  onnx::export_model(net, randn({3, 4}), (folder / "net.onnx").string());
+  CHECK(std::filesystem::exists(folder / "net.onnx"));
+}
+
 TEST_CASE("onnx: what a file cannot say is an error, and nothing is written") {
   const testing::TemporaryFolder folder;
   const std::string path = (folder / "net.onnx").string();
@@ -70,7 +99,7 @@ TEST_CASE("onnx: what a file cannot say is an error, and nothing is written") {
         }).starts_with("onnx: a float32 tensor of shape [3, 4] in the model depends on the inputs"));
   Sorts sorts;
   CHECK(error_of([&] { onnx::export_model(sorts, randn({3, 4}), path); }) ==
-        "onnx: cumsum has no form in ONNX as it is used here; leave it out of the model");
+        "onnx: cumprod has no form in ONNX as it is used here; leave it out of the model");
   CHECK_FALSE(std::filesystem::exists(path));
 }
 
