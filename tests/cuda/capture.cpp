@@ -127,7 +127,7 @@ namespace {
 
 /// A net in training by a captured step, and the same one by plain steps, from the same start.
 struct Twins {
-  explicit Twins(const CaptureOptions& options = {}) : step(train(captured, *optimizer), options) {
+  explicit Twins(const CaptureOptions& options = {}) : step(train(captured), options) {
     to(captured, gpu);
     plain = clone(captured);
     optimizer = std::make_unique<optim::Adam>(parameters(captured), optim::AdamOptions{.lr = 1e-2});
@@ -151,7 +151,7 @@ struct Twins {
     of.zero_grad();
     return loss;
   }
-  std::function<Tensor(const Tensor&, const Tensor&)> train(Net& net, optim::Optimizer&) {
+  std::function<Tensor(const Tensor&, const Tensor&)> train(Net& net) {
     return [this, &net](const Tensor& x, const Tensor& y) { return one_step(net, *optimizer, x, y); };
   }
 
