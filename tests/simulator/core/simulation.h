@@ -57,7 +57,7 @@ struct DeviceState {
 
 class VirtualClock;
 struct Graph;
-struct GraphExec;
+class GraphExec;
 
 struct Simulation {
   explicit Simulation(const Machine& settings, std::uint64_t generation);
