@@ -47,9 +47,9 @@ CudaDeviceProperties cuda_device_properties(int device = 0);
 /// those that follow.
 void* current_stream(Device device);
 
-/// Whether GPUs may round the operands of float32 matrix products and convolutions to TF32, which keeps 10 of
-/// 23 bits after the first: some three decimal digits, for what tensor cores make several times faster. Not
-/// allowed unless asked for. It holds for what is asked for afterwards, by any thread.
+/// Whether GPUs may round the operands of float32 matrix products, convolutions and attention to TF32, which
+/// keeps 10 of 23 bits after the first: some three decimal digits, for what tensor cores make several times
+/// faster. Not allowed unless asked for. It holds for what is asked for afterwards, by any thread.
 void set_allow_tf32(bool allow);
 bool allow_tf32();
 

@@ -1,3 +1,4 @@
+#include <miniparallel/cuda.h>
 #include <miniparallel/random.h>
 
 #include "compare.h"
@@ -18,6 +19,12 @@ Function attention_of(const AttentionOptions& options) {
     return scaled_dot_product_attention(x[0], x[1], x[2], x.size() > 3 ? x[3] : Tensor(), options);
   };
 }
+
+/// While it lives float32 may be rounded to TF32.
+struct WithTf32 {
+  WithTf32() { set_allow_tf32(true); }
+  ~WithTf32() { set_allow_tf32(false); }
+};
 
 /// The same numbers on the GPU as on the CPU, which rounds 16 bits once. The GPU's gradients read the result,
 /// which is rounded, and its tensor cores rounded weights.
@@ -142,23 +149,29 @@ TEST_CASE("gradients of attention's result with any strides") {
   }
 }
 
-/// The greatest errors of attention's value and gradients, in float64, if every result of `dtype` is rounded
-/// once, and `weights`, which are probabilities and their gradients, are, too.
+/// By how much a rounding changes a number at most, in parts of it.
+double rounding_of(DType dtype) { return dtype == bfloat16 ? 0x1p-8 : 0x1p-11; }
+
+/// The greatest errors of attention's value and gradients, in float64, if every result of 16 bits is rounded
+/// once, and, on tensor cores, every weight: probabilities and their gradients.
 struct Bounded {
   Tensors exact, bounds;
 
-  Bounded(const Tensors& x, const Tensor& y, const Tensor& gradient, bool causal, bool weights) {
-    const double unit = y.dtype() == float16 ? 0x1p-11 : 0x1p-8;
+  Bounded(const Tensors& x, const Tensor& y, const Tensor& gradient, const Tensor& mask, bool causal,
+          bool rounds_weights) {
+    const double unit = y.dtype() == float32 ? 0 : rounding_of(y.dtype());
+    const double of_weight = rounds_weights ? rounding_of(y.dtype()) : 0;
     const Tensor q = x[0].to(float64), k = x[1].to(float64), v = x[2].to(float64), g = gradient.to(float64);
     const double scale = 1 / std::sqrt(static_cast<double>(q.size(-1)));
     Tensor scores = matmul(q, k.transpose(-2, -1)) * scale;
+    if (mask.defined()) scores = scores + mask.to(float64);
     if (causal) scores = masked_fill(scores, arange(k.size(-2)) > arange(q.size(-2)).unsqueeze(1), -1e30);
     const Tensor p = softmax(scores, -1), dp = matmul(g, v.transpose(-2, -1));
     const Tensor ds = p * (dp - sum(g * y.to(float64), {-1}, true)) * scale;
-    const auto add = [&](const Tensor& a, const Tensor& b) {
-      exact.push_back(matmul(a, b));
-      const Tensor all = matmul(abs(a), abs(b));
-      bounds.push_back(abs(exact.back()) * unit + all * (weights ? unit : 0) + amax(all) * 1e-5);
+    const auto add = [&](const Tensor& weights, const Tensor& of) {
+      exact.push_back(matmul(weights, of));
+      const Tensor all = matmul(abs(weights), abs(of));
+      bounds.push_back(abs(exact.back()) * unit + all * of_weight + amax(all) * 1e-5 + 1e-6);
     };
     add(p, v);
     add(ds, k);
@@ -167,6 +180,29 @@ struct Bounded {
   }
 };
 
+/// On a GPU, of numbers that TF32 can hold.
+void check_bounded(Tensors x, Tensor mask, bool causal, bool rounds_weights) {
+  const DType dtype = x[0].dtype();
+  const auto short_numbers = [&](const Tensor& numbers) { return numbers.detach().to(float16).to(dtype); };
+  Tensors leaves;
+  for (Tensor& tensor : x) {
+    tensor = short_numbers(tensor);
+    leaves.push_back(tensor.to(gpu).requires_grad_());
+  }
+  if (mask.defined()) mask = mask.to(dtype);
+  const Tensor y = scaled_dot_product_attention(leaves[0], leaves[1], leaves[2],
+                                                mask.defined() ? mask.to(gpu) : mask, {.causal = causal});
+  const Tensor g = short_numbers(randn(y.shape()));
+  y.backward(g.to(gpu));
+  const Tensors got{y.detach().cpu(), leaves[0].grad().cpu(), leaves[1].grad().cpu(), leaves[2].grad().cpu()};
+  const Bounded by(x, got[0], g, mask, causal, rounds_weights);
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    INFO("result ", i, ": the value, then gradients");
+    CHECK(got[i].dtype() == dtype);
+    CHECK(all(abs(got[i].to(float64) - by.exact[i]) <= by.bounds[i]).item<bool>());
+  }
+}
+
 TEST_CASE("attention in 16 bits sums in float32 and rounds each result once") {
   const Gpus machine;
   manual_seed(9);
@@ -174,16 +210,42 @@ TEST_CASE("attention in 16 bits sums in float32 and rounds each result once") {
     for (const bool causal : {false, true})
       for (const Sizes& s : std::vector<Sizes>{{70, 131, 33, 3}, {67, 70, 20, 36}}) {
         INFO(dtype, ", n ", s.n, ", m ", s.m, ", e ", s.e, ", ev ", s.ev, ", causal ", causal);
-        Tensors x = operands({2}, s, dtype);
-        const Tensors got = value_and_gradients(attention_of({.causal = causal}), x, gpu);
-        for (Tensor& tensor : x) tensor = tensor.detach();
-        const Bounded by(x, got[0], make_input({got[0].shape()}, 2, dtype), causal, false);
-        for (std::size_t i = 0; i < got.size(); ++i) {
-          INFO("result ", i, ": the value, then gradients");
-          CHECK(got[i].dtype() == dtype);
-          CHECK(all(abs(got[i].to(float64) - by.exact[i]) <= by.bounds[i]).item<bool>());
-        }
+        check_bounded(operands({2}, s, dtype), {}, causal, false);
       }
+}
+
+TEST_CASE("attention on tensor cores rounds each weight and each result once") {
+  const Gpus machine;
+  manual_seed(10);
+  const WithTf32 allowed;
+  for (const DType dtype : {float16, bfloat16, float32})
+    for (const auto& [causal, masked] : {std::pair(false, false), {true, false}, {false, true}})
+      for (const Sizes& s :
+           std::vector<Sizes>{{1, 1, 8, 8}, {5, 130, 16, 32}, {70, 131, 64, 80}, {129, 65, 136, 24}}) {
+        INFO(dtype, ", n ", s.n, ", m ", s.m, ", e ", s.e, ", ev ", s.ev, ", causal ", causal);
+        check_bounded(operands({2}, s, dtype), masked ? randn({s.n, s.m}) : Tensor(), causal, true);
+      }
+}
+
+TEST_CASE("attention on tensor cores: nothing to see, no keys, no queries, shared keys, a rising maximum") {
+  const Gpus machine;
+  manual_seed(11);
+  for (const DType dtype : {float16, bfloat16}) {
+    check(attention_of({}), operands({2}, {3, 0, 16, 8}, dtype));
+    check(attention_of({}), operands({2}, {0, 3, 16, 8}, dtype));
+    const Tensor hidden = randn({40, 90}) > 1.0, nothing = zeros({1, 90}, {.dtype = boolean});
+    const Tensor rising = ((arange(90).to(float32) - 90.0) * 0.2).to(dtype);
+    for (const Tensor& mask : {hidden, nothing, rising})
+      check(
+          [&](const Tensors& in) { return attention_of({})({in[0], in[1], in[2], mask.to(in[0].device())}); },
+          operands({2}, {40, 90, 32, 16}, dtype));
+    check(
+        [](const Tensors& in) {
+          return scaled_dot_product_attention(in[0], in[1], in[2], {}, {.causal = true, .enable_gqa = true});
+        },
+        {random_leaf({2, 6, 70, 16}, dtype), random_leaf({2, 3, 75, 16}, dtype),
+         random_leaf({2, 3, 75, 8}, dtype)});
+  }
 }
 
 TEST_CASE("attention of more rows than its kernels count is an error") {
@@ -211,16 +273,18 @@ TEST_CASE("scores far from zero, and a maximum that rises late") {
 }
 
 TEST_CASE("attention's results do not depend on the order of blocks and threads") {
-  for (const DType dtype : kDtypes) {
-    Tensors first;
-    for (const std::uint64_t seed : {0u, 1u, 2u, 3u}) {
-      const Gpus machine(1, seed);
-      manual_seed(5);
-      const Tensors got = check(attention_of({.causal = true}), operands({2}, {67, 70, 20, 36}, dtype));
-      if (first.empty()) first = got;
-      CHECK(bit_equal(got, first));
+  for (const DType dtype : kDtypes)
+    for (const bool tensor_cores : {false, true}) {
+      const Sizes sizes = tensor_cores ? Sizes{67, 70, 24, 72} : Sizes{67, 70, 20, 36};
+      Tensors first;
+      for (const std::uint64_t seed : {0u, 1u, 2u, 3u}) {
+        const Gpus machine(1, seed);
+        manual_seed(5);
+        const Tensors got = check(attention_of({.causal = true}), operands({2}, sizes, dtype));
+        if (first.empty()) first = got;
+        CHECK(bit_equal(got, first));
+      }
     }
-  }
 }
 
 TEST_CASE("attention's memory grows with the sequence, not with its square") {

@@ -44,6 +44,28 @@ TEST_CASE(
   }
 }
 
+/// v and the gradient of y are no numbers of TF32; rounded they are 1.
+Tensors attended(Device device) {
+  const double number = 1 + 1.0 / 4096;
+  const Tensor v = full({2, 8, 8}, number).to(device).requires_grad_(), equal = zeros({2, 8, 8}).to(device);
+  const Tensor y = scaled_dot_product_attention(equal, equal, v);
+  y.backward(full(y.shape(), number).to(device));
+  return {y.detach().cpu(), v.grad().cpu()};
+}
+
+TEST_CASE("float32 attention is exact float32, and TF32 only where it is allowed and there is code for it") {
+  for (const int compute_capability : {75, 80}) {
+    CAPTURE(compute_capability);
+    const Simulated machine(machine_of(compute_capability));
+    const Tensors exact{full({2, 8, 8}, 1 + 1.0 / 4096), full({2, 8, 8}, 1 + 1.0 / 4096)};
+    CHECK(bit_equal(attended(gpu), exact));
+    set_allow_tf32(true);
+    const Tensors rounded = attended(gpu);
+    set_allow_tf32(false);
+    CHECK(bit_equal(rounded, compute_capability < 80 ? exact : Tensors{ones({2, 8, 8}), ones({2, 8, 8})}));
+  }
+}
+
 std::int64_t kernels_of(const std::function<void()>& f) {
   const std::int64_t before = simulator::counters().kernels;
   f();
@@ -64,6 +86,18 @@ TEST_CASE("convolutions in 16 bits are one kernel where tensor cores take the ty
       CHECK(y.to_vector<float>() == std::vector<float>(2 * 8 * 9, 72));
       CHECK(transposed.dtype() == dtype);
       CHECK(transposed.sum().item<float>() == 2 * 8 * 25 * 72);
+    }
+}
+
+TEST_CASE("attention in 16 bits is one kernel, whether or not tensor cores take the type") {
+  for (const int compute_capability : {75, 80})
+    for (const DType dtype : {float16, bfloat16}) {
+      INFO(compute_capability, ", ", dtype);
+      const Simulated machine(machine_of(compute_capability));
+      const Tensor x = ones({2, 8, 16}, {.dtype = dtype, .device = gpu});
+      Tensor y;
+      CHECK(kernels_of([&] { y = scaled_dot_product_attention(x, x, x); }) == 1);
+      CHECK(y.to_vector<float>() == std::vector<float>(2 * 8 * 16, 1));
     }
 }
 

@@ -138,7 +138,7 @@ struct AttentionPlace {
     const unsigned tiles = gridDim.x / call.chunks / matrices, tile = blockIdx.x / call.chunks / matrices;
     index = blockIdx.x / call.chunks % matrices;
     row = static_cast<int>(later_rows_are_longer ? tiles - 1 - tile : tile) * Tile::kRows;
-    column = static_cast<int>(blockIdx.x % call.chunks) * Tile::kColumns;
+    column = static_cast<int>(blockIdx.x % call.chunks) * Tile::kWidth;
   }
   /// Of the keys that a block of queries sees.
   __device__ int end_of_keys(const AttentionCall& call) const {

@@ -44,7 +44,8 @@ struct AttentionTile {
   static constexpr bool kPacked = packed;
   static constexpr int kThreadRows = thread_rows;
   static constexpr int kRows = kThreadsY * kThreadRows;
-  static constexpr int kColumns = kThreadsX * kVector;     // of the scores, and of the sums
+  static constexpr int kColumns = kThreadsX * kVector;     // of the scores
+  static constexpr int kWidth = kColumns;                  // of the sums
   static constexpr int kDepth = kColumns / 4;              // of a product, at once
   static constexpr int kUnroll = thread_rows > 4 ? 1 : 2;  // of a product's loop: as registers allow
   using Left = Slice<Number, kRows, kDepth / kVector, kThreads>;
@@ -56,6 +57,7 @@ struct AttentionTile {
   struct Values {
     Pack<T, kVector> row[kThreadRows];
   };
+  using Sums = Values;
 
   struct Shared {
     alignas(16) T left[kRows * Left::kPitch];
@@ -121,6 +123,7 @@ template <class Tile>
 struct Products {
   using T = typename Tile::T;
   using Values = typename Tile::Values;
+  using Sums = typename Tile::Sums;
   using Packed = Pack<T, Tile::kVector>;
 
   // Of any four threads two share x and two share y: so half a warp reads packs at once, a quarter elsewise.
@@ -159,7 +162,7 @@ struct Products {
   __device__ void begin_sums(const Rows<Tile>& b, int at) { summed.fetch(b, thread, at); }
   /// sums += weights b, for the columns of b from `at` on. The weights may just have been written.
   template <class Next>
-  __device__ void add(const Rows<Tile>& b, int at, Values& sums, const Next& next) {
+  __device__ void add(const Rows<Tile>& b, int at, Sums& sums, const Next& next) {
     MP_UNROLL_BY(1)
     for (int first = 0; first < Tile::kColumns; first += Tile::kDepth) {
       __syncthreads();
@@ -168,6 +171,17 @@ struct Products {
       first + Tile::kDepth < Tile::kColumns ? begin_sums(b.from(first + Tile::kDepth), at) : next();
       multiply_weights(first, sums);
     }
+  }
+
+  /// Multiplies the thread's rows; all threads of a row have its factor.
+  __device__ void scale(const T (&factors)[Tile::kThreadRows], Sums& sums) const {
+    for_each_value<Tile>([&](int i, int j) { sums.row[i].at[j] *= factors[i]; });
+  }
+  /// Calls use(i, column, pack) for the thread's parts of the sums.
+  template <class Use>
+  __device__ void for_each_pack(const Sums& sums, const Use& use) const {
+    MP_UNROLL
+    for (int i = 0; i < Tile::kThreadRows; ++i) use(i, x * Tile::kVector, sums.row[i]);
   }
 
  private:
@@ -193,7 +207,7 @@ struct Products {
     }
   }
 
-  __device__ void multiply_weights(int first, Values& sums) const {
+  __device__ void multiply_weights(int first, Sums& sums) const {
     MP_UNROLL_BY(Tile::kUnroll)
     for (int d = 0; d < Tile::kDepth; d += Tile::kVector) {
       Packed b[Tile::kVector];

@@ -100,12 +100,4 @@ __device__ void multiply_on_tensor_cores(int count, int thread, Load& load, cons
   }
 }
 
-/// A pack of operands, as tensor cores take them.
-template <class T>
-__device__ Pack<T, kPack<T>> rounded(Pack<T, kPack<T>> values) {
-  MP_UNROLL
-  for (int k = 0; k < kPack<T>; ++k) values.at[k] = TensorCore<T>::rounded(values.at[k]);
-  return values;
-}
-
 }  // namespace miniparallel::kernels::cuda

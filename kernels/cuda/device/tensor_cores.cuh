@@ -3,6 +3,7 @@
 #include <miniparallel/dtype.h>
 
 #include "kernels/cuda/device/launch.h"
+#include "kernels/cuda/device/pack.cuh"
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -67,7 +68,18 @@ struct Fragments {
                                    nvcuda::wmma::row_major>;
   using B = nvcuda::wmma::fragment<nvcuda::wmma::matrix_b, 16, 16, Core::kDepth, typename Core::Element,
                                    nvcuda::wmma::col_major>;
+  /// b with its rows in memory.
+  using BByRows = nvcuda::wmma::fragment<nvcuda::wmma::matrix_b, 16, 16, Core::kDepth, typename Core::Element,
+                                         nvcuda::wmma::row_major>;
   using Sum = nvcuda::wmma::fragment<nvcuda::wmma::accumulator, 16, 16, Core::kDepth, float>;
 };
+
+/// A pack of operands, as tensor cores take them.
+template <class T>
+__device__ Pack<T, kPack<T>> rounded(Pack<T, kPack<T>> values) {
+  MP_UNROLL
+  for (int k = 0; k < kPack<T>; ++k) values.at[k] = TensorCore<T>::rounded(values.at[k]);
+  return values;
+}
 
 }  // namespace miniparallel::kernels::cuda

@@ -40,7 +40,7 @@ double expected(const std::vector<T>& a, const std::vector<T>& b, int row, int c
 template <class T>
 std::vector<float> product(const std::vector<T>& a, const std::vector<T>& b, bool by_columns = false) {
   const DeviceBuffer<T> left(a), right(b);
-  const DeviceBuffer<float> out(a.size());
+  const DeviceBuffer<float> out(std::vector<float>(a.size(), 1.0f));
   multiply_matrices(left.data(), right.data(), out.data(), by_columns);
   return out.download();
 }

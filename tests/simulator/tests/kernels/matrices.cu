@@ -23,7 +23,7 @@ __global__ void multiply_kernel(const T* a, const T* b, float* c) {
     constexpr int depth = Core::kDepth;
     constexpr bool by_rows = std::is_same_v<Layout, wmma::row_major>;
     wmma::fragment<wmma::accumulator, 16, 16, depth, float> sum;
-    wmma::fill_fragment(sum, 1.0f);
+    wmma::load_matrix_sync(sum, c, 16, wmma::mem_row_major);
     for (int k = 0; k < 16; k += depth) {
       wmma::fragment<wmma::matrix_a, 16, 16, depth, typename Core::Element, Layout> left;
       wmma::fragment<wmma::matrix_b, 16, 16, depth, typename Core::Element, Layout> right;

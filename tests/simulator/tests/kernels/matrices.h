@@ -5,7 +5,7 @@
 
 namespace simulator_tests {
 
-/// c = a b + 1 by one warp, 16 x 16; a and b are stored by rows, or by columns. T: Half, BFloat16, or float,
+/// c += a b by one warp, 16 x 16; a and b are stored by rows, or by columns. T: Half, BFloat16, or float,
 /// which is TF32.
 template <class T>
 void multiply_matrices(const T* a, const T* b, float* c, bool by_columns);

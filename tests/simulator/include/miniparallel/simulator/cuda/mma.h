@@ -97,12 +97,31 @@ void load_matrix_sync(fragment<Use, 16, 16, k, T, Layout>& to,
   });
 }
 
-/// By rows only.
+namespace detail {
+
+inline void by_rows_only(layout_t layout, const Where& where) {
+  if (layout != mem_row_major) miniparallel::simulator::trap("a matrix of sums by columns", where);
+}
+
+}  // namespace detail
+
+/// Sums go by rows only.
+template <int k>
+void load_matrix_sync(fragment<accumulator, 16, 16, k, float>& to, const float* matrix, unsigned stride,
+                      layout_t layout, detail::Where where = detail::Where::current()) {
+  detail::meet(where);
+  detail::by_rows_only(layout, where);
+  detail::for_each_eight(to, matrix, stride, where, [](float* element, const float* from) {
+    const std::uint64_t bits = *reinterpret_cast<const detail::Eight*>(from);
+    std::memcpy(element, &bits, sizeof bits);
+  });
+}
+
 template <int k>
 void store_matrix_sync(float* matrix, const fragment<accumulator, 16, 16, k, float>& from, unsigned stride,
                        layout_t layout, detail::Where where = detail::Where::current()) {
   detail::meet(where);
-  if (layout != mem_row_major) miniparallel::simulator::trap("a matrix that is stored by columns", where);
+  detail::by_rows_only(layout, where);
   detail::for_each_eight(from, matrix, stride, where, [](const float* element, float* to) {
     std::uint64_t bits = 0;
     std::memcpy(&bits, element, sizeof bits);
