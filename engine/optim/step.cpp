@@ -283,13 +283,14 @@ class Optimizer::Step {
   }
 
   void update_in_its_dtype(DType dtype, Device device, std::span<const Run> runs) {
-    if (is_half(dtype))
+    if (is_half(dtype) && (device.is_cpu() || of_.takes_matrices()))
       update_in_float32(dtype, device, runs);
     else
       update_as_stored(dtype, device, runs);
   }
 
-  /// Parameters, gradients and states of a 16-bit dtype: as float32, then rounded back.
+  /// Parameters, gradients and states of a 16-bit dtype where there is no kernel for them: as float32, then
+  /// rounded back.
   void update_in_float32(DType dtype, Device device, std::span<const Run> runs) {
     std::vector<Run> wide(runs.begin(), runs.end());
     std::vector<Tensor> copies;  // in use until the last launch

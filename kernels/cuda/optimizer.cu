@@ -1,12 +1,12 @@
-#include "kernels/by_dtype.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/block_reduce.cuh"
-#include "kernels/cuda/device/pack.cuh"
 #include "kernels/cuda/device/rows.cuh"
+#include "kernels/cuda/device/stored.cuh"
 #include "kernels/math.h"
 #include "kernels/optimizer.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 // All tensors of a call in one launch (device/rows.cuh).
@@ -53,14 +53,35 @@ __device__ void update_chunk(const Row& row, std::int64_t begin, std::int64_t en
 
 /// The same for every element of every row.
 template <class F, class Rows>
-__global__ void update_rows(Rows batch, F f) {
+__global__ void __launch_bounds__(kBlock, 2) update_rows(Rows batch, F f) {
   const auto [row, begin, end] = batch.chunk(blockIdx.x);
   update_chunk(row, begin, end, f);
+}
+
+/// Stores N elements as one pack. One of 16 bytes takes one instruction, into which the compiler would not
+/// join elements of 16 bits, nor any where a store on a condition follows.
+template <int N, class T>
+__device__ void store(T* array, std::int64_t i, const Pack<Computed<T>, N>& values) {
+#ifdef __CUDA_ARCH__
+  if constexpr (N == kPack<T>) {
+    Pack<T, N> stored;
+    MP_UNROLL
+    for (int k = 0; k < N; ++k) stored.at[k] = convert<T>(values.at[k]);
+    const uint4 words = std::bit_cast<uint4>(stored);
+    asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(array + i)),
+                 "r"(words.x), "r"(words.y), "r"(words.z), "r"(words.w)
+                 : "memory");
+    return;
+  }
+#endif
+  write_pack<N>(array, i, values);
 }
 
 template <class Formula, class T>
 struct Update {
   using Element = T;
+  template <int N>
+  using Values = Pack<Computed<T>, N>;
   template <int N>
   __device__ void update(const UpdateRow<Formula>& row, const UpdateRule<Formula>& rule,
                          std::int64_t i) const {
@@ -71,24 +92,38 @@ struct Update {
   template <int N, std::size_t... k>
   __device__ void update(const UpdateRow<Formula>& row, const UpdateRule<Formula>& rule, std::int64_t i,
                          std::index_sequence<k...>) const {
-    Pack<T, N>& parameter = pack_at<N>(static_cast<T*>(row.parameter), i);
-    Pack<T, N> p = parameter;
-    const Pack<T, N> gradient = pack_at<N>(static_cast<const T*>(row.gradient), i);
-    Pack<T, N> state[] = {read<N, k>(row, i)...};
+    Values<N> p = read_pack<N>(static_cast<const T*>(row.parameter), i);
+    const Values<N> gradient = read_pack<N>(static_cast<const T*>(row.gradient), i);
+    Values<N> state[] = {read_state<N, k>(row, i)...};
     MP_UNROLL
     for (int j = 0; j < N; ++j) rule.update(p.at[j], gradient.at[j], state[k].at[j]...);
-    parameter = p;
-    (write<N, k>(row, i, state[k]), ...);
+    store<N>(static_cast<T*>(row.parameter), i, p);
+    (write_state<N, k>(row, i, state[k]), ...);
   }
   template <int N, std::size_t k>
-  __device__ Pack<T, N> read(const UpdateRow<Formula>& row, std::int64_t i) const {
-    Pack<T, N> state = {};
-    if (row.has(k)) state = pack_at<N>(static_cast<const T*>(row.state[k]), i);
+  __device__ Values<N> read_state(const UpdateRow<Formula>& row, std::int64_t i) const {
+    Values<N> state = {};
+    if (row.has(k)) state = read_pack<N>(static_cast<const T*>(row.state[k]), i);
     return state;
   }
   template <int N, std::size_t k>
-  __device__ void write(const UpdateRow<Formula>& row, std::int64_t i, const Pack<T, N>& state) const {
-    if (row.has(k)) pack_at<N>(static_cast<T*>(row.state[k]), i) = state;
+  __device__ void write_state(const UpdateRow<Formula>& row, std::int64_t i, const Values<N>& state) const {
+    if (row.has(k)) store<N>(static_cast<T*>(row.state[k]), i, state);
+  }
+};
+
+/// The same of float16 or bfloat16, which is known at run time: a kernel for both.
+template <class Formula>
+struct UpdateHalf {
+  using Element = Half;
+  bool is_bfloat;
+  template <int N>
+  __device__ void update(const UpdateRow<Formula>& row, const UpdateRule<Formula>& rule,
+                         std::int64_t i) const {
+    if (is_bfloat)
+      Update<Formula, BFloat16>{}.template update<N>(row, rule, i);
+    else
+      Update<Formula, Half>{}.template update<N>(row, rule, i);
   }
 };
 
@@ -176,9 +211,15 @@ void update(const F& f, std::span<const Row> rows, Stream stream) {
   });
 }
 
-#define MP_UPDATE(name, Formula)                                                               \
-  void name(DType dtype, std::span<const UpdateRow<updates::Formula>> rows, Stream stream) {   \
-    with_type(dtype, [&]<class T>() { update(Update<updates::Formula, T>{}, rows, stream); }); \
+template <class Formula>
+void update_by(DType dtype, std::span<const UpdateRow<Formula>> rows, Stream stream) {
+  if (is_half(dtype)) return update(UpdateHalf<Formula>{dtype == bfloat16}, rows, stream);
+  with_type(dtype, [&]<class T>() { update(Update<Formula, T>{}, rows, stream); });
+}
+
+#define MP_UPDATE(name, Formula)                                                             \
+  void name(DType dtype, std::span<const UpdateRow<updates::Formula>> rows, Stream stream) { \
+    update_by<updates::Formula>(dtype, rows, stream);                                        \
   }
 MP_UPDATES(MP_UPDATE)
 #undef MP_UPDATE

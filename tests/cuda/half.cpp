@@ -2,6 +2,7 @@
 
 #include "compare.h"
 #include "gpus.h"
+#include "tests/support/scaled_training.h"
 
 // Kernels that read and write float16 and bfloat16 themselves: against the CPU, which converts. That their
 // parameters may be float32, packs of 8 elements, views that lie between packs, no elements.
@@ -203,6 +204,31 @@ TEST_CASE("a gradient of a scaled float16 loss does not vanish") {
   loss.backward(full({}, 32768, {.dtype = float16, .device = gpu}));
   const double expected = 32768.0 / 1000 / (1 + std::exp(8.5));
   CHECK(leaf.grad()[0][1].item<double>() == doctest::Approx(expected).epsilon(1e-3));
+}
+
+TEST_CASE("optimizers step parameters of 16 bits as on the CPU") {
+  const Gpus machine;
+  for (const DType dtype : halves)
+    for (const OptimizerCase& of : optimizer_cases()) {
+      INFO(of.name, " in ", dtype);
+      const auto trained = [&](Device device) {
+        manual_seed(8);
+        Tensors parameters, values;
+        for (const Shape& shape : std::vector<Shape>{{33}, {4, 5}, {0}, {8}})
+          parameters.push_back(randn(shape, {.dtype = dtype}).to(device).requires_grad_());
+        const auto optimizer = of.make(parameters);
+        for (int step = 0; step < 3; ++step) {
+          for (const Tensor& p : parameters) p.set_grad(randn(p.shape(), {.dtype = dtype}).to(device));
+          optimizer->step();
+        }
+        for (const Tensor& p : parameters) values.push_back(p.detach().cpu());
+        for (const auto& [name, state] : optimizer->state_dict()) values.push_back(state.cpu());
+        return values;
+      };
+      const Tensors expected = trained(Device::cpu()), got = trained(gpu);
+      REQUIRE(got.size() == expected.size());
+      for (std::size_t i = 0; i < got.size(); ++i) check_close(got[i], expected[i]);
+    }
 }
 
 TEST_CASE("dropout of 16 bits leaves what float32 leaves") {

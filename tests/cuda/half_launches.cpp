@@ -2,6 +2,7 @@
 
 #include "compare.h"
 #include "simulated.h"
+#include "tests/support/scaled_training.h"
 
 // Ops of float16 and bfloat16 launch what they launch in float32: nothing is converted on the way.
 
@@ -83,6 +84,26 @@ TEST_CASE("ops of 16 bits launch as many kernels as in float32") {
     for (const DType dtype : {float16, bfloat16}) {
       INFO(op.name, " in ", dtype);
       CHECK(launches(op, dtype) == launches(op, float32));
+    }
+}
+
+TEST_CASE("a step of 16-bit parameters is one launch") {
+  const Simulated machine;
+  for (const DType dtype : {float16, bfloat16})
+    for (const OptimizerCase& of : optimizer_cases()) {
+      INFO(of.name, " in ", dtype);
+      Tensors parameters;
+      for (const Shape& shape : std::vector<Shape>{{4, 6}, {6}})
+        parameters.push_back(ones(shape, {.dtype = dtype, .device = gpu}).requires_grad_());
+      const auto optimizer = of.make(parameters);
+      std::int64_t launches = 0;
+      for (int step = 0; step < 2; ++step) {  // the first one makes the state
+        for (const Tensor& p : parameters) p.set_grad(ones_like(p));
+        const simulator::Counters before = simulator::counters();
+        optimizer->step();
+        launches = (simulator::counters() - before).kernels;
+      }
+      CHECK(launches == 1);
     }
 }
 

@@ -4,6 +4,7 @@
 #include "gpus.h"
 #include "kernels/backend.h"
 #include "kernels/cuda/backend.h"
+#include "kernels/half.h"
 
 #include <array>
 #include <span>
@@ -16,17 +17,27 @@ namespace {
 
 const Device gpu = Device::cuda(0);
 
-/// Calls run(backend, memory, stream) on both devices for equal memory, which must be equal after it too.
+/// Calls run(backend, memory, stream) on both devices for equal memory, which must be equal after it too. The
+/// CPU's may have another dtype.
 template <class Run>
-void compare(DType dtype, std::size_t arrays, std::int64_t elements, Run&& run) {
+void compare(DType dtype, std::size_t arrays, std::int64_t elements, Run&& run, DType cpu_dtype) {
   Tensors on_cpu, on_gpu;
   for (std::size_t i = 0; i < arrays; ++i) {
-    on_cpu.push_back(rand({elements}).to(dtype));
-    on_gpu.push_back(on_cpu.back().to(gpu));
+    on_gpu.push_back(rand({elements}).to(dtype).to(gpu));
+    on_cpu.push_back(on_gpu.back().cpu().to(cpu_dtype));
   }
   run(kernels::cpu_backend(), on_cpu, kernels::Stream{});
   run(kernels::cuda_backend(), on_gpu, stream(gpu));
-  for (std::size_t i = 0; i < arrays; ++i) check_close(on_gpu[i], on_cpu[i]);
+  for (std::size_t i = 0; i < arrays; ++i) check_close(on_gpu[i], on_cpu[i].to(dtype));
+}
+template <class Run>
+void compare(DType dtype, std::size_t arrays, std::int64_t elements, Run&& run) {
+  compare(dtype, arrays, elements, run, dtype);
+}
+/// The same of updates, which have kernels for 16 bits on GPUs alone.
+template <class Run>
+void compare_updates(DType dtype, std::size_t arrays, std::int64_t elements, Run&& run) {
+  compare(dtype, arrays, elements, run, kernels::is_half(dtype) ? float32 : dtype);
 }
 
 std::byte* at(const Tensor& memory, std::int64_t i) {
@@ -35,10 +46,13 @@ std::byte* at(const Tensor& memory, std::int64_t i) {
 
 constexpr std::array<std::int64_t, 8> sizes{0, 1, 3, 4, 7, 4096, 4097, 9001};
 
+constexpr std::array wide_dtypes{float32, float64};
+constexpr std::array all_dtypes{float32, float64, float16, bfloat16};
+
 /// Calls each(dtype, first element, size) for what a row of a call may be.
 template <class Each>
-void for_each_row(Each&& each) {
-  for (const DType dtype : {float32, float64})
+void for_each_row(Each&& each, std::span<const DType> dtypes = wide_dtypes) {
+  for (const DType dtype : dtypes)
     for (const std::int64_t first : {0, 1})
       for (const std::int64_t n : sizes) {
         INFO("dtype ", dtype, ", first element ", first, ", size ", n);
@@ -103,16 +117,18 @@ TEST_CASE("optimizers update rows of any size and alignment") {
   const Gpus machine;
   manual_seed(1);
   for_each_formula([]<class Formula>(auto launcher, const Formula& formula) {
-    for_each_row([&](DType dtype, std::int64_t first, std::int64_t n) {
+    const auto check_row = [&](DType dtype, std::int64_t first, std::int64_t n) {
       for (unsigned present = 0; present <= all_states<Formula>; ++present) {
         if ((present | Formula::optional) != all_states<Formula>) continue;
         INFO("states ", present);
-        compare(dtype, 2 + Formula::states, 9002, [&](auto& backend, const Tensors& x, auto s) {
+        compare_updates(dtype, 2 + Formula::states, 9002, [&](auto& backend, const Tensors& x, auto s) {
           raise_squares(x);
-          (backend.optimizer.*launcher)(dtype, std::array{make_row(x, first, n, present, formula)}, s);
+          const std::array rows{make_row(x, first, n, present, formula)};
+          (backend.optimizer.*launcher)(x[0].dtype(), rows, s);
         });
       }
-    });
+    };
+    for_each_row(check_row, all_dtypes);
   });
 }
 
@@ -146,15 +162,15 @@ TEST_CASE("optimizers take hundreds of rows in one launch, and more in several")
   const Gpus machine;
   manual_seed(4);
   for_each_formula([]<class Formula>(auto launcher, const Formula& formula) {
-    for (const DType dtype : {float32, float64})
+    for (const DType dtype : all_dtypes)
       for (const int count : {150, 410}) {
         INFO("dtype ", dtype, ", rows ", count);
-        compare(dtype, 2 + Formula::states, 4 * count, [&](auto& backend, const Tensors& x, auto s) {
+        compare_updates(dtype, 2 + Formula::states, 4 * count, [&](auto& backend, const Tensors& x, auto s) {
           raise_squares(x);
           const auto rows = rows_of(count, [&](std::int64_t i, std::int64_t n) {
             return make_row(x, i, n, all_states<Formula>, formula);
           });
-          (backend.optimizer.*launcher)(dtype, rows, s);
+          (backend.optimizer.*launcher)(x[0].dtype(), rows, s);
         });
       }
   });
@@ -184,7 +200,7 @@ TEST_CASE("clipping takes hundreds of gradients in one launch, and more in sever
 TEST_CASE("arrays of any floating dtype, size and alignment are added to others") {
   const Gpus machine;
   manual_seed(6);
-  for (const DType dtype : {float32, float64, float16, bfloat16})
+  for (const DType dtype : all_dtypes)
     for (const std::int64_t first : {0, 1})
       for (const std::int64_t n : sizes) {
         INFO("dtype ", dtype, ", first element ", first, ", size ", n);
@@ -198,18 +214,17 @@ TEST_CASE("arrays of any floating dtype, size and alignment are added to others"
 TEST_CASE("hundreds of arrays of several dtypes are added to others in one launch, and more in several") {
   const Gpus machine;
   manual_seed(7);
-  constexpr std::array dtypes{float32, float64, float16, bfloat16};
   for (const int count : {80, 410, 900}) {
     CAPTURE(count);
     Tensors on_cpu, on_gpu;  // sums, then what is added to them
     for (int i = 0; i < 8; ++i) {
-      on_cpu.push_back(rand({4 * count}).to(dtypes[i % 4]));
+      on_cpu.push_back(rand({4 * count}).to(all_dtypes[i % 4]));
       on_gpu.push_back(on_cpu.back().to(gpu));
     }
     const auto add = [&](const kernels::Backend& backend, const Tensors& x, kernels::Stream s) {
       std::vector<kernels::SumRow> rows;
       for (int i = 0; i < count; ++i)
-        rows.push_back({dtypes[i % 4], at(x[i % 4], 4 * i), at(x[4 + i % 4], 4 * i), 1 + i % 3});
+        rows.push_back({all_dtypes[i % 4], at(x[i % 4], 4 * i), at(x[4 + i % 4], 4 * i), 1 + i % 3});
       backend.optimizer.accumulate(rows, s);
     };
     const Tensor before = on_cpu[0].clone();
