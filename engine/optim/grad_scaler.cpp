@@ -3,6 +3,7 @@
 #include <miniparallel/grad_mode.h>
 #include <miniparallel/ops.h>
 
+#include "engine/capturing.h"
 #include "engine/ops/common.h"
 #include "engine/optim/attempts.h"
 #include "engine/optim/checked_count.h"
@@ -153,11 +154,19 @@ void GradScaler::step(optim::Optimizer& optimizer) {
   scaled.stage = State::Stage::stepped;
 }
 
-void GradScaler::update() {
+void GradScaler::update(std::optional<double> new_scale) {
   if (!is_enabled()) return;
   const NoGradGuard no_grad;
   const GradScalerOptions& options = state_->options;
-  const Numbers& numbers = state_->numbers;
+  Numbers& numbers = state_->numbers;
+  Tensor growth;
+  if (new_scale) {
+    const float rounded = static_cast<float>(*new_scale);
+    check(rounded > 0 && std::isfinite(rounded), "GradScaler::update: new_scale is ", *new_scale,
+          "; it must be above 0 and finite");
+    stop_capture("sets the scale of a loss", "call update(new_scale) after the step");
+    growth = numbers.growth.clone();
+  }
   kernels::ScaleUpdate update{.scale = reinterpret_cast<float*>(raw(numbers.scale)),
                               .growth = reinterpret_cast<std::int32_t*>(raw(numbers.growth)),
                               .skipped = reinterpret_cast<std::int64_t*>(raw(numbers.skipped)),
@@ -176,11 +185,15 @@ void GradScaler::update() {
     step.attempts = reinterpret_cast<kernels::Attempts*>(raw(scaled.attempts->history()));
     step.seen = scaled.attempts->seen();
   }
-  check(update.count > 0,
+  check(update.count > 0 || new_scale,
         "GradScaler: update() without a step; call step(optimizer) or unscale_(optimizer) first");
   const Device home = numbers.scale.device();
   backend(home).loss_scale.update(update, stream(home));
   bump_version(numbers.scale);
+  if (new_scale) {
+    numbers.scale.fill_(*new_scale);
+    numbers.growth.copy_(growth);
+  }
   std::erase_if(state_->optimizers, [](const auto& each) { return each.second.alive.expired(); });
   for (auto& [optimizer, scaled] : state_->optimizers) scaled.stage = State::Stage::ready;
 }

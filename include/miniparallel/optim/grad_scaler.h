@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 namespace miniparallel {
 
@@ -51,8 +52,9 @@ class GradScaler {
   /// Calls `unscale_` if it has not been called, and makes a step unless a gradient has overflowed. `Error`
   /// for a second call before `update`.
   void step(optim::Optimizer& optimizer);
-  /// Changes the scale by what happened since the last call. `Error` where nothing did.
-  void update();
+  /// Changes the scale by what happened since the last call, `Error` where nothing did. Or, in any case, sets
+  /// it to `new_scale`, which must be above 0 and finite in float32; that does not count for the growth.
+  void update(std::optional<double> new_scale = {});
 
   bool is_enabled() const;
   const GradScalerOptions& options() const;

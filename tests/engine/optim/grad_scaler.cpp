@@ -162,6 +162,39 @@ TEST_CASE("GradScaler: parameters that take part now and then keep their own cou
   CHECK(train(true) == train(false));
 }
 
+TEST_CASE("GradScaler: a scale can be set, which does not count for its growth") {
+  Tensor parameter = zeros({2}).requires_grad_();
+  optim::SGD optimizer({parameter}, {.lr = 1});
+  GradScaler scaler({.init_scale = 8, .growth_interval = 3});
+  const auto step = [&](double factor, std::optional<double> new_scale) {
+    scaler.scale(sum(parameter) * factor).backward();
+    scaler.step(optimizer);
+    scaler.update(new_scale);
+    optimizer.zero_grad();
+    return scaler.get_scale();
+  };
+  const auto growth = [&] { return scaler.state_dict().at("growth_tracker").item<std::int64_t>(); };
+  CHECK(step(1, {}) == 8);
+  CHECK(step(1, 100) == 100);
+  CHECK(growth() == 1);
+  CHECK(step(kInfinity, 50) == 50);  // the step is skipped, the scale is not halved
+  CHECK(growth() == 1);
+  CHECK(scaler.skipped_steps() == 1);
+  CHECK(equal(parameter.detach(), full({2}, -2.0)));
+  CHECK(optimizer.state_dict().at("state.0.step").item<std::int64_t>() == 2);
+  scaler.update(4);  // without a step
+  CHECK(scaler.get_scale() == 4);
+  CHECK(step(1, {}) == 4);
+  CHECK(step(1, {}) == 8);
+  for (const double wrong : {0.0, -1.0, kInfinity, 1e39, 1e-60}) CHECK_THROWS_AS(scaler.update(wrong), Error);
+  CHECK(error_of([&] { scaler.update(0); }) ==
+        "GradScaler::update: new_scale is 0; it must be above 0 and finite");
+  CHECK(scaler.get_scale() == 8);
+  GradScaler off({.enabled = false});
+  off.update(3);
+  CHECK(off.get_scale() == 1);
+}
+
 TEST_CASE("GradScaler: of a 16-bit loss the scaled one is float32") {
   const Tensor loss = full({}, 3.0, {.dtype = float16});
   GradScaler scaler;
