@@ -14,6 +14,7 @@ class StreamMemory : public MemorySource {
  public:
   explicit StreamMemory(Gpus& gpus) : gpus_(gpus) {}
   void synchronize() override { gpus_.synchronize(); }
+  bool waits() const override { return true; }
   Mark record_mark(kernels::Stream stream) override;
   void release_mark(Mark mark) override;
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <exception>
+#include <iterator>
 #include <utility>
 
 namespace miniparallel {
@@ -16,9 +18,9 @@ std::size_t CachingAllocator::size_class(std::size_t bytes) const {
 
 void* CachingAllocator::allocate(std::size_t bytes, Stream stream) {
   const std::size_t size = size_class(bytes);
-  const std::scoped_lock lock(mutex_);
+  std::unique_lock lock(mutex_);
   void* block = take_cached({stream.handle, size}, stream);
-  if (block == nullptr) block = take_new(size, bytes);
+  if (block == nullptr) block = take_new(size, bytes, lock);
   return hand_out(block, size, bytes, stream);
 }
 
@@ -65,11 +67,11 @@ bool CachingAllocator::wait_marks(Block& block, Stream stream) {
   return true;
 }
 
-void* CachingAllocator::take_new(std::size_t size, std::size_t asked) {
+void* CachingAllocator::take_new(std::size_t size, std::size_t asked, std::unique_lock<std::mutex>& lock) {
   ++stats_.system_calls;
   if (void* const block = source_.take(size); block != nullptr) return block;
   const MemoryStats before = stats_;
-  empty_cache_locked();
+  empty_cache(lock);
   if (void* const block = source_.take(size); block != nullptr) return block;
   throw OutOfMemoryError(message(name_, ": out of memory: ", asked, " bytes were asked for, ", before.used,
                                  " are used by tensors, ", before.cached,
@@ -80,17 +82,19 @@ void* CachingAllocator::take_new(std::size_t size, std::size_t asked) {
 void CachingAllocator::deallocate(void* block, std::size_t bytes, Stream stream,
                                   const std::vector<Stream>& users) noexcept {
   const std::size_t size = size_class(bytes);
-  const std::scoped_lock lock(mutex_);
+  std::unique_lock lock(mutex_);
   Block freed{block, {}};
   try {
     for (const Stream user : users) freed.marks.push_back(source_.record_mark(user));
     if (users.empty()) source_.returned(block, size, stream);
   } catch (const std::exception&) {
+    lock.unlock();
     try {
       source_.synchronize();  // instead of the mark
     } catch (const std::exception&) {
       // The device has failed for good, or the process ends.
     }
+    lock.lock();
   }
   free_[{stream.handle, size}].push_back(std::move(freed));
   stats_.used -= static_cast<std::int64_t>(size);
@@ -125,21 +129,42 @@ void CachingAllocator::reset_peak() {
 }
 
 void CachingAllocator::empty_cache() {
-  const std::scoped_lock lock(mutex_);
-  empty_cache_locked();
+  std::unique_lock lock(mutex_);
+  empty_cache(lock);
 }
 
-void CachingAllocator::empty_cache_locked() {
-  if (stats_.cached > 0) source_.synchronize();
-  for (auto& [key, blocks] : free_) {
+// A GPU is waited for without the lock: who records work needs memory, and nobody may wait before it is done.
+void CachingAllocator::empty_cache(std::unique_lock<std::mutex>& lock) {
+  emptied_.wait(lock, [&] { return !emptying_; });
+  auto unused = std::exchange(free_, {});
+  if (stats_.cached > 0 && source_.waits()) {
+    emptying_ = true;
+    lock.unlock();
+    std::exception_ptr error;
+    try {
+      source_.synchronize();
+    } catch (...) {
+      error = std::current_exception();
+    }
+    lock.lock();
+    emptying_ = false;
+    emptied_.notify_all();
+    if (error) {
+      for (auto& [key, blocks] : unused) {
+        std::vector<Block>& others = free_[key];
+        others.insert(others.end(), std::make_move_iterator(blocks.begin()),
+                      std::make_move_iterator(blocks.end()));
+      }
+      std::rethrow_exception(error);
+    }
+  }
+  for (auto& [key, blocks] : unused)
     for (Block& block : blocks) {
       for (const MemorySource::Mark mark : block.marks) source_.release_mark(mark);
       source_.give_back(block.memory, key.second);
+      stats_.cached -= static_cast<std::int64_t>(key.second);
     }
-    blocks.clear();
-  }
   source_.gave_back();
-  stats_.cached = 0;
 }
 
 }  // namespace miniparallel

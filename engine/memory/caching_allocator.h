@@ -4,6 +4,7 @@
 
 #include "kernels/stream.h"
 
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -31,6 +32,8 @@ class MemorySource {
   virtual void gave_back() {}
   /// Waits until nothing uses cached blocks: before they are given back.
   virtual void synchronize() {}
+  /// Whether that may wait for other threads, which in the meantime may want memory.
+  virtual bool waits() const { return false; }
   /// Text to add to the message about memory used up.
   virtual std::string describe() const { return ""; }
 
@@ -98,9 +101,9 @@ class CachingAllocator {
 
   void* hand_out(void* block, std::size_t size, std::size_t bytes, Stream stream);
   void* take_cached(const Key& key, Stream stream);
-  void* take_new(std::size_t size, std::size_t asked);
+  void* take_new(std::size_t size, std::size_t asked, std::unique_lock<std::mutex>& lock);
   bool wait_marks(Block& block, Stream stream);
-  void empty_cache_locked();
+  void empty_cache(std::unique_lock<std::mutex>& lock);
 
   std::string name_;
   MemorySource& source_;
@@ -108,6 +111,8 @@ class CachingAllocator {
   std::mutex own_mutex_;
   std::mutex& mutex_;
   std::map<Key, std::vector<Block>> free_;
+  bool emptying_ = false;
+  std::condition_variable emptied_;
   MemoryStats stats_;
 };
 

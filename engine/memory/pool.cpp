@@ -1,6 +1,8 @@
 #include "engine/memory/pool.h"
 
+#include <algorithm>
 #include <exception>
+#include <iterator>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -29,8 +31,12 @@ void retire(std::unique_ptr<Pool> pool) {
 }
 
 void end_retired_pools() {
-  const std::scoped_lock lock(retired().mutex);
-  std::erase_if(retired().pools, [](const std::unique_ptr<Pool>& pool) {
+  std::vector<std::unique_ptr<Pool>> pools;
+  {
+    const std::scoped_lock lock(retired().mutex);
+    pools.swap(retired().pools);
+  }
+  std::erase_if(pools, [](const std::unique_ptr<Pool>& pool) {  // waits, so without the lock
     try {
       pool->allocator().empty_cache();
     } catch (const std::exception&) {
@@ -38,6 +44,8 @@ void end_retired_pools() {
     }
     return pool->allocator().stats().used == 0;
   });
+  const std::scoped_lock lock(retired().mutex);
+  std::move(pools.begin(), pools.end(), std::back_inserter(retired().pools));
 }
 
 }  // namespace miniparallel

@@ -32,6 +32,7 @@ class Pool {
     }
     void give_back(void* block, std::size_t bytes) override { parent_.deallocate(block, bytes, stream_, {}); }
     void synchronize() override { parent_.source().synchronize(); }
+    bool waits() const override { return parent_.source().waits(); }
     Mark record_mark(kernels::Stream stream) override { return parent_.source().record_mark(stream); }
     void release_mark(Mark mark) override { parent_.source().release_mark(mark); }
     bool wait_mark(Mark mark, kernels::Stream stream) override {

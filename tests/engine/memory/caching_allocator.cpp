@@ -1,9 +1,15 @@
+#include "engine/memory/caching_allocator.h"
+
 #include <miniparallel/miniparallel.h>
 
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <cstdlib>
 #include <fstream>
+#include <future>
+#include <stdexcept>
 #include <vector>
 
 // clang-format off
@@ -45,6 +51,46 @@ TEST_CASE("empty_cache: small blocks leave the process, too") {
   CHECK(full > 100);
   CHECK(left < 10);
 #endif
+}
+
+/// As of a GPU: it is waited for until a thread lets it go on, and has room for a number of blocks.
+struct SlowSource final : MemorySource {
+  void* take(std::size_t bytes) override { return room-- > 0 ? std::malloc(bytes) : (++room, nullptr); }
+  void give_back(void* block, std::size_t) override {
+    std::free(block);
+    ++room;
+  }
+  void synchronize() override {
+    if (fails) throw std::runtime_error("the device has failed");
+    waiting.set_value();
+    went_on = go_on.get_future().wait_for(std::chrono::seconds(20)) == std::future_status::ready;
+  }
+  bool waits() const override { return true; }
+
+  int room = 2;
+  bool fails = false, went_on = false;
+  std::promise<void> waiting, go_on;
+};
+
+TEST_CASE("empty_cache: while it waits for a device, others get memory, and who finds none waits with it") {
+  SlowSource source;
+  CachingAllocator allocator("fake", source, 64);
+  allocator.deallocate(allocator.allocate(64, {}), 64, {}, {});
+  auto emptied = std::async(std::launch::async, [&] { allocator.empty_cache(); });
+  source.waiting.get_future().wait();
+  void* const other = allocator.allocate(64, {});  // a new block: the cached one is on its way out
+  auto refused = std::async(std::launch::async, [&] { return allocator.allocate(64, {}); });
+  source.go_on.set_value();
+  emptied.get();
+  void* const last = refused.get();
+  CHECK(source.went_on);
+  CHECK(allocator.stats().cached == 0);
+  CHECK(allocator.stats().used == 128);
+  for (void* const block : {other, last}) allocator.deallocate(block, 64, {}, {});
+  source.fails = true;
+  CHECK_THROWS_AS(allocator.empty_cache(), std::runtime_error);
+  CHECK(allocator.stats().cached == 128);
+  for (int i = 0; i < 2; ++i) std::free(allocator.allocate(64, {}));  // they are there still
 }
 
 }  // namespace
