@@ -49,6 +49,16 @@ MP_INLINE BFloat16 to_bfloat16(float value) {
   return {static_cast<std::uint16_t>(value != value ? (bits >> 16) | 0x40u : rounded)};
 }
 
+/// float to one of the two bfloat16 around it: up, away from zero, where the 16 bits to drop and `noise`,
+/// below 2^16, carry. With random noise the mean is the value. Infinities, NaN, and what this would make
+/// infinite are rounded to nearest.
+MP_INLINE BFloat16 to_bfloat16(float value, std::uint32_t noise) {
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t sum = (bits & 0x7fffffffu) + noise;
+  const auto rounded = static_cast<std::uint16_t>((sum | (bits & 0x80000000u)) >> 16);
+  return {sum < 0x7f800000u ? rounded : to_bfloat16(value).bits};
+}
+
 /// The value as a float that rounds to a 16-bit type as the value itself would: where it is between two
 /// floats, the one whose last bit is 1 ("round to odd", Boldo, Melquiond 2008), so that it is taken neither
 /// for one of the fewer numbers of that type nor for the middle between two. Rounding twice would be wrong.

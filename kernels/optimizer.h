@@ -92,6 +92,8 @@ struct Optimizer {
   void (*name)(DType dtype, std::span<const UpdateRow<updates::Formula>> rows, Stream stream);
   MP_UPDATES(MP_MEMBER)
 #undef MP_MEMBER
+  /// The same of bfloat16 on both devices, with the same random bits.
+  void (*rounded_adam)(DType dtype, std::span<const UpdateRow<updates::RoundedAdam>> rows, Stream stream);
   /// result (1) = the norm of all elements of all rows, summed in float64 in an order that depends on nothing
   /// but the rows. partials (norm_partials(rows)).
   void (*norm)(DType dtype, NormKind kind, std::span<const GradientRow> rows, double* partials,

@@ -42,6 +42,15 @@ MP_INLINE std::uint64_t random_bits(const RandomKey& key, std::uint64_t element)
   return static_cast<std::uint64_t>(w[0]) << 32 | w[1];
 }
 
+/// Elements for which the words of one block are 16 random bits each.
+inline constexpr int kShortsOfBlock = 8;
+/// Those of the block's element k.
+MP_INLINE std::uint32_t random_short(const PhiloxBlock& block, int k) {
+  const std::uint32_t even = k < 4 ? block.word[0] : block.word[2];
+  const std::uint32_t odd = k < 4 ? block.word[1] : block.word[3];
+  return (k % 4 < 2 ? even : odd) >> (k % 2 * 16) & 0xffffu;
+}
+
 /// bits * range / 2^64, an integer in [0, range); its bias is below range / 2^64.
 MP_INLINE std::uint64_t scale_to_range(std::uint64_t bits, std::uint64_t range) {
   const std::uint64_t high = bits >> 32, low = bits & 0xffffffffu;

@@ -2,6 +2,7 @@
 
 #include "kernels/macros.h"
 #include "kernels/math.h"
+#include "kernels/random_stream.h"
 #include "kernels/sizes.h"
 
 #include <cstddef>
@@ -72,6 +73,16 @@ struct Adam {
     average_squares(exp_avg_sq, beta2, g);
     max_exp_avg_sq = largest(exp_avg_sq, max_exp_avg_sq);  // of squares, so an absent one is the smaller
     return T(step_size) * exp_avg / (math::sqrt(max_exp_avg_sq) * T(1 / correction) + T(eps));
+  }
+};
+
+/// Adam whose results, parameter and states, are rounded to bfloat16 with noise: the same 16 random bits for
+/// all results of an element, from the stream of a step.
+struct RoundedAdam : Adam {
+  std::uint64_t seed, step;
+
+  MP_INLINE PhiloxBlock noise(std::int64_t block) const {
+    return random_words({.seed = seed, .ordinal = step}, static_cast<std::uint64_t>(block));
   }
 };
 
@@ -242,10 +253,18 @@ struct UpdateRule : RuleHead {
   }
 };
 
+/// Where a row's element 0 stands in the stream of random bits, of formulas that draw some.
+template <class Formula>
+struct PlaceInStream {};
+template <>
+struct PlaceInStream<updates::RoundedAdam> {
+  std::int64_t first = 0;
+};
+
 /// Arrays of n elements that are updated with the same numbers: those of the row or, if it is not null, those
 /// in the device's memory at `rule_at` when the kernel runs.
 template <class Formula>
-struct UpdateRow : UpdateRule<Formula> {
+struct UpdateRow : UpdateRule<Formula>, PlaceInStream<Formula> {
   void* parameter = nullptr;
   const void* gradient = nullptr;
   void* state[Formula::states] = {};

@@ -27,6 +27,24 @@ kernels::updates::Adam formula_of(const Options& options, std::int64_t count) {
           .correction = std::sqrt(1 - std::pow(beta2, step))};
 }
 
+/// Updates runs that all round at random, or none: `options_of(run)`, and `describe(options, row)` for what
+/// is done before the formula.
+template <class Run, class OptionsOf, class Describe>
+void update_adam(DType dtype, Device device, std::span<const Run> runs, std::uint64_t seed,
+                 const OptionsOf& options_of, const Describe& describe) {
+  if (dtype == bfloat16 && options_of(runs[0]).stochastic_rounding)
+    update_runs(&kernels::Optimizer::rounded_adam, dtype, device, runs, [&](const Run& run, auto& row) {
+      describe(options_of(run), row);
+      row.formula = {formula_of(options_of(run), run.step), seed, static_cast<std::uint64_t>(run.step)};
+      row.first = run.place;
+    });
+  else
+    update_runs(&kernels::Optimizer::adam, dtype, device, runs, [&](const Run& run, auto& row) {
+      describe(options_of(run), row);
+      row.formula = formula_of(options_of(run), run.step);
+    });
+}
+
 }  // namespace
 
 std::span<const char* const> Adam::state_names(int group) const {
@@ -34,10 +52,9 @@ std::span<const char* const> Adam::state_names(int group) const {
 }
 
 void Adam::update(DType dtype, Device device, std::span<const Run> runs) {
-  update_runs(&kernels::Optimizer::adam, dtype, device, runs, [this](const Run& run, auto& row) {
-    describe_gradient(options(run.group), row);
-    row.formula = formula_of(options(run.group), run.step);
-  });
+  update_adam(
+      dtype, device, runs, rounding_seed(), [this](const Run& run) { return options(run.group); },
+      [](const AdamOptions& of, auto& row) { describe_gradient(of, row); });
 }
 
 std::span<const char* const> AdamW::state_names(int group) const {
@@ -45,11 +62,12 @@ std::span<const char* const> AdamW::state_names(int group) const {
 }
 
 void AdamW::update(DType dtype, Device device, std::span<const Run> runs) {
-  update_runs(&kernels::Optimizer::adam, dtype, device, runs, [this](const Run& run, auto& row) {
-    row.maximize = options(run.group).maximize;
-    row.decay = 1 - options(run.group).lr * options(run.group).weight_decay;
-    row.formula = formula_of(options(run.group), run.step);
-  });
+  update_adam(
+      dtype, device, runs, rounding_seed(), [this](const Run& run) { return options(run.group); },
+      [](const AdamWOptions& of, auto& row) {
+        row.maximize = of.maximize;
+        row.decay = 1 - of.lr * of.weight_decay;
+      });
 }
 
 }  // namespace miniparallel::optim

@@ -6,6 +6,7 @@
 #include "engine/capturing.h"
 #include "engine/error.h"
 #include "engine/optim/slot.h"
+#include "engine/random/generator.h"
 
 #include <string_view>
 
@@ -37,6 +38,13 @@ void Optimizer::check_groups() {
   for (int group = 0; group < num_groups_; ++group) {
     visit_options(group, [&](const char* option, double& value) { check_option(option, value); });
   }
+  if (any_rounds_at_random()) rounding_seed_ = kernels::random_bits(next_key(1), 0);
+}
+
+bool Optimizer::any_rounds_at_random() const {
+  for (int group = 0; group < num_groups_; ++group)
+    if (rounds_at_random(group)) return true;
+  return false;
 }
 
 void Optimizer::check_option(const char* option, double value, double limit) const {

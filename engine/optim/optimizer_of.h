@@ -85,6 +85,14 @@ void OptimizerOf<Self, Options>::visit_flags(int group, const FlagVisitor& f) {
   detail::for_each_option(options_[static_cast<std::size_t>(group)], [](const char*, double&) {}, f);
 }
 
+template <class Self, class Options>
+bool OptimizerOf<Self, Options>::rounds_at_random(int group) const {
+  if constexpr (requires(const Options& of) { of.stochastic_rounding; })
+    return options(group).stochastic_rounding;
+  else
+    return false;
+}
+
 /// What is done to each gradient before the formula, which is the same for all whose
 /// options have these names.
 template <class Options, class Row>

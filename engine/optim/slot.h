@@ -20,6 +20,9 @@ struct Optimizer::Slot {
   /// then, of which the host does not know yet if it was skipped.
   std::uint32_t pending = 0;
 
+  /// In the stream of random bits of a step parameter number i has elements from i * kMostElements on.
+  static constexpr std::int64_t kMostElements = std::int64_t{1} << 42;
+
   /// State `k`, a copy where it is divided; undefined where there is none.
   Tensor whole_state(std::size_t k) const {
     return divided ? divided->whole(k, position, parameter.shape()) : state[k];

@@ -13,6 +13,7 @@ namespace miniparallel::optim {
 namespace {
 
 constexpr const char* kInitialRate = "initial_lr";
+constexpr const char* kRoundingSeed = "rounding_seed";
 
 std::string group_key(int group, const char* option) { return message("groups.", group, ".", option); }
 std::string state_key(std::size_t slot, const char* name) { return message("state.", slot, ".", name); }
@@ -63,6 +64,7 @@ StateDict Optimizer::state_dict() {
     visit_flags(group, [&](const char* flag, const bool& value) { put(flag, value ? 1 : 0); });
     if (!initial_lr_.empty()) put(kInitialRate, initial_lr(group));
   }
+  if (any_rounds_at_random()) state[kRoundingSeed] = scalar_tensor(static_cast<std::int64_t>(rounding_seed_));
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     const Slot& slot = slots_[i];
     if (slot.step == 0) continue;
@@ -84,6 +86,7 @@ PreparedLoad Optimizer::prepare_load(const StateDict& state) {
     visit_flags(group, [&](const char* flag, bool&) { faults.allow(group_key(group, flag), {}); });
     scheduled = faults.allow(group_key(group, kInitialRate), {}) && scheduled;
   }
+  const bool seeded = faults.allow(kRoundingSeed, {});
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     if (!state.contains(state_key(i, "step"))) continue;
     faults.expect(state_key(i, "step"), {});
@@ -111,11 +114,14 @@ PreparedLoad Optimizer::prepare_load(const StateDict& state) {
     });
     if (scheduled) take(kInitialRate, initial_lr);
   }
+  const std::uint64_t rounding_seed =
+      seeded ? static_cast<std::uint64_t>(state.at(kRoundingSeed).item<std::int64_t>()) : rounding_seed_;
   std::vector<Slot> slots = slots_;
   for (std::size_t i = 0; i < slots.size(); ++i) load_slot(slots[i], i, state);
-  return [this, options = std::move(options), flags = std::move(flags), initial_lr = std::move(initial_lr),
-          slots = std::move(slots)]() mutable {
+  return [this, rounding_seed, options = std::move(options), flags = std::move(flags),
+          initial_lr = std::move(initial_lr), slots = std::move(slots)]() mutable {
     initial_lr_ = std::move(initial_lr);
+    rounding_seed_ = rounding_seed;
     auto option = options.begin();
     auto flag = flags.begin();
     for (int group = 0; group < num_groups_; ++group) {

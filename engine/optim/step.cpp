@@ -47,7 +47,7 @@ class Optimizer::Step {
     if (flags_.defined()) of_.begin_attempt();
     for (const Batch& batch : batches_)
       if (batch.shards == nullptr)
-        counted(batch, [&] { update(batch.dtype, batch.device, batch.runs); });
+        counted(batch, [&] { update(batch, batch.device, batch.runs); });
       else
         batch.shards->step(batch.parts, [&] { counted(batch, [&] { update_parts(batch); }); });
     if (replay_ && capturing != nullptr) capturing->add(std::move(replay_));
@@ -65,6 +65,7 @@ class Optimizer::Step {
   struct Piece {
     int group;
     std::int64_t step;
+    std::int64_t place;
     std::uint32_t pending;
     Tensor gradient;
     std::array<Tensor, kMaxStates> state;
@@ -74,6 +75,7 @@ class Optimizer::Step {
     DType dtype;
     Device device;
     Shards* shards;      // null where the device updates all, in `runs`; otherwise
+    bool rounds;         // at random
     std::size_t states;  // of each item, of which some may have no gradient,
     std::vector<Item> items;
     std::vector<Run> runs;
@@ -82,6 +84,10 @@ class Optimizer::Step {
   };
   using Items = std::span<const Item>;
   const Kind& kind_of(const Item& item) const { return kinds_[item.slot->group]; }
+  bool rounds_at_random(const Slot& slot) const {
+    return kinds_[slot.group].rounds && slot.parameter.impl()->dtype == bfloat16;
+  }
+  std::int64_t place_of(const Slot& slot) const { return (&slot - of_.slots_.data()) * Slot::kMostElements; }
 
   void enlist(Slot& slot, Tensor gradient, Shards* shards) {
     const TensorImpl& parameter = *slot.parameter.impl();
@@ -97,11 +103,13 @@ class Optimizer::Step {
     const DType dtype = parameter.dtype;
     const Device device = parameter.storage->device();
     const std::size_t states = shards == nullptr ? 0 : kinds_[slot.group].states;
+    const bool rounds = rounds_at_random(slot);
     auto batch = std::ranges::find_if(batches_, [&](const Batch& b) {
-      return b.dtype == dtype && b.device == device && b.shards == shards && b.states == states;
+      return b.dtype == dtype && b.device == device && b.shards == shards && b.rounds == rounds &&
+             b.states == states;
     });
     if (batch == batches_.end()) {
-      batch = batches_.insert(batch, {dtype, device, shards, states, {}, {}, {}, {}});
+      batch = batches_.insert(batch, {dtype, device, shards, rounds, states, {}, {}, {}, {}});
       batch->items.reserve(of_.slots_.size());
     }
     Item item{&slot, std::move(gradient), false};
@@ -145,7 +153,7 @@ class Optimizer::Step {
   }
 
   bool are_updated_alike(const Item& before, const Item& item) const {
-    return item.joined && before.slot->step == item.slot->step &&
+    return item.joined && !rounds_at_random(*item.slot) && before.slot->step == item.slot->step &&
            before.slot->pending == item.slot->pending && kind_of(before).first == kind_of(item).first;
   }
 
@@ -156,6 +164,7 @@ class Optimizer::Step {
             .parameter = raw(first.slot->parameter, last.slot->parameter),
             .gradient = raw(first.gradient, last.gradient),
             .state = {},
+            .place = place_of(*first.slot),
             .pending = first.slot->pending,
             .shape = of_.takes_matrices() ? first.slot->parameter.shape() : Shape{}};
     for (std::size_t k = 0; k < kind_of(first).states; ++k)
@@ -244,14 +253,18 @@ class Optimizer::Step {
     }
   }
 
-  static void divide_run(Batch& batch, const Item& first, const Item& last) {
+  void divide_run(Batch& batch, const Item& first, const Item& last) const {
     const Slot& slot = *first.slot;
     const Tensor run = part_of(slot.parameter, 0, elements(slot.parameter, last.slot->parameter));
     for (Shards::Part& part : batch.shards->parts(run)) {
       const std::int64_t from = part.values.impl()->offset - run.impl()->offset, count = part.values.numel();
       const Tensor gradient = part_of(first.gradient, from, count);
-      batch.pieces.push_back(
-          {slot.group, slot.step + 1, slot.pending, batch.shards->gradient_on(part.device, gradient), {}});
+      batch.pieces.push_back({slot.group,
+                              slot.step + 1,
+                              place_of(slot) + from,
+                              slot.pending,
+                              batch.shards->gradient_on(part.device, gradient),
+                              {}});
       for (std::size_t k = 0; k < batch.states; ++k)
         batch.pieces.back().state[k] =
             slot.divided->state(k, slot.position + from, slot.position + from + count);
@@ -273,20 +286,20 @@ class Optimizer::Step {
     f();
   }
 
-  void update(DType dtype, Device device, std::span<const Run> runs) {
-    if (!flags_.defined()) return update_in_its_dtype(dtype, device, runs);
+  void update(const Batch& batch, Device device, std::span<const Run> runs) {
+    if (!flags_.defined()) return update_in_its_dtype(batch, device, runs);
     const Tensor flags = flags_.to(device), history = of_.attempts_->history().to(device);
     const OnDevice by{{reinterpret_cast<std::int32_t*>(raw(flags)), static_cast<int>(flags.numel())},
                       reinterpret_cast<const kernels::Attempts*>(raw(history))};
     const OnDeviceScope scope(by);
-    update_in_its_dtype(dtype, device, runs);
+    update_in_its_dtype(batch, device, runs);
   }
 
-  void update_in_its_dtype(DType dtype, Device device, std::span<const Run> runs) {
-    if (is_half(dtype) && (device.is_cpu() || of_.takes_matrices()))
-      update_in_float32(dtype, device, runs);
+  void update_in_its_dtype(const Batch& batch, Device device, std::span<const Run> runs) {
+    if (is_half(batch.dtype) && !batch.rounds && (device.is_cpu() || of_.takes_matrices()))
+      update_in_float32(batch.dtype, device, runs);
     else
-      update_as_stored(dtype, device, runs);
+      update_as_stored(batch.dtype, device, runs);
   }
 
   /// Parameters, gradients and states of a 16-bit dtype where there is no kernel for them: as float32, then
@@ -342,10 +355,11 @@ class Optimizer::Step {
                         .parameter = raw(batch.shards->on(device, values)),
                         .gradient = raw(piece.gradient),
                         .state = {},
+                        .place = piece.place,
                         .pending = piece.pending});
         for (std::size_t k = 0; k < batch.states; ++k) runs.back().state[k] = raw(piece.state[k]);
       }
-      if (!runs.empty()) update(batch.dtype, devices[device], runs);
+      if (!runs.empty()) update(batch, devices[device], runs);
     }
   }
 
@@ -363,7 +377,7 @@ std::vector<Optimizer::Kind> Optimizer::kinds_of_groups() {
     std::vector<double> options;
     visit_options(group, [&](const char*, const double& value) { options.push_back(value); });
     visit_flags(group, [&](const char*, const bool& value) { options.push_back(value ? 1 : 0); });
-    kinds.push_back({group, state_names(group).size()});
+    kinds.push_back({group, state_names(group).size(), rounds_at_random(group)});
     if (group > 0 && options == before && kinds[group - 1].states == kinds[group].states)
       kinds[group].first = kinds[group - 1].first;
     before = std::move(options);

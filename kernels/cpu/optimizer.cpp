@@ -33,6 +33,7 @@ struct OptimizerLoops {
 #define MP_MEMBER(name, Formula) ByDType<RowLoop<UpdateRow<updates::Formula>>> name;
   MP_UPDATES(MP_MEMBER)
 #undef MP_MEMBER
+  RowLoop<UpdateRow<updates::RoundedAdam>> rounded_adam;
   ByDType<ClipLoops> clip;
   RowLoop<SumRow> (*add)(DType dtype);
 };
@@ -91,6 +92,46 @@ void update(const UpdateRow<Formula>& row, std::int64_t begin, std::int64_t end)
   update_by<T>(row, begin, end, std::make_integer_sequence<unsigned, 1u << Formula::states>());
 }
 
+/// Elements whose noise is drawn at once.
+constexpr std::int64_t kNoiseTile = 512;
+
+template <bool has_largest>
+void update_rounded(const UpdateRow<updates::RoundedAdam>& row, std::int64_t begin, std::int64_t end) {
+  const UpdateRule<updates::RoundedAdam> rule = row.rule();
+  if (rule.skip) return;
+  BFloat16* p = out<BFloat16>(row.parameter);
+  const BFloat16* gradient = in<BFloat16>(row.gradient);
+  BFloat16* const mean = out<BFloat16>(row.state[0]);
+  BFloat16* const squares = out<BFloat16>(row.state[1]);
+  BFloat16* const largest = out<BFloat16>(row.state[2]);
+  alignas(64) std::uint32_t noise[kNoiseTile];
+  while (begin < end) {
+    const std::int64_t block = (row.first + begin) / kShortsOfBlock;
+    const std::int64_t skip = (row.first + begin) % kShortsOfBlock;
+    const std::int64_t n = std::min(end - begin, kNoiseTile - skip);
+    for (std::int64_t i = 0; i < skip + n; i += kShortsOfBlock) {
+      const PhiloxBlock words = rule.formula.noise(block + i / kShortsOfBlock);
+      for (int k = 0; k < kShortsOfBlock; ++k) noise[i + k] = random_short(words, k);
+    }
+    MP_IVDEP
+    for (std::int64_t k = 0; k < n; ++k) {
+      const std::int64_t i = begin + k;
+      const std::uint32_t bits = noise[skip + k];
+      float value = to_float(p[i]), m = to_float(mean[i]), v = to_float(squares[i]);
+      float most = has_largest ? to_float(largest[i]) : 0.f;
+      rule.update(value, to_float(gradient[i]), m, v, most);
+      p[i] = to_bfloat16(value, bits);
+      mean[i] = to_bfloat16(m, bits);
+      squares[i] = to_bfloat16(v, bits);
+      if (has_largest) largest[i] = to_bfloat16(most, bits);
+    }
+    begin += n;
+  }
+}
+void rounded_adam(const UpdateRow<updates::RoundedAdam>& row, std::int64_t begin, std::int64_t end) {
+  (row.has(2) ? update_rounded<true> : update_rounded<false>)(row, begin, end);
+}
+
 template <class T, template <class> class Functor>
 void change(void* gradient, double number, std::int64_t begin, std::int64_t end) {
   T* g = out<T>(gradient);
@@ -137,8 +178,8 @@ constexpr ClipLoops kClip{change<T, functors::ScaleGradient>,
 
 const OptimizerLoops& optimizer_loops() {
 #define MP_LOOPS(name, Formula) .name = {update<float, updates::Formula>, update<double, updates::Formula>},
-  static constexpr OptimizerLoops table{MP_UPDATES(MP_LOOPS).clip = {kClip<float>, kClip<double>},
-                                        .add = add_loop};
+  static constexpr OptimizerLoops table{MP_UPDATES(MP_LOOPS).rounded_adam = rounded_adam,
+                                        .clip = {kClip<float>, kClip<double>}, .add = add_loop};
 #undef MP_LOOPS
   return table;
 }
@@ -188,6 +229,10 @@ void for_each_element_range(std::span<const Row> rows, const Body& body) {
 MP_UPDATES(MP_UPDATE)
 #undef MP_UPDATE
 
+void rounded_adam(DType, std::span<const UpdateRow<updates::RoundedAdam>> rows, Stream) {
+  for_each_element_range(rows, optimizer_loops().rounded_adam);
+}
+
 void norm(DType dtype, NormKind kind, std::span<const GradientRow> rows, double* partials, double* result,
           Stream) {
   const auto loop = optimizer_loops().clip[dtype].norm[static_cast<int>(kind)];
@@ -230,8 +275,9 @@ void accumulate(std::span<const SumRow> rows, Stream) {
 
 const Optimizer& optimizer() {
 #define MP_LAUNCHER_OF(name, Formula) .name = name,
-  static constexpr Optimizer launchers{MP_UPDATES(MP_LAUNCHER_OF).norm = norm, .clip_norm = clip_norm,
-                                       .clip_value = clip_value, .accumulate = accumulate};
+  static constexpr Optimizer launchers{MP_UPDATES(MP_LAUNCHER_OF).rounded_adam = rounded_adam, .norm = norm,
+                                       .clip_norm = clip_norm, .clip_value = clip_value,
+                                       .accumulate = accumulate};
 #undef MP_LAUNCHER_OF
   return launchers;
 }

@@ -23,6 +23,11 @@ __device__ bool is_aligned(const UpdateRow<Formula>& row) {
   for (std::size_t k = 0; k < Formula::states; ++k) aligned = aligned && are_aligned(16, row.state[k]);
   return aligned;
 }
+/// A pack and a block of random bits are of the same elements.
+static_assert(kPack<BFloat16> == kShortsOfBlock);
+__device__ bool is_aligned(const UpdateRow<updates::RoundedAdam>& row) {
+  return row.first % kShortsOfBlock == 0 && is_aligned<updates::RoundedAdam>(row);
+}
 __device__ bool is_aligned(const GradientRow& row) { return are_aligned(16, row.gradient); }
 __device__ bool is_aligned(const SumRow& row) { return are_aligned(16, row.sum, row.addend); }
 
@@ -58,15 +63,43 @@ __global__ void __launch_bounds__(kBlock, 2) update_rows(Rows batch, F f) {
   update_chunk(row, begin, end, f);
 }
 
+/// How the results of elements are rounded to the type T in which they are stored.
+struct ToNearest {
+  template <class T>
+  __device__ T round(Computed<T> value, int) const {
+    return convert<T>(value);
+  }
+};
+struct WithNoise {
+  PhiloxBlock noise;
+  int first;  ///< element of the block
+  template <class T>
+  __device__ T round(float value, int k) const {
+    return to_bfloat16(value, random_short(noise, first + k));
+  }
+};
+template <int N, class Formula>
+__device__ ToNearest rounding_of(const UpdateRow<Formula>&, const UpdateRule<Formula>&, std::int64_t) {
+  return {};
+}
+template <int N>
+__device__ WithNoise rounding_of(const UpdateRow<updates::RoundedAdam>& row,
+                                 const UpdateRule<updates::RoundedAdam>& rule, std::int64_t i) {
+  const std::int64_t element = row.first + i;
+  return {rule.formula.noise(element / kShortsOfBlock),
+          N == 1 ? static_cast<int>(element % kShortsOfBlock) : 0};
+}
+
 /// Stores N elements as one pack. One of 16 bytes takes one instruction, into which the compiler would not
 /// join elements of 16 bits, nor any where a store on a condition follows.
-template <int N, class T>
-__device__ void store(T* array, std::int64_t i, const Pack<Computed<T>, N>& values) {
+template <int N, class T, class Rounding>
+__device__ void store(T* array, std::int64_t i, const Pack<Computed<T>, N>& values,
+                      const Rounding& rounding) {
+  Pack<T, N> stored;
+  MP_UNROLL
+  for (int k = 0; k < N; ++k) stored.at[k] = rounding.template round<T>(values.at[k], k);
 #ifdef __CUDA_ARCH__
   if constexpr (N == kPack<T>) {
-    Pack<T, N> stored;
-    MP_UNROLL
-    for (int k = 0; k < N; ++k) stored.at[k] = convert<T>(values.at[k]);
     const uint4 words = std::bit_cast<uint4>(stored);
     asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(array + i)),
                  "r"(words.x), "r"(words.y), "r"(words.z), "r"(words.w)
@@ -74,7 +107,7 @@ __device__ void store(T* array, std::int64_t i, const Pack<Computed<T>, N>& valu
     return;
   }
 #endif
-  write_pack<N>(array, i, values);
+  pack_at<N>(array, i) = stored;
 }
 
 template <class Formula, class T>
@@ -97,8 +130,9 @@ struct Update {
     Values<N> state[] = {read_state<N, k>(row, i)...};
     MP_UNROLL
     for (int j = 0; j < N; ++j) rule.update(p.at[j], gradient.at[j], state[k].at[j]...);
-    store<N>(static_cast<T*>(row.parameter), i, p);
-    (write_state<N, k>(row, i, state[k]), ...);
+    const auto rounding = rounding_of<N>(row, rule, i);
+    store<N>(static_cast<T*>(row.parameter), i, p, rounding);
+    (write_state<N, k>(row, i, state[k], rounding), ...);
   }
   template <int N, std::size_t k>
   __device__ Values<N> read_state(const UpdateRow<Formula>& row, std::int64_t i) const {
@@ -106,9 +140,10 @@ struct Update {
     if (row.has(k)) state = read_pack<N>(static_cast<const T*>(row.state[k]), i);
     return state;
   }
-  template <int N, std::size_t k>
-  __device__ void write_state(const UpdateRow<Formula>& row, std::int64_t i, const Values<N>& state) const {
-    if (row.has(k)) store<N>(static_cast<T*>(row.state[k]), i, state);
+  template <int N, std::size_t k, class Rounding>
+  __device__ void write_state(const UpdateRow<Formula>& row, std::int64_t i, const Values<N>& state,
+                              const Rounding& rounding) const {
+    if (row.has(k)) store<N>(static_cast<T*>(row.state[k]), i, state, rounding);
   }
 };
 
@@ -224,6 +259,10 @@ void update_by(DType dtype, std::span<const UpdateRow<Formula>> rows, Stream str
 MP_UPDATES(MP_UPDATE)
 #undef MP_UPDATE
 
+void rounded_adam(DType, std::span<const UpdateRow<updates::RoundedAdam>> rows, Stream stream) {
+  update(Update<updates::RoundedAdam, BFloat16>{}, rows, stream);
+}
+
 void clip_norm(DType dtype, std::span<const GradientRow> rows, const double* norm, double max_norm,
                Stream stream) {
   with_type(dtype, [&]<class T>() { update(ScaleToNorm<T>{norm, max_norm}, rows, stream); });
@@ -256,9 +295,9 @@ void gradient_norm(DType dtype, NormKind kind, std::span<const GradientRow> rows
 
 const Optimizer& optimizer() {
 #define MP_LAUNCHER_OF(name, Formula) .name = name,
-  static constexpr Optimizer launchers{MP_UPDATES(MP_LAUNCHER_OF).norm = gradient_norm,
-                                       .clip_norm = clip_norm, .clip_value = clip_value,
-                                       .accumulate = accumulate};
+  static constexpr Optimizer launchers{MP_UPDATES(MP_LAUNCHER_OF).rounded_adam = rounded_adam,
+                                       .norm = gradient_norm, .clip_norm = clip_norm,
+                                       .clip_value = clip_value, .accumulate = accumulate};
 #undef MP_LAUNCHER_OF
   return launchers;
 }

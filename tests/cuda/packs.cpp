@@ -150,6 +150,45 @@ TEST_CASE("gradients of any size and alignment are clipped") {
   });
 }
 
+/// A row of rounded_adam whose sums and products are exact, so that they are the same wherever they are made.
+kernels::UpdateRow<kernels::updates::RoundedAdam> exact_row(const Tensors& x, std::int64_t first,
+                                                            std::int64_t n, unsigned present,
+                                                            std::int64_t place) {
+  auto row =
+      make_row(x, first, n, present,
+               kernels::updates::RoundedAdam{
+                   {.beta1 = 0.5, .beta2 = 0.5, .eps = 0, .step_size = 0x1p-9, .correction = 1}, 7, 3});
+  row.weight_decay = 0;
+  row.decay = 1;
+  row.first = place;
+  return row;
+}
+
+TEST_CASE("rounded_adam gives the same bits on both devices, whatever a row's size, alignment and place") {
+  const Gpus machine;
+  manual_seed(8);
+  for (const unsigned present : {3u, 7u})
+    for (const std::int64_t place : {0, 5, 8})
+      for (const std::int64_t first : {0, 1})
+        for (const std::int64_t n : sizes) {
+          INFO("states ", present, ", place ", place, ", first element ", first, ", size ", n);
+          Tensors on_cpu, on_gpu;
+          for (int i = 0; i < 5; ++i) {
+            on_cpu.push_back((rand({9002}) + 0.5).to(bfloat16));
+            on_gpu.push_back(on_cpu.back().to(gpu));
+          }
+          const Tensor before = on_cpu[0].clone();
+          const auto update = [&](const kernels::Backend& backend, const Tensors& x, kernels::Stream s) {
+            const std::array rows{exact_row(x, first, n, present, place)};
+            backend.optimizer.rounded_adam(bfloat16, rows, s);
+          };
+          update(kernels::cpu_backend(), on_cpu, {});
+          update(kernels::cuda_backend(), on_gpu, stream(gpu));
+          if (n >= 4096) CHECK_FALSE(equal(on_cpu[0], before));
+          for (int i = 0; i < 5; ++i) CHECK(equal(on_gpu[i].cpu(), on_cpu[i]));
+        }
+}
+
 /// make(first element, size) for rows of one to three elements.
 template <class Make>
 auto rows_of(int count, const Make& make) {
@@ -174,6 +213,29 @@ TEST_CASE("optimizers take hundreds of rows in one launch, and more in several")
         });
       }
   });
+}
+
+TEST_CASE("rounded_adam takes hundreds of rows in one launch, and more in several") {
+  const Gpus machine;
+  manual_seed(9);
+  for (const int count : {150, 410}) {
+    CAPTURE(count);
+    Tensors on_cpu, on_gpu;
+    for (int i = 0; i < 5; ++i) {
+      on_cpu.push_back((rand({4 * count}) + 0.5).to(bfloat16));
+      on_gpu.push_back(on_cpu.back().to(gpu));
+    }
+    const Tensor before = on_cpu[0].clone();
+    const auto update = [&](const kernels::Backend& backend, const Tensors& x, kernels::Stream s) {
+      const auto rows =
+          rows_of(count, [&](std::int64_t i, std::int64_t n) { return exact_row(x, i, n, 7, 3 * i); });
+      backend.optimizer.rounded_adam(bfloat16, rows, s);
+    };
+    update(kernels::cpu_backend(), on_cpu, {});
+    update(kernels::cuda_backend(), on_gpu, stream(gpu));
+    CHECK_FALSE(equal(on_cpu[0], before));
+    for (int i = 0; i < 5; ++i) CHECK(equal(on_gpu[i].cpu(), on_cpu[i]));
+  }
 }
 
 TEST_CASE("clipping takes hundreds of gradients in one launch, and more in several") {

@@ -18,3 +18,11 @@ TEST_CASE("docs/mixed-precision: autocast") {
   CHECK(loss.dtype() == float32);
   for (const Tensor& parameter : parameters(model)) CHECK(parameter.grad().dtype() == float32);
 }
+
+TEST_CASE("docs/mixed-precision: stochastic rounding") {
+  nn::Linear model{4, 3};
+#include "snippets/mixed-precision/stochastic.inc"
+  sum(model(ones({2, 4}, {.dtype = bfloat16}))).backward();
+  optimizer.step();
+  CHECK(optimizer.state_dict().contains("rounding_seed"));
+}

@@ -37,7 +37,9 @@ inline std::vector<OptimizerCase> optimizer_cases() {
           optimizer_case<Adagrad>("Adagrad", AdagradOptions{.lr = 0.1, .lr_decay = 0.1}),
           optimizer_case<Adadelta>("Adadelta", AdadeltaOptions{}),
           optimizer_case<Rprop>("Rprop", RpropOptions{.lr = 0.01}),
-          optimizer_case<Lion>("Lion", LionOptions{.lr = 0.01})};
+          optimizer_case<Lion>("Lion", LionOptions{.lr = 0.01}),
+          optimizer_case<AdamW>("AdamW, stochastic rounding",
+                                AdamWOptions{.lr = 0.01, .amsgrad = true, .stochastic_rounding = true})};
 }
 
 inline void append(ScaledValues& values, const StateDict& state) {

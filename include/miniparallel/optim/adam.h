@@ -15,6 +15,12 @@ struct AdamOptions {
   bool amsgrad = false;   ///< divide by the largest v so far (Reddi, Kale, Kumar: "On the convergence of Adam
                           ///< and beyond", 2018)
   bool maximize = false;  ///< ascend: take the gradient with the other sign
+  /// Of bfloat16 parameters and their state: round up or down at random, so that the mean is the exact
+  /// result and small updates are not lost; others are updated as without. (Gupta et al.: "Deep learning
+  /// with limited numerical precision", 2015.) The random numbers depend on a seed that the optimizer draws
+  /// when it is made (`manual_seed`), which is part of its state, and on the parameter's number, step and
+  /// element.
+  bool stochastic_rounding = false;
 };
 
 /// With m and v the moving averages of g and g^2, corrected for starting at 0: p -= lr m / (sqrt(v) + eps).
@@ -36,6 +42,7 @@ struct AdamWOptions {
   double weight_decay = 1e-2;  ///< p *= 1 - lr weight_decay before each update
   bool amsgrad = false;
   bool maximize = false;
+  bool stochastic_rounding = false;
 };
 
 /// Adam whose weight decay does not pass through the moments.

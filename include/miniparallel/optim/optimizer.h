@@ -75,8 +75,9 @@ class Optimizer {
 
   /// `groups.0.lr`, ..., with a scheduler `groups.0.initial_lr` too, and, for parameters updated at least
   /// once, `state.0.step`, `state.0.exp_avg`, ..., numbered in the order in which groups and parameters were
-  /// given. The tensors are the optimizer's own, except that state which several devices divide
-  /// (`DataParallelOptions::shard_optimizer`) is brought together in copies, in host memory.
+  /// given; where updates are rounded at random, `rounding_seed`. The tensors are the optimizer's own, except
+  /// that state which several devices divide (`DataParallelOptions::shard_optimizer`) is brought together in
+  /// copies, in host memory.
   StateDict state_dict();
 
   /// Copies options and state in. Throws `Error`, changing nothing, with a list of entries that are missing,
@@ -97,6 +98,7 @@ class Optimizer {
     void* parameter;
     const void* gradient;
     std::array<void*, kMaxStates> state;  ///< null past those of `state_names`
+    std::int64_t place = 0;               ///< of the first element in the stream of random bits: see Slot
     std::uint32_t pending = 0;            ///< of the updates those of which the host does not know yet
                                           ///< whether a GradScaler had them skipped: see Slot
     Shape shape = {};                     ///< of the parameter, where the optimizer takes matrices
@@ -124,6 +126,10 @@ class Optimizer {
   /// each a run of its own, and several devices cannot divide them.
   virtual bool takes_matrices() const { return false; }
 
+  /// Whether updates of bfloat16 parameters of this group round at random, by `rounding_seed`.
+  virtual bool rounds_at_random([[maybe_unused]] int group) const { return false; }
+  std::uint64_t rounding_seed() const { return rounding_seed_; }
+
   /// The names of the state that parameters of this group need.
   virtual std::span<const char* const> state_names(int group) const = 0;
 
@@ -141,9 +147,11 @@ class Optimizer {
   struct Kind {
     int first;           // of the neighbouring groups with the same options
     std::size_t states;  // how many each parameter has
+    bool rounds;         // at random, those of bfloat16
     friend bool operator==(const Kind&, const Kind&) = default;
   };
   std::vector<Kind> kinds_of_groups();
+  bool any_rounds_at_random() const;
 
   /// Notes a scheduler; the first one fixes the initial rates.
   void begin_schedule(const char* scheduler, const std::vector<double>& initial_lr);
@@ -163,6 +171,7 @@ class Optimizer {
 
   const char* name_;
   int num_groups_ = 0;
+  std::uint64_t rounding_seed_ = 0;
   std::vector<double> initial_lr_;       // of each group; empty until there is a scheduler
   std::vector<const char*> schedulers_;  // their names, for messages
   std::vector<Slot> slots_;
@@ -190,6 +199,7 @@ class OptimizerOf : public Optimizer {
  private:
   void visit_options(int group, const OptionVisitor& f) final;
   void visit_flags(int group, const FlagVisitor& f) final;
+  bool rounds_at_random(int group) const final;
 
   std::vector<Options> options_;
 };
