@@ -73,11 +73,12 @@ void check_same(Train train) {
 /// Trains a net by `make(parameters)`'s optimizer; `between` follows each step.
 template <class Net, class Make>
 void check_training(
-    Make make,
-    const std::function<void(optim::Optimizer&, double, int)>& between = [](auto&, double, int) {}) {
+    Make make, const std::function<void(optim::Optimizer&, double, int)>& between = [](auto&, double, int) {},
+    DType dtype = float32) {
   check_same([&](Ways& ways) {
     Net net;
     to(net, gpu);
+    to(net, dtype);
     auto optimizer = make(net);
     const Runner step = ways([&](const Tensor& x, const Tensor& y) {
       optimizer.zero_grad();
@@ -88,7 +89,8 @@ void check_training(
     });
     Values values;
     for (int i = 0; i < 9; ++i) {
-      const Tensor loss = step(Net::inputs().to(gpu), Net::targets().to(gpu));
+      const Tensor x = Net::inputs().to(gpu);
+      const Tensor loss = step(x.is_floating() ? x.to(dtype) : x, Net::targets().to(gpu));
       append(values, loss);
       between(optimizer, loss.item(), i);
     }
@@ -141,6 +143,17 @@ TEST_CASE("capture: optimizers of every kind") {
   check_optimizer<Adagrad>(AdagradOptions{.lr_decay = 0.1});
   check_optimizer<Adadelta>(AdadeltaOptions{});
   check_optimizer<Rprop>(RpropOptions{});
+}
+
+TEST_CASE("capture: bfloat16 parameters, rounded to nearest or at random") {
+  for (const bool at_random : {false, true}) {
+    CAPTURE(at_random);
+    const optim::AdamWOptions options{.lr = 1e-3, .stochastic_rounding = at_random};
+    const auto adam = [&](auto& net) { return optim::AdamW(parameters(net), options); };
+    check_training<testing::Mlp>(adam, [](auto&, double, int) {}, bfloat16);
+    check_training<testing::Transformer>(adam, [](auto&, double, int) {}, bfloat16);
+    check_training<testing::Cnn>(adam, [](auto&, double, int) {}, bfloat16);
+  }
 }
 
 TEST_CASE("capture: parameter groups and schedules") {

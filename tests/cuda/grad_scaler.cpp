@@ -6,6 +6,7 @@
 
 #include <limits>
 #include <set>
+#include <string>
 #include <vector>
 
 // The scale of a loss on a GPU, which decides by itself which steps are skipped.
@@ -205,6 +206,81 @@ TEST_CASE("GradScaler: more gradients and rules than the argument of a kernel ho
     return values;
   };
   for (const DType dtype : {float32, float64}) CHECK(train(dtype, true) == train(dtype, false));
+}
+
+TEST_CASE("GradScaler: a scale that is set after a step holds from the next one on, captured or not") {
+  const auto train = [](bool captures, int gpus) {
+    const Simulated machine(gpus);
+    manual_seed(3);
+    std::vector<Device> devices;
+    for (int i = 0; i < gpus; ++i) devices.push_back(Device::cuda(i));
+    DataParallel model{testing::Mlp{}, {.devices = devices, .replicas = 2}};
+    optim::Adam optimizer(model.parameters(), {.lr = 1e-2});
+    GradScaler scaler({.init_scale = 64, .growth_interval = 4});
+    const auto step = [&](const Tensor& x, const Tensor& y) {
+      const Tensor loss = cross_entropy(model(x), y), scaled = scaler.scale(loss);
+      scaled.backward();
+      scaler.step(optimizer);
+      scaler.update();
+      optimizer.zero_grad();
+      return scaled.detach() / loss.detach();
+    };
+    auto captured = capture(step);
+    ScaledValues values;
+    std::vector<double> scales;
+    for (int i = 0; i < 11; ++i) {
+      const Tensor x = testing::Mlp::inputs().to(gpu), y = testing::Mlp::targets().to(gpu);
+      scales.push_back((captures ? captured(x, y) : step(x, y)).item());
+      if (i == 5) scaler.update(8);
+      if (i == 8) scaler.update(1024);
+    }
+    if (captures) {
+      CHECK(captured.counters().reason == "");
+      CHECK(captured.counters().replayed == 8);
+    }
+    // The scale doubles after four steps, whether it was set meanwhile or not.
+    const std::vector<double> expected{64, 64, 64, 64, 128, 128, 8, 8, 16, 1024, 1024};
+    REQUIRE(scales.size() == expected.size());
+    for (std::size_t i = 0; i < scales.size(); ++i) CHECK(scales[i] == doctest::Approx(expected[i]));
+    CHECK(scaler.get_scale() == 1024);
+    testing::append(values, optimizer.state_dict());
+    testing::append(values, model.state_dict());
+    return values;
+  };
+  for (const int gpus : {1, 2}) CHECK(train(true, gpus) == train(false, gpus));
+}
+
+TEST_CASE("GradScaler: a step that sets the scale is no graph, and says what to do") {
+  const auto train = [](bool captures) {
+    const Simulated machine;
+    const Tensor parameter = ones({4}, {.device = gpu}).requires_grad_();
+    optim::Adam optimizer({parameter}, {.lr = 0.1});
+    GradScaler scaler({.init_scale = 4});
+    double scale = 4;
+    const auto step = [&](const Tensor& factor) {
+      const Tensor loss = scaler.scale(sum(parameter * factor));
+      loss.backward();
+      scaler.step(optimizer);
+      scaler.update(scale *= 3);
+      optimizer.zero_grad();
+    };
+    auto captured = capture(step);
+    for (int i = 0; i < 6; ++i) {
+      const Tensor factor = full({}, i == 2 ? kInfinity : 1.0, {.device = gpu});
+      captures ? captured(factor) : step(factor);
+      CHECK(scaler.get_scale() == scale);
+    }
+    CHECK(scaler.skipped_steps() == 1);
+    if (captures) {
+      CHECK(captured.counters().replayed == 0);
+      CHECK(captured.counters().reason.find("call update(new_scale) after the step") != std::string::npos);
+    }
+    ScaledValues values;
+    testing::append(values, optimizer.state_dict());
+    values.push_back(parameter.detach().to_vector<double>());
+    return values;
+  };
+  CHECK(train(true) == train(false));
 }
 
 }  // namespace
