@@ -30,6 +30,11 @@ struct BatchNormArgs {
   const void* bias = nullptr;      ///< null: 0; the gradients read it where they go back through relu
   const void* residual = nullptr;  ///< null: 0; the gradients do not read it
   bool relu = false;
+  /// Where it is not 0, on GPUs only, of a group normalisation, whose n is 1: mean, inv_std and, in the data
+  /// gradient, the sums are those of so many neighbouring channels, and channel c has weight and bias number
+  /// c % parameters. Channels are then fewer than 2^32.
+  std::int64_t group = 0;
+  std::int64_t parameters = 0;
 };
 inline Sizes sizes(const BatchNormArgs& args) { return sizes(args.geometry); }
 
@@ -65,7 +70,8 @@ struct BatchNormGradients {
 };
 
 /// y = (x - mean) inv_std weight + bias for each row of x (rows, width); with a residual of residual +
-/// dropout(x), which is written to `sum`, in place of x.
+/// dropout(x), which is written to `sum`, in place of x. Without centring the mean is 0, and inv_std
+/// 1 / sqrt(mean of x^2 + eps).
 struct LayerNormArgs {
   std::int64_t rows = 0, width = 0;
   const void* x = nullptr;
@@ -77,6 +83,7 @@ struct LayerNormArgs {
   const void* residual = nullptr;  ///< the gradients do not read it: x is the sum there
   void* sum = nullptr;
   DropoutMask mask = {};
+  bool centers = true;
 };
 inline Sizes sizes(const LayerNormArgs& args) { return {"rows width", {args.rows, args.width}}; }
 
@@ -92,7 +99,8 @@ struct Norm {
   void (*batch_sums)(DType dtype, const BatchNormArgs& args, const BatchNormGradients& gradients,
                      Stream stream);
   /// dx = beta dx + weight inv_std (g - sum_g / count - (x - mean) inv_std sum_gx / count). With count 0:
-  /// dx = beta dx + weight inv_std g, and x and the sums are not read.
+  /// dx = beta dx + weight inv_std g, and x and the sums are not read. Of groups, whose sums are those of g
+  /// weight: dx = beta dx + inv_std (g weight - sum_g / count - (x - mean) inv_std sum_gx / count).
   void (*batch_data_gradient)(DType dtype, const BatchNormArgs& args, const BatchNormGradients& gradients,
                               Stream stream);
   /// Brings the running statistics of layers up to date.

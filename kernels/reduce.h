@@ -15,9 +15,11 @@ struct ReduceArgs {
   Layout kept, reduced;
   void* out = nullptr;
   const void* in = nullptr;
-  const void* center = nullptr;  ///< `sum_squares`: one value per output, of the input's dtype
-  double scale = 1;              ///< `sum`, `sum_squares` of floating input: factor of the result
-  bool accumulate = false;       ///< `sum` of floating input: add to the output instead of replacing it
+  const void* center =
+      nullptr;              ///< `sum_squares`: one value per output, of the input's dtype, float32 of 16 bits
+  double scale = 1;         ///< `sum`, `sum_squares` of floating input: factor of the result
+  bool accumulate = false;  ///< `sum` of floating input: add to the output instead of replacing it
+  bool wide = false;        ///< `sum`, `sum_squares` of 16 bits: the output is float32
 };
 inline Sizes sizes(const ReduceArgs& args) {
   return {"kept reduced", {args.kept.numel(), args.reduced.numel()}};
@@ -28,7 +30,7 @@ inline Sizes sizes(const ReduceArgs& args) {
 struct Reduce {
   /// Floating dtypes, 16 bits on GPUs only, stay; int64, int32, uint8 and bool give int64. Nothing sums to 0.
   void (*sum)(DType dtype, const ReduceArgs& args, Stream stream);
-  /// Sum of (x - center)^2; float32 and float64.
+  /// Sum of (x - center)^2; floating dtypes, 16 bits on GPUs only.
   void (*sum_squares)(DType dtype, const ReduceArgs& args, Stream stream);
   /// Of the input's dtype, float16 and bfloat16 on GPUs only; `reduced` must not be empty.
   void (*amax)(DType dtype, const ReduceArgs& args, Stream stream);

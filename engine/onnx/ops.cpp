@@ -243,6 +243,16 @@ class Writer {
                 {{"axis", -dims}, {"epsilon", real(op_, "eps")}});
   }
 
+  std::string rms_norm() const {
+    List axes;
+    for (std::int64_t d = -whole(op_, "dims"); d < 0; ++d) axes.push_back(d);
+    const std::string squares =
+        node("ReduceMean", {node("Pow", {in(0), number(2)}), graph_.constant(tensor(axes))});
+    const std::string length = node("Sqrt", {node("Add", {squares, number(real(op_, "eps"))})});
+    const std::string y = node("Div", {in(0), length});
+    return op_.inputs[1].defined() ? node("Mul", {y, in(1)}) : y;
+  }
+
   std::string reduced(const char* type) const {
     const List& ones = list(op_, "ones");
     const Shape& shape = shape_of(op_);
@@ -396,6 +406,7 @@ const std::map<std::string_view, Form>& forms() {
       {"adaptive_avg_pool2d", [](const Writer& w) { return w.pool("AveragePool"); }},
       {"batch_norm", [](const Writer& w) { return w.batch_norm(); }},
       {"layer_norm", [](const Writer& w) { return w.layer_norm(); }},
+      {"rms_norm", [](const Writer& w) { return w.rms_norm(); }},
       {"softmax", [](const Writer& w) { return w.along_axis("Softmax"); }},
       {"log_softmax", [](const Writer& w) { return w.along_axis("LogSoftmax"); }},
       {"scaled_dot_product_attention", [](const Writer& w) { return w.attention(); }},

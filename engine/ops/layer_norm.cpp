@@ -6,36 +6,24 @@
 #include "engine/random/generator.h"
 
 #include <algorithm>
+#include <limits>
+#include <optional>
 
 namespace miniparallel {
 namespace {
 
 using kernels::Destination;
 
-/// Differentiable: x normalised over `dims`, and the gradient of x for the gradient of that.
-struct Normalized {
-  Tensor inv_std, y;
-  Shape dims;
-
-  Normalized(const Tensor& x, const Shape& over, double eps) : dims(over) {
-    const Tensor centered = x - mean(x, dims, true);
-    inv_std = inverse_std(mean(centered * centered, dims, true), eps);
-    y = centered * inv_std;
-  }
-  Tensor backward(const Tensor& g) const {
-    return inv_std * (g - mean(g, dims, true) - y * mean(g * y, dims, true));
-  }
-};
-
 struct LayerNorm {
   std::int64_t rows, width;
   int normalized_dims;
   Shape parameter_shape;
   double eps;
+  bool centers;
   Tensor mean, inv_std;
 
-  LayerNorm(const Tensor& x, const Shape& shape, double epsilon)
-      : normalized_dims(shape.rank()), parameter_shape(shape), eps(epsilon) {
+  LayerNorm(const Tensor& x, const Shape& shape, double epsilon, bool by_mean = true)
+      : normalized_dims(shape.rank()), parameter_shape(shape), eps(epsilon), centers(by_mean) {
     const Shape outer(x.shape().begin(), x.shape().end() - shape.rank());
     rows = outer.numel();
     width = shape.numel();
@@ -43,7 +31,15 @@ struct LayerNorm {
     inv_std = result_like(mean);
   }
   kernels::LayerNormArgs args(const Tensor& x, const Tensor& weight, const Tensor& bias = {}) const {
-    return {rows, width, raw(x), raw_or_null(weight), raw_or_null(bias), eps, raw(mean), raw(inv_std)};
+    return {.rows = rows,
+            .width = width,
+            .x = raw(x),
+            .weight = raw_or_null(weight),
+            .bias = raw_or_null(bias),
+            .eps = eps,
+            .mean = raw(mean),
+            .inv_std = raw(inv_std),
+            .centers = centers};
   }
 };
 
@@ -68,7 +64,7 @@ Tensor layer_norm_composed(Backward& b, const Tensor& x, const Tensor& weight, c
   const Tensor g = widened(b.grad());
   Shape inner, outer;
   for (int i = 0; i < g.dim(); ++i) (i < g.dim() - norm.normalized_dims ? outer : inner).push_back(i);
-  const Normalized normalized(widened(x), inner, norm.eps);
+  const Normalized normalized(widened(x), inner, norm.eps, norm.centers);
   const auto sum_rows = [&](const Tensor& t) { return outer.empty() ? t : sum(t, outer); };
   if (b.needs(1)) b.set(1, sum_rows(g * normalized.y));
   if (b.needs(2)) b.set(2, sum_rows(g));
@@ -119,6 +115,30 @@ Tensor layer_norm(const Tensor& input, const Shape& normalized_shape, const Tens
     autograd::note("eps", eps);
     autograd::note("dims", normalized_shape.rank());
     record("layer_norm", y, {x, weight, bias}, [x = save(x), weight = save(weight), norm](Backward& b) {
+      if (!b.create_graph()) return layer_norm_fused(b, x.get(b), weight.get(b), norm);
+      b.set(0, layer_norm_composed(b, x.get(b), weight.get(b), norm));
+    });
+  }
+  return y;
+}
+
+Tensor rms_norm(const Tensor& input, const Shape& normalized_shape, const Tensor& scale,
+                std::optional<double> epsilon) {
+  const char* const op = "rms_norm";
+  const double least = input.defined() && input.dtype() == float64
+                           ? std::numeric_limits<double>::epsilon()
+                           : double{std::numeric_limits<float>::epsilon()};
+  const double eps = epsilon.value_or(least);
+  check_arguments(op, input, normalized_shape, scale, {}, eps);
+  if (is_half_on_cpu(input)) return in_float32(MP_OP(rms_norm), input, normalized_shape, scale, epsilon);
+  const Tensor x = input.contiguous(), weight = contiguous_or_none(widened(scale));
+  const LayerNorm norm(x, normalized_shape, eps, false);
+  Tensor y = result_like(x);
+  backend(x).norm.layer_forward(x.dtype(), norm.args(x, weight), raw(y), stream(x));
+  if (recording(x, weight)) {
+    autograd::note("eps", eps);
+    autograd::note("dims", normalized_shape.rank());
+    record(op, y, {x, weight, Tensor()}, [x = save(x), weight = save(weight), norm](Backward& b) {
       if (!b.create_graph()) return layer_norm_fused(b, x.get(b), weight.get(b), norm);
       b.set(0, layer_norm_composed(b, x.get(b), weight.get(b), norm));
     });

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "engine/ops/common.h"
+#include "kernels/pointwise_loss.h"
 
 /// Helpers of the losses.
 
@@ -10,6 +11,11 @@ namespace miniparallel {
 void check_pair(const char* op, const Tensor& x, const Tensor& target);
 
 Tensor reduced(const Tensor& losses, Reduction reduction);
+
+/// A loss of kernels/pointwise_loss.h: `of` names the function and its numbers. The factor of a mean is 1 /
+/// n, that of a sum `of`'s.
+Tensor pointwise_loss(const char* op, const kernels::PointwiseLossArgs& of, const Tensor& x,
+                      const Tensor& target, Reduction reduction);
 
 /// An optional factor of losses, brought to the device and dtype of `like`.
 inline Tensor factor_like(const Tensor& factor, const Tensor& like) {

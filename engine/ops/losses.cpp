@@ -13,30 +13,6 @@ Tensor reduced(const Tensor& losses, Reduction reduction) {
   return reduction == Reduction::none ? losses : reduction == Reduction::sum ? sum(losses) : mean(losses);
 }
 
-// near (d - near / 2) is d^2 / 2 where d is within the bounds of `near`, and the tangent beyond. There is no
-// branch: the one not taken would give an infinite difference NaN as its gradient.
-
-Tensor smooth_l1_loss(const Tensor& x, const Tensor& target, const SmoothL1LossOptions& options) {
-  MP_AUTOCAST(smooth_l1_loss, x, target, options);
-  const char* const op = "smooth_l1_loss";
-  check_pair(op, x, target);
-  if (is_half(x)) return in_float32(MP_OP(smooth_l1_loss), x, target, options);
-  check(options.beta >= 0, op, ": beta is ", options.beta, "; it must be at least 0");
-  if (options.beta == 0) return l1_loss(x, target, options.reduction);
-  const Tensor d = x - target, near = clamp(d, -options.beta, options.beta);
-  return reduced(near / options.beta * (d - near * 0.5), options.reduction);
-}
-
-Tensor huber_loss(const Tensor& x, const Tensor& target, const HuberLossOptions& options) {
-  MP_AUTOCAST(huber_loss, x, target, options);
-  const char* const op = "huber_loss";
-  check_pair(op, x, target);
-  if (is_half(x)) return in_float32(MP_OP(huber_loss), x, target, options);
-  check(options.delta > 0, op, ": delta is ", options.delta, "; it must be above 0");
-  const Tensor d = x - target, near = clamp(d, -options.delta, options.delta);
-  return reduced(near * (d - near * 0.5), options.reduction);
-}
-
 Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target,
                                         const BceWithLogitsOptions& options) try {
   MP_AUTOCAST(binary_cross_entropy_with_logits, x, target, options);
@@ -81,19 +57,6 @@ Tensor binary_cross_entropy(const Tensor& x, const Tensor& target,
   return reduced(losses, options.reduction);
 } catch (const Error& error) {
   rethrow_as("binary_cross_entropy", error);
-}
-
-Tensor kl_div(const Tensor& x, const Tensor& target, const KlDivOptions& options) {
-  MP_AUTOCAST(kl_div, x, target, options);
-  check_pair("kl_div", x, target);
-  if (is_half(x)) return in_float32(MP_OP(kl_div), x, target, options);
-  const auto losses = [&] {
-    if (options.log_target) return exp(target) * (target - x);
-    return target * (log(where(target == 0, 1, target)) - x);
-  }();
-  if (options.reduction != Reduction::mean || !options.batch_mean) return reduced(losses, options.reduction);
-  check(x.dim() > 0, "kl_div: got a tensor without dimensions; batch_mean needs rows");
-  return x.size(0) == 0 ? mean(losses) : sum(losses) / x.size(0);  // of no rows NaN, as any mean
 }
 
 Tensor gaussian_nll_loss(const Tensor& x, const Tensor& target, const Tensor& variance,

@@ -23,13 +23,6 @@ Tensor poisson_nll_loss(const Tensor& x, const Tensor& target, const PoissonNllL
   return reduced(losses, options.reduction);
 }
 
-Tensor soft_margin_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
-  MP_AUTOCAST(soft_margin_loss, x, target, reduction);
-  check_pair("soft_margin_loss", x, target);
-  if (is_half(x)) return in_float32(MP_OP(soft_margin_loss), x, target, reduction);
-  return reduced(-logsigmoid(target * x), reduction);
-}
-
 Tensor multilabel_soft_margin_loss(const Tensor& x, const Tensor& target, const Tensor& weight,
                                    Reduction reduction) try {
   check_pair("multilabel_soft_margin_loss", x, target);

@@ -8,6 +8,23 @@ namespace miniparallel {
 
 inline Tensor inverse_std(const Tensor& variance, double eps) { return 1.0 / sqrt(variance + eps); }
 
+/// Differentiable: x normalised over `dims`, and the gradient of x for the gradient of that.
+struct Normalized {
+  Tensor inv_std, y;
+  Shape dims;
+  bool centers;
+
+  Normalized(const Tensor& x, const Shape& over, double eps, bool by_mean) : dims(over), centers(by_mean) {
+    const Tensor centered = centers ? x - mean(x, dims, true) : x;
+    inv_std = inverse_std(mean(centered * centered, dims, true), eps);
+    y = centered * inv_std;
+  }
+  Tensor backward(const Tensor& g) const {
+    const Tensor rest = g - y * mean(g * y, dims, true);
+    return inv_std * (centers ? rest - mean(g, dims, true) : rest);
+  }
+};
+
 inline void check_parameter(const char* op, const char* what, const Tensor& parameter, const Shape& shape) {
   check(!parameter.defined() || parameter.shape() == shape, op, ": ", what, " has shape ",
         parameter.defined() ? parameter.shape() : Shape{}, "; it must be ", shape);

@@ -43,10 +43,13 @@ struct Split {
   }
 };
 
-Tensor sum_scaled(const Tensor& x, const Split& split, double scale) {
-  Tensor y = make_tensor(split.result, is_floating(x.dtype()) ? x.dtype() : int64, x.device());
+/// `wide`: of 16 bits in float32.
+Tensor sum_scaled(const Tensor& x, const Split& split, double scale, bool wide = false) {
+  const DType dtype = wide ? computed_dtype(x) : x.dtype();
+  Tensor y = make_tensor(split.result, is_floating(dtype) ? dtype : int64, x.device());
   kernels::ReduceArgs args = split.args(x, y);
   args.scale = scale;
+  args.wide = wide;
   backend(x).reduce.sum(x.dtype(), args, stream(x));
   return y;
 }
@@ -112,38 +115,42 @@ Tensor mean(const Tensor& input, const Shape& dims, bool keepdim) {
   return y;
 }
 
-static Tensor variance(const char* op, const Tensor& x, const Shape& dims, bool unbiased, bool keepdim) {
+/// `wide`: of 16 bits in float32.
+static Tensor variance(const char* op, const Tensor& x, const Shape& dims, bool unbiased, bool keepdim,
+                       bool wide) {
   check_floating(op, x);
-  if (is_half(x)) return in_float32(variance, op, x, dims, unbiased, keepdim);
+  if (is_half_on_cpu(x)) return in_float32(variance, op, x, dims, unbiased, keepdim, wide);
   const Split split(op, x, dims, keepdim);
   const std::int64_t freedom = std::max<std::int64_t>(split.count() - (unbiased ? 1 : 0), 0);
   const double scale = 1.0 / static_cast<double>(freedom);
-  const Tensor center = sum_scaled(x, split, 1.0 / static_cast<double>(split.count()));
-  Tensor y = make_tensor(split.result, x.dtype(), x.device());
+  const Tensor center = sum_scaled(x, split, 1.0 / static_cast<double>(split.count()), true);
+  Tensor y = make_tensor(split.result, wide ? computed_dtype(x) : x.dtype(), x.device());
   kernels::ReduceArgs args = split.args(x, y);
   args.center = raw(center);
+  args.wide = wide;
   args.scale = scale;
   backend(x).reduce.sum_squares(x.dtype(), args, stream(x));
   if (recording(x))
     record("var", y, {x},
            [x = save(x), dims, ones = split.ones, slope = split.count() == 0 ? 0 : 2 * scale](Backward& b) {
-             const Tensor input = x.get(b);
-             b.set(0, (input - mean(input, dims, true)) * (b.grad().reshape(ones) * slope));
+             const Tensor input = x.get(b), values = widened(input);
+             const Tensor g = widened(b.grad()).reshape(ones) * slope;
+             b.set(0, ((values - mean(values, dims, true)) * g).to(input.dtype()));
            });
   return y;
 }
 
 Tensor var(const Tensor& x, const Shape& dims, bool unbiased, bool keepdim) {
-  return variance("var", x, dims, unbiased, keepdim);
+  return variance("var", x, dims, unbiased, keepdim, false);
 }
 
 Tensor std(const Tensor& x, const Shape& dims, bool unbiased, bool keepdim) {
   check_floating("std", x);
-  if (is_half(x)) return in_float32(MP_OP(std), x, dims, unbiased, keepdim);
-  const Tensor variances = variance("std", x, dims, unbiased, keepdim);
+  if (is_half_on_cpu(x)) return in_float32(MP_OP(std), x, dims, unbiased, keepdim);
+  const Tensor variances = variance("std", x, dims, unbiased, keepdim, true);
   // Where the root has no slope. The variances of nothing are NaN, and so would be the root's slopes.
   const Tensor none = x.numel() == 0 ? isnan(variances) : variances == 0;
-  return where(none, variances, sqrt(where(none, 1, variances)));
+  return where(none, variances, sqrt(where(none, 1, variances))).to(x.dtype());
 }
 
 Tensor amax(const Tensor& x, const Shape& dims, bool keepdim) {

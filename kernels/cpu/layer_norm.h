@@ -54,6 +54,7 @@ HWY_ATTR void short_layer_forward(const LayerNormArgs& args, T* y) {
   const T *x = in<T>(args.x), *weight = in<T>(args.weight), *bias = in<T>(args.bias);
   T *mean = out<T>(args.mean), *inv_std = out<T>(args.inv_std);
   const double count = static_cast<double>(width), eps = args.eps;
+  const bool centers = args.centers;
   for_each_block_of_rows(args.rows, width, [=](std::int64_t first, std::int64_t rows) HWY_ATTR {
     TurnedRows<T> turned;
     turned.read(x + first * width, rows, width);
@@ -61,7 +62,7 @@ HWY_ATTR void short_layer_forward(const LayerNormArgs& args, T* y) {
     T *const m = mean + first, *const scale = inv_std + first;
     for (std::int64_t i = 0; i < width; ++i)
       for (std::int64_t r = 0; r < rows; ++r) sum[r] += static_cast<double>(turned[i][r]);
-    for (std::int64_t r = 0; r < rows; ++r) m[r] = static_cast<T>(sum[r] / count);
+    for (std::int64_t r = 0; r < rows; ++r) m[r] = centers ? static_cast<T>(sum[r] / count) : T(0);
     for (std::int64_t i = 0; i < width; ++i)
       for (std::int64_t r = 0; r < rows; ++r) {
         turned[i][r] -= m[r];
@@ -83,6 +84,7 @@ HWY_ATTR void short_layer_data_gradient(const LayerNormArgs& args, const T* dy, 
   const T *x = in<T>(args.x), *weight = in<T>(args.weight);
   const T *mean = in<T>(args.mean), *inv_std = in<T>(args.inv_std);
   const double count = static_cast<double>(width);
+  const bool centers = args.centers;
   for_each_block_of_rows(args.rows, width, [=](std::int64_t first, std::int64_t rows) HWY_ATTR {
     TurnedRows<T> g, centered;
     g.read(dy + first * width, rows, width);
@@ -100,7 +102,7 @@ HWY_ATTR void short_layer_data_gradient(const LayerNormArgs& args, const T* dy, 
     }
     T shift[kTurnedRows], slope[kTurnedRows];
     for (std::int64_t r = 0; r < rows; ++r) {
-      shift[r] = static_cast<T>(sum[r] / count);
+      shift[r] = centers ? static_cast<T>(sum[r] / count) : T(0);
       slope[r] = static_cast<T>(product[r] / count) * scale[r] * scale[r];
     }
     T* const out = dx + first * width;
@@ -119,11 +121,12 @@ HWY_ATTR void layer_forward_typed(const LayerNormArgs& args, T* y) {
   const T *x = in<T>(args.x), *weight = in<T>(args.weight), *bias = in<T>(args.bias);
   T *mean = out<T>(args.mean), *inv_std = out<T>(args.inv_std);
   const double eps = args.eps;
+  const bool centers = args.centers;
   for_each_row(args.rows, width, [=](std::int64_t row) HWY_ATTR {
     const T* in = x + row * width;
     Sums sums;
-    add_run<T>(sums, width, [=](std::int64_t i) HWY_ATTR { return Terms<T>{in[i], 0}; });
-    const T m = static_cast<T>(total(sums.first) / static_cast<double>(width));
+    if (centers) add_run<T>(sums, width, [=](std::int64_t i) HWY_ATTR { return Terms<T>{in[i], 0}; });
+    const T m = centers ? static_cast<T>(total(sums.first) / static_cast<double>(width)) : T(0);
     add_run<T>(sums, width, [=](std::int64_t i) HWY_ATTR {
       const T difference = in[i] - m;
       return Terms<T>{0, difference * difference};
@@ -147,6 +150,7 @@ HWY_ATTR void layer_data_gradient_typed(const LayerNormArgs& args, const T* dy, 
   const std::int64_t width = args.width;
   const T *x = in<T>(args.x), *weight = in<T>(args.weight);
   const T *mean = in<T>(args.mean), *inv_std = in<T>(args.inv_std);
+  const bool centers = args.centers;
   for_each_row(args.rows, width, [=](std::int64_t row) HWY_ATTR {
     const T *gradient = dy + row * width, *in = x + row * width;
     const T m = mean[row], scale = inv_std[row];
@@ -155,7 +159,7 @@ HWY_ATTR void layer_data_gradient_typed(const LayerNormArgs& args, const T* dy, 
       const T g = gradient[i] * (weighted ? weight[i] : T(1));
       return Terms<T>{g, g * (in[i] - m)};
     });
-    const T shift = static_cast<T>(total(sums.first) / static_cast<double>(width));
+    const T shift = centers ? static_cast<T>(total(sums.first) / static_cast<double>(width)) : T(0);
     const T slope = static_cast<T>(total(sums.second) / static_cast<double>(width)) * scale * scale;
     T* out = dx + row * width;
     MP_IVDEP

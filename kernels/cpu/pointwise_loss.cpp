@@ -23,7 +23,7 @@ struct PointwiseLossLoops {
   void (*backward)(const PointwiseLossArgs& args, std::int64_t begin, std::int64_t end, const void* g,
                    void* dx);
 };
-using PointwiseLossTable = std::array<ByDType<PointwiseLossLoops>, 3>;  // by LossFunction
+using PointwiseLossTable = std::array<ByDType<PointwiseLossLoops>, kLossFunctions>;  // by LossFunction
 }  // namespace miniparallel::kernels::cpu
 #endif
 
@@ -36,8 +36,9 @@ double forward(const PointwiseLossArgs& args, std::int64_t begin, std::int64_t e
   const T *x = static_cast<const T*>(args.x) + begin, *target = static_cast<const T*>(args.target) + begin;
   T local[kLossChunk];
   T* out = y ? static_cast<T*>(y) + begin : local;
+  const F f = functor_of<F>(args);
   MP_IVDEP
-  for (std::int64_t i = 0; i < end - begin; ++i) out[i] = F::forward(x[i], target[i]);
+  for (std::int64_t i = 0; i < end - begin; ++i) out[i] = f.forward(x[i], target[i]);
   return y ? 0 : fold_row<SumOf<T>>(local, 1, end - begin);
 }
 
@@ -46,13 +47,14 @@ void backward(const PointwiseLossArgs& args, std::int64_t begin, std::int64_t en
   const T *x = static_cast<const T*>(args.x), *target = static_cast<const T*>(args.target);
   const T* gradient = static_cast<const T*>(g);
   T* dx = static_cast<T*>(out);
+  const F f = functor_of<F>(args);
   const T scale = args.reduce ? static_cast<T>(args.scale) * (gradient ? gradient[0] : T(1)) : T(1);
   if (args.reduce) {
     MP_IVDEP
-    for (std::int64_t i = begin; i < end; ++i) dx[i] = F::backward(x[i], target[i]) * scale;
+    for (std::int64_t i = begin; i < end; ++i) dx[i] = f.backward(x[i], target[i]) * scale;
   } else {
     MP_IVDEP
-    for (std::int64_t i = begin; i < end; ++i) dx[i] = F::backward(x[i], target[i]) * gradient[i];
+    for (std::int64_t i = begin; i < end; ++i) dx[i] = f.backward(x[i], target[i]) * gradient[i];
   }
 }
 
@@ -63,9 +65,11 @@ constexpr ByDType<PointwiseLossLoops> loops_of{{forward<F, float>, backward<F, f
 }  // namespace
 
 const PointwiseLossTable& pointwise_loss_loops() {
-  static constexpr PointwiseLossTable table{loops_of<functors::SquaredError>,
-                                            loops_of<functors::AbsoluteError>,
-                                            loops_of<functors::BinaryCrossEntropy>};
+  static constexpr PointwiseLossTable table{
+      loops_of<functors::SquaredError>,       loops_of<functors::AbsoluteError>,
+      loops_of<functors::BinaryCrossEntropy>, loops_of<functors::Huber>,
+      loops_of<functors::KlDivergence>,       loops_of<functors::KlDivergenceOfLogs>,
+      loops_of<functors::SoftMargin>};
   return table;
 }
 

@@ -11,21 +11,21 @@ namespace miniparallel::kernels::cuda {
 namespace {
 
 template <class F, class T>
-__global__ void loss_elements(std::int64_t n, const T* x, const T* target, T* y) {
+__global__ void loss_elements(F f, std::int64_t n, const T* x, const T* target, T* y) {
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += step)
-    y[i] = convert<T>(F::forward(read(x[i]), read(target[i])));
+    y[i] = convert<T>(f.forward(read(x[i]), read(target[i])));
 }
 
 /// Block c sums chunk c, in float64; the last stage is one
 /// block over the partial sums. Chunks depend on n alone.
 template <class F, class T>
-__global__ void loss_chunks(std::int64_t n, std::int64_t chunk, const T* x, const T* target,
+__global__ void loss_chunks(F f, std::int64_t n, std::int64_t chunk, const T* x, const T* target,
                             double* partials) {
   const std::int64_t begin = blockIdx.x * chunk, end = begin + chunk < n ? begin + chunk : n;
   double mine = 0;
   for (std::int64_t i = begin + threadIdx.y; i < end; i += blockDim.y)
-    mine += static_cast<double>(F::forward(read(x[i]), read(target[i])));
+    mine += static_cast<double>(f.forward(read(x[i]), read(target[i])));
   const double total = combine_over_y<SumOf<double>>(mine);
   if (threadIdx.y == 0) partials[blockIdx.x] = total;
 }
@@ -41,12 +41,13 @@ __global__ void loss_result(const double* partials, unsigned chunks, double scal
 template <class F, class T>
 __global__ void loss_gradient(PointwiseLossArgs args, const T* x, const T* target, const T* g, T* dx) {
   using C = Computed<T>;
+  const F f = functor_of<F>(args);
   const C scale = static_cast<C>(args.scale);
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < args.n;
        i += step) {
     const C factor = args.reduce ? (g == nullptr ? C(1) : read(g[0])) * scale : read(g[i]);
-    dx[i] = convert<T>(F::backward(read(x[i]), read(target[i])) * factor);
+    dx[i] = convert<T>(f.backward(read(x[i]), read(target[i])) * factor);
   }
 }
 
@@ -58,13 +59,14 @@ void forward_as(const PointwiseLossArgs& args, void* out, Stream stream) {
   T* const y = static_cast<T*>(out);
   if (!args.reduce) {
     if (args.n > 0)
-      launch_on(stream, loss_elements<F, T>, grid_for(args.n, stream.device), kBlock, args.n, x, target, y);
+      launch_on(stream, loss_elements<F, T>, grid_for(args.n, stream.device), kBlock, functor_of<F>(args),
+                args.n, x, target, y);
     return;
   }
   const std::int64_t chunks = std::clamp<std::int64_t>(args.n / kChunk, 1, 1024);
   auto* const partials = static_cast<double*>(workspace(stream));
-  launch_blocks(stream, loss_chunks<F, T>, dim3(static_cast<unsigned>(chunks)), dim3(1, kBlock), args.n,
-                (args.n + chunks - 1) / chunks, x, target, partials);
+  launch_blocks(stream, loss_chunks<F, T>, dim3(static_cast<unsigned>(chunks)), dim3(1, kBlock),
+                functor_of<F>(args), args.n, (args.n + chunks - 1) / chunks, x, target, partials);
   launch_blocks(stream, loss_result<T>, dim3(1), dim3(1, kBlock), partials, static_cast<unsigned>(chunks),
                 args.scale, y);
 }
@@ -88,6 +90,14 @@ void with_function(LossFunction function, DType dtype, const Run& f) {
         return f.template operator()<functors::AbsoluteError, T>();
       case LossFunction::binary_cross_entropy:
         return f.template operator()<functors::BinaryCrossEntropy, T>();
+      case LossFunction::huber:
+        return f.template operator()<functors::Huber, T>();
+      case LossFunction::kl_divergence:
+        return f.template operator()<functors::KlDivergence, T>();
+      case LossFunction::kl_divergence_of_logs:
+        return f.template operator()<functors::KlDivergenceOfLogs, T>();
+      case LossFunction::soft_margin:
+        return f.template operator()<functors::SoftMargin, T>();
     }
   });
 }

@@ -15,15 +15,19 @@ template <class F, class T = typename F::Input>
 struct Plain : F {
   using Input = T;
   using Stored = std::conditional_t<std::is_floating_point_v<Computed<T>>, T, typename F::Accumulator>;
-  MP_INLINE static typename F::Accumulator load(T x, T center, std::int64_t) {
-    return F::load(read(x), read(center));
+  MP_INLINE static typename F::Accumulator load(T x, Computed<T> center, std::int64_t) {
+    return F::load(read(x), center);
   }
-  MP_INLINE static void store(Stored& out, typename F::Accumulator value, double scale, bool accumulate) {
+  MP_INLINE static void store(const ReduceArgs& args, std::int64_t output, typename F::Accumulator value) {
+    Stored& out = static_cast<Stored*>(args.out)[output];
     if constexpr (std::is_floating_point_v<Computed<T>>) {
       using C = Computed<T>;
-      const C scaled = static_cast<C>(value * static_cast<typename F::Accumulator>(scale));
-      out = convert<T>(accumulate ? read(out) + scaled
-                                  : scaled);  // LCOV_EXCL_LINE: counted with the line above
+      const C scaled = static_cast<C>(value * static_cast<typename F::Accumulator>(args.scale));
+      if (kIsHalf<T> && args.wide)
+        static_cast<C*>(args.out)[output] = scaled;
+      else
+        out = convert<T>(args.accumulate ? read(out) + scaled
+                                         : scaled);  // LCOV_EXCL_LINE: counted with the line above
     } else {
       out = value;
     }
@@ -39,18 +43,17 @@ struct ArgmaxOf {
     std::int64_t index;  // below 0: none yet
   };
   using Input = T;
-  using Stored = std::int64_t;
   MP_INLINE static Accumulator none() { return {C{}, -1}; }
   MP_INLINE static bool better(C a, C b) { return a > b || (a != a && b == b); }
-  MP_INLINE static Accumulator load(T x, T, std::int64_t i) { return {read(x), i}; }
+  MP_INLINE static Accumulator load(T x, C, std::int64_t i) { return {read(x), i}; }
   MP_INLINE static Accumulator combine(const Accumulator& a, const Accumulator& b) {
     if (a.index < 0) return b;
     if (b.index < 0 || better(a.value, b.value)) return a;
     if (better(b.value, a.value)) return b;
     return a.index < b.index ? a : b;
   }
-  MP_INLINE static void store(std::int64_t& out, const Accumulator& value, double, bool) {
-    out = value.index;
+  MP_INLINE static void store(const ReduceArgs& args, std::int64_t output, const Accumulator& value) {
+    static_cast<std::int64_t*>(args.out)[output] = value.index;
   }
 };
 
@@ -74,7 +77,8 @@ struct Reduction {
   __device__ Accumulator part(std::int64_t output, std::int64_t begin, std::int64_t end,
                               std::int64_t step) const {
     const Input* in = static_cast<const Input*>(args.in) + offset_of(args.kept, output);
-    const Input center = args.center ? static_cast<const Input*>(args.center)[output] : Input{};
+    using C = Computed<Input>;
+    const C center = args.center ? static_cast<const C*>(args.center)[output] : C{};
     Accumulator mine = initial();
     const auto combine_at = [&]<int batch>(std::integral_constant<int, batch>, const auto& offset) {
       for_each_in_batches<batch>(
@@ -90,7 +94,7 @@ struct Reduction {
     return mine;
   }
   __device__ void store(std::int64_t output, const Accumulator& total) const {
-    F::store(static_cast<typename F::Stored*>(args.out)[output], total, args.scale, args.accumulate);
+    F::store(args, output, total);
   }
 };
 
@@ -117,7 +121,14 @@ constexpr Row every_dtype{run<Plain<F<float>>>,        run<Plain<F<double>>>,
                           run<Plain<F<std::uint8_t>>>, run<Plain<F<bool>>>,
                           run<Plain<F<float>, Half>>,  run<Plain<F<float>, BFloat16>>};
 constexpr Row sum_row = every_dtype<SumOf>, amax_row = every_dtype<MaxOf>, amin_row = every_dtype<MinOf>;
-constexpr Row sum_squares_row{run<Plain<SumOfSquares<float>>>, run<Plain<SumOfSquares<double>>>};
+constexpr Row sum_squares_row{run<Plain<SumOfSquares<float>>>,
+                              run<Plain<SumOfSquares<double>>>,
+                              nullptr,
+                              nullptr,
+                              nullptr,
+                              nullptr,
+                              run<Plain<SumOfSquares<float>, Half>>,
+                              run<Plain<SumOfSquares<float>, BFloat16>>};
 constexpr Row argmax_row{run<ArgmaxOf<float>>,        run<ArgmaxOf<double>>,
                          run<ArgmaxOf<std::int64_t>>, run<ArgmaxOf<std::int32_t>>,
                          run<ArgmaxOf<std::uint8_t>>, run<ArgmaxOf<bool>>,

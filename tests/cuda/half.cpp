@@ -86,6 +86,43 @@ TEST_CASE("layer_norm of 16 bits with float32 parameters") {
     }
 }
 
+TEST_CASE("rms_norm of 16 bits with parameters of both kinds") {
+  const Gpus machine;
+  manual_seed(9);
+  for (const DType dtype : halves)
+    for (const DType of_weight : {float32, dtype})
+      for (const std::int64_t width : {1, 8, 200, 250, 1000, 4096, 8192, 9000, 30'000}) {
+        INFO(dtype, ", width ", width);
+        const Tensors x{random_leaf({3, width}, dtype), random_leaf({width}, of_weight)};
+        check_like_cpu([=](const Tensors& in) { return rms_norm(in[0], {width}, in[1]); }, x, gpu);
+        check_like_cpu([=](const Tensors& in) { return rms_norm(in[0], {width}, {}, 0.1); }, {x[0]}, gpu);
+      }
+}
+
+TEST_CASE("group_norm and instance_norm of 16 bits, in packs of 8, of 4 and in none") {
+  const Gpus machine;
+  manual_seed(10);
+  for (const DType dtype : halves)
+    for (const Shape& shape : std::vector<Shape>{
+             {3, 6, 8, 8}, {2, 6, 14, 14}, {3, 6, 7, 7}, {65, 24}, {9, 6, 3}, {2, 6, 40, 32}, {0, 6, 2}})
+      for (const bool aligned : {true, false}) {
+        INFO(dtype, ", shape ", to_string(shape), ", aligned: ", aligned);
+        const Shape channels{shape[1]};
+        const Tensor x = random_leaf(aligned ? shape : Shape{shape.numel() + 1}, dtype);
+        const auto input = [=](const Tensors& in) { return aligned ? in[0] : at_odd_place(in[0], shape); };
+        for (const DType of_parameters : {float32, dtype}) {
+          const Tensors all{x, random_leaf(channels, of_parameters), random_leaf(channels, of_parameters)};
+          for (const int groups : {1, 2, 3, 6})
+            check_like_cpu([=](const Tensors& in) { return group_norm(input(in), groups, in[1], in[2]); },
+                           all, gpu);
+          if (shape.rank() > 2)
+            check_like_cpu([=](const Tensors& in) { return instance_norm(input(in), in[1], in[2]); }, all,
+                           gpu);
+        }
+        check_like_cpu([=](const Tensors& in) { return group_norm(input(in), 2); }, {x}, gpu);
+      }
+}
+
 TEST_CASE("the gradients of 16-bit ops are differentiated once more") {
   const Gpus machine;
   manual_seed(4);
@@ -97,8 +134,14 @@ TEST_CASE("the gradients of 16-bit ops are differentiated once more") {
       },
       [](const Tensors& x) { return layer_norm(x[0], {6}, x[1], x[2]); },
       [](const Tensors& x) { return add_layer_norm(x[0], x[0], {6}, x[1], x[2]).y; },
+      [](const Tensors& x) { return rms_norm(x[0], {6}, x[1]); },
+      [](const Tensors& x) { return group_norm(x[0], 3, x[1], x[2]); },
+      [](const Tensors& x) { return var(x[0], {1}); },
       [](const Tensors& x) { return softmax(x[0], 1); },
       [](const Tensors& x) { return log_softmax(x[0], 0); },
+      [](const Tensors& x) { return huber_loss(x[0], x[0] * 2, {.delta = 0.7}); },
+      [](const Tensors& x) { return kl_div(x[0], x[0] * 2, {.log_target = true}); },
+      [](const Tensors& x) { return soft_margin_loss(x[0], x[0] * 2, Reduction::none); },
       [](const Tensors& x) { return mse_loss(x[0], x[0] * 2); },
       [](const Tensors& x) { return bce_with_logits(x[0], x[0] * 2, Reduction::none); },
       [](const Tensors& x) { return cross_entropy(x[0], tensor({1, 0, 5, 2}).to(x[0].device())); },
@@ -126,6 +169,10 @@ TEST_CASE("reductions and softmax of 16 bits, between packs and of nothing") {
       [](const Tensors& x) { return mean(x[0], {0}); },
       [](const Tensors& x) { return sum(x[0]); },
       [](const Tensors& x) { return mean(x[0], {0, 1}); },
+      [](const Tensors& x) { return var(x[0], {1}, false); },
+      [](const Tensors& x) { return var(x[0] + 100, {0}, false); },
+      [](const Tensors& x) { return var_mean(x[0], {0, 1}, false).first; },
+      [](const Tensors& x) { return std(x[0], {1}, false); },
       [](const Tensors& x) { return softmax(x[0], 1); },
       [](const Tensors& x) { return softmax(x[0], 0); },
       [](const Tensors& x) { return log_softmax(x[0], 1); },
@@ -174,6 +221,15 @@ TEST_CASE("losses of 16 bits") {
             [&](const Tensors& x) { return mse_loss(x[0], x[1], reduction); },
             [&](const Tensors& x) { return l1_loss(x[0], x[1], reduction); },
             [&](const Tensors& x) { return bce_with_logits(x[0], x[1], reduction); },
+            [&](const Tensors& x) {
+              return smooth_l1_loss(x[0], x[1], {.reduction = reduction, .beta = 0.4});
+            },
+            [&](const Tensors& x) { return huber_loss(x[0], x[1], {.reduction = reduction, .delta = 0.6}); },
+            [&](const Tensors& x) { return kl_div(x[0], square(x[1]), {.reduction = reduction}); },
+            [&](const Tensors& x) {
+              return kl_div(x[0], x[1], {.reduction = reduction, .batch_mean = true, .log_target = true});
+            },
+            [&](const Tensors& x) { return soft_margin_loss(x[0], x[1], reduction); },
             [&](const Tensors& x) { return cross_entropy(x[0], on(targets, x), {.reduction = reduction}); },
             [&](const Tensors& x) {
               return cross_entropy(x[0], on(targets, x),
@@ -184,6 +240,23 @@ TEST_CASE("losses of 16 bits") {
         for (const Function& loss : losses)
           check_like_cpu(loss, {random_leaf(shape, dtype), random_leaf(shape, dtype)}, gpu);
       }
+}
+
+TEST_CASE("pointwise losses of every reduction in float32 and float64") {
+  const Gpus machine;
+  manual_seed(11);
+  for (const DType dtype : {float32, float64})
+    for (const Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none}) {
+      INFO(dtype, ", reduction ", static_cast<int>(reduction));
+      const std::vector<Function> losses{
+          [&](const Tensors& x) { return huber_loss(x[0], x[1], {.reduction = reduction, .delta = 0.6}); },
+          [&](const Tensors& x) { return kl_div(x[0], square(x[1]), {.reduction = reduction}); },
+          [&](const Tensors& x) { return kl_div(x[0], x[1], {.reduction = reduction, .log_target = true}); },
+          [&](const Tensors& x) { return soft_margin_loss(x[0], x[1], reduction); },
+      };
+      for (const Function& loss : losses)
+        check_like_cpu(loss, {random_leaf({30, 37}, dtype), random_leaf({30, 37}, dtype)}, gpu);
+    }
 }
 
 TEST_CASE("cross_entropy of so many items that blocks share their sum") {

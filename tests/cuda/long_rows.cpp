@@ -99,6 +99,7 @@ TEST_CASE("layer_norm of rows that blocks share") {
       check_in_any_order(
           [&](const Tensors& in) { return layer_norm(in[0], width) + layer_norm(in[0], width) * 0.5; },
           {x[0]});
+      check_in_any_order([&](const Tensors& in) { return rms_norm(in[0], width, in[1]); }, {x[0], x[1]});
       const auto at_odd_place = [&](const Tensors& in) {
         return layer_norm(in[0].slice(0, 1, shape.numel() + 1).reshape(shape), width, in[1]);
       };

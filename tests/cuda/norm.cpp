@@ -117,6 +117,21 @@ TEST_CASE("channels that many blocks share, whatever the order of blocks and thr
     }
 }
 
+TEST_CASE("groups that many blocks share, whatever the order of blocks and threads") {
+  for (const DType dtype : {float32, float64, float16, bfloat16}) {
+    Tensors first;
+    for (const std::uint64_t seed : {0u, 1u, 2u}) {
+      const Gpus machine(1, seed);
+      manual_seed(2);
+      const Tensors x{random_leaf({1, 4, 130, 129}, dtype), random_leaf({4}, dtype), random_leaf({4}, dtype)};
+      const auto of_groups = [](const Tensors& in) { return group_norm(in[0], 2, in[1], in[2]); };
+      const Tensors got = check_like_cpu(summed(of_groups), x, gpu);
+      if (first.empty()) first = got;
+      CHECK(bit_equal(got, first));
+    }
+  }
+}
+
 TEST_CASE("statistics of numbers whose mean is large beside their spread") {
   const Gpus machine;
   manual_seed(3);
@@ -166,8 +181,27 @@ TEST_CASE("layer_norm over awkward shapes, long rows and views that are not alig
         return layer_norm(in[0].slice(0, 1, shape.numel() + 1).reshape(shape), {shape[1]}, in[1], in[2]);
       };
       check_like_cpu(twice(at_odd_place), {random_leaf({shape.numel() + 1}, dtype), x[1], x[2]}, gpu);
+      check_like_cpu(twice([](const Tensors& in) { return rms_norm(in[0], {in[0].size(-1)}, in[1]); }),
+                     {x[0], x[1]}, gpu);
       const auto far_from_zero = [](const Tensors& in) { return layer_norm(in[0] + 100, {in[0].size(-1)}); };
       check_like_cpu(far_from_zero, {x[0]}, gpu);
+    }
+}
+
+TEST_CASE("group_norm over awkward shapes") {
+  const Gpus machine;
+  manual_seed(7);
+  for (const DType dtype : {float32, float64})
+    for (const Shape& shape :
+         std::vector<Shape>{{3, 6, 8, 8}, {2, 6, 7, 7}, {65, 24}, {9, 6, 3}, {2, 6, 9000}}) {
+      INFO("shape ", to_string(shape));
+      const Shape channels{shape[1]};
+      const Tensors x{random_leaf(shape, dtype), random_leaf(channels, dtype), random_leaf(channels, dtype)};
+      for (const int groups : {1, 2, 6})
+        check_like_cpu(twice([=](const Tensors& in) { return group_norm(in[0], groups, in[1], in[2]); }), x,
+                       gpu);
+      check_like_cpu(twice([](const Tensors& in) { return group_norm(in[0] + 50, 3); }), {x[0]}, gpu);
+      check_like_cpu([](const Tensors& in) { return group_norm(in[0], 3, {}, in[1]); }, {x[0], x[1]}, gpu);
     }
 }
 

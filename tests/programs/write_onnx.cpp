@@ -19,9 +19,10 @@ namespace {
 struct Everything {
   nn::Linear first{6, 8};
   nn::LayerNorm norm{8};
+  nn::RMSNorm root{8};
   nn::Linear second{8, 8};
   Tensor operator()(const Tensor& x, const Tensor& y) {
-    const Tensor a = norm(first(x)), b = second(gelu(a)) / 3 - 1;
+    const Tensor a = root(norm(first(x))), b = second(gelu(a)) / 3 - 1;
     const Tensor c = silu(b) + sigmoid(a) * tanh(b) + 2 / (1 + exp(-a)) + clamp(b, -0.5, 0.5) + relu(-b);
     const Tensor d = cat({c, softmax(c, 1)}, 1).view({-1, 4, 4}).transpose(1, 2);
     const Tensor e = d.permute({0, 2, 1}).slice(2, 1, 4, 2).flatten(1);
@@ -30,7 +31,7 @@ struct Everything {
     return mean(g, {1}, true).expand({-1, 3, -1}) + amax(g, {2}, true).narrow(1, 0, 3) +
            sqrt(sum(square(g), {1, 2})).view({-1, 1, 1});
   }
-  MINIPARALLEL_MEMBERS(first, norm, second)
+  MINIPARALLEL_MEMBERS(first, norm, root, second)
 };
 
 /// Convolutions, pools, and normalisation whose statistics are not those of the beginning.

@@ -101,14 +101,15 @@ struct ChannelMoments {
   }
 };
 
-/// The numbers of a call, of one type.
-template <class T>
+/// The numbers of a call, of one type; `grouped`: of a group normalisation.
+template <class T, bool grouped>
 struct Channels {
   using C = Computed<T>;
   const T* x;
   const C *mean, *inv_std, *weight, *bias;
   const T* residual;
   bool relu;
+  std::uint32_t group, parameters;
 
   explicit Channels(const BatchNormArgs& args)
       : x(in<T>(args.x)),
@@ -117,11 +118,24 @@ struct Channels {
         weight(in<C>(args.weight)),
         bias(in<C>(args.bias)),
         residual(in<T>(args.residual)),
-        relu(args.relu) {}
+        relu(args.relu),
+        group(static_cast<std::uint32_t>(args.group)),
+        parameters(static_cast<std::uint32_t>(args.parameters)) {}
 
-  __device__ C scale(std::int64_t channel) const {
-    return inv_std[channel] * (weight == nullptr ? C(1) : weight[channel]);
+  /// Which numbers are a channel's.
+  __device__ std::int64_t statistic(std::int64_t channel) const {
+    return grouped ? static_cast<std::uint32_t>(channel) / group : channel;
   }
+  __device__ std::int64_t parameter(std::int64_t channel) const {
+    return grouped ? static_cast<std::uint32_t>(channel) % parameters : channel;
+  }
+  __device__ C weight_of(std::int64_t channel) const {
+    return weight == nullptr ? C(1) : weight[parameter(channel)];
+  }
+  __device__ C bias_of(std::int64_t channel) const {
+    return bias == nullptr ? C(0) : bias[parameter(channel)];
+  }
+  __device__ C scale(std::int64_t channel) const { return inv_std[statistic(channel)] * weight_of(channel); }
   /// Of elements i to i + N, the k-th of which is of channel_of(k).
   template <int N, class ChannelOf>
   __device__ Pack<C, N> normalized_at(std::int64_t i, const ChannelOf& channel_of) const {
@@ -129,8 +143,7 @@ struct Channels {
     MP_UNROLL
     for (int k = 0; k < N; ++k) {
       const std::int64_t channel = channel_of(k);
-      values.at[k] =
-          normalized(values.at[k], mean[channel], scale(channel), bias == nullptr ? C(0) : bias[channel]);
+      values.at[k] = normalized(values.at[k], mean[statistic(channel)], scale(channel), bias_of(channel));
     }
     return values;
   }
@@ -145,13 +158,13 @@ struct Channels {
   }
 };
 
-template <class T>
+template <class T, bool grouped>
 struct ChannelSums {
   using Values = Sums;
   using C = Computed<T>;
   BatchNormGeometry packs;
   int pack;
-  Channels<T> of;
+  Channels<T, grouped> of;
   const T *g, *y;
   C *sum_g, *sum_gx;
   T* masked;
@@ -159,7 +172,7 @@ struct ChannelSums {
   __device__ Sums part(std::int64_t channel, std::int64_t begin, std::int64_t end, std::int64_t step) const {
     Sums sums = Values::initial();
     if (begin >= end) return sums;
-    const C center = of.mean[channel];
+    const C center = of.mean[of.statistic(channel)];
     with_pack<T>(pack, [&]<int N>() {
       ChannelWalk walk(packs, channel, begin, step);
       for (std::int64_t i = begin; i < end; i += step, walk.next()) {
@@ -177,7 +190,7 @@ struct ChannelSums {
   }
   __device__ void store(std::int64_t channel, const Sums& total) const {
     sum_g[channel] = static_cast<C>(total.first);
-    sum_gx[channel] = static_cast<C>(total.second * static_cast<double>(of.inv_std[channel]));
+    sum_gx[channel] = static_cast<C>(total.second * static_cast<double>(of.inv_std[of.statistic(channel)]));
   }
 };
 
@@ -225,8 +238,8 @@ __device__ void for_each_element(const BatchNormGeometry& g, bool packed, const 
   }
 }
 
-template <class T>
-__global__ void normalize_channels(BatchNormGeometry geometry, bool packed, Channels<T> of, T* y) {
+template <class T, bool grouped>
+__global__ void normalize_channels(BatchNormGeometry geometry, bool packed, Channels<T, grouped> of, T* y) {
   for_each_element<T>(geometry, packed, [&]<int N>(std::int64_t i, const auto& channel_of) {
     Pack<Computed<T>, N> sum = of.template normalized_at<N>(i, channel_of);
     if (of.residual != nullptr) {
@@ -241,10 +254,10 @@ __global__ void normalize_channels(BatchNormGeometry geometry, bool packed, Chan
   });
 }
 
-template <class T>
-__global__ void channels_gradient(BatchNormGeometry geometry, bool packed, Channels<T> of, const T* g,
-                                  const Computed<T>* sum_g, const Computed<T>* sum_gx, std::int64_t count,
-                                  T* dx, int beta) {
+template <class T, bool grouped>
+__global__ void channels_gradient(BatchNormGeometry geometry, bool packed, Channels<T, grouped> of,
+                                  const T* g, const Computed<T>* sum_g, const Computed<T>* sum_gx,
+                                  std::int64_t count, T* dx, int beta) {
   using C = Computed<T>;
   const C inverse = count == 0 ? C(0) : C(1) / static_cast<C>(count);
   for_each_element<T>(geometry, packed, [&]<int N>(std::int64_t i, const auto& channel_of) {
@@ -253,7 +266,8 @@ __global__ void channels_gradient(BatchNormGeometry geometry, bool packed, Chann
       const Pack<C, N> x = read_pack<N>(of.x, i);
       MP_UNROLL
       for (int k = 0; k < N; ++k) {
-        const std::int64_t channel = channel_of(k);
+        const std::int64_t channel = of.statistic(channel_of(k));
+        if (grouped) rest.at[k] *= of.weight_of(channel_of(k));
         rest.at[k] -= sum_g[channel] * inverse +
                       (x.at[k] - of.mean[channel]) * of.inv_std[channel] * (sum_gx[channel] * inverse);
       }
@@ -262,7 +276,8 @@ __global__ void channels_gradient(BatchNormGeometry geometry, bool packed, Chann
     if (beta != 0) before = read_pack<N>(dx, i);
     MP_UNROLL
     for (int k = 0; k < N; ++k) {
-      const C value = of.scale(channel_of(k)) * rest.at[k];
+      const std::int64_t channel = channel_of(k);
+      const C value = (grouped ? of.inv_std[of.statistic(channel)] : of.scale(channel)) * rest.at[k];
       rest.at[k] = beta == 0 ? value : before.at[k] + value;
     }
     write_pack<N>(dx, i, rest);
@@ -300,31 +315,39 @@ void batch_statistics(DType dtype, const BatchNormGeometry& geometry, const void
   });
 }
 
-void batch_normalize(DType dtype, const BatchNormArgs& args, void* y, Stream stream) {
+/// Calls f for the type of the dtype, and whether the call is one of groups.
+template <class F>
+void with_kind(DType dtype, const BatchNormArgs& args, const F& f) {
   with_stored_type(dtype, [&]<class T>() {
-    launch_elements<T>(stream, normalize_channels<T>, args.geometry,
-                       are_aligned(16, args.x, args.residual, y), Channels<T>(args), out<T>(y));
+    args.group == 0 ? f.template operator()<T, false>() : f.template operator()<T, true>();
+  });
+}
+
+void batch_normalize(DType dtype, const BatchNormArgs& args, void* y, Stream stream) {
+  with_kind(dtype, args, [&]<class T, bool grouped>() {
+    launch_elements<T>(stream, normalize_channels<T, grouped>, args.geometry,
+                       are_aligned(16, args.x, args.residual, y), Channels<T, grouped>(args), out<T>(y));
   });
 }
 
 void batch_sums(DType dtype, const BatchNormArgs& args, const BatchNormGradients& gradients, Stream stream) {
-  with_stored_type(dtype, [&]<class T>() {
+  with_kind(dtype, args, [&]<class T, bool grouped>() {
     using C = Computed<T>;
     const int pack =
         pack_within_channels<T>(args.geometry, args.x, gradients.g, gradients.y, gradients.masked);
     launch_channels(stream, args.geometry,
-                    ChannelSums<T>{in_packs(args.geometry, pack), pack, Channels<T>(args), in<T>(gradients.g),
-                                   in<T>(gradients.y), out<C>(gradients.sum_g), out<C>(gradients.sum_gx),
-                                   out<T>(gradients.masked)});
+                    ChannelSums<T, grouped>{in_packs(args.geometry, pack), pack, Channels<T, grouped>(args),
+                                            in<T>(gradients.g), in<T>(gradients.y), out<C>(gradients.sum_g),
+                                            out<C>(gradients.sum_gx), out<T>(gradients.masked)});
   });
 }
 
 void batch_data_gradient(DType dtype, const BatchNormArgs& args, const BatchNormGradients& gradients,
                          Stream stream) {
-  with_stored_type(dtype, [&]<class T>() {
+  with_kind(dtype, args, [&]<class T, bool grouped>() {
     using C = Computed<T>;
-    launch_elements<T>(stream, channels_gradient<T>, args.geometry,
-                       are_aligned(16, args.x, gradients.g, gradients.dx.data), Channels<T>(args),
+    launch_elements<T>(stream, channels_gradient<T, grouped>, args.geometry,
+                       are_aligned(16, args.x, gradients.g, gradients.dx.data), Channels<T, grouped>(args),
                        in<T>(gradients.g), in<C>(gradients.sum_g), in<C>(gradients.sum_gx), gradients.count,
                        out<T>(gradients.dx.data), gradients.dx.beta);
   });

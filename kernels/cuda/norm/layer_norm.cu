@@ -57,21 +57,39 @@ __device__ Values<T> values_or(const Computed<T>* array, int i, Computed<T> miss
   return values;
 }
 
+/// What numbers are taken as distances from for their moments: the first of them, or nothing.
+template <class T>
+__device__ Computed<T> origin_of(const T* in, bool centers) {
+  return centers ? read(in[0]) : Computed<T>(0);
+}
+/// What a row is normalised with.
+template <class C>
+struct Statistics {
+  C mean, inv_std;
+
+  /// From the moments of the distances from `origin`.
+  __device__ static Statistics of(const Moments& moments, C origin, double eps, bool centers) {
+    const double variance = moments.deviations / moments.count;
+    if (!centers) return {C(0), static_cast<C>(1 / math::sqrt(variance + moments.mean * moments.mean + eps))};
+    return {static_cast<C>(static_cast<double>(origin) + moments.mean),
+            static_cast<C>(1 / math::sqrt(variance + eps))};
+  }
+};
+
 template <class T>
 __global__ void layer_normalize(std::int64_t rows, std::int64_t width, const T* x, const Computed<T>* weight,
-                                const Computed<T>* bias, double eps, T* y, Computed<T>* mean,
+                                const Computed<T>* bias, double eps, bool centers, T* y, Computed<T>* mean,
                                 Computed<T>* inv_std) {
   using C = Computed<T>;
   const Row row = Row::mine(width);
   if (row.index >= rows) return;
   const T* in = x + row.start;
   T* out = y + row.start;
-  const C origin = width == 0 ? std::numeric_limits<C>::quiet_NaN() : read(in[0]);
+  const C origin = width == 0 ? std::numeric_limits<C>::quiet_NaN() : origin_of(in, centers);
   RunningMoments<C> running;
   for (std::int64_t i = threadIdx.x; i < width; i += blockDim.x) running.add(read(in[i]) - origin);
-  const Moments moments = combine_over_x<Moments>(running);
-  const C center = static_cast<C>(static_cast<double>(origin) + moments.mean);
-  const C scale = static_cast<C>(1 / math::sqrt(moments.deviations / moments.count + eps));
+  const Statistics<C> statistics = Statistics<C>::of(combine_over_x<Moments>(running), origin, eps, centers);
+  const C center = statistics.mean, scale = statistics.inv_std;
   for (std::int64_t i = threadIdx.x; i < width; i += blockDim.x)
     out[i] = convert<T>((read(in[i]) - center) * scale * (weight == nullptr ? C(1) : weight[i]) +
                         (bias == nullptr ? C(0) : bias[i]));
@@ -130,20 +148,24 @@ struct Summed {
 template <class T, int lanes, int packs, class Input>
 __global__ void __launch_bounds__(kBlock, packs == kFewPacks<T> ? 4 : 3)
     layer_normalize_held(std::int64_t rows, std::int64_t width, Input input, const Computed<T>* weight,
-                         const Computed<T>* bias, double eps, T* y, Computed<T>* mean, Computed<T>* inv_std) {
+                         const Computed<T>* bias, double eps, bool centers, T* y, Computed<T>* mean,
+                         Computed<T>* inv_std) {
   using C = Computed<T>;
   constexpr int pack = kPack<T>;
   const Row row = Row::mine(width);
   if (row.index >= rows) return;
-  const C origin = input.first(row.start);
+  const C origin = centers ? input.first(row.start) : C(0);
   Values<T> held[packs];
   for_each_pack<T, lanes, packs>(width, [&](int p, int i) { held[p] = input.load(row.start + i); });
-  C sum = 0;
-  for_each_pack<T, lanes, packs>(width, [&](int p, int) {
-    for (const C& value : held[p].at) sum += value - origin;
-  });
-  const double shift = combine_over_x<SumOf<double>>(static_cast<double>(sum)) / static_cast<double>(width);
-  const C center = static_cast<C>(static_cast<double>(origin) + shift);
+  C center = 0;
+  if (centers) {
+    C sum = 0;
+    for_each_pack<T, lanes, packs>(width, [&](int p, int) {
+      for (const C& value : held[p].at) sum += value - origin;
+    });
+    const double shift = combine_over_x<SumOf<double>>(static_cast<double>(sum)) / static_cast<double>(width);
+    center = static_cast<C>(static_cast<double>(origin) + shift);
+  }
   C squares = 0;
   for_each_pack<T, lanes, packs>(width, [&](int p, int) {
     for (C& value : held[p].at) value -= center, squares += value * value;
@@ -168,12 +190,13 @@ struct LongLayerNorm {
   const T* x;
   const C *weight, *bias;
   double eps;
+  bool centers;
   T* y;
   C *mean, *inv_std;
 
   __device__ Moments part(std::int64_t row, std::int64_t begin, std::int64_t end, std::int64_t step) const {
     const T* in = x + row * width;
-    const C origin = read(in[0]);
+    const C origin = origin_of(in, centers);
     RunningMoments<C> running;
     for_each_in_batches<kBatch>(
         begin, end, step, [&](std::int64_t i) { return in[i]; },
@@ -188,8 +211,8 @@ struct LongLayerNorm {
     };
     const T* in = x + row * width;
     T* out = y + row * width;
-    const C center = static_cast<C>(static_cast<double>(read(in[0])) + total.mean);
-    const C scale = static_cast<C>(1 / math::sqrt(total.deviations / total.count + eps));
+    const Statistics<C> statistics = Statistics<C>::of(total, origin_of(in, centers), eps, centers);
+    const C center = statistics.mean, scale = statistics.inv_std;
     if (begin == 0) mean[row] = center, inv_std[row] = scale;
     for_each_in_batches<kBatch>(
         begin, end, step,
@@ -202,11 +225,12 @@ struct LongLayerNorm {
   }
 };
 
-/// dx = inv_std (g w - mean of g w - normalised x times the mean of g w times that).
+/// dx = inv_std (g w - mean of g w - normalised x times the mean of g w times that), without centring less no
+/// mean of g w.
 template <class T>
 __global__ void layer_gradient(std::int64_t rows, std::int64_t width, const T* g, const T* x,
                                const Computed<T>* mean, const Computed<T>* inv_std, const Computed<T>* weight,
-                               T* dx, int beta) {
+                               bool centers, T* dx, int beta) {
   using C = Computed<T>;
   const Row row = Row::mine(width);
   if (row.index >= rows) return;
@@ -222,7 +246,7 @@ __global__ void layer_gradient(std::int64_t rows, std::int64_t width, const T* g
     sums.add(of_y, of_y * (read(in[i]) - center));
   }
   sums = combine_over_x<Sums>(sums);
-  const C shift = static_cast<C>(sums.first / static_cast<double>(width));
+  const C shift = centers ? static_cast<C>(sums.first / static_cast<double>(width)) : C(0);
   const C slope = static_cast<C>(sums.second / static_cast<double>(width)) * scale * scale;
   for (std::int64_t i = threadIdx.x; i < width; i += blockDim.x) {
     const C value = scale * (weighted(i) - shift - (read(in[i]) - center) * slope);
@@ -249,8 +273,8 @@ struct Dropped {
 template <class T, int lanes, int packs, class Further>
 __global__ void __launch_bounds__(kBlock, packs == kFewPacks<T> ? 4 : 2)
     layer_gradient_held(std::int64_t rows, std::int64_t width, const T* g, const T* x,
-                        const Computed<T>* mean, const Computed<T>* inv_std, const Computed<T>* weight, T* dx,
-                        int beta, Further further) {
+                        const Computed<T>* mean, const Computed<T>* inv_std, const Computed<T>* weight,
+                        bool centers, T* dx, int beta, Further further) {
   using C = Computed<T>;
   constexpr int pack = kPack<T>;
   const Row row = Row::mine(width);
@@ -271,7 +295,7 @@ __global__ void __launch_bounds__(kBlock, packs == kFewPacks<T> ? 4 : 2)
     }
   });
   const Sums sums = combine_over_x<Sums>({static_cast<double>(of_gradient), static_cast<double>(of_product)});
-  const C shift = static_cast<C>(sums.first / static_cast<double>(width));
+  const C shift = centers ? static_cast<C>(sums.first / static_cast<double>(width)) : C(0);
   const C slope = static_cast<C>(sums.second / static_cast<double>(width)) * scale * scale;
   for_each_pack<T, lanes, packs>(width, [&](int p, int i) {
     Values<T> result;
@@ -292,6 +316,7 @@ struct LongLayerNormGradient {
   std::int64_t width;
   const T *g, *x;
   const C *mean, *inv_std, *weight;
+  bool centers;
   T* dx;
   int beta;
 
@@ -325,7 +350,7 @@ struct LongLayerNormGradient {
                         std::int64_t step) const {
     T* out = dx + row * width;
     const C scale = inv_std[row];
-    const C shift = static_cast<C>(total.first / static_cast<double>(width));
+    const C shift = centers ? static_cast<C>(total.first / static_cast<double>(width)) : C(0);
     const C slope = static_cast<C>(total.second / static_cast<double>(width)) * scale * scale;
     for_each(row, begin, end, step, beta == 0 ? nullptr : out,
              [&](C weighted, C centered, C before, std::int64_t i) {
@@ -416,7 +441,7 @@ void normalize_held(const LayerNormArgs& args, const Input& input, void* y, Stre
   launch_held<T>(stream, layer_normalize_held<T, 32, kFewPacks<T>, Input>,
                  layer_normalize_held<T, 32, kManyPacks<T>, Input>,
                  layer_normalize_held<T, kBlock, kManyPacks<T>, Input>, args.rows, args.width, input,
-                 in<Computed<T>>(args.weight), in<Computed<T>>(args.bias), args.eps, out<T>(y),
+                 in<Computed<T>>(args.weight), in<Computed<T>>(args.bias), args.eps, args.centers, out<T>(y),
                  out<Computed<T>>(args.mean), out<Computed<T>>(args.inv_std));
 }
 
@@ -427,7 +452,7 @@ void gradient_held(const LayerNormArgs& args, const void* g, Destination dx, con
                  layer_gradient_held<T, 32, kManyPacks<T>, Further>,
                  layer_gradient_held<T, kBlock, kManyPacks<T>, Further>, args.rows, args.width, in<T>(g),
                  in<T>(args.x), in<Computed<T>>(args.mean), in<Computed<T>>(args.inv_std),
-                 in<Computed<T>>(args.weight), out<T>(dx.data), dx.beta, further);
+                 in<Computed<T>>(args.weight), args.centers, out<T>(dx.data), dx.beta, further);
 }
 
 template <class T>
@@ -448,11 +473,11 @@ void forward_as(DType dtype, LayerNormArgs args, void* y, Stream stream) {
   const T* x = in<T>(args.x);
   if (held) return normalize_held<T>(args, Plain<T>{x}, y, stream);
   if (plan.chunks > 1)
-    return reduce_and_apply(LongLayerNorm<T>{args.width, x, weight, bias, args.eps, out<T>(y),
+    return reduce_and_apply(LongLayerNorm<T>{args.width, x, weight, bias, args.eps, args.centers, out<T>(y),
                                              out<Computed<T>>(args.mean), out<Computed<T>>(args.inv_std)},
                             plan, stream);
-  launch_any(stream, layer_normalize<T>, args.rows, args.width, x, weight, bias, args.eps, out<T>(y),
-             out<Computed<T>>(args.mean), out<Computed<T>>(args.inv_std));
+  launch_any(stream, layer_normalize<T>, args.rows, args.width, x, weight, bias, args.eps, args.centers,
+             out<T>(y), out<Computed<T>>(args.mean), out<Computed<T>>(args.inv_std));
 }
 
 template <class T>
@@ -468,12 +493,12 @@ void data_gradient_as(DType dtype, const LayerNormArgs& args, const void* g, Des
   else if (plan.chunks > 1)
     reduce_and_apply(LongLayerNormGradient<T>{args.width, in<T>(g), in<T>(args.x), in<Computed<T>>(args.mean),
                                               in<Computed<T>>(args.inv_std), in<Computed<T>>(args.weight),
-                                              out<T>(dx.data), dx.beta},
+                                              args.centers, out<T>(dx.data), dx.beta},
                      plan, stream);
   else
     launch_any(stream, layer_gradient<T>, args.rows, args.width, in<T>(g), in<T>(args.x),
                in<Computed<T>>(args.mean), in<Computed<T>>(args.inv_std), in<Computed<T>>(args.weight),
-               out<T>(dx.data), dx.beta);
+               args.centers, out<T>(dx.data), dx.beta);
   drop_gradient(random(), dtype, args, dx.data, dropped, stream);
 }
 
