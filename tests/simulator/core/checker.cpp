@@ -3,6 +3,7 @@
 #include "core/block.h"
 #include "core/memory.h"
 #include "core/symbol.h"
+#include "core/traffic.h"
 #include "miniparallel/simulator/builtin_variables.h"
 
 #include <link.h>
@@ -56,6 +57,7 @@ Checker::Checker(Simulation& simulation)
 
 void Checker::begin_operation(const Operation& operation) {
   operation_ = &operation;
+  if (counts_traffic) begin_traffic_of(describe(operation));
   block_ = nullptr;
   thread_ = 0;
   operation_segment_ = block_segment_ = ++segment_;
@@ -212,6 +214,8 @@ bool Checker::check(const Access& access) {
                   "reads " + describe_address(simulation_, unwritten) + ", which nobody has written");
     }
     if (!scan(shadow, address, access.width, kind)) return false;
+    if (counts_traffic && !is_host)
+      add_traffic(address, access.width, access.use != Use::write, kind == Kind::write);
     if (kind == Kind::write) shadow.set_written(address, access.width, true);
   }
   return true;
@@ -276,6 +280,7 @@ void Checker::access(Block& block, std::uintptr_t address, std::size_t bytes, Ki
     }
     if (good && kind == Kind::atomic) synchronize_through(address);
     good = good && scan(shadow, address, bytes, kind);
+    if (counts_traffic && !is_host) add_traffic(address, bytes, kind != Kind::write, kind != Kind::read);
     if (good && kind != Kind::read) shadow.set_written(address, bytes, true);
   }
   if (!good) block.stop(cudaErrorIllegalAddress);
