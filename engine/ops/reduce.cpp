@@ -4,6 +4,8 @@
 #include "engine/ops/native_half.h"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 
 namespace miniparallel {
 namespace {
@@ -13,17 +15,18 @@ struct Split {
   Shape kept, kept_strides, reduced, reduced_strides;
   Shape result;  ///< with keepdim applied
   Shape ones;    ///< with keepdim: broadcasts against the input
+  bool is_folded[kMaxRank] = {};
 
   Split(const char* op, const Tensor& x, const Shape& dims, bool keepdim) {
     const int rank = x.dim();
-    bool fold[kMaxRank] = {};
     for (const std::int64_t dim : dims) {
       const int d = normalize_dim(op, dim, rank);
-      check(!fold[d], op, ": dim ", d, " appears twice in dims ", dims, "; name every dimension once");
-      fold[d] = true;
+      check(!is_folded[d], op, ": dim ", d, " appears twice in dims ", dims, "; name every dimension once");
+      is_folded[d] = true;
     }
     for (int d = 0; d < rank; ++d) {
-      const bool folded = dims.empty() || fold[d];
+      is_folded[d] = dims.empty() || is_folded[d];
+      const bool folded = is_folded[d];
       (folded ? reduced : kept).push_back(x.shape()[d]);
       (folded ? reduced_strides : kept_strides).push_back(x.strides()[d]);
       ones.push_back(folded ? 1 : x.shape()[d]);
@@ -32,6 +35,19 @@ struct Split {
   }
 
   std::int64_t count() const { return reduced.numel(); }
+
+  /// The outputs as the channels of a contiguous input (n, channels, inner), if they lie so.
+  std::optional<kernels::BatchNormGeometry> channels() const {
+    kernels::BatchNormGeometry g{1, kept.numel(), 1};
+    int d = 0;
+    const int rank = ones.rank(), before_last = rank - kept.rank();
+    for (; d < before_last && is_folded[d]; ++d) g.n *= reduced[d];
+    for (int k = 0; k < kept.rank(); ++k, ++d)
+      if (is_folded[d]) return std::nullopt;
+    for (int r = d - kept.rank(); d < rank; ++d, ++r) g.inner *= reduced[r];
+    if (kept.rank() == 0) std::swap(g.n, g.inner);
+    return g;
+  }
 
   kernels::ReduceArgs args(const Tensor& x, const Tensor& out) const {
     kernels::ReduceArgs args;
@@ -115,6 +131,16 @@ Tensor mean(const Tensor& input, const Shape& dims, bool keepdim) {
   return y;
 }
 
+/// (x - center) factor, both one for each channel: what a batch normalisation computes.
+static Tensor scaled_distances(const Tensor& x, const kernels::BatchNormGeometry& channels,
+                               const Tensor& center, const Tensor& factor) {
+  const Tensor y = result_like(x), scale = factor.contiguous();
+  const kernels::BatchNormArgs args{
+      .geometry = channels, .x = raw(x), .mean = raw(center), .inv_std = raw(scale)};
+  backend(x).norm.batch_normalize(x.dtype(), args, raw(y), stream(x));
+  return y;
+}
+
 /// `wide`: of 16 bits in float32.
 static Tensor variance(const char* op, const Tensor& x, const Shape& dims, bool unbiased, bool keepdim,
                        bool wide) {
@@ -132,10 +158,13 @@ static Tensor variance(const char* op, const Tensor& x, const Shape& dims, bool 
   backend(x).reduce.sum_squares(x.dtype(), args, stream(x));
   if (recording(x))
     record("var", y, {x},
-           [x = save(x), dims, ones = split.ones, slope = split.count() == 0 ? 0 : 2 * scale](Backward& b) {
-             const Tensor input = x.get(b), values = widened(input);
-             const Tensor g = widened(b.grad()).reshape(ones) * slope;
-             b.set(0, ((values - mean(values, dims, true)) * g).to(input.dtype()));
+           [x = save(x), dims, ones = split.ones, slope = split.count() == 0 ? 0 : 2 * scale, center,
+            channels = split.channels()](Backward& b) {
+             const Tensor input = x.get(b), g = widened(b.grad()) * slope;
+             if (!b.create_graph() && channels && input.is_contiguous())
+               return b.set(0, scaled_distances(input, *channels, center, g));
+             const Tensor values = widened(input);
+             b.set(0, ((values - mean(values, dims, true)) * g.reshape(ones)).to(input.dtype()));
            });
   return y;
 }
