@@ -33,27 +33,32 @@ MP_INLINE double inverse_root(float x) {
 MP_INLINE double inverse(double x) { return 1. / x; }
 MP_INLINE double inverse_root(double x) { return 1. / std::sqrt(x); }
 
-template <int n>
-MP_INLINE double whole_power(double x) {
+template <int n, class T>
+MP_INLINE T whole_power(T x) {
   if constexpr (n <= 1) {
-    return n == 0 ? 1. : x;
+    return n == 0 ? T(1) : x;
   } else {
-    const double half = whole_power<n / 2>(x);
+    const T half = whole_power<n / 2>(x);
     return n % 2 == 0 ? half * half : half * half * x;
   }
 }
 
-/// base^(halves / 2): float32 below 1 ulp, float64 below 3. As std::pow at 0, infinities and NaN.
+/// base^(halves / 2): float32 below 1 ulp, below 2 for the exponent -2; float64 below 3. As std::pow at 0,
+/// infinities and NaN.
 template <int halves, class T>
 MP_INLINE T fixed_pow(T base) {
   constexpr int whole = (halves < 0 ? -halves : halves) / 2;
   if constexpr (halves % 2 != 0) {
     // -0 becomes 0 and -infinity infinity: the root has no sign.
     const T positive = base == -std::numeric_limits<T>::infinity() ? -base : base + T(0);
+    if constexpr (halves == 1) return std::sqrt(positive);
+    if constexpr (halves == -1) return T(1) / std::sqrt(positive);
     if constexpr (halves < 0)
       return static_cast<T>(inverse_root(positive) * whole_power<whole>(inverse(positive)));
     const double x = static_cast<double>(positive);
     return static_cast<T>(std::sqrt(x) * whole_power<whole>(x));
+  } else if constexpr (halves >= -4 && halves <= 6) {  // so few steps that float32 needs no help
+    return whole_power<whole>(halves < 0 ? T(1) / base : base);
   } else {
     return static_cast<T>(whole_power<whole>(halves < 0 ? inverse(base) : static_cast<double>(base)));
   }
