@@ -6,7 +6,9 @@
 #include "kernels/cpu/map.h"
 #include "kernels/half.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <type_traits>
 
 #undef HWY_TARGET_INCLUDE
@@ -120,6 +122,47 @@ constexpr Loop convert_loop = [](const LoopArgs& a) {
 };
 template <class T>
 constexpr Loop convert_loop<T, T> = nullptr;  // a copy
+
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// The rest of a row that is no whole vector goes through memory of one.
+template <class To, class From, class F>
+HWY_ATTR void convert_vectors(const LoopArgs& a, std::int64_t lanes, const F& convert_vector) {
+  To* y = a.output<To>();
+  const From* x = a.input<From>(0);
+  std::int64_t i = 0;
+  for (; i + lanes <= a.n; i += lanes) convert_vector(x + i, y + i);
+  if (i == a.n) return;
+  From rest[16] = {};
+  To converted[16];
+  std::copy_n(x + i, a.n - i, rest);
+  convert_vector(rest, converted);
+  std::copy_n(converted, a.n - i, y + i);
+}
+
+// By the processor's own instructions.
+template <>
+constexpr Loop convert_loop<Half, float> = [](const LoopArgs& a) HWY_ATTR {
+  const hn::ScalableTag<float> floats;
+  const hn::Rebind<hwy::float16_t, decltype(floats)> halves;
+  convert_vectors<float, Half>(a, hn::Lanes(floats), [=](const Half* x, float* y) HWY_ATTR {
+    hn::StoreU(hn::PromoteTo(floats, hn::LoadU(halves, reinterpret_cast<const hwy::float16_t*>(x))), floats,
+               y);
+  });
+};
+template <>
+constexpr Loop convert_loop<float, Half> = [](const LoopArgs& a) HWY_ATTR {
+  const hn::ScalableTag<float> floats;
+  const hn::Rebind<hwy::float16_t, decltype(floats)> halves;
+  const auto nan = hn::Set(floats, std::numeric_limits<float>::quiet_NaN());
+  convert_vectors<Half, float>(a, hn::Lanes(floats), [=](const float* x, Half* y) HWY_ATTR {
+    const auto value = hn::LoadU(floats, x);
+    const auto one_nan = hn::IfThenElse(hn::IsNaN(value), hn::CopySign(nan, value), value);
+    hn::StoreU(hn::DemoteTo(halves, one_nan), halves, reinterpret_cast<hwy::float16_t*>(y));
+  });
+};
+#endif
 
 // Rows of a table: one loop per dtype, null where it has none. Order of the dtypes as in DType.
 using Row = DTypeRow;
@@ -239,6 +282,8 @@ void convert_or_copy(DType from, DType to, const ElementwiseArgs& args, Stream) 
 }
 
 }  // namespace
+
+const std::array<DTypeRow, 8>& convert_loops() { return elementwise_loops().convert; }
 
 const Elementwise& elementwise() {
   static constexpr Elementwise launchers{.unary = unary,

@@ -20,14 +20,22 @@ void add_row(void* to, std::int64_t to_stride, const void* from, std::int64_t fr
   for (std::int64_t i = 0; i < n; ++i) target[i * to_stride] += source[i * from_stride];
 }
 
+void convert_array(DType from_dtype, DType to_dtype, const void* from, void* to, std::int64_t n) {
+  convert_loops()[static_cast<std::size_t>(from_dtype)][static_cast<std::size_t>(to_dtype)](
+      {to, {from}, n, 0, 0});
+}
+
 template <class T>
 void widen_row(void* to, std::int64_t to_stride, const void* from, std::int64_t from_stride, std::int64_t n) {
+  if (to_stride == 1 && from_stride == 1) return convert_array(dtype_of<T>, float32, from, to, n);
   float* target = static_cast<float*>(to);
   const T* source = static_cast<const T*>(from);
   for (std::int64_t i = 0; i < n; ++i) target[i * to_stride] = to_float(source[i * from_stride]);
 }
 template <class T, bool accumulate>
 void round_row(void* to, std::int64_t to_stride, const void* from, std::int64_t from_stride, std::int64_t n) {
+  if (!accumulate && to_stride == 1 && from_stride == 1)
+    return convert_array(float32, dtype_of<T>, from, to, n);
   T* target = static_cast<T*>(to);
   const float* source = static_cast<const float*>(from);
   for (std::int64_t i = 0; i < n; ++i) {

@@ -37,6 +37,9 @@ struct ElementwiseLoops {
   std::array<DTypeRow, 8> convert;  ///< [from][to]; null where they are equal
 };
 
+/// Those of `convert`.
+const std::array<DTypeRow, 8>& convert_loops();
+
 /// What a loop takes of an operand of float16 or bfloat16.
 enum class Halves { as_float32, as_stored };
 
