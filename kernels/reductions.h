@@ -15,7 +15,15 @@ namespace miniparallel::kernels {
 template <class T>
 using Wide = std::conditional_t<std::is_floating_point_v<T>, double, std::int64_t>;
 
-/// A reduction: `load` turns an element into an accumulator, `combine` is associative up to rounding.
+/// combine(combine(load(a), load(b)), combine(load(c), load(d))).
+template <class F>
+MP_INLINE typename F::Accumulator combined_four(const typename F::Input (&x)[4], typename F::Input center) {
+  return F::combine(F::combine(F::load(x[0], center), F::load(x[1], center)),
+                    F::combine(F::load(x[2], center), F::load(x[3], center)));
+}
+
+/// A reduction: `load` turns an element into an accumulator, `load_four` four of them; `combine` is
+/// associative up to rounding.
 template <class T>
 struct SumOf {
   using Input = T;
@@ -26,6 +34,14 @@ struct SumOf {
   MP_INLINE static Accumulator combine(Accumulator a, Accumulator b) {
     return static_cast<Accumulator>(math::modular(a) + math::modular(b));
   }
+  /// float32 adds four elements in its own type, which takes half the time: an error as of the elements'
+  /// last bits, that does not grow with their number.
+  MP_INLINE static Accumulator load_four(T a, T b, T c, T d, T center) {
+    if constexpr (std::is_same_v<T, float>)
+      return load((a + b) + (c + d), center);
+    else
+      return combined_four<SumOf>({a, b, c, d}, center);
+  }
 };
 
 template <class T>
@@ -33,6 +49,9 @@ struct SumOfSquares : SumOf<T> {
   MP_INLINE static double load(T x, T center) {
     const double difference = static_cast<double>(x) - static_cast<double>(center);
     return difference * difference;
+  }
+  MP_INLINE static double load_four(T a, T b, T c, T d, T center) {
+    return combined_four<SumOfSquares>({a, b, c, d}, center);
   }
 };
 
@@ -48,6 +67,9 @@ struct MaxOf {
     const T larger = b > a ? b : a;  // a when a is NaN
     return b != b ? b : larger;
   }
+  MP_INLINE static T load_four(T a, T b, T c, T d, T center) {
+    return combined_four<MaxOf>({a, b, c, d}, center);
+  }
 };
 
 template <class T>
@@ -61,6 +83,9 @@ struct MinOf {
   MP_INLINE static T combine(T a, T b) {
     const T smaller = b < a ? b : a;
     return b != b ? b : smaller;
+  }
+  MP_INLINE static T load_four(T a, T b, T c, T d, T center) {
+    return combined_four<MinOf>({a, b, c, d}, center);
   }
 };
 

@@ -21,11 +21,11 @@ MP_INLINE typename F::Accumulator join_lanes(typename F::Accumulator* lanes) {
   return lanes[0];
 }
 
-/// Combines n values of element(i): element i goes to lane i % kLanes. A
-/// function that compares goes through blocks of four times kBlockLanes
-/// first: GCC vectorises a comparison only in a loop that it does not unroll.
-template <class F, class Element>
-MP_INLINE typename F::Accumulator fold_lanes(std::int64_t n, Element element) {
+/// Combines n values of element(i): element i goes to lane i % kLanes, most of them four at a time, as
+/// four(i, apart) combines those at i, i + apart and so on. A function that compares goes through blocks of
+/// four times kBlockLanes first: GCC vectorises a comparison only in a loop that it does not unroll.
+template <class F, class Element, class Four>
+MP_INLINE typename F::Accumulator fold_lanes(std::int64_t n, Element element, Four four) {
   using Accumulator = typename F::Accumulator;
   Accumulator lanes[kLanes];
   for (int l = 0; l < kLanes; ++l) lanes[l] = F::initial;
@@ -34,14 +34,12 @@ MP_INLINE typename F::Accumulator fold_lanes(std::int64_t n, Element element) {
     Accumulator block[kBlockLanes];
     for (int l = 0; l < kBlockLanes; ++l) block[l] = F::initial;
     for (; i + 4 * kBlockLanes <= n; i += 4 * kBlockLanes)
-      for (int l = 0; l < kBlockLanes; ++l) {
-        const Accumulator low = F::combine(element(i + l), element(i + kBlockLanes + l));
-        const Accumulator high =
-            F::combine(element(i + 2 * kBlockLanes + l), element(i + 3 * kBlockLanes + l));
-        block[l] = F::combine(block[l], F::combine(low, high));
-      }
+      for (int l = 0; l < kBlockLanes; ++l) block[l] = F::combine(block[l], four(i + l, kBlockLanes));
     lanes[0] = join_lanes<F, kBlockLanes>(block);
   }
+  if (!F::in_blocks)
+    for (; i + 4 * kLanes <= n; i += 4 * kLanes)
+      for (int l = 0; l < kLanes; ++l) lanes[l] = F::combine(lanes[l], four(i + l, kLanes));
   for (; i + kLanes <= n; i += kLanes)
     for (int l = 0; l < kLanes; ++l) lanes[l] = F::combine(lanes[l], element(i + l));
   for (int l = 0; i + l < n; ++l) lanes[l] = F::combine(lanes[l], element(i + l));
@@ -53,17 +51,28 @@ MP_INLINE typename F::Accumulator fold_row(const typename F::Input* x, std::int6
                                            typename F::Input center = {}) {
   if (stride == 1)
     return fold_lanes<F>(
-        n, [=](std::int64_t i) __attribute__((always_inline)) { return F::load(x[i], center); });
+        n, [=](std::int64_t i) __attribute__((always_inline)) { return F::load(x[i], center); },
+        [=](std::int64_t i, std::int64_t apart) __attribute__((always_inline)) {
+          return F::load_four(x[i], x[i + apart], x[i + 2 * apart], x[i + 3 * apart], center);
+        });
   return fold_lanes<F>(
-      n, [=](std::int64_t i) __attribute__((always_inline)) { return F::load(x[i * stride], center); });
+      n, [=](std::int64_t i) __attribute__((always_inline)) { return F::load(x[i * stride], center); },
+      [=](std::int64_t i, std::int64_t apart) __attribute__((always_inline)) {
+        return F::load_four(x[i * stride], x[(i + apart) * stride], x[(i + 2 * apart) * stride],
+                            x[(i + 3 * apart) * stride], center);
+      });
 }
 
 /// Sum of a[i] b[i].
 template <class T>
 MP_INLINE double dot_row(const T* a, const T* b, std::int64_t n) {
-  return fold_lanes<SumOf<T>>(n, [=](std::int64_t i) __attribute__((always_inline)) {
+  const auto product = [=](std::int64_t i) __attribute__((always_inline)) {
     return static_cast<double>(a[i]) * static_cast<double>(b[i]);
-  });
+  };
+  return fold_lanes<SumOf<T>>(
+      n, product, [=](std::int64_t i, std::int64_t apart) __attribute__((always_inline)) {
+        return (product(i) + product(i + apart)) + (product(i + 2 * apart) + product(i + 3 * apart));
+      });
 }
 
 }  // namespace miniparallel::kernels::cpu

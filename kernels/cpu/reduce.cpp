@@ -130,9 +130,7 @@ MP_INLINE void add_rows(typename F::Accumulator* total, const typename F::Input*
   MP_IVDEP
   for (std::int64_t c = 0; c < width; ++c) {
     const T m = center ? center[c] : T{};
-    const auto low = F::combine(F::load(x0[c], m), F::load(x1[c], m));
-    const auto high = F::combine(F::load(x2[c], m), F::load(x3[c], m));
-    total[c] = F::combine(total[c], F::combine(low, high));
+    total[c] = F::combine(total[c], F::load_four(x0[c], x1[c], x2[c], x3[c], m));
   }
 }
 
