@@ -5,6 +5,7 @@
 #include "kernels/cpu/check_indices.h"
 #include "kernels/cpu/exponentials.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/turned_rows.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/cross_entropy.cpp"
@@ -13,7 +14,11 @@
 #ifndef MP_CROSS_ENTROPY_TABLE
 #define MP_CROSS_ENTROPY_TABLE
 namespace miniparallel::kernels::cpu {
-/// Items [first, first + width), which are neighbours in the input and share `outer`.
+/// Whether an item's classes are a row so short that those of many are turned and computed together.
+inline bool has_short_items(const CrossEntropyArgs& args) {
+  return args.inner == 1 && args.classes <= kTurnedLength;
+}
+/// Items [first, first + width), which are neighbours in the input and share `outer`, or are short rows.
 struct ItemBlock {
   std::int64_t first, width;
   std::int64_t offset;  // of the first item's class 0 in x
@@ -31,39 +36,50 @@ HWY_BEFORE_NAMESPACE();
 namespace miniparallel::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
-/// Maximum and log sum of exponentials of every item of a block; 0 for log-probabilities.
+static_assert(kColumnBlock >= kTurnedRows);
+
+/// Maximum and log sum of exponentials of every item of a block, whose classes are `step` apart; 0 for
+/// log-probabilities.
 template <class T>
-void block_statistics(const CrossEntropyArgs& args, const T* x, std::int64_t width, T* maximum, T* log_sum) {
+void block_statistics(const CrossEntropyArgs& args, const T* x, std::int64_t step, std::int64_t width,
+                      T* maximum, T* log_sum) {
   if (args.log_probabilities) {
     std::fill_n(maximum, width, T(0));
     std::fill_n(log_sum, width, T(0));
-  } else if (args.inner == 1) {
+  } else if (step == 1) {
     *maximum = row_max(x, args.classes);
     *log_sum = math::log(static_cast<T>(sum_of_exponentials(x, args.classes, *maximum)));
   } else {
-    column_statistics(x, args.classes, args.inner, width, maximum, log_sum);
+    column_statistics(x, args.classes, step, width, maximum, log_sum);
   }
 }
 
 template <class T>
 void forward(const CrossEntropyArgs& args, const ItemBlock& block, void* losses, void* statistics) {
   const T* x = static_cast<const T*>(args.x) + block.offset;
+  std::int64_t step = args.inner;
+  TurnedRows<T> turned;
+  if (has_short_items(args)) {
+    turned.read(x, block.width, args.classes);
+    x = turned.elements;
+    step = kTurnedRows;
+  }
   T local[2][kColumnBlock];
   T *maximum = local[0], *log_sum = local[1];
   if (statistics) {
     maximum = static_cast<T*>(statistics) + block.first;
     log_sum = maximum + args.outer * args.inner;
   }
-  block_statistics(args, x, block.width, maximum, log_sum);
+  block_statistics(args, x, step, block.width, maximum, log_sum);
   for (std::int64_t c = 0; c < block.width; ++c) {
     T& loss = static_cast<T*>(losses)[block.first + c];
     const std::int64_t target = index_at(args.target, args.target_dtype, block.first + c);
     loss = 0;
     if (target == args.ignore_index) continue;
     const double mean = args.smoothing == 0 ? 0
-                                            : fold_row<SumOf<T>>(x + c, args.inner, args.classes) /
+                                            : fold_row<SumOf<T>>(x + c, step, args.classes) /
                                                   static_cast<double>(args.classes);
-    loss = functors::item_loss(args.smoothing, x[target * args.inner + c], maximum[c], log_sum[c], mean);
+    loss = functors::item_loss(args.smoothing, x[target * step + c], maximum[c], log_sum[c], mean);
   }
 }
 
@@ -110,9 +126,15 @@ void item_gradients(const CrossEntropyArgs& args, const T* x, T maximum, T log_s
 template <class T>
 void backward(const CrossEntropyArgs& args, const ItemBlock& block, const void* g, const void* statistics,
               const void* normalizer, void* out) {
-  const T* x = static_cast<const T*>(args.x) + block.offset;
+  const T *x = static_cast<const T*>(args.x) + block.offset, *gradients = static_cast<const T*>(g);
   T* dx = static_cast<T*>(out) + block.offset;
-  const T* gradients = static_cast<const T*>(g);
+  std::int64_t step = args.inner;
+  TurnedRows<T> turned;
+  if (has_short_items(args)) {
+    turned.read(x, block.width, args.classes);
+    x = dx = turned.elements;
+    step = kTurnedRows;
+  }
   const T* maximum = static_cast<const T*>(statistics);
   const T zeros[kColumnBlock] = {};
   maximum = maximum ? maximum + block.first : zeros;
@@ -125,16 +147,16 @@ void backward(const CrossEntropyArgs& args, const ItemBlock& block, const void* 
     const T upstream = args.reduce ? common : gradients[block.first + c];
     factor[c] = ignored ? T(0) : upstream;
   }
-  if (args.inner == 1)
+  if (step == 1)
     item_gradients(args, x, maximum[0], log_sum[0], factor[0], dx);
   else
     for (std::int64_t i = 0; i < args.classes; ++i)
-      class_gradients(args, block.width, x + i * args.inner, maximum, log_sum, factor, dx + i * args.inner);
+      class_gradients(args, block.width, x + i * step, maximum, log_sum, factor, dx + i * step);
   for (std::int64_t c = 0; c < block.width; ++c) {
     const std::int64_t target = index_at(args.target, args.target_dtype, block.first + c);
-    if (target != args.ignore_index)
-      dx[target * args.inner + c] -= static_cast<T>(1 - args.smoothing) * factor[c];
+    if (target != args.ignore_index) dx[target * step + c] -= static_cast<T>(1 - args.smoothing) * factor[c];
   }
+  if (has_short_items(args)) turned.write(static_cast<T*>(out) + block.offset, block.width, args.classes);
 }
 
 }  // namespace
@@ -158,6 +180,17 @@ constexpr std::int64_t kGrain = 8192;  // elements per thread at least
 
 template <class Run>
 void for_each_block(const CrossEntropyArgs& args, Run run) {
+  if (has_short_items(args)) {
+    const std::int64_t blocks = (args.outer + kTurnedRows - 1) / kTurnedRows;
+    return parallel_for(
+        blocks, std::max<std::int64_t>(kGrain / kTurnedRows / std::max<std::int64_t>(args.classes, 1), 1),
+        [&](std::int64_t begin, std::int64_t end) {
+          for (std::int64_t i = begin; i < end; ++i) {
+            const std::int64_t first = i * kTurnedRows;
+            run(ItemBlock{first, std::min(kTurnedRows, args.outer - first), first * args.classes});
+          }
+        });
+  }
   const std::int64_t blocks = (args.inner + kColumnBlock - 1) / kColumnBlock;
   const std::int64_t elements = std::max<std::int64_t>(args.classes * std::min(args.inner, kColumnBlock), 1);
   parallel_for(args.outer * blocks, std::max<std::int64_t>(kGrain / elements, 1),
