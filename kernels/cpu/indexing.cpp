@@ -172,9 +172,11 @@ template <std::size_t constant, class Index>
 void pick_rows(const IndexArgs& args, std::int64_t first, std::int64_t count, std::size_t bytes,
                const std::byte* whole, std::byte* picked) {
   const std::size_t length = constant > 0 ? constant : bytes;
-  for (std::int64_t i = first; i < first + count; ++i, picked += length) {
-    const auto row = static_cast<std::int64_t>(static_cast<const Index*>(args.index)[i]);
-    if (row == args.skip)
+  const Index* const index = static_cast<const Index*>(args.index);
+  const std::int64_t skip = args.skip, last = first + count;
+  for (std::int64_t i = first; i < last; ++i, picked += length) {
+    const auto row = static_cast<std::int64_t>(index[i]);
+    if (row == skip)
       std::memset(picked, 0, length);
     else
       std::memcpy(picked, whole + static_cast<std::size_t>(row) * length, length);
