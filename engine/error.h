@@ -6,6 +6,8 @@
 #include <miniparallel/shape.h>
 
 #include <concepts>
+#include <cstddef>
+#include <cstdint>
 #include <initializer_list>
 #include <ostream>
 #include <string>
@@ -14,6 +16,18 @@ namespace miniparallel {
 
 namespace detail {
 
+template <class T>
+void write_value(std::ostream& text, const void* value) {
+  text << *static_cast<const T*>(value);
+}
+// Those that most files need are compiled once.
+#define MP_WRITTEN_VALUES(type)                                                                         \
+  type(int) type(std::int64_t) type(std::size_t) type(double) type(std::string) type(Shape) type(DType) \
+      type(Device)
+#define MP_WRITTEN_VALUE(T) extern template void write_value<T>(std::ostream&, const void*);
+MP_WRITTEN_VALUES(MP_WRITTEN_VALUE)
+#undef MP_WRITTEN_VALUE
+
 /// A part of a message: a value and how it is written. A message is put together by one function, whatever
 /// its parts, so that the many places that may fail stay small.
 class MessagePart {
@@ -21,9 +35,7 @@ class MessagePart {
   MessagePart(const char* text) : value_(text), write_(write_text) {}
   template <class T>
     requires(!std::convertible_to<const T&, const char*>)
-  MessagePart(const T& value)
-      : value_(&value),
-        write_([](std::ostream& text, const void* of) { text << *static_cast<const T*>(of); }) {}
+  MessagePart(const T& value) : value_(&value), write_(write_value<T>) {}
 
   friend std::ostream& operator<<(std::ostream& text, const MessagePart& part) {
     part.write_(text, part.value_);

@@ -37,6 +37,8 @@ Node::Node(const char* name, int outputs)
       outputs_(outputs),
       recorder_(current_recorder()) {}
 
+Node::~Node() = default;
+
 std::uint64_t next_sequence() { return numbers.load(std::memory_order_relaxed); }
 
 std::shared_ptr<Node> make_shared_node(Node* node) { return {node, destroy}; }
@@ -170,6 +172,12 @@ Tensor kept_of(const Tensor& tensor) {
 
 }  // namespace
 
+Saved::Saved(const Saved&) = default;
+Saved::Saved(Saved&&) noexcept = default;
+Saved& Saved::operator=(const Saved&) = default;
+Saved& Saved::operator=(Saved&&) noexcept = default;
+Saved::~Saved() = default;
+
 Saved::Saved(const Tensor& tensor, int output) : own_output_(output >= 0) {
   if (!tensor.defined()) return;
   edge_ = own_output_ ? Edge{nullptr, output} : edge_of(tensor);
@@ -209,3 +217,5 @@ Tensor Saved::get(const Backward& backward) const {
 }
 
 }  // namespace miniparallel::autograd
+
+template std::vector<miniparallel::autograd::Edge>::~vector();

@@ -42,7 +42,7 @@ struct Edge {
 class Node {
  public:
   Node(const char* name, int outputs);
-  virtual ~Node() = default;
+  virtual ~Node();
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
@@ -186,6 +186,11 @@ class Saved {
   Saved() = default;
   /// `output`: which output of the node the tensor is, -1 for an input.
   Saved(const Tensor& tensor, int output);
+  Saved(const Saved&);
+  Saved(Saved&&) noexcept;
+  Saved& operator=(const Saved&);
+  Saved& operator=(Saved&&) noexcept;
+  ~Saved();
 
   /// The tensor; throws `Error`, naming the op, when it was
   /// written since. Undefined when an undefined one was saved.
@@ -284,3 +289,5 @@ std::shared_ptr<Node> accumulator_of(const Tensor& leaf);
 void accumulate(Tensor& buffer, Tensor grad, bool create_graph);
 
 }  // namespace miniparallel::autograd
+
+extern template std::vector<miniparallel::autograd::Edge>::~vector();

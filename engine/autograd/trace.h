@@ -27,13 +27,9 @@ struct Trace {
   };
   std::vector<Op> ops;
 
-  void note(const char* name, Value value) { next_.notes.insert_or_assign(name, std::move(value)); }
-  void take_inputs(std::span<const Tensor> inputs) { next_.inputs.assign(inputs.begin(), inputs.end()); }
-  void add(const char* name, std::span<const Tensor> outputs) {
-    next_.name = name;
-    next_.outputs.assign(outputs.begin(), outputs.end());
-    ops.push_back(std::exchange(next_, Op()));
-  }
+  void note(const char* name, Value value);
+  void take_inputs(std::span<const Tensor> inputs);
+  void add(const char* name, std::span<const Tensor> outputs);
 
  private:
   Op next_;

@@ -96,6 +96,10 @@ void set_data(const Tensor& target, const Tensor& source) {
   }
 }
 
+// Not inline: there are thousands of them in a program, each some sixty bytes of code.
+Tensor::Tensor(const Tensor&) = default;
+Tensor::~Tensor() = default;
+
 const Shape& Tensor::shape() const { return impl_of(*this).shape; }
 const Shape& Tensor::strides() const { return impl_of(*this).strides; }
 int Tensor::dim() const { return impl_of(*this).shape.rank(); }
@@ -152,3 +156,5 @@ void detail::check_item(Scalar value, std::int64_t lowest, std::uint64_t greates
 }
 
 }  // namespace miniparallel
+
+template std::vector<miniparallel::Tensor>::~vector();

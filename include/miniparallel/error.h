@@ -16,11 +16,9 @@ class Error : public std::runtime_error {
 
   /// Adds a line to the message, such as where in a larger undertaking the failure happened. The object stays
   /// the same, so `catch (Error& error) { error.add_note("epoch 3"); throw; }` keeps its type. As in Python.
-  void add_note(std::string_view note) {
-    noted_ = std::make_shared<const std::string>(std::string(what()).append("\n  ").append(note));
-  }
+  void add_note(std::string_view note);
   /// The message, and each note on a line of its own.
-  const char* what() const noexcept override { return noted_ ? noted_->c_str() : std::runtime_error::what(); }
+  const char* what() const noexcept override;
 
  private:
   std::shared_ptr<const std::string> noted_;  // message and notes, shared by copies; null without notes

@@ -51,8 +51,9 @@ class Tensor {
  public:
   Tensor() = default;  ///< undefined: holds nothing
   explicit Tensor(std::shared_ptr<TensorImpl> impl) : impl_(std::move(impl)) {}
-  Tensor(const Tensor&) = default;
+  Tensor(const Tensor&);
   Tensor(Tensor&&) = default;
+  ~Tensor();
   // Of variables alone: what `x[0] = y` would assign to is gone at once. See `copy_`, `fill_`, `index_put_`.
   Tensor& operator=(const Tensor&) & = default;
   Tensor& operator=(Tensor&&) & = default;
@@ -663,3 +664,5 @@ Tensor scalar_tensor(Scalar value, Option option) {
 void synchronize(Device device);
 
 }  // namespace miniparallel
+
+extern template std::vector<miniparallel::Tensor>::~vector();  // compiled once, in the library
