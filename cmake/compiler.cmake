@@ -3,7 +3,7 @@ if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "Type of build" FORCE)
 endif()
 if(PROJECT_IS_TOP_LEVEL)  # a project that contains this one has its own
-  set(CMAKE_CXX_FLAGS_RELEASE "-O3" CACHE STRING "" FORCE)  # argument checks throw; assert stays on
+  set(CMAKE_CXX_FLAGS_RELEASE "-O2" CACHE STRING "" FORCE)  # argument checks throw; assert stays on
   set(CMAKE_CUDA_FLAGS_RELEASE "-O3" CACHE STRING "" FORCE)
 endif()
 set(CMAKE_CXX_EXTENSIONS OFF)

@@ -40,3 +40,8 @@
     static const Type& best = HWY_DYNAMIC_DISPATCH(name)(); \
     return best;                                            \
   }
+
+// Where a better instruction set is compiled too, the baseline need only be right and small.
+#if defined(__GNUC__) && !defined(__clang__) && HWY_TARGET == HWY_SCALAR && defined(__x86_64__)
+#pragma GCC optimize("O2")
+#endif
