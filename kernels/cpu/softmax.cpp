@@ -125,25 +125,30 @@ MP_INLINE void for_columns(const SoftmaxLines& lines, std::int64_t stride, const
   });
 }
 
+/// Whether the lines are rows so short that they are turned, as columns of a block.
+MP_INLINE bool has_short_lines(const SoftmaxLines& lines) {
+  return lines.stride == 1 && lines.n <= kTurnedLength;
+}
+
 template <class T>
 void forward(const SoftmaxLines& lines, const void* from, void* to) {
-  const T* const x = static_cast<const T*>(from);
-  T* const y = static_cast<T*>(to);
+  const T* x = static_cast<const T*>(from);
+  T* y = static_cast<T*>(to);
   const std::int64_t n = lines.n;
-  if (lines.stride > 1) {
-    for_columns(lines, lines.stride, [&](auto log, const Columns& columns, auto width) HWY_ATTR {
-      columns_forward<log>(columns, width, x, y);
-    });
-  } else if (n <= kTurnedLength) {
-    TurnedRows<T> turned;
-    turned.read(x, lines.width, n);
-    for_columns(lines, kTurnedRows, [&](auto log, const Columns& columns, auto width) HWY_ATTR {
-      columns_forward<log>(columns, width, turned[0], turned[0]);
-    });
-    turned.write(y, lines.width, n);
-  } else {
+  const bool is_short = has_short_lines(lines);
+  if (lines.stride == 1 && !is_short) {
     for (std::int64_t r = 0; r < lines.width; ++r) row_forward(n, lines.log, x + r * n, y + r * n);
+    return;
   }
+  TurnedRows<T> turned;
+  if (is_short) {
+    turned.read(x, lines.width, n);
+    x = y = turned[0];
+  }
+  for_columns(lines, is_short ? kTurnedRows : lines.stride,
+              [&](auto log, const Columns& columns, auto width)
+                  HWY_ATTR { columns_forward<log>(columns, width, x, y); });
+  if (is_short) turned.write(static_cast<T*>(to), lines.width, n);
 }
 
 template <bool log, class T>
@@ -177,25 +182,26 @@ MP_INLINE void columns_backward(const Columns& columns, Width width, const T* g,
 
 template <class T>
 void backward(const SoftmaxLines& lines, const void* gradient, const void* output, void* result) {
-  const T *const g = static_cast<const T*>(gradient), *const y = static_cast<const T*>(output);
-  T* const dx = static_cast<T*>(result);
+  const T *g = static_cast<const T*>(gradient), *y = static_cast<const T*>(output);
+  T* dx = static_cast<T*>(result);
   const std::int64_t n = lines.n;
-  if (lines.stride > 1) {
-    for_columns(lines, lines.stride, [&](auto log, const Columns& columns, auto width) HWY_ATTR {
-      columns_backward<log>(columns, width, g, y, dx);
-    });
-  } else if (n <= kTurnedLength) {
-    TurnedRows<T> turned_g, turned_y;
-    turned_g.read(g, lines.width, n);
-    turned_y.read(y, lines.width, n);
-    for_columns(lines, kTurnedRows, [&](auto log, const Columns& columns, auto width) HWY_ATTR {
-      columns_backward<log>(columns, width, turned_g[0], turned_y[0], turned_g[0]);
-    });
-    turned_g.write(dx, lines.width, n);
-  } else {
+  const bool is_short = has_short_lines(lines);
+  if (lines.stride == 1 && !is_short) {
     const auto row = lines.log ? row_backward<true, T> : row_backward<false, T>;
     for (std::int64_t r = 0; r < lines.width; ++r) row(n, g + r * n, y + r * n, dx + r * n);
+    return;
   }
+  TurnedRows<T> turned_g, turned_y;
+  if (is_short) {
+    turned_g.read(g, lines.width, n);
+    turned_y.read(y, lines.width, n);
+    g = dx = turned_g[0];
+    y = turned_y[0];
+  }
+  for_columns(lines, is_short ? kTurnedRows : lines.stride,
+              [&](auto log, const Columns& columns, auto width)
+                  HWY_ATTR { columns_backward<log>(columns, width, g, y, dx); });
+  if (is_short) turned_g.write(static_cast<T*>(result), lines.width, n);
 }
 
 }  // namespace
