@@ -218,4 +218,4 @@ Tensor Saved::get(const Backward& backward) const {
 
 }  // namespace miniparallel::autograd
 
-template std::vector<miniparallel::autograd::Edge>::~vector();
+template std::vector<miniparallel::autograd::Edge>::vector::~vector();

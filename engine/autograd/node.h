@@ -290,4 +290,4 @@ void accumulate(Tensor& buffer, Tensor grad, bool create_graph);
 
 }  // namespace miniparallel::autograd
 
-extern template std::vector<miniparallel::autograd::Edge>::~vector();
+extern template std::vector<miniparallel::autograd::Edge>::vector::~vector();

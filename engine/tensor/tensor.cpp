@@ -157,4 +157,4 @@ void detail::check_item(Scalar value, std::int64_t lowest, std::uint64_t greates
 
 }  // namespace miniparallel
 
-template std::vector<miniparallel::Tensor>::~vector();
+template std::vector<miniparallel::Tensor>::vector::~vector();

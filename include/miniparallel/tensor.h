@@ -665,4 +665,4 @@ void synchronize(Device device);
 
 }  // namespace miniparallel
 
-extern template std::vector<miniparallel::Tensor>::~vector();  // compiled once, in the library
+extern template std::vector<miniparallel::Tensor>::vector::~vector();  // compiled once, in the library
