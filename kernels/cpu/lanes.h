@@ -63,16 +63,28 @@ MP_INLINE typename F::Accumulator fold_row(const typename F::Input* x, std::int6
       });
 }
 
+/// Sum of element(i), which are float64.
+template <class T, class Element>
+MP_INLINE double sum_lanes(std::int64_t n, Element element) {
+  return fold_lanes<SumOf<T>>(
+      n, element, [=](std::int64_t i, std::int64_t apart) __attribute__((always_inline)) {
+        return (element(i) + element(i + apart)) + (element(i + 2 * apart) + element(i + 3 * apart));
+      });
+}
+
 /// Sum of a[i] b[i].
 template <class T>
 MP_INLINE double dot_row(const T* a, const T* b, std::int64_t n) {
-  const auto product = [=](std::int64_t i) __attribute__((always_inline)) {
+  return sum_lanes<T>(n, [=](std::int64_t i) __attribute__((always_inline)) {
     return static_cast<double>(a[i]) * static_cast<double>(b[i]);
-  };
-  return fold_lanes<SumOf<T>>(
-      n, product, [=](std::int64_t i, std::int64_t apart) __attribute__((always_inline)) {
-        return (product(i) + product(i + apart)) + (product(i + 2 * apart) + product(i + 3 * apart));
-      });
+  });
+}
+
+/// Sum of x[i] as of float64, for one that cancels out.
+template <class T>
+MP_INLINE double exact_sum_row(const T* x, std::int64_t n) {
+  return sum_lanes<T>(
+      n, [=](std::int64_t i) __attribute__((always_inline)) { return static_cast<double>(x[i]); });
 }
 
 }  // namespace miniparallel::kernels::cpu

@@ -153,7 +153,7 @@ void forward(const SoftmaxLines& lines, const void* from, void* to) {
 
 template <bool log, class T>
 void row_backward(std::int64_t n, const T* g, const T* y, T* dx) {
-  const T sum = static_cast<T>(log ? fold_row<SumOf<T>>(g, 1, n) : dot_row(g, y, n));
+  const T sum = static_cast<T>(log ? exact_sum_row(g, n) : dot_row(g, y, n));
   const functors::SoftmaxGradient gradient{log};
   MP_IVDEP
   for (std::int64_t i = 0; i < n; ++i) dx[i] = gradient(g[i], y[i], sum);
