@@ -40,12 +40,16 @@ endfunction()
 add_library(miniparallel_core OBJECT ${core_sources})
 miniparallel_configure(miniparallel_core)
 if(NOT MINIPARALLEL_SANITIZE AND NOT CMAKE_BUILD_TYPE STREQUAL Debug)
-  # Loops over elements. GCC may unroll one of at most 4 rounds: with its usual 16 the rest of a row, less than a vector,
-  # becomes longer than the loop itself.
+  # Loops over elements.
   foreach(source ${core_sources})
     if(source MATCHES "/kernels/|/engine/(data|io)/")
+      set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS -O3)
+    endif()
+    # GCC unrolls loops of up to 16 rounds whole. Here most of them are the rest of a row, less than a vector, which would
+    # become longer than the loop itself. The tiles of convolutions need it.
+    if(source MATCHES "/kernels/cpu/(collective|cross_entropy|elementwise|norm|optimizer|reduce|softmax)\\.cpp$")
       set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS
-        -O3 $<$<CXX_COMPILER_ID:GNU>:--param=max-completely-peel-times=4>)
+        $<$<CXX_COMPILER_ID:GNU>:--param=max-completely-peel-times=4>)
     endif()
   endforeach()
 endif()

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <type_traits>
 
 #undef HWY_TARGET_INCLUDE
@@ -155,11 +154,8 @@ template <>
 constexpr Loop convert_loop<float, Half> = [](const LoopArgs& a) HWY_ATTR {
   const hn::ScalableTag<float> floats;
   const hn::Rebind<hwy::float16_t, decltype(floats)> halves;
-  const auto nan = hn::Set(floats, std::numeric_limits<float>::quiet_NaN());
   convert_vectors<Half, float>(a, hn::Lanes(floats), [=](const float* x, Half* y) HWY_ATTR {
-    const auto value = hn::LoadU(floats, x);
-    const auto one_nan = hn::IfThenElse(hn::IsNaN(value), hn::CopySign(nan, value), value);
-    hn::StoreU(hn::DemoteTo(halves, one_nan), halves, reinterpret_cast<hwy::float16_t*>(y));
+    hn::StoreU(hn::DemoteTo(halves, hn::LoadU(floats, x)), halves, reinterpret_cast<hwy::float16_t*>(y));
   });
 };
 #endif
