@@ -130,14 +130,15 @@ template <class To, class From, class F>
 HWY_ATTR void convert_vectors(const LoopArgs& a, std::int64_t lanes, const F& convert_vector) {
   To* y = a.output<To>();
   const From* x = a.input<From>(0);
+  const std::int64_t n = a.n;
   std::int64_t i = 0;
-  for (; i + lanes <= a.n; i += lanes) convert_vector(x + i, y + i);
-  if (i == a.n) return;
+  for (; i + lanes <= n; i += lanes) convert_vector(x + i, y + i);
+  if (i == n) return;
   From rest[16] = {};
   To converted[16];
-  std::copy_n(x + i, a.n - i, rest);
+  std::copy_n(x + i, n - i, rest);
   convert_vector(rest, converted);
-  std::copy_n(converted, a.n - i, y + i);
+  std::copy_n(converted, n - i, y + i);
 }
 
 // By the processor's own instructions.
