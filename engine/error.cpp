@@ -4,9 +4,7 @@
 #include <sstream>
 #include <utility>
 
-namespace miniparallel {
-
-namespace detail {
+namespace miniparallel::detail {
 
 #define MP_WRITTEN_VALUE(T) template void write_value<T>(std::ostream&, const void*);
 MP_WRITTEN_VALUES(MP_WRITTEN_VALUE)
@@ -25,5 +23,4 @@ std::string text_of(std::initializer_list<MessagePart> parts) {
 
 void throw_error(std::initializer_list<MessagePart> parts) { throw Error(text_of(parts)); }
 
-}  // namespace detail
-}  // namespace miniparallel
+}  // namespace miniparallel::detail
