@@ -665,4 +665,6 @@ void synchronize(Device device);
 
 }  // namespace miniparallel
 
+/// @cond  Doxygen does not find its declaration.
 extern template std::vector<miniparallel::Tensor>::vector::~vector();  // compiled once, in the library
+/// @endcond
