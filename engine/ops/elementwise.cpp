@@ -56,11 +56,10 @@ struct UnaryRule {
   bool passes_gradient;
   Tensor (*gradient)(Tensor g, Tensor saved, double p, double q);
 };
+template <class F>
+constexpr bool passes_gradient = requires { F::passes_gradient; };
 template <Unary function, class F>
-constexpr UnaryRule unary_rule{function, F::saves, requires {F::passes_gradient;
-}  // namespace
-, &F::template backward<Tensor>
-};  // namespace miniparallel
+constexpr UnaryRule unary_rule{function, F::saves, passes_gradient<F>, &F::template backward<Tensor>};
 
 /// The same of a binary one.
 struct BinaryRule {
@@ -68,12 +67,15 @@ struct BinaryRule {
   bool linear, bilinear;
   Tensor (*gradients[2])(Tensor g, Tensor a, Tensor b);
 };
+template <class F>
+constexpr bool is_linear = requires { F::linear; };
+template <class F>
+constexpr bool is_bilinear = requires { F::bilinear; };
 template <Binary function, class F>
-constexpr BinaryRule binary_rule{function, requires {F::linear;
-}
-, requires { F::bilinear; }, { &F::template backward_a<Tensor>, &F::template backward_b<Tensor> }
-}
-;
+constexpr BinaryRule binary_rule{function,
+                                 is_linear<F>,
+                                 is_bilinear<F>,
+                                 {&F::template backward_a<Tensor>, &F::template backward_b<Tensor>}};
 
 /// The name for messages and the graph: the row's, or the one that the functor states.
 template <class F>

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Everything that the benchmarks time beside PyTorch, as one table:
 
-  compare.py build/cpu [--threads 1 2] [--rounds 3] [--seconds 0.1] [--only REGEX]
+  compare.py build/cpu [--threads 1 2] [--rounds 3] [--seconds 0.1] [--only REGEX] [--best]
 
 The two take turns, program by program; a row has the medians of the rounds and, as `ratio`, the median of
-miniparallel's time over PyTorch's in each. REGEX picks rows by how they begin: `sum|softmax`, `W1`. Compare on a
-quiet machine only.
+miniparallel's time over PyTorch's in each. REGEX picks rows by how they begin: `sum|softmax`, `W1`. With --best
+training steps have PyTorch's best time of three: as it comes, with an allocator that gives no memory back, and
+with that and torch.compile. Compare on a quiet machine only.
 """
 
 import argparse
@@ -20,10 +21,11 @@ import tempfile
 
 HERE = pathlib.Path(__file__).parent
 FAMILIES = "elementwise", "math", "vision"
+KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 36)}  # glibc's, read at the start
 
 
-def run(*command, threads, **options):
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+def run(*command, threads, more_environment=None, **options):
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)} | (more_environment or {})
     return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True, **options).stdout
 
 
@@ -41,23 +43,26 @@ def ops(programs, family, arguments, threads):
     return [(op, float(ours) / 1e3, float(theirs) / 1e3) for op, ours, theirs, _ in rows]
 
 
+def lines_of(output):
+    return list(map(json.loads, output.splitlines()))
+
+
 def steps(programs, arguments, threads):
     """The same of whole training steps."""
+    peers = [({},), (KEEP_MEMORY,), (KEEP_MEMORY, "--compile")][: 3 if arguments.best else 1]
     rows = []
     for workload in ("W1", "W2", "W3", "W4", "W5"):
         if not re.match(arguments.only, workload):
             continue
         seconds = str(3 * arguments.seconds)
-        with tempfile.NamedTemporaryFile("w+") as file:
-            ours = run(programs / "training_steps", "--seconds", seconds, workload, threads=threads)
-            file.write(ours)
-            file.flush()
-            lines = run(sys.executable, HERE / "training_steps_torch.py", "--seconds", seconds, "--beside", file.name,
-                        workload, threads=threads, stderr=subprocess.DEVNULL).splitlines()
-        rows += [(f"{row['workload']}, batch {row['batch']}", row["miniparallel_ms"], row["median_ms"])
-                 for row in map(json.loads, lines) if "ratio" in row]
-        peaks = [json.loads(text.splitlines()[-1])["peak_mb"] for text in (ours, "\n".join(lines))]
-        rows.append((f"{workload}, peak memory in MB", *peaks))
+        ours = lines_of(run(programs / "training_steps", "--seconds", seconds, workload, threads=threads))
+        theirs = [lines_of(run(sys.executable, HERE / "training_steps_torch.py", *more, "--seconds", seconds, workload,
+                               threads=threads, more_environment=environment, stderr=subprocess.DEVNULL))
+                  for environment, *more in peers]
+        for line, *others in zip(ours, *theirs):
+            rows.append((f"{line['workload']}, batch {line['batch']}", line["median_ms"],
+                         min(other["median_ms"] for other in others)))
+        rows.append((f"{workload}, peak memory in MB", *(lines[-1]["peak_mb"] for lines in (ours, theirs[0]))))
     return rows
 
 
@@ -75,6 +80,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.2, help="how long each op is measured in a round")
     parser.add_argument("--only", default="", help="which rows")
+    parser.add_argument("--best", action="store_true", help="PyTorch's best training steps")
     arguments = parser.parse_args()
     programs = arguments.build / "tests/benchmarks"
     times = {}  # of (row, threads): of each round miniparallel's and PyTorch's

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """The workloads of training_steps.cpp by PyTorch, printed in the same form:
 
-  training_steps_torch.py [--device cuda] [--data-parallel] [--seconds 1.5] [--beside FILE] [PREFIX]
+  training_steps_torch.py [--device cuda] [--data-parallel] [--compile] [--seconds 1.5] [--beside FILE] [PREFIX]
 
 --beside takes what training_steps printed in the same minutes; each line then has its median and `ratio`, miniparallel's
 time over PyTorch's. On a CPU give both the same OMP_NUM_THREADS. --data-parallel wraps each model in
-nn.DataParallel(device_ids=[0]).
+nn.DataParallel(device_ids=[0]), --compile runs each through torch.compile.
 """
 
 import argparse
@@ -107,6 +107,9 @@ def measure(workload, model, optimizer, x, y, options):
     """One line of the output."""
     if options.data_parallel:
         model = nn.DataParallel(model, device_ids=[0])
+    if options.compile:
+        torch._dynamo.reset()
+        model = torch.compile(model)
 
     def step():
         optimizer.zero_grad(set_to_none=True)  # not the default before 2.0
@@ -169,6 +172,7 @@ def main():
     parser.add_argument("prefix", nargs="?", default="", help="W1 to W5")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--data-parallel", action="store_true")
+    parser.add_argument("--compile", action="store_true")
     parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--beside", type=argparse.FileType())
     arguments = parser.parse_args()
