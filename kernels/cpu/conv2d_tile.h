@@ -99,27 +99,110 @@ HWY_ATTR void tiles(const T* source, const std::int64_t* row_offsets, std::int64
   }
 }
 
-/// to[column][row] = from[row][column], `columns` of them, of `width` in `from`.
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// A row of a square of elements that is turned in registers.
+template <class T>
+using SquareTag = hn::CappedTag<T, 32 / sizeof(T)>;
+template <class T>
+constexpr std::int64_t kSquare = hn::MaxLanes(SquareTag<T>());
+
+#if HWY_TARGET == HWY_SCALAR
+template <class T, class Use>
+HWY_ATTR MP_INLINE void turn_square(const T* from, std::int64_t, const Use& use) {
+  use(0, hn::LoadU(SquareTag<T>(), from));
+}
+#else
+/// Rows of 16 bytes: element j of row i becomes element i of row j, in each 16 bytes of longer vectors.
+template <class D, class V>
+MP_INLINE void turn_blocks(D d, V (&rows)[2]) {
+  const V first = rows[0];
+  rows[0] = hn::InterleaveLower(d, first, rows[1]);
+  rows[1] = hn::InterleaveUpper(d, first, rows[1]);
+}
+template <class D, class V>
+MP_INLINE void turn_blocks(D d, V (&rows)[4]) {
+  const hn::RepartitionToWide<D> pairs;
+  const auto a = hn::BitCast(pairs, hn::InterleaveLower(d, rows[0], rows[1]));
+  const auto b = hn::BitCast(pairs, hn::InterleaveLower(d, rows[2], rows[3]));
+  const auto c = hn::BitCast(pairs, hn::InterleaveUpper(d, rows[0], rows[1]));
+  const auto e = hn::BitCast(pairs, hn::InterleaveUpper(d, rows[2], rows[3]));
+  rows[0] = hn::BitCast(d, hn::InterleaveLower(pairs, a, b));
+  rows[1] = hn::BitCast(d, hn::InterleaveUpper(pairs, a, b));
+  rows[2] = hn::BitCast(d, hn::InterleaveLower(pairs, c, e));
+  rows[3] = hn::BitCast(d, hn::InterleaveUpper(pairs, c, e));
+}
+
+/// Calls use(j, column j) for each column of a square, whose rows are `stride` apart.
+template <class T, class Use>
+HWY_ATTR MP_INLINE void turn_square(const T* from, std::int64_t stride, const Use& use) {
+  constexpr std::int64_t block = 16 / sizeof(T), blocks = kSquare<T> / block;
+  const SquareTag<T> d;
+  hn::Vec<SquareTag<T>> rows[blocks][block];
+  for (std::int64_t i = 0; i < blocks; ++i) {
+    for (std::int64_t k = 0; k < block; ++k) rows[i][k] = hn::LoadU(d, from + (i * block + k) * stride);
+    turn_blocks(d, rows[i]);
+  }
+  for (std::int64_t k = 0; k < block; ++k)
+    if constexpr (blocks == 1) {
+      use(k, rows[0][k]);
+    } else {
+      use(k, hn::ConcatLowerLower(d, rows[1][k], rows[0][k]));
+      use(block + k, hn::ConcatUpperUpper(d, rows[1][k], rows[0][k]));
+    }
+}
+#endif
+
+/// Calls square(row, column) for the squares of a matrix, and one(row, column) for the elements that are left.
+template <class T, class Square, class One>
+HWY_ATTR MP_INLINE void for_each_square(std::int64_t rows, std::int64_t columns, const Square& square,
+                                        const One& one) {
+  constexpr std::int64_t side = kSquare<T>;
+  const std::int64_t whole_columns = columns / side * side;
+  std::int64_t r = 0;
+  for (; r + side <= rows; r += side) {
+    for (std::int64_t c = 0; c < whole_columns; c += side) square(r, c);
+    for (std::int64_t k = r; k < r + side; ++k)
+      for (std::int64_t c = whole_columns; c < columns; ++c) one(k, c);
+  }
+  for (; r < rows; ++r)
+    for (std::int64_t c = 0; c < columns; ++c) one(r, c);
+}
+
+/// to[column][row] (+)= bias[column] + from[row][column], `columns` of them, of `width` in `from`.
 template <int width, class T>
 HWY_ATTR void transpose_out(const T* from, std::int64_t rows, int columns, T* to, std::int64_t to_stride,
                             const T* bias, int beta) {
-  for (int c = 0; c < columns; ++c) {
-    T* target = to + c * to_stride;
-    const T* source = from + c;
-    const T start = bias == nullptr ? T(0) : bias[c];
-    if (beta == 0)
-      for (std::int64_t r = 0; r < rows; ++r) target[r] = start + source[r * width];
-    else
-      for (std::int64_t r = 0; r < rows; ++r) target[r] += start + source[r * width];
-  }
+  const auto one = [&](std::int64_t r, std::int64_t c) HWY_ATTR {
+    T& target = to[c * to_stride + r];
+    const T value = (bias == nullptr ? T(0) : bias[c]) + from[r * width + c];
+    target = beta == 0 ? value : target + value;
+  };
+  const auto square = [&](std::int64_t r, std::int64_t c) HWY_ATTR {
+    const SquareTag<T> d;
+    turn_square(from + r * width + c, width, [&](std::int64_t k, auto values) HWY_ATTR {
+      T* const target = to + (c + k) * to_stride + r;
+      if (bias != nullptr) values = hn::Add(hn::Set(d, bias[c + k]), values);
+      if (beta != 0) values = hn::Add(hn::LoadU(d, target), values);
+      hn::StoreU(values, d, target);
+    });
+  };
+  for_each_square<T>(rows, columns, square, one);
 }
 
 /// to[row][column] = from[column][row], zero for columns past `columns`.
 template <int width, class T>
 HWY_ATTR void transpose_in(const T* from, std::int64_t from_stride, int columns, std::int64_t rows, T* to) {
-  for (int c = 0; c < width; ++c)
-    for (std::int64_t r = 0; r < rows; ++r)
-      to[r * width + c] = c < columns ? from[c * from_stride + r] : T(0);
+  const auto one = [&](std::int64_t c, std::int64_t r)
+                       HWY_ATTR { to[r * width + c] = from[c * from_stride + r]; };
+  const auto square = [&](std::int64_t c, std::int64_t r) HWY_ATTR {
+    turn_square(from + c * from_stride + r, from_stride, [&](std::int64_t k, const auto& values) HWY_ATTR {
+      hn::StoreU(values, SquareTag<T>(), to + (r + k) * width + c);
+    });
+  };
+  for_each_square<T>(columns, rows, square, one);
+  if (columns == width) return;
+  for (std::int64_t r = 0; r < rows; ++r) std::fill(to + r * width + columns, to + (r + 1) * width, T(0));
 }
 
 }  // namespace
