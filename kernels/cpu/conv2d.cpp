@@ -59,11 +59,11 @@ HWY_ATTR const T* padded(const ConvPlan& plan, const T* source) {
 template <std::int64_t width, class T>
 const T* pack_weights(const ConvPlan& plan, std::int64_t blocks, const T* weight) {
   std::int64_t taps = 0;
-  for (const ConvPhase& phase : plan.phases) taps += static_cast<std::int64_t>(phase.taps.size());
+  for (const ConvPhase& phase : plan.phases) taps += phase.tap_count();
   T* const packed = scratch<PackedWeights, T>(taps * plan.groups * blocks * width);
   T* target = packed;
   for (const ConvPhase& phase : plan.phases) {
-    const std::int64_t k = static_cast<std::int64_t>(phase.taps.size());
+    const std::int64_t k = phase.tap_count();
     parallel_for(plan.groups * blocks, grain(k * width * 4), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t unit = begin; unit < end; ++unit) {
         const std::int64_t group = unit / blocks, channel = unit % blocks * width;
@@ -86,18 +86,22 @@ HWY_ATTR void run_phase(const ConvPhase& phase, const T* image, const T* weights
                         int columns, const T* bias, int beta) {
   constexpr int width = TileShape<T, vectors>::columns;
   alignas(64) T band[kBand * width];
-  const std::int64_t count = static_cast<std::int64_t>(phase.pixels.size());
-  for (std::int64_t done = 0; done < count; done += kBand) {
-    const std::int64_t length = std::min(kBand, count - done);
-    tiles<T, vectors>(image, phase.pixels.data() + done, length, phase.taps.data(),
-                      static_cast<std::int64_t>(phase.taps.size()), weights, band, false);
+  for (std::int64_t done = 0, length; done < phase.pixel_count(); done += length) {
+    length = std::min(kBand, phase.pixel_count() - done);
+    for (std::int64_t first = done, end; first < done + length; first = end) {
+      const ConvTaps run = phase.run_from(first);
+      end = std::min(run.pixels.end, done + length);
+      tiles<T, vectors>(image, phase.pixels.data() + first, end - first, phase.taps.data() + run.taps.begin,
+                        run.taps.end - run.taps.begin, weights + run.taps.begin * width,
+                        band + (first - done) * width, false);
+    }
     if (phase.out.empty()) {
       transpose_out<width>(band, length, columns, y + done, plane, bias, beta);
       continue;
     }
     for (int c = 0; c < columns; ++c)
       for (std::int64_t i = 0; i < length; ++i) {
-        T& target = y[c * plane + phase.out[done + i]];
+        T& target = y[c * plane + phase.out[static_cast<std::size_t>(done + i)]];
         target = band[i * width + c] + (beta == 0 ? T(0) : target);
       }
   }
@@ -109,7 +113,7 @@ void run_tiles(const ConvPlan& plan, const T* source, const T* weight, const T* 
   const std::int64_t blocks = (plan.channels + width - 1) / width;
   const T* const packed = pack_weights<width>(plan, blocks, weight);
   std::int64_t taps = 0;
-  for (const ConvPhase& phase : plan.phases) taps = std::max<std::int64_t>(taps, phase.taps.size());
+  for (const ConvPhase& phase : plan.phases) taps = std::max(taps, phase.tap_count());
   const std::int64_t source_size = plan.source_channels * plan.source_h * plan.source_w;
   parallel_for(plan.images * plan.groups * blocks, grain(taps * plan.plane * width),
                [&](std::int64_t begin, std::int64_t end) {
@@ -120,7 +124,7 @@ void run_tiles(const ConvPlan& plan, const T* source, const T* weight, const T* 
                    if (unit == begin || block == 0) image = padded(plan, source + part * source_size);
                    const T* weights = packed;
                    for (const ConvPhase& phase : plan.phases) {
-                     const std::int64_t size = static_cast<std::int64_t>(phase.taps.size()) * width;
+                     const std::int64_t size = phase.tap_count() * width;
                      run_phase<vectors>(phase, image, weights + (group * blocks + block) * size,
                                         y + (part * plan.channels + channel) * plan.plane, plan.plane,
                                         static_cast<int>(std::min(width, plan.channels - channel)),
@@ -144,6 +148,9 @@ void run_plan(const ConvPlan& plan, const T* source, const T* weight, const T* b
                                                                            beta);
 }
 
+/// With fewer taps in a row of the kernel tiles are better filled by all of them, though some read zeros.
+constexpr std::int64_t kManyTaps = 48;
+
 /// Adds an image's part of the gradient to the sums of a block of output channels, [tap][column], behind
 /// which are those of the bias, [column]; without `accumulate` in their place.
 template <int vectors, class T>
@@ -152,15 +159,23 @@ HWY_ATTR void add_weight_gradient(const ConvPlan& plan, const T* g, const T* ima
   constexpr int width = TileShape<T, vectors>::columns;
   constexpr std::int64_t kGradientBand = kGradientBytes / (width * sizeof(T));
   const ConvPhase& phase = plan.phases.front();
-  const std::int64_t taps = static_cast<std::int64_t>(phase.taps.size());
+  const std::int64_t taps = phase.tap_count();
   T* const bias_sums = sums + taps * width;
   alignas(64) T band[kGradientBand * width];
-  if (!accumulate) std::fill_n(bias_sums, width, T(0));
+  if (!accumulate) std::fill_n(sums, (taps + 1) * width, T(0));
   for (std::int64_t done = 0; done < plan.plane; done += kGradientBand) {
     const std::int64_t length = std::min(kGradientBand, plan.plane - done);
     transpose_in<width>(g + done, plan.plane, columns, length, band);
-    tiles<T, vectors>(image, phase.taps.data(), taps, phase.pixels.data() + done, length, band, sums,
-                      accumulate || done > 0);
+    const auto add = [&](const Interval& of, const Interval& over) HWY_ATTR {
+      const std::int64_t begin = std::max(over.begin, done), end = std::min(over.end, done + length);
+      if (begin < end)
+        tiles<T, vectors>(image, phase.taps.data() + of.begin, of.end - of.begin, phase.pixels.data() + begin,
+                          end - begin, band + (begin - done) * width, sums + of.begin * width, true);
+    };
+    if (taps < kManyTaps * static_cast<std::int64_t>(phase.rows.size()))
+      add({0, taps}, {0, plan.plane});
+    else
+      for (const ConvTaps& row : phase.rows) add(row.taps, row.pixels);
     T total[width] = {};
     for (std::int64_t i = 0; i < length; ++i)
       for (int c = 0; c < width; ++c) total[c] += band[i * width + c];
@@ -175,7 +190,8 @@ void weight_gradient_tiles(const Conv2dGeometry& geometry, const void* g_data, c
   T *const dweight = out<T>(weight.data), *const dbias = out<T>(bias.data);
   constexpr std::int64_t width = TileShape<T, vectors>::columns;
   const ConvPlan plan = plan_forward(geometry);
-  const std::int64_t taps = static_cast<std::int64_t>(plan.phases.front().taps.size());
+  const ConvPhase& phase = plan.phases.front();
+  const std::int64_t taps = phase.tap_count();
   const std::int64_t blocks = (plan.channels + width - 1) / width, units = plan.groups * blocks;
   const std::int64_t partial = (taps + 1) * width;  // and a row for the bias
   if (units == 0) return;
@@ -220,7 +236,8 @@ void weight_gradient_tiles(const Conv2dGeometry& geometry, const void* g_data, c
           for (std::int64_t c = 0; c < width; ++c) total[c] += sums[chunk * units * partial + c];
         const int beta = (is_bias ? bias : weight).beta;
         for (std::int64_t c = 0; c < columns; ++c) {
-          T& out = is_bias ? to[target + c] : to[(target + c) * taps + tap];
+          T& out = is_bias ? to[target + c]
+                           : to[(target + c) * taps + phase.weights[static_cast<std::size_t>(tap)]];
           out = total[c] + (beta == 0 ? T(0) : out);
         }
       }

@@ -26,20 +26,54 @@ struct Axis {
   std::int64_t back(std::int64_t tap) const { return tap * dilation / stride; }
 };
 
+/// The rows of `count` whose first pixels are `width` apart for which reads(row) is true, neighbours, as pixels.
+template <class Reads>
+Interval pixels_of_rows(std::int64_t count, std::int64_t width, const Reads& reads) {
+  std::int64_t begin = 0;
+  while (begin < count && !reads(begin)) ++begin;
+  std::int64_t end = begin;
+  while (end < count && reads(end)) ++end;
+  return {begin * width, end * width};
+}
+
 void add_taps(ConvPhase& phase, const Conv2dGeometry& g, const Axis& rows, const Axis& columns,
               std::int64_t row_remainder, std::int64_t column_remainder) {
   const std::int64_t kernel = g.kernel_h * g.kernel_w, in_channels = g.in_channels / g.groups;
   const std::int64_t width = columns.padded(), area = rows.padded() * width;
-  for (std::int64_t channel = 0; channel < g.out_channels / g.groups; ++channel)
-    for (std::int64_t kh = 0; kh < g.kernel_h; ++kh)
+  const std::vector<std::int64_t> positions = rows.positions(row_remainder);
+  const auto count = static_cast<std::int64_t>(positions.size());
+  for (std::int64_t kh = 0; kh < g.kernel_h; ++kh) {
+    if (!rows.reads(kh, row_remainder)) continue;
+    const std::int64_t first = phase.tap_count();
+    for (std::int64_t channel = 0; channel < g.out_channels / g.groups; ++channel)
       for (std::int64_t kw = 0; kw < g.kernel_w; ++kw) {
-        if (!rows.reads(kh, row_remainder) || !columns.reads(kw, column_remainder)) continue;
+        if (!columns.reads(kw, column_remainder)) continue;
         phase.taps.push_back(channel * area - rows.back(kh) * width - columns.back(kw));
         phase.weights.push_back(channel * in_channels * kernel + kh * g.kernel_w + kw);
       }
+    const Interval pixels = pixels_of_rows(count, phase.pixel_count() / count, [&](std::int64_t i) {
+      const std::int64_t row =
+          rows.base(positions[static_cast<std::size_t>(i)]) - rows.border() - rows.back(kh);
+      return row >= 0 && row < rows.outputs;
+    });
+    phase.rows.push_back({{first, phase.tap_count()}, pixels});
+  }
 }
 
 }  // namespace
+
+ConvTaps ConvPhase::run_from(std::int64_t first) const {
+  ConvTaps run{{0, 0}, {first, pixel_count()}};
+  for (const ConvTaps& row : rows) {
+    if (first < row.pixels.begin) {
+      run.pixels.end = std::min(run.pixels.end, row.pixels.begin);
+    } else if (first < row.pixels.end) {
+      run.pixels.end = std::min(run.pixels.end, row.pixels.end);
+      run.taps = {run.taps.end == 0 ? row.taps.begin : run.taps.begin, row.taps.end};
+    }
+  }
+  return run;
+}
 
 ConvPlan plan_forward(const Conv2dGeometry& g) {
   const std::int64_t in_channels = g.in_channels / g.groups, out_channels = g.out_channels / g.groups;
@@ -62,13 +96,20 @@ ConvPlan plan_forward(const Conv2dGeometry& g) {
   for (std::int64_t h = 0; h < g.out_h; ++h)
     for (std::int64_t w = 0; w < g.out_w; ++w)
       phase.pixels.push_back(h * g.stride_h * plan.padded_w + w * g.stride_w);
-  for (std::int64_t channel = 0; channel < in_channels; ++channel)
-    for (std::int64_t kh = 0; kh < g.kernel_h; ++kh)
+  for (std::int64_t kh = 0; kh < g.kernel_h; ++kh) {
+    const std::int64_t first = phase.tap_count();
+    for (std::int64_t channel = 0; channel < in_channels; ++channel)
       for (std::int64_t kw = 0; kw < g.kernel_w; ++kw) {
-        phase.weights.push_back(static_cast<std::int64_t>(phase.weights.size()));
+        phase.weights.push_back((channel * g.kernel_h + kh) * g.kernel_w + kw);
         phase.taps.push_back((channel * plan.padded_h + kh * g.dilation_h) * plan.padded_w +
                              kw * g.dilation_w);
       }
+    const Interval pixels = pixels_of_rows(g.out_h, g.out_w, [&](std::int64_t h) {
+      const std::int64_t row = h * g.stride_h + kh * g.dilation_h - g.padding_h;
+      return row >= 0 && row < g.in_h;
+    });
+    phase.rows.push_back({{first, phase.tap_count()}, pixels});
+  }
   return plan;
 }
 

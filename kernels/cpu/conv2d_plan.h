@@ -6,13 +6,30 @@
 
 namespace miniparallel::kernels::cpu {
 
+/// From one number to before another.
+struct Interval {
+  std::int64_t begin, end;
+};
+
+/// The taps of one row of the kernel, and the pixels for which they read rows of the source, not of its border.
+struct ConvTaps {
+  Interval taps, pixels;
+};
+
 /// Destination pixels that read the source through the same taps: result pixel i is the sum over t of
 /// source[pixels[i] + taps[t]] times the weights of tap t.
 struct ConvPhase {
   std::vector<std::int64_t> pixels;   ///< offsets into the padded image of a group
-  std::vector<std::int64_t> taps;     ///< offsets added to a pixel's: channel, row and column of the kernel
+  std::vector<std::int64_t> taps;     ///< offsets added to a pixel's: row of the kernel, channel and column
+  std::vector<ConvTaps> rows;         ///< all taps, row by row of the kernel
   std::vector<std::int64_t> weights;  ///< offset of a tap's weight, for the first destination channel
   std::vector<std::int64_t> out;      ///< the pixels' places in the destination plane; empty: 0, 1, 2, ...
+
+  std::int64_t tap_count() const { return static_cast<std::int64_t>(taps.size()); }
+  std::int64_t pixel_count() const { return static_cast<std::int64_t>(pixels.size()); }
+  /// The taps that read the source for pixel `first`, which are neighbours, and the end of the pixels behind it
+  /// of which the same is true.
+  ConvTaps run_from(std::int64_t first) const;
 };
 
 /// A convolution as a gather of pixels and taps. Both directions have this

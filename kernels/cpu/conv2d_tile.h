@@ -61,9 +61,11 @@ HWY_ATTR void tile(const T* source, const std::int64_t* row_offsets, const std::
   Vector<T> sum[rows][vectors] = {};
   const T* row[rows];
   for (int r = 0; r < rows; ++r) row[r] = source + row_offsets[r];
-  if (accumulate)
-    for (int r = 0; r < rows; ++r)
-      for (int v = 0; v < vectors; ++v) load(out + (vectors * r + v) * lanes, sum[r][v]);
+  if (accumulate) {
+    MP_WRITE_OUT
+    for (int r = 0; r < rows; ++r) MP_WRITE_OUT
+    for (int v = 0; v < vectors; ++v) load(out + (vectors * r + v) * lanes, sum[r][v]);
+  }
   for (std::int64_t i = 0; i < k; ++i, b += vectors * lanes) {
     const std::int64_t offset = inner[i];
     Vector<T> factor[vectors];
@@ -73,8 +75,9 @@ HWY_ATTR void tile(const T* source, const std::int64_t* row_offsets, const std::
       for (int v = 0; v < vectors; ++v) sum[r][v] += value * factor[v];
     }
   }
-  for (int r = 0; r < rows; ++r)
-    for (int v = 0; v < vectors; ++v) store(sum[r][v], out + (vectors * r + v) * lanes);
+  MP_WRITE_OUT
+  for (int r = 0; r < rows; ++r) MP_WRITE_OUT
+  for (int v = 0; v < vectors; ++v) store(sum[r][v], out + (vectors * r + v) * lanes);
 }
 
 /// The same for any number of rows, cut into tiles of nearly equal height.

@@ -31,6 +31,15 @@
 #define MP_IVDEP _Pragma("GCC ivdep")
 #endif
 
+// The loop that follows is of few steps whose number is a constant, and all are written out: what they index is
+// in registers.
+#undef MP_WRITE_OUT
+#if defined(__clang__)
+#define MP_WRITE_OUT _Pragma("unroll")
+#else
+#define MP_WRITE_OUT _Pragma("GCC unroll 16")
+#endif
+
 // Defines `const Type& name()`: the result of the function of that name that was compiled for the best
 // instruction set of this CPU.
 #undef MP_DISPATCH
