@@ -35,7 +35,7 @@ struct Joined {
   }
 
   void add(const Tensor& x, const Tensor& like) {
-    check_same_device("cat", {like, x});
+    if (x.device() != like.device()) check_same_device("cat", {like, x});
     dtype = promote(dtype, x.dtype());
     if (is_nothing(x)) return;
     Shape others = x.shape();
@@ -61,14 +61,21 @@ void copy_into_part(const Tensor& y, std::int64_t start, const Tensor& x, int ad
   backend(y).elementwise.convert(x.dtype(), y.dtype(), args, stream(y));
 }
 
-/// The parts one after another along `axis`, a dimension that the tensors have, or that `is_new`.
-Tensor join(const char* name, const std::vector<Tensor>& tensors, std::vector<Part> parts, const Shape& shape,
-            DType dtype, int axis, bool is_new) {
+/// The tensors one after another along `axis`, a dimension that they have, or that `is_new`.
+Tensor join(const char* name, const std::vector<Tensor>& tensors, const Shape& shape, DType dtype, int axis,
+            bool is_new) {
   Tensor y = make_tensor(shape, dtype, tensors[0].device());
-  for (std::size_t i = 0; i < parts.size(); ++i)
-    if (parts[i].length > 0)
-      copy_into_part(y, parts[i].start * y.strides()[axis], tensors[i], is_new ? axis : -1);
-  if (recording(tensors)) {
+  const bool records = recording(tensors);
+  std::vector<Part> parts;
+  if (records) parts.reserve(tensors.size());
+  std::int64_t start = 0;
+  for (const Tensor& x : tensors) {
+    const std::int64_t length = is_new ? 1 : is_nothing(x) ? 0 : x.shape()[axis];
+    if (x.numel() > 0) copy_into_part(y, start * y.strides()[axis], x, is_new ? axis : -1);
+    if (records) parts.push_back({x.shape(), x.dtype(), start, length});
+    start += length;
+  }
+  if (records) {
     autograd::note("axis", axis);
     autograd::note("is_new", is_new);
     record(name, y, tensors, [parts = std::move(parts), axis](Backward& b) {
@@ -87,14 +94,7 @@ Tensor join(const char* name, const std::vector<Tensor>& tensors, std::vector<Pa
 
 Tensor cat(const std::vector<Tensor>& tensors, int dim) {
   const Joined joined(tensors, dim);
-  std::vector<Part> parts;
-  parts.reserve(tensors.size());
-  std::int64_t start = 0;
-  for (const Tensor& x : tensors) {
-    parts.push_back({x.shape(), x.dtype(), start, is_nothing(x) ? 0 : x.size(joined.dim)});
-    start += parts.back().length;
-  }
-  return join("cat", tensors, std::move(parts), joined.shape, joined.dtype, joined.dim, false);
+  return join("cat", tensors, joined.shape, joined.dtype, joined.dim, false);
 }
 
 Tensor stack(const std::vector<Tensor>& tensors, int dim) {
@@ -103,19 +103,16 @@ Tensor stack(const std::vector<Tensor>& tensors, int dim) {
   const Tensor& like = tensors[0];
   const int axis = normalize_dim("stack", dim, like.dim() + 1);
   DType dtype = like.dtype();
-  std::vector<Part> parts;
-  parts.reserve(tensors.size());
   for (const Tensor& x : tensors) {
     check_defined("stack", x);
     check(x.shape() == like.shape(), "stack: shapes ", like.shape(), " and ", x.shape(),
           " differ; all must be equal");
-    check_same_device("stack", {like, x});
+    if (x.device() != like.device()) check_same_device("stack", {like, x});
     dtype = promote(dtype, x.dtype());
-    parts.push_back({x.shape(), x.dtype(), static_cast<std::int64_t>(parts.size()), x.numel() > 0 ? 1 : 0});
   }
   Shape shape = like.shape();
   shape.insert(axis, static_cast<std::int64_t>(tensors.size()));
-  return join("stack", tensors, std::move(parts), shape, dtype, axis, true);
+  return join("stack", tensors, shape, dtype, axis, true);
 }
 
 }  // namespace miniparallel
