@@ -1,7 +1,7 @@
 #include "kernels/cpu/attention.h"
 
 #include "kernels/cpu/backend.h"
-#include "kernels/cpu/blas.h"
+#include "kernels/cpu/panels.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/scratch.h"
 
@@ -9,7 +9,7 @@
 
 // Scores are made block of rows by block of rows: a matrix product, a pass over each row, a matrix product.
 // The backward makes them again from q and k. (The idea of FlashAttention, Dao et al. 2022; a CPU's cache
-// holds whole rows, so that the softmax needs no second stage.)
+// holds whole rows, so that the softmax needs no second stage.) Of causal scores a half is left out.
 
 namespace miniparallel::kernels::cpu {
 namespace {
@@ -23,7 +23,23 @@ struct Rows {
   std::int64_t stride;
 
   Rows from(std::int64_t row) const { return {data + row * stride, stride}; }
-  Matrix matrix(bool transposed = false) const { return {data, stride, transposed}; }
+  Left<T> left() const { return {data, {stride}, {1}}; }
+
+  /// The first `rows` of them, `columns` long, as panels in scratch memory; the same of the transpose.
+  template <class Tag>
+  const T* panels(std::int64_t rows, std::int64_t columns) const {
+    const PanelLoops<T>& loops = panel_loops<T>();
+    T* const packed = scratch<Tag, T>(rows * loops.whole(columns));
+    loops.pack(data, stride, rows, columns, packed);
+    return packed;
+  }
+  template <class Tag>
+  const T* turned_panels(std::int64_t rows, std::int64_t columns) const {
+    const PanelLoops<T>& loops = panel_loops<T>();
+    T* const packed = scratch<Tag, T>(loops.whole(rows) * columns);
+    loops.pack_turned(data, stride, rows, columns, packed);
+    return packed;
+  }
 };
 
 /// The call's place in the batch: matrix `index`.
@@ -51,54 +67,61 @@ struct Place {
   }
 };
 
-/// c (rows, columns) = a b + beta c.
+/// A block of rows of the scores, of which row r sees the columns before r + reach.
 template <class T>
-void product(std::int64_t rows, std::int64_t columns, std::int64_t inner, Matrix a, Matrix b, Rows<T> c,
-             int beta = 0) {
-  MatmulArgs args;
-  args.rows = rows;
-  args.columns = columns;
-  args.inner = inner;
-  args.a = a;
-  args.b = b;
-  args.c = c.data;
-  args.c_stride = c.stride;
-  args.beta = beta;
-  blas_multiply<T>(args);
-}
+struct Block : ScoreBlock {
+  std::int64_t reach;
 
-/// The block of rows that starts at `first`, and how many columns its rows may see.
-ScoreBlock block_at(const AttentionArgs& args, const void* mask, std::int64_t first) {
-  const std::int64_t rows = std::min(kAttentionRows, args.n - first);
-  return {&args, mask, first, rows, args.causal ? std::min(args.m, first + rows) : args.m};
-}
+  Block(const AttentionArgs& call, const void* of_mask, std::int64_t from)
+      : ScoreBlock{&call, of_mask, from, std::min(kAttentionRows, call.n - from), call.m, 0},
+        reach(call.causal ? from + 1 : Wedge::all) {
+    if (call.causal) columns = std::min(call.m, first + rows);
+    stride = panel_loops<T>().whole(columns);
+  }
+  std::int64_t size() const { return rows * stride; }
 
-template <class T>
-void scores_of(const AttentionArgs& args, const Rows<T>& q, const Rows<T>& k, const ScoreBlock& block,
-               T* scores) {
-  product<T>(block.rows, block.columns, args.e, q.from(block.first).matrix(), k.matrix(true),
-             {scores, block.columns});
-}
+  /// scores = a b^T, where they are seen.
+  void scores(const Rows<T>& a, std::int64_t inner, const T* b_panels, T* result) const {
+    panel_loops<T>().multiply(a.left(), rows, b_panels, inner, stride, result, stride, false,
+                              {.columns = reach});
+  }
+  /// result = scores b.
+  void times(const T* scores, const T* b_panels, std::int64_t width, const Rows<T>& result) const {
+    panel_loops<T>().multiply({scores, {stride}, {1}}, rows, b_panels, args->m, width, result.data,
+                              result.stride, false, {.ahead = reach});
+  }
+  /// result += scores^T b.
+  void add_turned(const T* scores, const T* b_panels, std::int64_t width, const Rows<T>& result) const {
+    panel_loops<T>().multiply({scores, {1}, {stride}}, columns, b_panels, rows, width, result.data,
+                              result.stride, true, {.behind = args->causal ? first : Wedge::all});
+  }
+};
 
 template <class T>
 void forward_as(const AttentionArgs& args) {
+  struct Keys;
+  struct Values;
   struct Scores;
   const AttentionLoops& loops = attention_loops()[dtype_of<T>];
   const std::int64_t blocks = (args.n + kAttentionRows - 1) / kAttentionRows;
   const std::int64_t work = std::max<std::int64_t>(kAttentionRows * args.m * (args.e + args.ev), 1);
-  const auto run_block = [&](std::int64_t index, std::int64_t first) {
-    const Place place{args, index};
-    const ScoreBlock block = block_at(args, place.mask(dtype_of<T>), first);
-    T* scores = scratch<Scores, T>(block.rows * block.columns);
-    scores_of(args, place.rows<T>(args.q), place.rows<T>(args.k), block, scores);
-    loops.probabilities(block, scores, static_cast<T*>(args.log_sums) + index * args.n + first);
-    product<T>(block.rows, args.ev, block.columns, {scores, block.columns, false},
-               place.rows<T>(args.v).matrix(), place.rows<T>(args.out).from(first));
-  };
   parallel_for(args.matrices * blocks, std::max<std::int64_t>(kGrain / work, 1),
                [&](std::int64_t begin, std::int64_t end) {
-                 for (std::int64_t i = begin; i < end; ++i)
-                   run_block(i / blocks, i % blocks * kAttentionRows);
+                 const T *keys = nullptr, *values = nullptr;
+                 for (std::int64_t i = begin; i < end; ++i) {
+                   const Place place{args, i / blocks};
+                   if (i == begin || i % blocks == 0) {
+                     keys = place.rows<T>(args.k).template turned_panels<Keys>(args.m, args.e);
+                     values = place.rows<T>(args.v).template panels<Values>(args.m, args.ev);
+                   }
+                   const std::int64_t first = i % blocks * kAttentionRows;
+                   const Block<T> block(args, place.mask(dtype_of<T>), first);
+                   T* const scores = scratch<Scores, T>(block.size());
+                   block.scores(place.rows<T>(args.q).from(first), args.e, keys, scores);
+                   loops.probabilities(block, scores,
+                                       static_cast<T*>(args.log_sums) + place.index * args.n + first);
+                   block.times(scores, values, args.ev, place.rows<T>(args.out).from(first));
+                 }
                });
 }
 
@@ -130,35 +153,40 @@ void clear(const Rows<T>& rows, std::int64_t count, std::int64_t width) {
 }
 
 template <class T>
-void backward_block(const AttentionArgs& args, const Head<T>& head, std::int64_t first) {
-  struct Scores;
+void backward_head(const AttentionArgs& args, const Head<T>& head) {
+  struct Keys;
+  struct TurnedKeys;
+  struct TurnedValues;
+  struct Queries;
   struct Gradients;
-  const ScoreBlock block = block_at(args, head.mask, first);
-  const std::int64_t rows = block.rows, columns = block.columns;
-  T* scores = scratch<Scores, T>(rows * columns);
-  T* dp = scratch<Gradients, T>(rows * columns);
-  const Rows<T> out = head.out.from(first), g = head.g.from(first);
-  scores_of(args, head.q, head.k, block, scores);
-  product<T>(rows, columns, args.ev, g.matrix(), head.v.matrix(true), {dp, columns});
-  attention_loops()[dtype_of<T>].score_gradients(block, scores, head.log_sums + first, {out.data, out.stride},
-                                                 {g.data, g.stride}, dp);
-  product<T>(columns, args.ev, rows, {scores, columns, true}, g.matrix(), head.dv, 1);
-  product<T>(columns, args.e, rows, {dp, columns, true}, head.q.from(first).matrix(), head.dk, 1);
-  product<T>(rows, args.e, columns, {dp, columns, false}, head.k.matrix(), head.dq.from(first));
+  struct Scores;
+  struct ScoreGradients;
+  const T* const turned_keys = head.k.template turned_panels<TurnedKeys>(args.m, args.e);
+  const T* const turned_values = head.v.template turned_panels<TurnedValues>(args.m, args.ev);
+  const T* const keys = head.k.template panels<Keys>(args.m, args.e);
+  clear(head.dk, args.m, args.e);  // every block of rows adds to these two
+  clear(head.dv, args.m, args.ev);
+  for (std::int64_t first = 0; first < args.n; first += kAttentionRows) {
+    const Block<T> block(args, head.mask, first);
+    const Rows<T> q = head.q.from(first), out = head.out.from(first), g = head.g.from(first);
+    T* const scores = scratch<Scores, T>(block.size());
+    T* const dp = scratch<ScoreGradients, T>(block.size());
+    block.scores(q, args.e, turned_keys, scores);
+    block.scores(g, args.ev, turned_values, dp);
+    attention_loops()[dtype_of<T>].score_gradients(block, scores, head.log_sums + first,
+                                                   {out.data, out.stride}, {g.data, g.stride}, dp);
+    block.add_turned(scores, g.template panels<Gradients>(block.rows, args.ev), args.ev, head.dv);
+    block.add_turned(dp, q.template panels<Queries>(block.rows, args.e), args.e, head.dk);
+    block.times(dp, keys, args.e, head.dq.from(first));
+  }
 }
 
 template <class T>
 void backward_as(const AttentionArgs& args, const AttentionGradients& gradients) {
-  const auto run_head = [&](std::int64_t i) {
-    const Head<T> head(args, gradients, i);
-    clear(head.dk, args.m, args.e);  // every block of rows adds to these two
-    clear(head.dv, args.m, args.ev);
-    for (std::int64_t first = 0; first < args.n; first += kAttentionRows) backward_block(args, head, first);
-  };
   const std::int64_t work = std::max<std::int64_t>(args.n * args.m * (args.e + args.ev), 1);
   parallel_for(args.matrices, std::max<std::int64_t>(kGrain / work, 1),
                [&](std::int64_t begin, std::int64_t end) {
-                 for (std::int64_t i = begin; i < end; ++i) run_head(i);
+                 for (std::int64_t i = begin; i < end; ++i) backward_head(args, Head<T>(args, gradients, i));
                });
 }
 

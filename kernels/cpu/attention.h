@@ -12,6 +12,7 @@ struct ScoreBlock {
   const AttentionArgs* args = nullptr;
   const void* mask = nullptr;  ///< of this matrix
   std::int64_t first = 0, rows = 0, columns = 0;
+  std::int64_t stride = 0;  ///< of its rows in memory
 };
 
 struct BlockRows {
@@ -19,7 +20,8 @@ struct BlockRows {
   std::int64_t stride = 0;
 };
 
-/// Row by row work on a block of scores, per dtype. `scores` holds q k^T, rows `columns` apart.
+/// Row by row work on a block of scores, per dtype. `scores` holds q k^T where rows see columns; what they
+/// become is 0 elsewhere.
 struct AttentionLoops {
   /// Makes scores probabilities; writes the logs of the sums of exponentials, infinity for a row of nothing.
   void (*probabilities)(const ScoreBlock& block, void* scores, void* log_sums);

@@ -40,7 +40,7 @@ void scale_and_mask(const ScoreBlock& block, std::int64_t row, std::int64_t n, T
 template <class T>
 void probabilities(const ScoreBlock& block, void* scores, void* log_sums) {
   for (std::int64_t i = 0; i < block.rows; ++i) {
-    T* s = static_cast<T*>(scores) + i * block.columns;
+    T* s = static_cast<T*>(scores) + i * block.stride;
     const std::int64_t n = visible(block, block.first + i);
     scale_and_mask(block, block.first + i, n, s);
     const T maximum = row_max(s, n);
@@ -64,8 +64,8 @@ void score_gradients(const ScoreBlock& block, void* scores, const void* log_sums
   const std::int64_t width = block.args->ev;
   const T scale = static_cast<T>(block.args->scale);
   for (std::int64_t i = 0; i < block.rows; ++i) {
-    T* s = static_cast<T*>(scores) + i * block.columns;
-    T* ds = static_cast<T*>(dp) + i * block.columns;
+    T* s = static_cast<T*>(scores) + i * block.stride;
+    T* ds = static_cast<T*>(dp) + i * block.stride;
     const std::int64_t n = visible(block, block.first + i);
     scale_and_mask(block, block.first + i, n, s);
     const T log_sum = static_cast<const T*>(log_sums)[i];

@@ -13,7 +13,7 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/conv2d.cpp"
 #include "kernels/cpu/targets.h"
 // After targets.h, once per instruction set:
-#include "kernels/cpu/conv2d_tile.h"
+#include "kernels/cpu/tile.h"
 
 // Direct convolution as a matrix product whose left side is never built: a row of
 // it is a pointer into the image, a column an offset added to it. The vectors run

@@ -8,7 +8,7 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/conv2d_planes.cpp"
 #include "kernels/cpu/targets.h"
 // After targets.h, once per instruction set:
-#include "kernels/cpu/conv2d_tile.h"
+#include "kernels/cpu/tile.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace miniparallel::kernels::cpu::HWY_NAMESPACE {

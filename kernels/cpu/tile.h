@@ -1,11 +1,11 @@
-// The inner loop of every convolution; included once per instruction set, after kernels/cpu/targets.h.
+// The inner loop of convolutions and of attention; included once per instruction set, after kernels/cpu/targets.h.
 
 // clang-format off
-#if defined(MINIPARALLEL_CONV2D_TILE) == defined(HWY_TARGET_TOGGLE)
-#ifdef MINIPARALLEL_CONV2D_TILE
-#undef MINIPARALLEL_CONV2D_TILE
+#if defined(MINIPARALLEL_TILE) == defined(HWY_TARGET_TOGGLE)
+#ifdef MINIPARALLEL_TILE
+#undef MINIPARALLEL_TILE
 #else
-#define MINIPARALLEL_CONV2D_TILE
+#define MINIPARALLEL_TILE
 #endif
 // clang-format on
 
@@ -53,10 +53,10 @@ MP_INLINE void store(const Vector<T>& from, T* to) {
   std::memcpy(to, &from, sizeof(from));
 }
 
-/// out[r][0 .. columns) (+)= sum over i < k of source[rows[r] + inner[i]] * b[i][0 .. columns).
-template <class T, int vectors, int rows>
-HWY_ATTR void tile(const T* source, const std::int64_t* row_offsets, const std::int64_t* inner,
-                   std::int64_t k, const T* b, T* out, bool accumulate) {
+/// Rows of out, `stride` apart, (+)= the sums over i < k of source[row[r] + inner[i]] * b[i][0 .. columns).
+template <class T, int vectors, int rows, class Offsets>
+HWY_ATTR void tile(const T* source, Offsets row_offsets, Offsets inner, std::int64_t k, const T* b, T* out,
+                   std::int64_t stride, bool accumulate) {
   constexpr int lanes = kVectorLanes<T>;
   Vector<T> sum[rows][vectors] = {};
   const T* row[rows];
@@ -64,7 +64,7 @@ HWY_ATTR void tile(const T* source, const std::int64_t* row_offsets, const std::
   if (accumulate) {
     MP_WRITE_OUT
     for (int r = 0; r < rows; ++r) MP_WRITE_OUT
-    for (int v = 0; v < vectors; ++v) load(out + (vectors * r + v) * lanes, sum[r][v]);
+    for (int v = 0; v < vectors; ++v) load(out + r * stride + v * lanes, sum[r][v]);
   }
   for (std::int64_t i = 0; i < k; ++i, b += vectors * lanes) {
     const std::int64_t offset = inner[i];
@@ -77,29 +77,41 @@ HWY_ATTR void tile(const T* source, const std::int64_t* row_offsets, const std::
   }
   MP_WRITE_OUT
   for (int r = 0; r < rows; ++r) MP_WRITE_OUT
-  for (int v = 0; v < vectors; ++v) store(sum[r][v], out + (vectors * r + v) * lanes);
+  for (int v = 0; v < vectors; ++v) store(sum[r][v], out + r * stride + v * lanes);
 }
 
-/// The same for any number of rows, cut into tiles of nearly equal height.
+/// The same for as many rows as a tile has at most.
+template <class T, int vectors, class Offsets, class... Rest>
+MP_INLINE void tile_of(std::int64_t rows, const T* source, Rest... rest) {
+  using Tile = void (*)(const T*, Offsets, Offsets, std::int64_t, const T*, T*, std::int64_t, bool);
+  static constexpr auto by_rows = []<int... r>(std::integer_sequence<int, r...>) {
+    return std::array<Tile, sizeof...(r)>{tile<T, vectors, r + 1, Offsets>...};
+  }(std::make_integer_sequence<int, TileShape<T, vectors>::rows>());
+  by_rows[static_cast<std::size_t>(rows - 1)](source, rest...);
+}
+
+/// Calls f(first, height) for the tiles that `rows` are cut into, of nearly equal height, `most` at most.
+template <class F>
+MP_INLINE void for_each_tile(std::int64_t rows, std::int64_t most, const F& f) {
+  std::int64_t left = (rows + most - 1) / most;
+  for (std::int64_t done = 0, height; done < rows; done += height, --left) {
+    height = (rows - done + left - 1) / left;
+    f(done, height);
+  }
+}
+
+/// tile of any number of rows, which are next to one another.
 template <class T, int vectors>
 HWY_ATTR void tiles(const T* source, const std::int64_t* row_offsets, std::int64_t rows,
                     const std::int64_t* inner, std::int64_t k, const T* b, T* out, bool accumulate) {
   using Shape = TileShape<T, vectors>;
-  using Tile = void (*)(const T*, const std::int64_t*, const std::int64_t*, std::int64_t, const T*, T*, bool);
-  static constexpr auto by_rows = []<int... r>(std::integer_sequence<int, r...>) {
-    return std::array<Tile, Shape::rows>{tile<T, vectors, r + 1>...};
-  }(std::make_integer_sequence<int, Shape::rows>());
-  for (std::int64_t first = 0; first < std::max<std::int64_t>(k, 1); first += Shape::inner) {
-    const std::int64_t length = std::min(Shape::inner, k - first);
-    std::int64_t left = (rows + Shape::rows - 1) / Shape::rows;
-    for (std::int64_t done = 0; done < rows; --left) {
-      const std::int64_t height = (rows - done + left - 1) / left;
-      by_rows[static_cast<std::size_t>(height - 1)](source, row_offsets + done, inner + first, length,
-                                                    b + first * Shape::columns, out + done * Shape::columns,
-                                                    accumulate || first > 0);
-      done += height;
-    }
-  }
+  constexpr std::int64_t width = Shape::columns;
+  for (std::int64_t first = 0; first < std::max<std::int64_t>(k, 1); first += Shape::inner)
+    for_each_tile(rows, Shape::rows, [&](std::int64_t done, std::int64_t height) HWY_ATTR {
+      tile_of<T, vectors, const std::int64_t*>(height, source, row_offsets + done, inner + first,
+                                               std::min(Shape::inner, k - first), b + first * width,
+                                               out + done * width, width, accumulate || first > 0);
+    });
 }
 
 namespace hn = hwy::HWY_NAMESPACE;
