@@ -40,13 +40,13 @@ endfunction()
 add_library(miniparallel_core OBJECT ${core_sources})
 miniparallel_configure(miniparallel_core)
 if(NOT MINIPARALLEL_SANITIZE AND NOT CMAKE_BUILD_TYPE STREQUAL Debug)
-  # Loops over elements.
+  # Loops over elements. Tiles are vectors already.
   foreach(source ${core_sources})
-    if(source MATCHES "/kernels/|/engine/(data|io)/")
+    if(source MATCHES "/kernels/|/engine/(data|io)/" AND NOT source MATCHES "/kernels/cpu/(conv2d|panels)\\.cpp$")
       set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS -O3)
     endif()
     # GCC unrolls loops of up to 16 rounds whole. Here most of them are the rest of a row, less than a vector, which would
-    # become longer than the loop itself. The tiles of convolutions need it.
+    # become longer than the loop itself.
     if(source MATCHES "/kernels/cpu/(collective|cross_entropy|elementwise|norm|optimizer|reduce|softmax)\\.cpp$")
       set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS
         $<$<CXX_COMPILER_ID:GNU>:--param=max-completely-peel-times=4>)

@@ -99,10 +99,13 @@ HWY_ATTR void run_phase(const ConvPhase& phase, const T* image, const T* weights
       transpose_out<width>(band, length, columns, y + done, plane, bias, beta);
       continue;
     }
+    alignas(64) T turned[width * kBand];
+    transpose_out<width, T>(band, length, columns, turned, kBand, nullptr, 0);
+    const std::int64_t* const out = phase.out.data() + done;
     for (int c = 0; c < columns; ++c)
       for (std::int64_t i = 0; i < length; ++i) {
-        T& target = y[c * plane + phase.out[static_cast<std::size_t>(done + i)]];
-        target = band[i * width + c] + (beta == 0 ? T(0) : target);
+        T& target = y[c * plane + out[i]];
+        target = turned[c * kBand + i] + (beta == 0 ? T(0) : target);
       }
   }
 }
@@ -176,10 +179,15 @@ HWY_ATTR void add_weight_gradient(const ConvPlan& plan, const T* g, const T* ima
       add({0, taps}, {0, plan.plane});
     else
       for (const ConvTaps& row : phase.rows) add(row.taps, row.pixels);
-    T total[width] = {};
-    for (std::int64_t i = 0; i < length; ++i)
-      for (int c = 0; c < width; ++c) total[c] += band[i * width + c];
-    for (int c = 0; c < width; ++c) bias_sums[c] += total[c];
+    for (int v = 0; v < vectors; ++v) {
+      Vector<T> total = {}, next;
+      for (std::int64_t i = 0; i < length; ++i) {
+        load(band + i * width + v * kVectorLanes<T>, next);
+        total += next;
+      }
+      load(bias_sums + v * kVectorLanes<T>, next);
+      store(next + total, bias_sums + v * kVectorLanes<T>);
+    }
   }
 }
 

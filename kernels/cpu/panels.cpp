@@ -29,15 +29,18 @@ HWY_ATTR void pack(const T* matrix, std::int64_t stride, std::int64_t rows, std:
 }
 
 template <class T>
-HWY_ATTR void pack_turned(const T* matrix, std::int64_t stride, std::int64_t rows, std::int64_t columns, T* to) {
+HWY_ATTR void pack_turned(const T* matrix, std::int64_t stride, std::int64_t rows, std::int64_t columns,
+                          T* to) {
   constexpr std::int64_t width = Shape<T>::columns;
   for (std::int64_t row = 0; row < rows; row += width, to += width * columns)
-    transpose_in<width>(matrix + row * stride, stride, static_cast<int>(std::min(width, rows - row)), columns, to);
+    transpose_in<width>(matrix + row * stride, stride, static_cast<int>(std::min(width, rows - row)), columns,
+                        to);
 }
 
 template <class T>
-HWY_ATTR void multiply(const Left<T>& a, std::int64_t rows, const T* b, std::int64_t inner, std::int64_t columns,
-                       T* c, std::int64_t c_stride, bool accumulate, const Wedge& wedge) {
+HWY_ATTR void multiply(const Left<T>& a, std::int64_t rows, const T* b, std::int64_t inner,
+                       std::int64_t columns, T* c, std::int64_t c_stride, bool accumulate,
+                       const Wedge& wedge) {
   constexpr std::int64_t width = Shape<T>::columns;
   for (std::int64_t column = 0; column < columns; column += width, b += inner * width)
     for (std::int64_t chunk = 0; chunk < std::max<std::int64_t>(inner, 1); chunk += Shape<T>::inner)
@@ -49,14 +52,15 @@ HWY_ATTR void multiply(const Left<T>& a, std::int64_t rows, const T* b, std::int
         if (column >= row + height + wedge.columns - 1 || (begin >= end && adds)) return;
         const auto run = [&](T* to, std::int64_t stride) HWY_ATTR {
           tile_of<T, kVectors, Steps>(height, a.data + a.row[row] + a.inner[begin], a.row, a.inner,
-                                           std::max<std::int64_t>(end - begin, 0), b + begin * width, to, stride,
-                                           adds);
+                                      std::max<std::int64_t>(end - begin, 0), b + begin * width, to, stride,
+                                      adds);
         };
         T* const to = c + row * c_stride + column;
         const std::int64_t count = std::min(width, columns - column);
         if (count == width) return run(to, c_stride);
         T rest[Shape<T>::rows * width] = {};
-        for (std::int64_t r = 0; adds && r < height; ++r) std::copy_n(to + r * c_stride, count, rest + r * width);
+        for (std::int64_t r = 0; adds && r < height; ++r)
+          std::copy_n(to + r * c_stride, count, rest + r * width);
         run(rest, width);
         for (std::int64_t r = 0; r < height; ++r) std::copy_n(rest + r * width, count, to + r * c_stride);
       });

@@ -60,6 +60,7 @@ HWY_ATTR void tile(const T* source, Offsets row_offsets, Offsets inner, std::int
   constexpr int lanes = kVectorLanes<T>;
   Vector<T> sum[rows][vectors] = {};
   const T* row[rows];
+  MP_WRITE_OUT
   for (int r = 0; r < rows; ++r) row[r] = source + row_offsets[r];
   if (accumulate) {
     MP_WRITE_OUT
@@ -69,9 +70,12 @@ HWY_ATTR void tile(const T* source, Offsets row_offsets, Offsets inner, std::int
   for (std::int64_t i = 0; i < k; ++i, b += vectors * lanes) {
     const std::int64_t offset = inner[i];
     Vector<T> factor[vectors];
+    MP_WRITE_OUT
     for (int v = 0; v < vectors; ++v) load(b + v * lanes, factor[v]);
+    MP_WRITE_OUT
     for (int r = 0; r < rows; ++r) {
       const T value = row[r][offset];
+      MP_WRITE_OUT
       for (int v = 0; v < vectors; ++v) sum[r][v] += value * factor[v];
     }
   }
@@ -154,10 +158,13 @@ HWY_ATTR MP_INLINE void turn_square(const T* from, std::int64_t stride, const Us
   constexpr std::int64_t block = 16 / sizeof(T), blocks = kSquare<T> / block;
   const SquareTag<T> d;
   hn::Vec<SquareTag<T>> rows[blocks][block];
+  MP_WRITE_OUT
   for (std::int64_t i = 0; i < blocks; ++i) {
+    MP_WRITE_OUT
     for (std::int64_t k = 0; k < block; ++k) rows[i][k] = hn::LoadU(d, from + (i * block + k) * stride);
     turn_blocks(d, rows[i]);
   }
+  MP_WRITE_OUT
   for (std::int64_t k = 0; k < block; ++k)
     if constexpr (blocks == 1) {
       use(k, rows[0][k]);
