@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Everything that the benchmarks time beside PyTorch, as one table:
 
-  compare.py build/cpu [--threads 1 2] [--rounds 3] [--seconds 0.1] [--only REGEX] [--best]
+  compare.py build/cpu [--threads 1 2] [--rounds 3] [--seconds 0.1] [--only REGEX] [--peers plain tuned]
 
 The two take turns, program by program; a row has the medians of the rounds and, as `ratio`, the median of
-miniparallel's time over PyTorch's in each. REGEX picks rows by how they begin: `sum|softmax`, `W1`. With --best
-training steps have PyTorch's best time of three: as it comes, with an allocator that gives no memory back, and
-with that and torch.compile. Compare on a quiet machine only.
+miniparallel's time over PyTorch's in each. REGEX picks rows by how they begin: `sum|softmax`, `W1`. Training
+steps are compared with the best of --peers: PyTorch as it comes (plain), with an allocator that gives no memory back
+(tuned), with that and torch.compile (compiled). Compare on a quiet machine only.
 """
 
 import argparse
@@ -22,6 +22,7 @@ import tempfile
 HERE = pathlib.Path(__file__).parent
 FAMILIES = "elementwise", "math", "vision"
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 36)}  # glibc's, read at the start
+PEERS = {"plain": ({},), "tuned": (KEEP_MEMORY,), "compiled": (KEEP_MEMORY, "--compile")}
 
 
 def run(*command, threads, more_environment=None, **options):
@@ -49,7 +50,6 @@ def lines_of(output):
 
 def steps(programs, arguments, threads):
     """The same of whole training steps."""
-    peers = [({},), (KEEP_MEMORY,), (KEEP_MEMORY, "--compile")][: 3 if arguments.best else 1]
     rows = []
     for workload in ("W1", "W2", "W3", "W4", "W5"):
         if not re.match(arguments.only, workload):
@@ -58,7 +58,7 @@ def steps(programs, arguments, threads):
         ours = lines_of(run(programs / "training_steps", "--seconds", seconds, workload, threads=threads))
         theirs = [lines_of(run(sys.executable, HERE / "training_steps_torch.py", *more, "--seconds", seconds, workload,
                                threads=threads, more_environment=environment, stderr=subprocess.DEVNULL))
-                  for environment, *more in peers]
+                  for environment, *more in map(PEERS.get, arguments.peers)]
         for line, *others in zip(ours, *theirs):
             rows.append((f"{line['workload']}, batch {line['batch']}", line["median_ms"],
                          min(other["median_ms"] for other in others)))
@@ -80,7 +80,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.2, help="how long each op is measured in a round")
     parser.add_argument("--only", default="", help="which rows")
-    parser.add_argument("--best", action="store_true", help="PyTorch's best training steps")
+    parser.add_argument("--peers", nargs="+", choices=PEERS, default=["plain"], help="whose best training steps")
     arguments = parser.parse_args()
     programs = arguments.build / "tests/benchmarks"
     times = {}  # of (row, threads): of each round miniparallel's and PyTorch's

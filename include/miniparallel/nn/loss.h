@@ -2,6 +2,9 @@
 
 #include <miniparallel/ops.h>
 
+#include <cstdint>
+#include <vector>
+
 /// The losses of losses.h as objects that keep their options: `nn::CrossEntropyLoss loss{{.label_smoothing =
 /// 0.1}};`.
 namespace miniparallel::nn {
@@ -105,6 +108,14 @@ struct HingeEmbeddingLoss {
   Reduction reduction = Reduction::mean;
   Tensor operator()(const Tensor& x, const Tensor& target) const {
     return hinge_embedding_loss(x, target, margin, reduction);
+  }
+};
+struct CTCLoss {
+  CtcLossOptions options = {};
+  Tensor operator()(const Tensor& log_probs, const Tensor& targets,
+                    const std::vector<std::int64_t>& input_lengths,
+                    const std::vector<std::int64_t>& target_lengths) const {
+    return ctc_loss(log_probs, targets, input_lengths, target_lengths, options);
   }
 };
 struct MarginRankingLoss {

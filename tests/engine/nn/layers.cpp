@@ -75,6 +75,10 @@ TEST_CASE("layers against their functions: pools of volumes, shrinking activatio
   CHECK(equal(nn::MultiMarginLoss{}(rows, target), multi_margin_loss(rows, target)));
   CHECK(equal(nn::HingeEmbeddingLoss{}(rows, signs), hinge_embedding_loss(rows, signs)));
   CHECK(equal(nn::MarginRankingLoss{0.5}(rows, -rows, signs), margin_ranking_loss(rows, -rows, signs, 0.5)));
+  const Tensor steps = log_softmax(randn({5, 2, 4}), -1),
+               classes = tensor<std::int64_t>({1, 2, 3, 3}, {2, 2});
+  CHECK(equal(nn::CTCLoss{{.reduction = Reduction::sum}}(steps, classes, {5, 4}, {2, 2}),
+              ctc_loss(steps, classes, {5, 4}, {2, 2}, {.reduction = Reduction::sum})));
 }
 
 TEST_CASE("RReLU, AlphaDropout, Dropout3d: random in training, not in evaluation") {
