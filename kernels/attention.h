@@ -42,7 +42,8 @@ struct AttentionGradients {
 };
 
 /// float32 and float64; on a GPU also 16 bits, log_sums and row_products then float32. Memory besides the
-/// arguments: per thread some rows of the scores, never n x m, and on the CPU a copy of k and v for each use. A row that sees nothing gives zeros.
+/// arguments: per thread some rows of the scores, never n x m, and on the CPU copies of a k and a v. A row
+/// that sees nothing gives zeros.
 struct Attention {
   void (*forward)(DType dtype, const AttentionArgs& args, Stream stream);
   void (*backward)(DType dtype, const AttentionArgs& args, const AttentionGradients& gradients,

@@ -137,8 +137,8 @@ struct CtcLossOptions {
 };
 /// Connectionist temporal classification: -log of the probability that the classes of `log_probs` (steps, n,
 /// classes), floating, taken step by step, are the targets, when repetitions and then blanks are dropped;
-/// infinite where there is no way. `targets` (n, length) are padded, or (sum of lengths) joined; of each
-/// there are as many steps and as many targets as the lengths say. The gradient is not differentiable. (Graves et
+/// infinite where there is no way. `targets` (n, length) are padded, or (sum of lengths) joined; the
+/// lengths count each item's steps and targets. The gradient is not differentiable. (Graves et
 /// al.: "Connectionist temporal classification", 2006.)
 Tensor ctc_loss(const Tensor& log_probs, const Tensor& targets,
                 const std::vector<std::int64_t>& input_lengths,

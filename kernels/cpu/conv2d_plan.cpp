@@ -26,7 +26,7 @@ struct Axis {
   std::int64_t back(std::int64_t tap) const { return tap * dilation / stride; }
 };
 
-/// The rows of `count` whose first pixels are `width` apart for which reads(row) is true, neighbours, as pixels.
+/// The rows of `count`, of `width` pixels each, for which reads(row) is true, neighbours, as pixels.
 template <class Reads>
 Interval pixels_of_rows(std::int64_t count, std::int64_t width, const Reads& reads) {
   std::int64_t begin = 0;

@@ -11,7 +11,7 @@ struct Interval {
   std::int64_t begin, end;
 };
 
-/// The taps of one row of the kernel, and the pixels for which they read rows of the source, not of its border.
+/// The taps of one row of the kernel, and the pixels for which they read the source, not its border.
 struct ConvTaps {
   Interval taps, pixels;
 };
@@ -27,8 +27,8 @@ struct ConvPhase {
 
   std::int64_t tap_count() const { return static_cast<std::int64_t>(taps.size()); }
   std::int64_t pixel_count() const { return static_cast<std::int64_t>(pixels.size()); }
-  /// The taps that read the source for pixel `first`, which are neighbours, and the end of the pixels behind it
-  /// of which the same is true.
+  /// The taps that read the source for pixel `first`, which are neighbours, and the pixels from it on of
+  /// which the same is true.
   ConvTaps run_from(std::int64_t first) const;
 };
 

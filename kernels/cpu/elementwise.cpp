@@ -125,7 +125,7 @@ constexpr Loop convert_loop<T, T> = nullptr;  // a copy
 #if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// Calls convert_vector for `lanes` elements at a time; a shorter rest of a row goes through memory of so many.
+/// Calls convert_vector for `lanes` elements at a time; the rest of a row goes through memory of so many.
 template <class To, class From, class F>
 HWY_ATTR void convert_vectors(const LoopArgs& a, std::int64_t lanes, const F& convert_vector) {
   To* y = a.output<To>();

@@ -23,8 +23,8 @@ struct Left {
   Steps row, inner;
 };
 
-/// What row r of a product does not need, counted from r: results from column r + columns on, and the products
-/// of all but elements [r - behind, r + ahead) of the row of a.
+/// What row r of a product does not need, counted from r: results from column r + columns on, and products of
+/// others than elements [r - behind, r + ahead) of the row of a.
 struct Wedge {
   static constexpr std::int64_t all = std::int64_t{1} << 62;
   std::int64_t columns = all, behind = all, ahead = all;

@@ -31,8 +31,8 @@
 #define MP_IVDEP _Pragma("GCC ivdep")
 #endif
 
-// The loop that follows is of few steps whose number is a constant, and all are written out: what they index is
-// in registers.
+// The loop that follows is of few steps, whose number is a constant, and all are written out: what they index
+// is in registers.
 #undef MP_WRITE_OUT
 #if defined(__clang__)
 #define MP_WRITE_OUT _Pragma("unroll")

@@ -1,4 +1,4 @@
-// The inner loop of convolutions and of attention; included once per instruction set, after kernels/cpu/targets.h.
+// The inner loop of convolutions and of attention; included once per instruction set, after targets.h.
 
 // clang-format off
 #if defined(MINIPARALLEL_TILE) == defined(HWY_TARGET_TOGGLE)
@@ -175,7 +175,7 @@ HWY_ATTR MP_INLINE void turn_square(const T* from, std::int64_t stride, const Us
 }
 #endif
 
-/// Calls square(row, column) for the squares of a matrix, and one(row, column) for the elements that are left.
+/// Calls square(row, column) for the squares of a matrix, one(row, column) for the elements that are left.
 template <class T, class Square, class One>
 HWY_ATTR MP_INLINE void for_each_square(std::int64_t rows, std::int64_t columns, const Square& square,
                                         const One& one) {
