@@ -3,7 +3,7 @@
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/line.cuh"
 #include "kernels/cuda/device/stored.cuh"
-#include "kernels/cuda/pool2d.cuh"
+#include "kernels/cuda/pool2d/pool2d.cuh"
 #include "kernels/pool2d.h"
 
 #include <algorithm>
