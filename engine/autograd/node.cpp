@@ -6,7 +6,7 @@
 #include "engine/autograd/trace.h"
 #include "engine/capturing.h"
 #include "engine/error.h"
-#include "engine/tensor/tensor_impl.h"
+#include "engine/tensor/channels_last.h"
 
 #include <atomic>
 
@@ -119,9 +119,9 @@ void Backward::set(int input, Tensor grad) {
 void accumulate(Tensor& buffer, Tensor grad, bool create_graph) {
   if (!buffer.defined()) {
     buffer = std::move(grad);
-  } else if (!create_graph && is_exclusive(buffer)) {
+  } else if (!create_graph && is_exclusive_as_it_lies(buffer)) {
     buffer.add_(grad);
-  } else if (!create_graph && is_exclusive(grad)) {
+  } else if (!create_graph && is_exclusive_as_it_lies(grad)) {
     buffer = std::move(grad.add_(buffer));
   } else {
     buffer = add(buffer, grad);
@@ -135,7 +135,8 @@ void Backward::make_unit() {
 
 bool Backward::can_write_over(int input, const Tensor& gradient) const {
   const Target& target = targets_[input];
-  return target.sum != nullptr && target.sink == nullptr && !target.sum->defined() && is_exclusive(gradient);
+  return target.sum != nullptr && target.sink == nullptr && !target.sum->defined() &&
+         is_exclusive_as_it_lies(gradient);
 }
 
 Tensor Backward::memory_for(int input, const Shape& shape, DType dtype, Device device) {
@@ -148,10 +149,18 @@ Tensor Backward::memory_for(int input, const Shape& shape, DType dtype, Device d
   return fits ? place : make_tensor(shape, dtype, device);
 }
 
-std::pair<Tensor, int> Backward::destination_for(int input, const Shape& shape, DType dtype, Device device) {
+std::pair<Tensor, int> Backward::destination_for(int input, const Shape& shape, DType dtype, Device device,
+                                                 bool channels_last) {
   const Tensor& buffer = *targets_[input].sum;
-  if (!buffer.defined()) return {memory_for(input, shape, dtype, device), 0};
-  return {is_exclusive(buffer) ? buffer : buffer.clone(), 1};
+  if (!buffer.defined())
+    return {
+        channels_last ? make_channels_last(shape, dtype, device) : memory_for(input, shape, dtype, device),
+        0};
+  if (is_exclusive_as_it_lies(buffer) && is_laid_out(channels_last, buffer)) return {buffer, 1};
+  if (!is_laid_out(channels_last, buffer)) return {laid_out(channels_last, buffer), 1};
+  Tensor copy = make_laid_out(channels_last, shape, dtype, device);
+  copy.copy_(buffer);
+  return {copy, 1};
 }
 
 // --- Saved
@@ -162,12 +171,13 @@ namespace {
 /// large.
 Tensor kept_of(const Tensor& tensor) {
   const TensorImpl& wide = *tensor.impl();
-  if (!wide.version->exact_of || tensor.version() != 0) return tensor.detach();
+  if (!wide.version->exact_of || tensor.version() != 0) return make_alias(tensor);
   const Tensor source(wide.version->exact_of);
-  if (source.is_contiguous())  // the copy, too: its views are those of the source
+  if (wide.channels_last && source.impl()->channels_last) return source;
+  if (source.is_contiguous() && !wide.channels_last)  // the copy, too: its views are those of the source
     return make_alias(source, wide.shape, wide.strides, source.impl()->offset + wide.offset);
-  const bool whole = wide.contiguous && wide.shape == source.shape();
-  return whole ? source : tensor.detach();
+  const bool whole = (wide.contiguous || wide.channels_last) && wide.shape == source.shape();
+  return whole ? source : make_alias(tensor);
 }
 
 }  // namespace
@@ -211,7 +221,7 @@ Tensor Saved::get(const Backward& backward) const {
   const Tensor tensor = elements(backward.node()->name());
   const std::shared_ptr<Node>& history = own_output_ ? backward.node() : edge_.node;
   if (!backward.create_graph() || !history || !tensor.defined()) return tensor;
-  Tensor attached = tensor.detach();
+  Tensor attached = make_alias(tensor);
   attach(history, attached, edge_.output);
   return attached;
 }

@@ -5,6 +5,7 @@
 
 #include "engine/autograd/gradient_sink.h"
 #include "engine/tensor/autograd_meta.h"
+#include "engine/tensor/tensor_impl.h"
 #include "engine/threads/recorder.h"
 
 #include <cstdint>
@@ -138,9 +139,10 @@ class Backward {
   /// Lets a kernel write or add to the gradient of an input: calls f(destination,
   /// beta), where the new value must become beta * destination + gradient and
   /// beta is 0 (destination not initialised) or 1. Not under create_graph().
+  /// The destination is row-major, or channels-last if that is asked for.
   template <class F>
-  void write(int input, const Shape& shape, DType dtype, Device device, F&& f) {
-    auto [destination, beta] = destination_for(input, shape, dtype, device);
+  void write(int input, const Shape& shape, DType dtype, Device device, F&& f, bool channels_last = false) {
+    auto [destination, beta] = destination_for(input, shape, dtype, device, channels_last);
     f(destination, beta);
     *targets_[input].sum = destination;
   }
@@ -149,14 +151,15 @@ class Backward {
   Tensor memory_for(int input, const Shape& shape, DType dtype, Device device);
 
   /// As `write`, for a kernel that may write over `gradient`, a gradient taken out with `take_grad`: no new
-  /// memory where no other handle holds it.
+  /// memory where no other handle holds it. The destination lies as the gradient does, if that is contiguous
+  /// or channels-last.
   template <class F>
   void write_over(int input, const Tensor& gradient, F&& f) {
     if (can_write_over(input, gradient)) {
       f(gradient, 0);
       *targets_[input].sum = gradient;
     } else if (needs(input)) {
-      write(input, gradient.shape(), gradient.dtype(), gradient.device(), f);
+      write(input, gradient.shape(), gradient.dtype(), gradient.device(), f, gradient.impl()->channels_last);
     }
   }
 
@@ -167,7 +170,8 @@ class Backward {
  private:
   void make_unit();
   bool can_write_over(int input, const Tensor& gradient) const;
-  std::pair<Tensor, int> destination_for(int input, const Shape& shape, DType dtype, Device device);
+  std::pair<Tensor, int> destination_for(int input, const Shape& shape, DType dtype, Device device,
+                                         bool channels_last);
 
   std::shared_ptr<Node> node_;
   std::vector<Tensor> grads_;

@@ -3,7 +3,7 @@
 
 #include "engine/autograd/node.h"
 #include "engine/error.h"
-#include "engine/tensor/tensor_impl.h"
+#include "engine/tensor/channels_last.h"
 
 #include <atomic>
 
@@ -80,8 +80,8 @@ void Tensor::retain_grad() const {
 }
 
 Tensor Tensor::detach() const {
-  const TensorImpl& impl = impl_of(*this);
-  return make_alias(*this, impl.shape, impl.strides, impl.offset);
+  become_row_major(*this);
+  return make_alias(*this);
 }
 
 void Tensor::backward(const Tensor& gradient, bool retain_graph, bool create_graph) const {

@@ -6,6 +6,7 @@
 #include "engine/error.h"
 #include "engine/profiler/span.h"
 #include "engine/tensor/autograd_meta.h"
+#include "engine/tensor/channels_last.h"
 
 #include <algorithm>
 #include <atomic>
@@ -196,7 +197,10 @@ bool Recording::holds_all_that_is_left(const std::vector<Tensor>& results) {
 
 void Recording::note_result(const Tensor& result, std::size_t position) {
   if (!result.defined()) return;
-  if (result.device().is_cuda()) return uses(result);
+  if (result.device().is_cuda()) {
+    become_row_major(result);  // as it will be read, however often
+    return uses(result);
+  }
   const TensorImpl& impl = *result.impl();
   const auto argument = std::ranges::find_if(arguments_, [&](const Tensor& one) {
     return one.defined() && one.impl()->storage == impl.storage && one.dtype() == impl.dtype;

@@ -6,7 +6,7 @@
 #include "engine/device/accelerator.h"
 #include "engine/device/backend.h"
 #include "engine/error.h"
-#include "engine/tensor/tensor_impl.h"
+#include "engine/tensor/channels_last.h"
 #include "engine/types/shape.h"
 
 /// Helpers of the op files. An op is a function: checks, forward by a kernel, and - next to it - the
@@ -73,6 +73,14 @@ Tensor activation_gradient(Activation activation, const Tensor& g, const Tensor&
 
 /// A result of the same shape, dtype and device, contiguous, not initialised.
 inline Tensor result_like(const Tensor& x) { return make_tensor(x.shape(), x.dtype(), x.device()); }
+
+/// The same, but laid out as x where that is channels-last: for kernels that know.
+inline Tensor result_laid_as(const Tensor& x) {
+  return make_laid_out(x.impl()->channels_last, x.shape(), x.dtype(), x.device());
+}
+
+/// Differentiable: x channels-last, where it can be, else contiguous; x itself if it is so.
+Tensor in_channels_last(const Tensor& x);
 
 /// `raw`, for kernels that take null for a tensor that is not there.
 inline std::byte* raw_or_null(const Tensor& tensor) { return tensor.defined() ? raw(tensor) : nullptr; }

@@ -4,6 +4,7 @@
 #include "engine/profiler/span.h"
 #include "engine/types/representable.h"
 #include "kernels/elementwise.h"
+#include "kernels/map_layout.h"
 
 #include <array>
 
@@ -16,14 +17,14 @@ namespace {
 void copy_elements(const Tensor& target, const Tensor& source) {
   kernels::ElementwiseArgs args;
   args.layout =
-      kernels::make_layout(target.shape(), {target.strides(), broadcast_strides(source, target.shape())});
+      kernels::make_map_layout(target.shape(), {target.strides(), broadcast_strides(source, target.shape())});
   args.operands[0] = raw(target);
   args.operands[1] = raw(source);
   backend(target).elementwise.convert(source.dtype(), target.dtype(), args, stream(target));
 }
 
-Tensor converted(const char* name, const Tensor& x, DType dtype) {
-  Tensor y = make_tensor(x.shape(), dtype, x.device());
+Tensor converted(const char* name, const Tensor& x, DType dtype, bool channels_last = false) {
+  Tensor y = make_laid_out(channels_last, x.shape(), dtype, x.device());
   copy_elements(y, x);
   if (is_floating(dtype) && recording(x))
     record(name, y, {x}, [from = x.dtype()](Backward& b) { b.set(0, b.take_grad().to(from)); });
@@ -86,9 +87,13 @@ Tensor Tensor::contiguous() const {
   return is_contiguous() ? *this : converted("contiguous", *this, dtype());
 }
 
+Tensor in_channels_last(const Tensor& x) {
+  return is_laid_out(true, x) ? x : converted("contiguous", x, x.dtype(), true);
+}
+
 Tensor Tensor::to(DType dtype) const {
   check_defined("to", *this);
-  return dtype == this->dtype() ? *this : converted("to", *this, dtype);
+  return dtype == this->dtype() ? *this : converted("to", *this, dtype, impl()->channels_last);
 }
 
 Tensor Tensor::to(Device device) const {
@@ -110,7 +115,7 @@ void Tensor::copy_to_host(void* destination, DType dtype) const {
   stop_capture("reads a tensor on the host, by to_vector or printing",
                "return it and read it after the step");
   const NoGradGuard no_grad;
-  const Tensor plain = detach().to(Device::cpu());
+  const Tensor plain = make_alias(*this).to(Device::cpu());
   kernels::ElementwiseArgs args;
   args.layout = kernels::make_layout(shape(), {shape().row_major_strides(), plain.strides()});
   args.operands[0] = destination;
@@ -143,9 +148,9 @@ Tensor& copy_into(const char* op, Tensor& target, const Tensor& source) {
   const Device device = target.device();
   if (from.device() != device && target.is_contiguous() && shape == from.shape() &&
       target.dtype() == from.dtype())
-    copy_across(target, from.detach().contiguous());  // straight into place
+    copy_across(target, make_alias(from).contiguous());  // straight into place
   else
-    copy_elements(target, from.detach().to(device));
+    copy_elements(target, make_alias(from).to(device));
   write.finish({target, from}, [shape = source.shape(), dtype = source.dtype()](Backward& b) {
     if (b.needs(0)) b.set(0, zeros_like(b.grad()));
     if (b.needs(1)) b.set(1, sum_to(b.grad(), shape).to(dtype));
@@ -176,7 +181,7 @@ struct Element {
 void fill_elements(const char* op, const Tensor& target, Scalar value) {
   check_representable(op, value, target.dtype());
   kernels::ElementwiseArgs args;
-  args.layout = kernels::make_layout(target.shape(), {target.strides()});
+  args.layout = kernels::make_map_layout(target.shape(), {target.strides()});
   args.operands[0] = raw(target);
   backend(target).elementwise.fill(target.dtype(), args, Element(value, target.dtype()).bytes,
                                    stream(target));

@@ -10,6 +10,7 @@ namespace miniparallel {
 
 Tensor Tensor::diagonal(std::int64_t offset, int dim1, int dim2) const {
   check_defined("diagonal", *this);
+  become_row_major(*this);
   check(dim() >= 2, "diagonal: got shape ", shape(),
         "; it takes at least 2 dimensions, or make a matrix with diag");
   const int rows = normalize_dim("diagonal", dim1, dim()), columns = normalize_dim("diagonal", dim2, dim());

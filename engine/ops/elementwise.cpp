@@ -4,6 +4,7 @@
 #include "engine/ops/autocast.h"
 #include "engine/ops/in_place.h"
 #include "engine/types/representable.h"
+#include "kernels/map_layout.h"
 
 #include <array>
 #include <cmath>
@@ -22,7 +23,7 @@ kernels::ElementwiseArgs elementwise_args(std::initializer_list<Tensor> operands
     args.operands[count] = raw(operand);
     strides[count++] = broadcast_strides(operand, shape);
   }
-  args.layout = kernels::make_layout(shape, std::span(strides, count));
+  args.layout = kernels::make_map_layout(shape, std::span(strides, count));
   return args;
 }
 
@@ -133,7 +134,7 @@ Tensor floating(const char* op, const Tensor& x) {
 Tensor unary(const UnaryRule& rule, const char* op, const Tensor& x, double p = 0, double q = 0) {
   check_defined(op, x);
   check_supported(op, rule.function, x.dtype());
-  Tensor y = result_like(x);
+  Tensor y = result_laid_as(x);
   launch(rule.function, y, x, p, q);
   if (recording(x)) {
     autograd::note("function", static_cast<int>(rule.function));
@@ -179,7 +180,7 @@ void binary_backward(const BinaryRule& rule, int side, Backward& backward, const
     backend(g).elementwise.binary_backward(rule.function, side, g.dtype(), args, stream(g));
   };
   if (g.shape() == shape) return backward.write_over(side, g, compute);
-  const Tensor whole = result_like(g);
+  const Tensor whole = result_laid_as(g);
   compute(whole, 0);
   backward.set(side, sum_to(whole, shape));
 }
@@ -212,7 +213,10 @@ auto backward_of(const BinaryRule& rule, const Tensor& a, const Tensor& b, bool 
 Tensor binary(const BinaryRule& rule, const char* op, const Tensor& a, const Tensor& b, DType dtype) {
   check_supported(op, rule.function, dtype);
   const auto [x, z] = operands_of(op, a, b, dtype);
-  Tensor y = make_tensor(broadcast_shapes(op, x.shape(), z.shape()), dtype, x.device());
+  const Shape shape = broadcast_shapes(op, x.shape(), z.shape());
+  const auto allows = [&](const Tensor& side) { return side.impl()->channels_last || side.shape() != shape; };
+  const bool channels_last = allows(x) && allows(z) && (x.shape() == shape || z.shape() == shape);
+  Tensor y = make_laid_out(channels_last, shape, dtype, x.device());
   launch(rule.function, y, x, z);
   if (recording(x, z)) {
     autograd::note("function", static_cast<int>(rule.function));

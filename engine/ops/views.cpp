@@ -16,6 +16,12 @@ using autograd::record_view;
 
 std::int64_t offset_of(const Tensor& x) { return x.impl()->offset; }
 
+/// Of what views are made.
+void check_viewed(const char* op, const Tensor& x) {
+  check_defined(op, x);
+  become_row_major(x);
+}
+
 /// The dimension along which a part is taken, from the front. Throws, naming `op`, if it does not exist.
 int sliced_dim(const char* op, const Tensor& x, int dim) {
   check_defined(op, x);
@@ -93,6 +99,7 @@ Tensor slice_backward(const Tensor& g, const Shape& shape, int dim, std::int64_t
 }  // namespace
 
 Tensor Tensor::view(const Shape& shape) const {
+  check_viewed("view", *this);
   const Shape sizes = infer_size("view", shape, *this);
   Shape strides;
   check(view_strides(*this, sizes, strides), "view: ", this->shape(), " with strides ", this->strides(),
@@ -104,6 +111,7 @@ Tensor Tensor::view(const Shape& shape) const {
 Tensor Tensor::reshape(const Shape& shape) const {
   const Shape sizes = infer_size("reshape", shape, *this);
   if (sizes == this->shape()) return *this;
+  become_row_major(*this);
   Shape strides;
   return view_strides(*this, sizes, strides) ? view(sizes) : clone().view(sizes);
 }
@@ -125,7 +133,7 @@ Tensor Tensor::flatten(int start_dim, int end_dim) const {
 }
 
 Tensor Tensor::permute(const Shape& dims) const {
-  check_defined("permute", *this);
+  check_viewed("permute", *this);
   check(dims.rank() == dim(), "permute: got ", dims.rank(), " dimensions for a tensor with ", dim(),
         "; name every dimension once");
   Shape inverse = dims, sizes, new_strides;
@@ -144,7 +152,7 @@ Tensor Tensor::permute(const Shape& dims) const {
 }
 
 Tensor Tensor::transpose(int dim0, int dim1) const {
-  check_defined("transpose", *this);
+  check_viewed("transpose", *this);
   const int a = normalize_dim("transpose", dim0, dim()), b = normalize_dim("transpose", dim1, dim());
   if (dim() == 0) return *this;
   Shape sizes = shape(), new_strides = strides();
@@ -163,6 +171,7 @@ Tensor Tensor::t() const {
 
 Tensor Tensor::slice(int dim, std::int64_t start, std::int64_t stop, std::int64_t step) const {
   const int d = sliced_dim("slice", *this, dim);
+  become_row_major(*this);
   check(step >= 1, "slice: the step is ", step, "; it must be at least 1");
   const std::int64_t size = shape()[d];
   const auto clip = [size](std::int64_t at) {
@@ -198,7 +207,7 @@ Tensor Tensor::select(int dim, std::int64_t index) const {
 }
 
 Tensor Tensor::expand(const Shape& shape) const {
-  check_defined("expand", *this);
+  check_viewed("expand", *this);
   const int added = shape.rank() - dim();
   check(added >= 0, "expand: ", this->shape(), " has more dimensions than ", shape, "; name a size for each");
   Shape sizes = shape, new_strides = Shape::filled(shape.rank(), 0);
@@ -217,7 +226,7 @@ Tensor Tensor::expand(const Shape& shape) const {
 }
 
 Tensor Tensor::squeeze() const {
-  check_defined("squeeze", *this);
+  check_viewed("squeeze", *this);
   Shape sizes, new_strides;
   for (int d = 0; d < dim(); ++d) {
     if (shape()[d] == 1) continue;
@@ -229,7 +238,7 @@ Tensor Tensor::squeeze() const {
 }
 
 Tensor Tensor::squeeze(int dim) const {
-  check_defined("squeeze", *this);
+  check_viewed("squeeze", *this);
   const int d = normalize_dim("squeeze", dim, this->dim());
   if (this->dim() == 0 || shape()[d] != 1) return *this;
   Shape sizes = shape(), new_strides = strides();
@@ -240,7 +249,7 @@ Tensor Tensor::squeeze(int dim) const {
 }
 
 Tensor Tensor::unsqueeze(int dim) const {
-  check_defined("unsqueeze", *this);
+  check_viewed("unsqueeze", *this);
   const int d = normalize_dim("unsqueeze", dim, this->dim() + 1);
   Shape sizes = shape(), new_strides = strides();
   new_strides.insert(d, d < this->dim() ? sizes[d] * new_strides[d] : 1);
@@ -319,6 +328,7 @@ std::vector<Tensor> make_parts_like(std::span<const Tensor> parts) {
 std::vector<Tensor> split_whole(const Tensor& whole, const std::vector<std::int64_t>& sizes, int dim) {
   std::vector<Tensor> parts;
   std::vector<Shape> shapes;
+  become_row_major(whole);
   std::int64_t offset = offset_of(whole);
   for (const std::int64_t size : sizes) {
     shapes.push_back(whole.shape());

@@ -6,6 +6,7 @@
 #include "engine/capturing.h"
 #include "engine/error.h"
 #include "engine/tensor/autograd_meta.h"
+#include "engine/tensor/channels_last.h"
 #include "engine/tensor/pending.h"
 #include "engine/tensor/tensor_impl.h"
 #include "engine/types/representable.h"
@@ -61,6 +62,13 @@ Tensor make_alias(const Tensor& base, const Shape& shape, const Shape& strides, 
   return Tensor(std::move(impl));
 }
 
+Tensor make_alias(const Tensor& base) {
+  const TensorImpl& from = impl_of(base);
+  Tensor alias = make_alias(base, from.shape, from.strides, from.offset);
+  alias.impl()->channels_last = from.channels_last;
+  return alias;
+}
+
 void wait_for_pending(const TensorImpl& tensor) {
   if (tensor.shape.numel() == 0) return;
   std::int64_t last = tensor.offset;
@@ -71,12 +79,17 @@ void wait_for_pending(const TensorImpl& tensor) {
 }
 
 bool is_exclusive(const Tensor& tensor) {
+  return tensor.defined() && tensor.impl()->contiguous && is_exclusive_as_it_lies(tensor);
+}
+
+bool is_exclusive_as_it_lies(const Tensor& tensor) {
   if (!tensor.defined() || tensor.impl().use_count() != 1) return false;
   // Every tensor of an alias group holds its version. The storage's own version lives in the storage's
   // control block, which a lone tensor holds twice.
   const TensorImpl& impl = *tensor.impl();
   const long alone = impl.version.get() == &impl.storage->version() ? 2 : 1;
-  return impl.version.use_count() == alone && impl.contiguous && !tensor.requires_grad();
+  return impl.version.use_count() == alone && (impl.contiguous || impl.channels_last) &&
+         !tensor.requires_grad();
 }
 
 void set_data(const Tensor& target, const Tensor& source) {
@@ -90,6 +103,7 @@ void set_data(const Tensor& target, const Tensor& source) {
   to.strides = from.strides;
   to.dtype = from.dtype;
   to.contiguous = from.contiguous;
+  to.channels_last = from.channels_last;
   if (converted && to.meta && to.meta->grad.defined()) {
     const NoGradGuard no_grad;
     to.meta->grad = to.meta->grad.to(source.device(), source.dtype());
@@ -131,6 +145,7 @@ void* detail::device_data(const Tensor& tensor, DType dtype) {
         "device_data: the tensor is on the CPU; bring it to a GPU with to(device)");
   check(tensor.dtype() == dtype, "device_data: the tensor is ", tensor.dtype(), ", not ", dtype,
         "; convert it with to(", dtype, ")");
+  become_row_major(tensor);
   return raw(tensor);
 }
 

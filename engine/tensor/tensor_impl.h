@@ -25,6 +25,7 @@ struct TensorImpl {
   Shape shape, strides;
   DType dtype = DType::float32;
   bool contiguous = true;                ///< row-major without gaps
+  bool channels_last = false;            ///< see channels_last.h
   std::shared_ptr<const Tensor> base;    ///< of a view: whose elements it shows, and whose history it follows
   bool untracked_view = false;           ///< made while grad mode was off: follows no base
   std::uint32_t view_version = 0;        ///< of the alias group when the view took its history
@@ -41,6 +42,8 @@ Tensor make_tensor(const Shape& shape, DType dtype, Device device);
 
 /// A tensor over the same storage and alias group, outside the graph.
 Tensor make_alias(const Tensor& base, const Shape& shape, const Shape& strides, std::int64_t offset);
+/// The same of all elements as they lie.
+Tensor make_alias(const Tensor& base);
 
 /// Notes a write to the elements of `tensor`.
 inline void bump_version(const Tensor& tensor) {
@@ -58,6 +61,8 @@ void set_data(const Tensor& target, const Tensor& source);
 /// view, and any second `Tensor` make it false, so callers move the tensors that they hand on. False also for
 /// a tensor that is not contiguous (kernels write rows) or requires grad (a graph may still need it).
 bool is_exclusive(const Tensor& tensor);
+/// The same, true also of one that is channels-last, for those who write where the elements lie.
+bool is_exclusive_as_it_lies(const Tensor& tensor);
 
 /// Makes the calling thread's stream wait for what other streams do with the elements.
 void wait_for_pending(const TensorImpl& tensor);
