@@ -31,10 +31,13 @@ struct PoolAxis {
   MP_INLINE std::int64_t counted(std::int64_t i) const { return kernel == 0 ? end(i) - begin(i) : kernel; }
 };
 
-/// x (planes, rows.size, columns.size) -> y (planes, rows.outputs, columns.outputs), row-major.
+/// x (planes, rows.size, columns.size) -> y (planes, rows.outputs, columns.outputs), row-major. Or, on GPUs,
+/// x (planes / channels, rows.size, columns.size, channels), y and the index likewise, where the channels make
+/// whole packs of 16 bytes and the index is uint8.
 struct Pool2dGeometry {
   std::int64_t planes;
   PoolAxis rows, columns;
+  std::int64_t channels = 0;  ///< of an image where they are innermost, else 0
 };
 inline Sizes sizes(const Pool2dGeometry& g) {
   return {"planes in_h in_w out_h out_w",

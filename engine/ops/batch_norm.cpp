@@ -54,8 +54,8 @@ struct Saved {
 void batch_norm_fused(Backward& b, const Saved& saved, const BatchNorm& norm) {
   const Tensor x = saved.x.get(b), mean = saved.mean.get(b), weight = saved.weight.get(b);
   const Tensor bias = saved.bias.get(b), y = saved.y.get(b);
-  Tensor g = b.take_grad().contiguous(), masked;
-  if (saved.has_residual && y.defined()) masked = is_exclusive(g) ? g : result_like(g);
+  Tensor g = laid_out(norm.channels_last, b.take_grad()), masked;
+  if (saved.has_residual && y.defined()) masked = is_exclusive_as_it_lies(g) ? g : result_laid_as(g);
   kernels::BatchNormArgs args = norm.args(x, mean, weight, bias);
   args.relu = y.defined();
   Tensor sum_g, sum_gx;
@@ -133,13 +133,15 @@ Tensor batch_norm(const Tensor& input, const Tensor& scale, const Tensor& offset
     const BatchNormEnd wide{end.activation, widened(end.residual)};
     return in_float32(MP_OP(batch_norm), input, scale, offset, running, training, eps, wide);
   }
-  const Tensor x = input.contiguous(), weight = contiguous_or_none(widened(scale)),
+  const bool channels_last = input.impl()->channels_last && meeting == nullptr;
+  const Tensor x = channels_last ? input : input.contiguous(), weight = contiguous_or_none(widened(scale)),
                bias = contiguous_or_none(widened(offset));
   if (meeting != nullptr) return with_end(batch_norm_part(x, weight, bias, running, eps, *meeting), end);
-  const Tensor residual = contiguous_or_none(end.residual);
+  const Tensor residual = channels_last && end.residual.defined() ? in_channels_last(end.residual)
+                                                                  : contiguous_or_none(end.residual);
   if (end_apart)
     return with_end(batch_norm(x, weight, bias, running, training, eps), {end.activation, residual});
-  BatchNorm norm{geometry_of(x), 0, eps, {}};
+  BatchNorm norm{geometry_of(x), 0, eps, {}, channels_last};
   Tensor mean;
   {
     const NoGradGuard guard;
@@ -157,7 +159,7 @@ Tensor batch_norm(const Tensor& input, const Tensor& scale, const Tensor& offset
       norm.inv_std = inverse_std(running.var.detach().to(computed_dtype(x)), eps);
     }
   }
-  Tensor y = result_like(x);
+  Tensor y = result_laid_as(x);
   kernels::BatchNormArgs args = norm.args(x, mean, weight, bias);
   args.residual = raw_or_null(residual);
   args.relu = relu;

@@ -8,7 +8,9 @@
 
 namespace miniparallel {
 
+/// Where channels are innermost, what is around them is one dimension.
 inline kernels::BatchNormGeometry geometry_of(const Tensor& x) {
+  if (x.impl()->channels_last) return {x.numel() / x.size(1), x.size(1), 1};
   const std::int64_t outer = x.size(0) * x.size(1);
   return {x.size(0), x.size(1), outer == 0 ? 0 : x.numel() / outer};
 }
@@ -26,6 +28,7 @@ struct BatchNorm {
   std::int64_t count;
   double eps;
   Tensor inv_std;
+  bool channels_last = false;  // the input, and so the result
 
   kernels::BatchNormArgs args(const Tensor& x, const Tensor& mean, const Tensor& weight,
                               const Tensor& bias = {}) const {

@@ -36,15 +36,28 @@ Pool2dGeometry window_geometry(const char* op, const Tensor& x, Size2 kernel, co
         "; it must be from 0 to half of the kernel");
   const Pool2dGeometry g{.planes = x.size(0) * x.size(1),
                          .rows = window_axis(x.size(2), kernel.height, stride.height, padding.height),
-                         .columns = window_axis(x.size(3), kernel.width, stride.width, padding.width)};
+                         .columns = window_axis(x.size(3), kernel.width, stride.width, padding.width),
+                         .channels = x.impl()->channels_last ? x.size(1) : 0};
   check(g.rows.outputs > 0 && g.columns.outputs > 0, op, ": kernel ", text(kernel),
         " does not fit an input of shape ", x.shape(), " with padding ", text(padding),
         "; use a larger input or padding, or a smaller kernel");
   return g;
 }
 
+/// The layout of a pooling is that of its first input.
+bool is_channels_last(const Pool2dGeometry& g) { return g.channels != 0; }
+
+/// x as the geometry has it.
+Tensor laid_out_for(const Pool2dGeometry& g, const Tensor& x) {
+  return is_channels_last(g) ? in_channels_last(x) : x.contiguous();
+}
+
 Tensor result_of(const Tensor& x, const Pool2dGeometry& g) {
-  return make_tensor({x.size(0), x.size(1), g.rows.outputs, g.columns.outputs}, x.dtype(), x.device());
+  return make_laid_out(is_channels_last(g), {x.size(0), x.size(1), g.rows.outputs, g.columns.outputs},
+                       x.dtype(), x.device());
+}
+Tensor gradient_of(const Tensor& g, const Pool2dGeometry& geometry, const Shape& x_shape) {
+  return make_laid_out(is_channels_last(geometry), x_shape, g.dtype(), g.device());
 }
 
 /// What max_pool2d chose: the windows and which element of each.
@@ -64,8 +77,8 @@ void write_scatter(const Tensor& g, const Choice& choice, const Tensor& dx, int 
 }
 
 Tensor scatter(const Tensor& gradient, const Choice& choice) {
-  const Tensor g = gradient.contiguous();
-  Tensor dx = make_tensor(choice.x_shape, g.dtype(), g.device());
+  const Tensor g = laid_out_for(choice.geometry, gradient);
+  Tensor dx = gradient_of(g, choice.geometry, choice.x_shape);
   write_scatter(g, choice, dx, 0);
   if (recording(g))
     record("max_pool2d_scatter", dx, {g}, [choice](Backward& b) { b.set(0, gather(b.grad(), choice)); });
@@ -73,7 +86,7 @@ Tensor scatter(const Tensor& gradient, const Choice& choice) {
 }
 
 Tensor gather(const Tensor& input, const Choice& choice) {
-  const Tensor x = input.contiguous();
+  const Tensor x = laid_out_for(choice.geometry, input);
   Tensor y = result_of(x, choice.geometry);
   backend(x).pool2d.max_gather(x.dtype(), choice.geometry, raw(x), choice.index(), raw(y), stream(x));
   if (recording(x))
@@ -89,8 +102,8 @@ void write_spread(const Tensor& g, const Pool2dGeometry& geometry, const Tensor&
 
 /// Each gradient in equal shares over its window.
 Tensor spread(const char* op, const Tensor& gradient, const Pool2dGeometry& geometry, const Shape& x_shape) {
-  const Tensor g = gradient.contiguous();
-  Tensor dx = make_tensor(x_shape, g.dtype(), g.device());
+  const Tensor g = laid_out_for(geometry, gradient);
+  Tensor dx = gradient_of(g, geometry, x_shape);
   write_spread(g, geometry, dx, 0);
   if (recording(g))
     record(op, dx, {g}, [op, geometry](Backward& b) { b.set(0, average(op, b.grad(), geometry)); });
@@ -105,18 +118,39 @@ void note_windows(const Pool2dGeometry& geometry) {
   autograd::tracing->note("windows", std::move(windows));
 }
 
+/// Of channels-last planes whose elements are one window: a sum of rows.
+void write_means(const Tensor& x, const Tensor& y) {
+  const std::int64_t channels = x.size(1), pixels = x.size(2) * x.size(3);
+  kernels::ReduceArgs args;
+  args.kept = kernels::make_layout({x.size(0), channels}, {{pixels * channels, 1}});
+  args.reduced = kernels::make_layout({pixels}, {{channels}});
+  args.in = raw(x);
+  args.out = raw(y);
+  args.scale = 1.0 / static_cast<double>(pixels);
+  backend(x).reduce.sum(x.dtype(), args, stream(x));
+}
+
+bool is_one_window(const PoolAxis& axis) {
+  return axis.outputs == 1 && axis.begin(0) == 0 && axis.end(0) == axis.size && axis.counted(0) == axis.size;
+}
+
 Tensor average(const char* op, const Tensor& input, const Pool2dGeometry& geometry) {
   if (is_half_on_cpu(input)) return in_float32(average, op, input, geometry);
-  const Tensor x = input.contiguous();
+  const Tensor x = laid_out_for(geometry, input);
   Tensor y = result_of(x, geometry);
-  backend(x).pool2d.average(x.dtype(), geometry, raw(x), raw(y), stream(x));
+  if (is_channels_last(geometry) && is_one_window(geometry.rows) && is_one_window(geometry.columns))
+    write_means(x, y);
+  else
+    backend(x).pool2d.average(x.dtype(), geometry, raw(x), raw(y), stream(x));
   if (recording(x)) {
     note_windows(geometry);
     record(op, y, {x}, [op, geometry, shape = x.shape()](Backward& b) {
       if (b.create_graph()) return b.set(0, spread(op, b.grad(), geometry, shape));
-      const Tensor g = b.grad().contiguous();
-      b.write(0, shape, g.dtype(), g.device(),
-              [&](const Tensor& dx, int beta) { write_spread(g, geometry, dx, beta); });
+      const Tensor g = laid_out_for(geometry, b.grad());
+      b.write(
+          0, shape, g.dtype(), g.device(),
+          [&](const Tensor& dx, int beta) { write_spread(g, geometry, dx, beta); },
+          is_channels_last(geometry));
     });
   }
   return y;
@@ -125,12 +159,13 @@ Tensor average(const char* op, const Tensor& input, const Pool2dGeometry& geomet
 }  // namespace
 
 Tensor max_pool2d(const Tensor& input, Size2 kernel, const Pool2dOptions& options) {
-  const Pool2dGeometry geometry = window_geometry("max_pool2d", input, kernel, options);
+  Pool2dGeometry geometry = window_geometry("max_pool2d", input, kernel, options);
   if (is_half_on_cpu(input)) return in_float32(MP_OP(max_pool2d), input, kernel, options);
-  const Tensor x = input.contiguous();
+  const DType index_dtype = kernel.height * kernel.width <= 256 ? uint8 : int32;
+  if (index_dtype != uint8) geometry.channels = 0;
+  const Tensor x = laid_out_for(geometry, input);
   Tensor y = result_of(x, geometry);
   const bool recorded = recording(x);
-  const DType index_dtype = kernel.height * kernel.width <= 256 ? uint8 : int32;
   const Tensor elements = recorded ? make_tensor(y.shape(), index_dtype, x.device()) : Tensor{};
   const PoolIndex index{recorded ? raw(elements) : nullptr, index_dtype};
   backend(x).pool2d.max(x.dtype(), geometry, raw(x), raw(y), index, stream(x));
@@ -138,9 +173,11 @@ Tensor max_pool2d(const Tensor& input, Size2 kernel, const Pool2dOptions& option
     note_windows(geometry);
     record("max_pool2d", y, {x}, [choice = Choice{geometry, x.shape(), elements}](Backward& b) {
       if (b.create_graph()) return b.set(0, scatter(b.grad(), choice));
-      const Tensor g = b.grad().contiguous();
-      b.write(0, choice.x_shape, g.dtype(), g.device(),
-              [&](const Tensor& dx, int beta) { write_scatter(g, choice, dx, beta); });
+      const Tensor g = laid_out_for(choice.geometry, b.grad());
+      b.write(
+          0, choice.x_shape, g.dtype(), g.device(),
+          [&](const Tensor& dx, int beta) { write_scatter(g, choice, dx, beta); },
+          is_channels_last(choice.geometry));
     });
   }
   return y;
@@ -159,7 +196,8 @@ Tensor adaptive_avg_pool2d(const Tensor& x, Size2 output) {
   return average(op, x,
                  {.planes = x.size(0) * x.size(1),
                   .rows = {x.size(2), output.height, 0, 0, 0},
-                  .columns = {x.size(3), output.width, 0, 0, 0}});
+                  .columns = {x.size(3), output.width, 0, 0, 0},
+                  .channels = x.impl()->channels_last ? x.size(1) : 0});
 }
 
 }  // namespace miniparallel

@@ -124,7 +124,9 @@ def resources(arguments):
 
 
 def is_streaming(name):
-    return re.match(r"(map_arrays|map_rows|update_rows|copy_rows|generate|sum_arrays)<|copy_words<Pack<|for_each_block<\d+, Dropout<", name)
+    return re.match(r"(map_arrays|map_rows|update_rows|copy_rows|generate|sum_arrays)<|copy_words<Pack<|for_each_block<\d+, Dropout<"
+                    r"|(normalize_channel_packs|channel_packs_gradient|max_pool2d(_scatter)?_packs|average_pool2d(_backward)?_packs)<",
+                    name)
 
 
 def operands(name):

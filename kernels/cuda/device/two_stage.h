@@ -17,4 +17,8 @@ struct TwoStagePlan {
 TwoStagePlan make_two_stage_plan(std::int64_t outputs, std::int64_t count, bool outputs_are_neighbours,
                                  std::size_t accumulator_bytes);
 
+/// The same where outputs, which are neighbours in memory, are taken in packs by each thread: those of the plan.
+TwoStagePlan make_pack_plan(std::int64_t outputs, std::int64_t count, int pack,
+                            std::size_t accumulator_bytes);
+
 }  // namespace miniparallel::kernels::cuda

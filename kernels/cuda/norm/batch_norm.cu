@@ -2,6 +2,7 @@
 #include "kernels/cuda/device/moments.cuh"
 #include "kernels/cuda/device/stored.cuh"
 #include "kernels/cuda/device/two_stage.cuh"
+#include "kernels/cuda/norm/channel_packs.h"
 #include "kernels/cuda/norm/layer_norm.h"
 #include "kernels/cuda/norm/running_statistics.h"
 #include "kernels/functors/activations.h"
@@ -308,6 +309,9 @@ void batch_statistics(DType dtype, const BatchNormGeometry& geometry, const void
                       const BatchMoments& moments, Stream stream) {
   with_stored_type(dtype, [&]<class T>() {
     using C = Computed<T>;
+    if constexpr (sizeof(T) <= 4)
+      if (lie_in_channel_packs<T>(geometry, x))
+        return channel_pack_statistics<T>(geometry, x, moments, stream);
     const int pack = pack_within_channels<T>(geometry, x);
     launch_channels(stream, geometry,
                     ChannelMoments<T>{in_packs(geometry, pack), pack, in<T>(x), out<C>(moments.mean),
@@ -325,6 +329,9 @@ void with_kind(DType dtype, const BatchNormArgs& args, const F& f) {
 
 void batch_normalize(DType dtype, const BatchNormArgs& args, void* y, Stream stream) {
   with_kind(dtype, args, [&]<class T, bool grouped>() {
+    if constexpr (sizeof(T) <= 4 && !grouped)
+      if (lie_in_channel_packs<T>(args.geometry, args.x, args.residual, y))
+        return normalize_in_packs<T>(args, y, stream);
     launch_elements<T>(stream, normalize_channels<T, grouped>, args.geometry,
                        are_aligned(16, args.x, args.residual, y), Channels<T, grouped>(args), out<T>(y));
   });
@@ -333,6 +340,9 @@ void batch_normalize(DType dtype, const BatchNormArgs& args, void* y, Stream str
 void batch_sums(DType dtype, const BatchNormArgs& args, const BatchNormGradients& gradients, Stream stream) {
   with_kind(dtype, args, [&]<class T, bool grouped>() {
     using C = Computed<T>;
+    if constexpr (sizeof(T) <= 4 && !grouped)
+      if (lie_in_channel_packs<T>(args.geometry, args.x, gradients.g, gradients.y, gradients.masked))
+        return channel_pack_sums<T>(args, gradients, stream);
     const int pack =
         pack_within_channels<T>(args.geometry, args.x, gradients.g, gradients.y, gradients.masked);
     launch_channels(stream, args.geometry,
@@ -346,6 +356,9 @@ void batch_data_gradient(DType dtype, const BatchNormArgs& args, const BatchNorm
                          Stream stream) {
   with_kind(dtype, args, [&]<class T, bool grouped>() {
     using C = Computed<T>;
+    if constexpr (sizeof(T) <= 4 && !grouped)
+      if (lie_in_channel_packs<T>(args.geometry, args.x, gradients.g, gradients.dx.data))
+        return channel_pack_gradient<T>(args, gradients, stream);
     launch_elements<T>(stream, channels_gradient<T, grouped>, args.geometry,
                        are_aligned(16, args.x, gradients.g, gradients.dx.data), Channels<T, grouped>(args),
                        in<T>(gradients.g), in<C>(gradients.sum_g), in<C>(gradients.sum_gx), gradients.count,

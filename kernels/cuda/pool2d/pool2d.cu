@@ -1,14 +1,12 @@
-#include <miniparallel/error.h>
-
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/line.cuh"
 #include "kernels/cuda/device/stored.cuh"
+#include "kernels/cuda/pool2d/channels_last.h"
 #include "kernels/cuda/pool2d/pool2d.cuh"
 #include "kernels/pool2d.h"
 
 #include <algorithm>
 #include <limits>
-#include <string>
 #include <type_traits>
 
 // One thread for each element that is written. In the backward directions it visits the windows that hold its
@@ -178,29 +176,6 @@ __global__ void average_pool2d_backward(Pooling pooling, const T* g, T* dx, bool
 
 // --- launchers
 
-void check_size(std::int64_t size) {
-  if (size >= kTooMany)
-    throw Error("pool2d: a plane has " + std::to_string(size) +
-                " elements, the CUDA kernels take less than 2^30; split the planes");
-}
-
-/// Calls run(pooling, first plane) for parts of the planes whose threads are numbered in 31 bits. Written are
-/// planes of height x width, with `lanes` threads for each element.
-template <class F>
-void for_each_part(const Pool2dGeometry& g, std::int64_t height, std::int64_t width, int lanes,
-                   const F& run) {
-  check_size(g.rows.size * g.columns.size);
-  check_size(g.rows.outputs * g.columns.outputs);
-  if (height * width == 0) return;
-  Pooling pooling{WindowAxis(g.rows), WindowAxis(g.columns), divider(g.columns.kernel),
-                  divider(height),    divider(width),        0};
-  const std::int64_t most = std::max<std::int64_t>(kTooMany / (height * width * lanes), 1);
-  for (std::int64_t first = 0; first < g.planes; first += most) {
-    pooling.elements = static_cast<std::uint32_t>(std::min(g.planes - first, most) * height * width);
-    run(pooling, first);
-  }
-}
-
 template <class F>
 void for_each_output_part(const Pool2dGeometry& g, int lanes, const F& run) {
   for_each_part(g, g.rows.outputs, g.columns.outputs, lanes, run);
@@ -235,6 +210,8 @@ void with_pooled_types(DType dtype, DType index_dtype, const F& f) {
 void max(DType dtype, const Pool2dGeometry& g, const void* x, void* y, const PoolIndex& index,
          Stream stream) {
   with_pooled_types(dtype, index.dtype, [&]<class T, class Index>() {
+    if constexpr (sizeof(T) <= 4)
+      if (g.channels != 0) return max_of_packs<T>(g, x, y, index.data, stream);
     const bool halving = halves<T>(g, x);
     for_each_output_part(g, 1, [&](const Pooling& pooling, std::int64_t first) {
       const std::int64_t y_first = first * pooling.out_plane();
@@ -250,6 +227,8 @@ void max(DType dtype, const Pool2dGeometry& g, const void* x, void* y, const Poo
 void max_scatter(DType dtype, const Pool2dGeometry& g, const void* dy, const PoolIndex& index, Destination dx,
                  Stream stream) {
   with_pooled_types(dtype, index.dtype, [&]<class T, class Index>() {
+    if constexpr (sizeof(T) <= 4)
+      if (g.channels != 0) return scatter_packs<T>(g, dy, index.data, dx, stream);
     const auto launch_part = [&](auto* kernel, const Pooling& pooling, std::int64_t first) {
       const std::int64_t y_first = first * pooling.out_plane();
       launch_on(stream, kernel, grid_of(pooling), kBlock, pooling, in<T>(dy) + y_first,
@@ -269,6 +248,8 @@ void max_scatter(DType dtype, const Pool2dGeometry& g, const void* dy, const Poo
 void max_gather(DType dtype, const Pool2dGeometry& g, const void* x, const PoolIndex& index, void* y,
                 Stream stream) {
   with_pooled_types(dtype, index.dtype, [&]<class T, class Index>() {
+    if constexpr (sizeof(T) <= 4)
+      if (g.channels != 0) return gather_packs<T>(g, x, index.data, y, stream);
     for_each_output_part(g, 1, [&](const Pooling& pooling, std::int64_t first) {
       const std::int64_t y_first = first * pooling.out_plane();
       launch_on(stream, max_pool2d_gather<T, Index>, grid_of(pooling), kBlock, pooling,
@@ -281,6 +262,8 @@ constexpr std::int64_t kLargeWindow = 32;  // elements, one for each lane
 
 template <class T>
 void average_as(const Pool2dGeometry& g, const void* x, void* y, Stream stream) {
+  if constexpr (sizeof(T) <= 4)
+    if (g.channels != 0) return average_packs<T>(g, x, y, stream);
   const std::int64_t largest = (g.rows.end(0) - g.rows.begin(0)) * (g.columns.end(0) - g.columns.begin(0));
   const bool large = largest >= kLargeWindow;
   const int lanes = large ? 32 : 1;
@@ -295,6 +278,8 @@ void average(DType dtype, const Pool2dGeometry& g, const void* x, void* y, Strea
 
 template <class T>
 void average_backward_as(const Pool2dGeometry& g, const void* dy, const Destination& dx, Stream stream) {
+  if constexpr (sizeof(T) <= 4)
+    if (g.channels != 0) return spread_packs<T>(g, dy, dx, stream);
   const bool adaptive = g.rows.kernel == 0;
   for_each_input_part(g, [&](const Pooling& pooling, std::int64_t first) {
     launch_on(stream, adaptive ? average_pool2d_backward<T, true> : average_pool2d_backward<T, false>,

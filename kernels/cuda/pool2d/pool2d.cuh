@@ -1,10 +1,13 @@
 #pragma once
 
+#include <miniparallel/error.h>
+
 #include "kernels/cuda/device/divider.cuh"
 #include "kernels/pool2d.h"
 
 #include <algorithm>
 #include <cstdint>
+#include <string>
 
 namespace miniparallel::kernels::cuda {
 
@@ -93,6 +96,31 @@ MP_INLINE Element element_at(const Pooling& pooling, std::uint32_t index) {
   e.column = static_cast<int>(pooling.width.divide(e.plane));
   e.row = static_cast<int>(pooling.height.divide(e.plane));
   return e;
+}
+
+// --- launches
+
+inline void check_size(std::int64_t size) {
+  if (size >= kTooMany)
+    throw Error("pool2d: a plane has " + std::to_string(size) +
+                " elements, the CUDA kernels take less than 2^30; split the planes");
+}
+
+/// Calls run(pooling, first plane) for parts of the planes whose threads are numbered in 31 bits. Written are
+/// planes of height x width, with `lanes` threads for each element.
+template <class F>
+void for_each_part(const Pool2dGeometry& g, std::int64_t height, std::int64_t width, int lanes,
+                   const F& run) {
+  check_size(g.rows.size * g.columns.size);
+  check_size(g.rows.outputs * g.columns.outputs);
+  if (height * width == 0) return;
+  Pooling pooling{WindowAxis(g.rows), WindowAxis(g.columns), divider(g.columns.kernel),
+                  divider(height),    divider(width),        0};
+  const std::int64_t most = std::max<std::int64_t>(kTooMany / (height * width * lanes), 1);
+  for (std::int64_t first = 0; first < g.planes; first += most) {
+    pooling.elements = static_cast<std::uint32_t>(std::min(g.planes - first, most) * height * width);
+    run(pooling, first);
+  }
 }
 
 }  // namespace miniparallel::kernels::cuda
