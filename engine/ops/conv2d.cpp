@@ -1,5 +1,7 @@
 #include "engine/ops/conv2d.h"
 
+#include <miniparallel/cuda.h>
+
 #include "engine/autograd/trace.h"
 #include "engine/device/architecture.h"
 #include "engine/ops/autocast.h"
@@ -83,13 +85,58 @@ Conv2dGeometry geometry_of(const Shape& x, const Shape& weight, const Conv2dOpti
           .groups = o.groups};
 }
 
+/// Whether tensor cores multiply convolutions of x's dtype.
+bool takes_tensor_cores(const Tensor& x) {
+  if (!x.device().is_cuda()) return false;
+  if (is_half(x)) return convolves_halves(x);
+  return x.dtype() == float32 && allow_tf32() && code_architecture(x.device().index) >= 80;
+}
+
 /// What conv2d did: its sizes and options, for the ops of its backward.
 struct Conv {
   Shape x, weight;
   Conv2dOptions options;
 
   Conv2dGeometry geometry() const { return geometry_of(x, weight, options); }
+  /// With the layouts that the kernels take best, which depends on the device of `of`, its dtype, and whether
+  /// TF32 is allowed now: channels innermost where those of a group make whole packs of 16 bytes.
+  Conv2dGeometry geometry_for(const Tensor& of) const {
+    Conv2dGeometry g = geometry();
+    const std::int64_t pack = 16 / static_cast<std::int64_t>(of.element_size());
+    const auto packs = [&](std::int64_t channels) {
+      return channels / g.groups > kernels::kFewFilters && channels / g.groups % pack == 0;
+    };
+    const bool is_sequence = g.in_h == 1;  // of conv1d, whose neighbours know no such layout
+    g.y_channels_last = takes_tensor_cores(of) && packs(g.out_channels) && !is_sequence;
+    g.x_channels_last = g.y_channels_last && packs(g.in_channels);
+    return g;
+  }
 };
+
+Tensor laid_out_in_graph(bool channels_last, const Tensor& x) {
+  return channels_last ? in_channels_last(x) : x.contiguous();
+}
+
+/// The weight as the kernels read it: with the channels innermost that each sum runs over.
+Tensor packed_for_forward(Conv2dGeometry& g, const Tensor& weight) {
+  g.packs_weight = g.x_channels_last;
+  if (!g.packs_weight) return weight;
+  const NoGradGuard no_grad;
+  const std::int64_t channels = g.in_channels / g.groups, taps = g.kernel_h * g.kernel_w;
+  return make_alias(weight, {g.out_channels, g.kernel_h, g.kernel_w, channels},
+                    {channels * taps, g.kernel_w, 1, taps}, weight.impl()->offset)
+      .contiguous();
+}
+Tensor packed_for_data_gradient(Conv2dGeometry& g, const Tensor& weight) {
+  g.packs_weight = g.y_channels_last;
+  if (!g.packs_weight) return weight;
+  const NoGradGuard no_grad;
+  const std::int64_t channels = g.in_channels / g.groups, filters = g.out_channels / g.groups,
+                     taps = g.kernel_h * g.kernel_w;
+  return make_alias(weight, {g.groups, channels, g.kernel_h, g.kernel_w, filters},
+                    {filters * channels * taps, taps, g.kernel_w, 1, channels * taps}, weight.impl()->offset)
+      .contiguous();
+}
 
 /// Keeps `tensor`, which only the gradient of `other` reads.
 autograd::Saved save_for(const Tensor& other, const Tensor& tensor) {
@@ -98,16 +145,26 @@ autograd::Saved save_for(const Tensor& other, const Tensor& tensor) {
 
 Tensor weight_gradient(const Tensor& g, const Tensor& x, const Conv& conv);
 
-void write_data_gradient(const Tensor& g, const Tensor& weight, const Conv& conv, const Destination& dx) {
-  backend(g).conv2d.data_gradient(g.dtype(), conv.geometry(), raw(g), raw(weight), dx, stream(g));
+/// The geometry of the gradient of the data, whose few channels would be summed directly, row by row.
+Conv2dGeometry data_gradient_geometry(const Conv& conv, const Tensor& g) {
+  Conv2dGeometry geometry = conv.geometry_for(g);
+  if (geometry.in_channels / geometry.groups <= kernels::kFewFilters) geometry.y_channels_last = false;
+  return geometry;
+}
+
+void write_data_gradient(const Tensor& g, const Tensor& weight, Conv2dGeometry geometry,
+                         const Destination& dx) {
+  const Tensor packed = packed_for_data_gradient(geometry, weight);
+  backend(g).conv2d.data_gradient(g.dtype(), geometry, raw(g), raw(packed), dx, stream(g));
 }
 
 /// The gradient of conv2d's input, plus the bias of each channel.
 Tensor data_gradient(const Tensor& gradient, const Tensor& w, const Conv& conv, const Tensor& bias = {}) {
-  const Tensor g = gradient.contiguous(), weight = w.contiguous();
-  Tensor dx = make_tensor(conv.x, g.dtype(), g.device());
+  const Conv2dGeometry geometry = data_gradient_geometry(conv, gradient);
+  const Tensor g = laid_out_in_graph(geometry.y_channels_last, gradient), weight = w.contiguous();
+  Tensor dx = make_laid_out(geometry.x_channels_last, conv.x, g.dtype(), g.device());
   if (bias.defined()) dx.copy_(bias.detach().view({1, conv.x[1], 1, 1}));
-  write_data_gradient(g, weight, conv, {raw(dx), bias.defined() ? 1 : 0});
+  write_data_gradient(g, weight, geometry, {raw(dx), bias.defined() ? 1 : 0});
   if (recording(g, weight, bias))
     record("conv2d_data_gradient", dx, {g, weight, bias},
            [g = save_for(weight, g), weight = save_for(g, weight), conv](Backward& b) {
@@ -119,9 +176,11 @@ Tensor data_gradient(const Tensor& gradient, const Tensor& w, const Conv& conv, 
 }
 
 Tensor weight_gradient(const Tensor& gradient, const Tensor& input, const Conv& conv) {
-  const Tensor g = gradient.contiguous(), x = input.contiguous();
+  const Conv2dGeometry geometry = conv.geometry_for(gradient);
+  const Tensor g = laid_out_in_graph(geometry.y_channels_last, gradient),
+               x = laid_out_in_graph(geometry.x_channels_last, input);
   Tensor dw = make_tensor(conv.weight, g.dtype(), g.device());
-  backend(g).conv2d.weight_gradient(g.dtype(), conv.geometry(), raw(g), raw(x), {raw(dw)}, {}, stream(g));
+  backend(g).conv2d.weight_gradient(g.dtype(), geometry, raw(g), raw(x), {raw(dw)}, {}, stream(g));
   if (recording(g, x))
     record("conv2d_weight_gradient", dw, {g, x}, [g = save_for(x, g), x = save_for(g, x), conv](Backward& b) {
       if (b.needs(0)) b.set(0, conv2d(x.get(b), b.grad(), {}, conv.options));
@@ -131,9 +190,12 @@ Tensor weight_gradient(const Tensor& gradient, const Tensor& input, const Conv& 
 }
 
 /// Weight and, where it is asked for, bias in one pass over g, each into the gradient that is already there.
-void write_parameter_gradients(Backward& b, const Tensor& g, const Tensor& x, const Conv& conv) {
+void write_parameter_gradients(Backward& b, const Tensor& gradient, const Tensor& input, const Conv& conv) {
+  const Conv2dGeometry geometry = conv.geometry_for(gradient);
+  const Tensor g = laid_out(geometry.y_channels_last, gradient),
+               x = laid_out(geometry.x_channels_last, input);
   const auto run = [&](const Destination& dweight, const Destination& dbias) {
-    backend(g).conv2d.weight_gradient(g.dtype(), conv.geometry(), raw(g), raw(x), dweight, dbias, stream(g));
+    backend(g).conv2d.weight_gradient(g.dtype(), geometry, raw(g), raw(x), dweight, dbias, stream(g));
   };
   b.write(1, conv.weight, g.dtype(), g.device(), [&](const Tensor& dweight, int beta) {
     if (!b.needs(2)) return run({raw(dweight), beta}, {});
@@ -150,14 +212,17 @@ void conv2d_backward(Backward& b, const Tensor& x, const Tensor& weight, const C
     if (b.needs(2)) b.set(2, sum(b.grad(), {0, 2, 3}));
     return;
   }
-  const Tensor g = b.grad().contiguous();
   if (b.needs(1))
-    write_parameter_gradients(b, g, x, conv);
+    write_parameter_gradients(b, b.grad(), x, conv);
   else if (b.needs(2))  // x was not saved
-    b.set(2, sum(g, {0, 2, 3}));
-  if (b.needs(0))
-    b.write(0, conv.x, g.dtype(), g.device(),
-            [&](const Tensor& dx, int beta) { write_data_gradient(g, weight, conv, {raw(dx), beta}); });
+    b.set(2, sum(b.grad(), {0, 2, 3}));
+  if (!b.needs(0)) return;
+  const Conv2dGeometry geometry = data_gradient_geometry(conv, b.grad());
+  const Tensor g = laid_out(geometry.y_channels_last, b.grad());
+  b.write(
+      0, conv.x, g.dtype(), g.device(),
+      [&](const Tensor& dx, int beta) { write_data_gradient(g, weight, geometry, {raw(dx), beta}); },
+      geometry.x_channels_last);
 }
 
 /// What the elements of a kernel span, less one: the zeros that keep the size.
@@ -202,17 +267,19 @@ Tensor conv2d(const Tensor& input, const Tensor& filter, const Tensor& bias_or_n
   if (is_half(input) && !convolves_halves(input))
     return in_float32(MP_OP(conv2d), input, filter, bias_or_none, options);
   if (options.padding.same) return conv2d_same(input, filter, bias_or_none, options);
-  const Tensor x = input.contiguous(), weight = filter.contiguous();
-  const Tensor bias = bias_or_none.defined() ? bias_or_none.contiguous() : Tensor{};
-  const Conv conv{x.shape(), weight.shape(), options};
-  const Conv2dGeometry geometry = conv.geometry();
+  const Conv conv{input.shape(), filter.shape(), options};
+  Conv2dGeometry geometry = conv.geometry_for(input);
   check(geometry.out_h > 0 && geometry.out_w > 0 && geometry.kernel_h > 0 && geometry.kernel_w > 0,
         "conv2d: a kernel of ", geometry.kernel_h, " x ", geometry.kernel_w, " with dilation ",
-        text(options.dilation), " does not fit an input of shape ", x.shape(), " with padding ",
+        text(options.dilation), " does not fit an input of shape ", input.shape(), " with padding ",
         text(options.padding), "; use a larger input or padding, or a smaller kernel");
-  Tensor y =
-      make_tensor({geometry.n, geometry.out_channels, geometry.out_h, geometry.out_w}, x.dtype(), x.device());
-  backend(x).conv2d.forward(x.dtype(), geometry, raw(x), raw(weight), bias.defined() ? raw(bias) : nullptr,
+  const Tensor x = laid_out_in_graph(geometry.x_channels_last, input), weight = filter.contiguous();
+  const Tensor bias = bias_or_none.defined() ? bias_or_none.contiguous() : Tensor{};
+  Tensor y = make_laid_out(geometry.y_channels_last,
+                           {geometry.n, geometry.out_channels, geometry.out_h, geometry.out_w}, x.dtype(),
+                           x.device());
+  const Tensor packed = packed_for_forward(geometry, weight);
+  backend(x).conv2d.forward(x.dtype(), geometry, raw(x), raw(packed), bias.defined() ? raw(bias) : nullptr,
                             raw(y), stream(x));
   if (recording(x, weight, bias)) {
     autograd::note("geometry",

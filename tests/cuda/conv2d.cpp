@@ -59,6 +59,31 @@ const std::vector<Case>& cases() {
       {"no channels out", {2, 6, 5, 5}, {0, 6, 3, 3}},
       {"no channels in", {2, 0, 5, 5}, {7, 0, 3, 3}},
       {"many chunks of positions", {4, 3, 40, 41}, {6, 3, 2, 2}},
+      // Packs of channels, which is 8 of 16 bits and 4 of TF32, on the sides that have them.
+      {"packs of channels", {2, 16, 9, 7}, {24, 16, 3, 3}, {.padding = 1}},
+      {"packs of channels, several tiles", {3, 40, 9, 11}, {72, 40, 3, 3}, {.padding = 1}},
+      {"packs of channels, 1 x 1", {2, 72, 5, 5}, {40, 72, 1, 1}},
+      {"packs of channels, stride 2", {2, 24, 11, 9}, {16, 24, 3, 3}, {.stride = 2, .padding = 1}},
+      {"packs of channels, stride 2, 1 x 1", {2, 8, 7, 6}, {40, 8, 1, 1}, {.stride = 2}},
+      {"packs of channels, stride wider than the kernel",
+       {2, 16, 12, 9},
+       {8, 16, 2, 2},
+       {.stride = {5, 3}, .padding = {1, 0}}},
+      {"packs of channels, stride and dilation",
+       {2, 8, 14, 13},
+       {16, 8, 3, 4},
+       {.stride = {2, 3}, .padding = 2, .dilation = {2, 3}}},
+      {"packs of channels, groups", {2, 48, 9, 8}, {72, 16, 3, 3}, {.padding = 1, .groups = 3}},
+      {"packs of channels, groups of several tiles", {1, 80, 6, 5}, {144, 40, 1, 2}, {.groups = 2}},
+      {"packs of channels out", {2, 3, 9, 10}, {16, 3, 7, 7}, {.stride = 2, .padding = 3}},
+      {"packs of channels out, six in", {2, 6, 9, 10}, {40, 6, 3, 3}, {.padding = 1}},
+      {"packs of channels in", {2, 16, 9, 10}, {10, 16, 3, 3}, {.padding = 1}},
+      {"packs of channels out, groups of six in", {2, 12, 9, 10}, {32, 6, 3, 3}, {.groups = 2}},
+      {"packs of channels, more padding than kernel", {1, 8, 4, 4}, {8, 8, 2, 2}, {.padding = 5}},
+      {"packs of channels, one pixel in", {3, 16, 1, 1}, {24, 16, 3, 3}, {.padding = 1}},
+      {"packs of channels, one pixel out", {3, 16, 4, 3}, {24, 16, 4, 3}},
+      {"packs of channels, many chunks of positions", {4, 8, 40, 41}, {8, 8, 2, 2}},
+      {"packs of channels, no images", {0, 8, 5, 5}, {16, 8, 3, 3}},
       {"many chunks of positions, depthwise", {3, 4, 40, 41}, {4, 1, 2, 2}, {.groups = 4}},
   };
   return list;
@@ -124,6 +149,8 @@ TEST_CASE("conv2d with as many tiles as fill a GPU: the larger ones are taken") 
   const Gpus machine;
   check_whole_numbers({"plain", {2, 12, 48, 48}, {264, 3, 3, 2}, {.groups = 4}});
   check_whole_numbers({"packed", {2, 9, 64, 64}, {264, 9, 1, 1}});
+  check_whole_numbers({"packs of channels", {2, 8, 64, 64}, {264, 8, 1, 1}});
+  check_whole_numbers({"packs of channels, groups", {2, 16, 48, 48}, {288, 8, 3, 2}, {.groups = 2}});
 }
 
 /// By how much one rounding may change a number, and float32's sums `largest`.

@@ -26,25 +26,27 @@ bool rounds_to_tf32(Stream stream) {
 }
 
 template <class T>
-auto implicit_gemm_for(const ImplicitGemm& gemm, Stream stream) {
-  if (gemm.filters <= kFewFilters) return implicit_gemm_directly<T>;
-  if constexpr (sizeof(T) == 2)
-    return implicit_gemm_on_tensor_cores<T>;
-  else if constexpr (sizeof(T) == 4)
-    return rounds_to_tf32(stream) ? implicit_gemm_on_tensor_cores<T> : implicit_gemm_by_tiles<T>;
-  else
+auto implicit_gemm_for(const ImplicitGemmArgs<T>& args, Stream stream) {
+  if (args.first().filters <= kFewFilters) return implicit_gemm_directly<T>;
+  if constexpr (sizeof(T) == 8) {
     return implicit_gemm_by_tiles<T>;
+  } else {
+    if constexpr (sizeof(T) == 4)
+      if (!rounds_to_tf32(stream)) return implicit_gemm_by_tiles<T>;
+    return takes_packs(args) ? implicit_gemm_by_packs<T> : implicit_gemm_on_tensor_cores<T>;
+  }
 }
 
 template <class T>
-auto weight_gradient_for(const ImplicitGemm& gemm, bool has_weights, Stream stream) {
-  if (gemm.filters <= kFewFilters || !has_weights) return weight_gradient_directly<T>;
-  if constexpr (sizeof(T) == 2)
-    return weight_gradient_on_tensor_cores<T>;
-  else if constexpr (sizeof(T) == 4)
-    return rounds_to_tf32(stream) ? weight_gradient_on_tensor_cores<T> : weight_gradient_by_tiles<T>;
-  else
+auto weight_gradient_for(const WeightGradientArgs<T>& args, Stream stream) {
+  if (args.gemm.filters <= kFewFilters || args.dweight == nullptr) return weight_gradient_directly<T>;
+  if constexpr (sizeof(T) == 8) {
     return weight_gradient_by_tiles<T>;
+  } else {
+    if constexpr (sizeof(T) == 4)
+      if (!rounds_to_tf32(stream)) return weight_gradient_by_tiles<T>;
+    return takes_packs(args) ? weight_gradient_by_packs<T> : weight_gradient_on_tensor_cores<T>;
+  }
 }
 
 template <class T>
@@ -60,7 +62,7 @@ void implicit_gemm_as(const std::vector<ImplicitGemm>& gemms, const void* source
                              out.beta != 0};
     std::copy_n(gemms.data() + first, args.count, args.gemms);
     if (args.first().positions() == 0 || args.first().filters == 0) continue;
-    implicit_gemm_for<T>(args.first(), stream)(args, stream);
+    implicit_gemm_for(args, stream)(args, stream);
   }
 }
 
@@ -84,7 +86,6 @@ void weight_gradient_as(const Conv2dGeometry& geometry, const void* g, const voi
                         const Destination& dweight, const Destination& dbias, Stream stream) {
   const ImplicitGemm whole = forward_gemm(geometry);
   if (whole.filters == 0) return;
-  const auto run = weight_gradient_for<T>(whole, dweight.data != nullptr, stream);
   for_each_part(whole, whole.plane(), [&](const ImplicitGemm& part, std::int64_t first) {
     const WeightGradientArgs<T> args{part,
                                      static_cast<const T*>(g) + first * part.out_image,
@@ -93,7 +94,7 @@ void weight_gradient_as(const Conv2dGeometry& geometry, const void* g, const voi
                                      static_cast<T*>(dbias.data),
                                      dweight.beta != 0 || first > 0,
                                      dbias.beta != 0 || first > 0};
-    run(args, stream);
+    weight_gradient_for(args, stream)(args, stream);
   });
 }
 

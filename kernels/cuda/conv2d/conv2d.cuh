@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/cuda/conv2d/gemm_geometry.cuh"
+#include "kernels/cuda/device/pack.cuh"
 #include "kernels/stream.h"
 
 #include <type_traits>
@@ -45,8 +46,34 @@ struct WeightGradientArgs {
   std::int64_t biases() const { return std::int64_t{gemm.groups} * gemm.filters; }
 };
 
-/// With fewer filters in a group the tiles of a product are mostly idle: each result is summed directly.
-constexpr std::uint32_t kFewFilters = 4;
+/// Whether channels are innermost, `of_group` of them belong together, and packs of these are aligned.
+template <class T>
+bool lie_in_packs(const T* array, std::uint32_t of_group, std::int64_t plane, std::int64_t pixel,
+                  std::int64_t width, std::int64_t image) {
+  const auto whole = [](std::int64_t step) { return step % kPack<T> == 0; };
+  return plane == 1 && of_group > 0 && whole(of_group) && whole(pixel) && whole(width) && whole(image) &&
+         are_aligned(16, array);
+}
+template <class T>
+bool source_lies_in_packs(const ImplicitGemm& gemm, const T* source) {
+  return lie_in_packs(source, gemm.channels, gemm.source_plane, gemm.source_pixel, gemm.source_width,
+                      gemm.source_image);
+}
+template <class T>
+bool out_lies_in_packs(const ImplicitGemm& gemm, const T* out) {
+  return lie_in_packs(out, gemm.filters, gemm.out_plane, gemm.out_pixel, gemm.out_width, gemm.out_image);
+}
+
+/// Whether a call can take packs of channels.
+template <class T>
+bool takes_packs(const ImplicitGemmArgs<T>& args) {
+  return source_lies_in_packs(args.first(), args.source) && args.first().weight_channel == 1 &&
+         are_aligned(16, args.weight);
+}
+template <class T>
+bool takes_packs(const WeightGradientArgs<T>& args) {
+  return source_lies_in_packs(args.gemm, args.x) && out_lies_in_packs(args.gemm, args.g);
+}
 
 // As products of tiles, on tensor cores and without, and by the direct sum. Tensor cores round float to TF32.
 // The images of a call number their positions in 31 bits.
@@ -54,12 +81,18 @@ template <class T>
 void implicit_gemm_by_tiles(const ImplicitGemmArgs<T>& args, Stream stream);
 template <class T>
 void implicit_gemm_on_tensor_cores(const ImplicitGemmArgs<T>& args, Stream stream);
+/// With packs of channels.
+template <class T>
+void implicit_gemm_by_packs(const ImplicitGemmArgs<T>& args, Stream stream);
 template <class T>
 void implicit_gemm_directly(const ImplicitGemmArgs<T>& args, Stream stream);
 template <class T>
 void weight_gradient_by_tiles(const WeightGradientArgs<T>& args, Stream stream);
 template <class T>
 void weight_gradient_on_tensor_cores(const WeightGradientArgs<T>& args, Stream stream);
+/// With packs of channels in x and g.
+template <class T>
+void weight_gradient_by_packs(const WeightGradientArgs<T>& args, Stream stream);
 template <class T>
 void weight_gradient_directly(const WeightGradientArgs<T>& args, Stream stream);
 

@@ -72,6 +72,27 @@ ImplicitGemm gemm_of(const Conv2dGeometry& g, const GemmAxis& rows, const GemmAx
   return gemm;
 }
 
+/// The steps through an array of images.
+struct Steps {
+  std::int64_t pixel, width, plane, image;
+
+  Steps(bool channels_last, std::int64_t channels, std::int64_t h, std::int64_t w)
+      : pixel(channels_last ? channels : 1),
+        width(w * pixel),
+        plane(channels_last ? 1 : h * w),
+        image(channels * h * w) {}
+};
+
+void set_steps(ImplicitGemm& gemm, const Steps& source, const Steps& out) {
+  gemm.source_pixel = source.pixel, gemm.source_width = source.width;
+  gemm.source_plane = source.plane, gemm.source_image = source.image;
+  gemm.out_pixel = out.pixel, gemm.out_width = out.width;
+  gemm.out_plane = out.plane, gemm.out_image = out.image;
+}
+
+Steps x_steps(const Conv2dGeometry& g) { return {g.x_channels_last, g.in_channels, g.in_h, g.in_w}; }
+Steps y_steps(const Conv2dGeometry& g) { return {g.y_channels_last, g.out_channels, g.out_h, g.out_w}; }
+
 }  // namespace
 
 void check_sizes(const Conv2dGeometry& g) {
@@ -93,12 +114,11 @@ ImplicitGemm forward_gemm(const Conv2dGeometry& g) {
   ImplicitGemm gemm = gemm_of(g, forward_axis(rows_of(g)), forward_axis(columns_of(g)));
   gemm.channels = static_cast<std::uint32_t>(g.in_channels / g.groups);
   gemm.filters = static_cast<std::uint32_t>(g.out_channels / g.groups);
-  gemm.source_width = g.in_w, gemm.source_plane = g.in_h * g.in_w;
-  gemm.source_image = g.in_channels * gemm.source_plane;
-  gemm.out_width = g.out_w, gemm.out_plane = g.out_h * g.out_w;
-  gemm.out_image = g.out_channels * gemm.out_plane;
-  gemm.weight_width = g.kernel_w, gemm.weight_channel = g.kernel_h * g.kernel_w;
-  gemm.weight_filter = gemm.channels * gemm.weight_channel;
+  set_steps(gemm, x_steps(g), y_steps(g));
+  gemm.weight_pixel = g.packs_weight ? gemm.channels : 1;
+  gemm.weight_width = g.kernel_w * gemm.weight_pixel;
+  gemm.weight_channel = g.packs_weight ? 1 : g.kernel_h * g.kernel_w;
+  gemm.weight_filter = gemm.channels * g.kernel_h * g.kernel_w;
   gemm.weight_group = gemm.filters * gemm.weight_filter;
   return gemm;
 }
@@ -110,12 +130,12 @@ std::vector<ImplicitGemm> data_gradient_gemms(const Conv2dGeometry& g) {
     for (std::int64_t j = 0; j < std::min(g.stride_w, g.in_w); ++j) {
       ImplicitGemm gemm = gemm_of(g, data_gradient_axis(rows_of(g), i), data_gradient_axis(columns_of(g), j));
       gemm.channels = forward.filters, gemm.filters = forward.channels;
-      gemm.source_width = forward.out_width, gemm.source_plane = forward.out_plane;
-      gemm.source_image = forward.out_image;
-      gemm.out_width = forward.source_width, gemm.out_plane = forward.source_plane;
-      gemm.out_image = forward.source_image;
-      gemm.weight_width = forward.weight_width, gemm.weight_channel = forward.weight_filter;
-      gemm.weight_filter = forward.weight_channel;
+      set_steps(gemm, y_steps(g), x_steps(g));
+      const std::int64_t taps = g.kernel_h * g.kernel_w;
+      gemm.weight_pixel = g.packs_weight ? gemm.channels : 1;
+      gemm.weight_width = g.kernel_w * gemm.weight_pixel;
+      gemm.weight_channel = g.packs_weight ? 1 : forward.weight_filter;
+      gemm.weight_filter = g.packs_weight ? gemm.channels * taps : taps;
       gemm.weight_group = forward.weight_group;
       all.push_back(gemm);
     }

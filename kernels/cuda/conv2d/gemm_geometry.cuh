@@ -29,9 +29,10 @@ struct ImplicitGemm {
   GemmAxis rows, columns;
   Divider plane_positions, row_positions, taps, row_taps;
   std::uint32_t images, groups, channels, filters;
-  std::int64_t source_width, source_plane, source_image;  // elements of a row, a channel, an image
-  std::int64_t out_width, out_plane, out_image;
-  std::int64_t weight_group, weight_filter, weight_channel, weight_width;
+  // From one pixel to the next, and so on: a row, a channel, an image.
+  std::int64_t source_pixel, source_width, source_plane, source_image;
+  std::int64_t out_pixel, out_width, out_plane, out_image;
+  std::int64_t weight_group, weight_filter, weight_channel, weight_width, weight_pixel;
 
   MP_INLINE std::uint32_t depth() const {
     return channels * static_cast<std::uint32_t>(rows.taps * columns.taps);
@@ -90,9 +91,9 @@ MP_INLINE Position position_of(const ImplicitGemm& gemm, std::uint32_t image, in
   const int out_row = gemm.rows.out_first + i * gemm.rows.out_step;
   const int out_column = gemm.columns.out_first + j * gemm.columns.out_step;
   return {image * gemm.source_image + group * (gemm.channels * gemm.source_plane) + row * gemm.source_width +
-              column,
+              column * gemm.source_pixel,
           image * gemm.out_image + group * (gemm.filters * gemm.out_plane) + out_row * gemm.out_width +
-              out_column,
+              out_column * gemm.out_pixel,
           row, column};
 }
 
@@ -113,7 +114,7 @@ MP_INLINE Tap tap_at(const ImplicitGemm& gemm, std::uint32_t index) {
   if (channel >= gemm.channels) return {kNowhere, kNowhere, 0};
   const int row = static_cast<int>(i) * gemm.rows.tap_step;
   const int column = static_cast<int>(j) * gemm.columns.tap_step;
-  return {row, column, channel * gemm.source_plane + row * gemm.source_width + column};
+  return {row, column, channel * gemm.source_plane + row * gemm.source_width + column * gemm.source_pixel};
 }
 
 /// Where tap `index` is in the weights of a filter.
@@ -122,8 +123,8 @@ MP_INLINE std::int64_t weight_at(const ImplicitGemm& gemm, std::uint32_t index) 
   std::uint32_t i = gemm.taps.divide(channel);
   const int j = static_cast<int>(gemm.row_taps.divide(i));
   const int row = gemm.rows.weight_first + static_cast<int>(i) * gemm.rows.weight_step;
-  return channel * gemm.weight_channel + row * gemm.weight_width + gemm.columns.weight_first +
-         j * gemm.columns.weight_step;
+  return channel * gemm.weight_channel + row * gemm.weight_width +
+         (gemm.columns.weight_first + j * gemm.columns.weight_step) * gemm.weight_pixel;
 }
 
 /// The element that a tap reads for a position, whose element of the source is `at`.

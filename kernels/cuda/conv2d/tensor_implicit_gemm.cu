@@ -1,5 +1,4 @@
-#include "kernels/cuda/conv2d/conv2d.cuh"
-#include "kernels/cuda/conv2d/tensor_tile.cuh"
+#include "kernels/cuda/conv2d/tensor_output.cuh"
 
 // implicit_gemm.cu's product on tensor cores. A thread reads what a pack of taps reads for its position, so
 // that neighbouring threads read neighbouring positions, and writes it to shared memory at once.
@@ -11,7 +10,7 @@ template <class T>
 struct TensorTilesArgs : ImplicitGemmArgs<T> {
   Divider units, row_tiles;  // units: tiles of rows in all groups
   bool packed_weights;       // the taps of a filter are neighbours in memory, a pack of them aligned
-  bool packed_out;           // positions are, likewise
+  OutPacks packs;
 };
 
 template <class Tile>
@@ -72,38 +71,6 @@ struct TensorTilesLoad {
   }
 };
 
-/// to = sum, or to += sum.
-template <class T>
-__device__ T stored(T to, float sum, bool accumulate) {
-  return convert<T>(accumulate ? convert<float>(to) + sum : sum);
-}
-
-/// 16 lines of a warp's sums, to the rows of `out` that there are, where `offsets` of its columns say.
-template <class Tile>
-__device__ void write_slab(const TensorTilesArgs<typename Tile::T>& args, const float* slab, int rows,
-                           typename Tile::T* out, const typename Tile::T* bias, const std::int64_t* offsets,
-                           int lane) {
-  using T = typename Tile::T;
-  const std::int64_t plane = args.gemms[0].out_plane;
-  const int width = args.packed_out ? kPack<T> : 1, per_row = Tile::kWarpColumns / width;
-  for (int i = lane; i < 16 * per_row; i += 32) {
-    const int row = i / per_row, column = i % per_row * width;
-    if (row >= rows || offsets[column] < 0) continue;
-    const float add = bias == nullptr ? 0.0f : convert<float>(bias[row]);
-    T* const to = out + row * plane + offsets[column];
-    const float* const sums = slab + row * Tile::kSlabPitch + column;
-    if (!args.packed_out) {
-      *to = stored(args.accumulate ? *to : T{}, *sums + add, args.accumulate);
-      continue;
-    }
-    typename Tile::Values values{};
-    if (args.accumulate) values = pack_at<kPack<T>>(to, 0);
-    MP_UNROLL
-    for (int k = 0; k < kPack<T>; ++k) values.at[k] = stored(values.at[k], sums[k] + add, args.accumulate);
-    pack_at<kPack<T>>(to, 0) = values;
-  }
-}
-
 template <class Tile>
 __device__ void tensor_tile(const TensorTilesArgs<typename Tile::T>& args) {
   const ImplicitGemm& gemm = args.gemms[blockIdx.y];
@@ -134,7 +101,7 @@ __device__ void tensor_tile(const TensorTilesArgs<typename Tile::T>& args) {
   const int parts = static_cast<int>((gemm.depth() + Tile::kDepth - 1) / Tile::kDepth);
   multiply_on_tensor_cores<Tile>(parts, thread, load, [&](int i, const float* slab) {
     const int row = Tile::first_row(thread) + 16 * i;
-    write_slab<Tile>(args, slab, load.rows - row, args.out + (first_row + row) * gemm.out_plane,
+    write_slab<Tile>(args, args.packs, slab, load.rows - row, args.out + (first_row + row) * gemm.out_plane,
                      args.bias == nullptr ? nullptr : args.bias + filter + row,
                      offsets + Tile::first_column(thread), thread % 32);
   });
@@ -159,7 +126,7 @@ bool has_packed_weights(const ImplicitGemmArgs<T>& args) {
   const ImplicitGemm& gemm = args.first();
   const std::int64_t taps = std::int64_t{gemm.rows.taps} * gemm.columns.taps;
   return args.count == 1 && gemm.rows.weight_step == 1 && gemm.columns.weight_step == 1 &&
-         gemm.rows.weight_first == 0 && gemm.columns.weight_first == 0 &&
+         gemm.rows.weight_first == 0 && gemm.columns.weight_first == 0 && gemm.weight_pixel == 1 &&
          gemm.weight_width == gemm.columns.taps && gemm.weight_channel == taps &&
          gemm.weight_filter == gemm.channels * taps && gemm.weight_filter % kPack<T> == 0 &&
          are_aligned(16, args.weight);
@@ -173,9 +140,8 @@ void launch_tiles(const ImplicitGemmArgs<typename Tile::T>& whole, Stream stream
   const std::uint32_t units = row_tiles * gemm.groups;
   for_each_part(gemm, gemm.plane() * units, [&](const ImplicitGemm& part, std::int64_t first) {
     TensorTilesArgs<T> args{whole.part(first, part.images), Divider(units), Divider(row_tiles),
-                            has_packed_weights(whole), false};
-    args.packed_out =
-        part.plane() == part.out_plane && part.out_plane % kPack<T> == 0 && are_aligned(16, args.out);
+                            has_packed_weights(whole), OutPacks::none};
+    args.packs = out_packs(part, args.out);
     launch_blocks(stream, conv2d_tensor_tiles<Tile>,
                   dim3(static_cast<unsigned>(tiles_of<Tile>(part)), args.count), dim3(Tile::kThreads), args);
   });

@@ -31,6 +31,14 @@ struct TensorTile {
     alignas(32) T a[2][rows * kPitch];
     alignas(32) T b[2][columns * kPitch];
   };
+  template <class Of>
+  using A = typename Of::A;
+  template <class Of>
+  using B = typename Of::B;
+  static constexpr int kPitchA = kPitch, kPitchB = kPitch;
+  /// Where the matrix of 16 rows, or columns, from a depth on begins.
+  MP_INLINE static int a_at(int row, int depth) { return row * kPitch + depth; }
+  MP_INLINE static int b_at(int column, int depth) { return column * kPitch + depth; }
 
   /// Of a thread: which packs of lines it moves, by `pass`. Eight threads of a warp write eight lines.
   MP_INLINE static int line_of(int thread, int pass) { return thread / 32 * 8 + thread % 8 + pass * 64; }
@@ -43,6 +51,32 @@ struct TensorTile {
   /// fragment is not told.
   static constexpr int kSlabPitch = kWarpColumns + 4;
   static_assert(sizeof(Parts) >= 8 * 16 * kSlabPitch * sizeof(float));
+};
+
+/// The same with the parts of a and b as they are where rows and columns are innermost: a line for each
+/// product, of rows or columns and a pack that is not used.
+template <class Number, int rows, int columns>
+struct DeepTile : TensorTile<Number, rows, columns> {
+  using Base = TensorTile<Number, rows, columns>;
+  using typename Base::T;
+  template <class Of>
+  using A = typename Of::AByColumns;
+  template <class Of>
+  using B = typename Of::BByRows;
+  static constexpr int kPitchA = rows + kPack<T>, kPitchB = columns + kPack<T>;
+  MP_INLINE static int a_at(int row, int depth) { return depth * kPitchA + row; }
+  MP_INLINE static int b_at(int column, int depth) { return depth * kPitchB + column; }
+
+  struct Parts {
+    alignas(32) T a[2][Base::kDepth * kPitchA];
+    alignas(32) T b[2][Base::kDepth * kPitchB];
+  };
+  static_assert(sizeof(Parts) >= 8 * 16 * Base::kSlabPitch * sizeof(float));
+
+  /// Of a thread: which packs it moves, neighbours those of a line.
+  static constexpr int kPacksA = rows / kPack<T>, kPacksB = columns / kPack<T>;
+  MP_INLINE static int line_of_a(int thread, int pass) { return (thread + pass * Base::kThreads) / kPacksA; }
+  MP_INLINE static int line_of_b(int thread, int pass) { return (thread + pass * Base::kThreads) / kPacksB; }
 };
 
 /// A block's sums over `count` parts, which are then in registers. `load.fetch(i)` reads part i into
@@ -68,18 +102,18 @@ __device__ void multiply_on_tensor_cores(int count, int thread, Load& load, cons
     if (part + 1 < count) load.fetch(part + 1);
     MP_UNROLL
     for (int k = 0; k < Tile::kDepth; k += Core::kDepth) {
-      typename Of::A a[Tile::kFragmentRows];
-      typename Of::B b[Tile::kFragmentColumns];
+      typename Tile::template A<Of> a[Tile::kFragmentRows];
+      typename Tile::template B<Of> b[Tile::kFragmentColumns];
       MP_UNROLL
       for (int i = 0; i < Tile::kFragmentRows; ++i)
-        wmma::load_matrix_sync(
-            a[i], Core::memory(parts.a[now] + (Tile::first_row(thread) + 16 * i) * Tile::kPitch + k),
-            Tile::kPitch);
+        wmma::load_matrix_sync(a[i],
+                               Core::memory(parts.a[now] + Tile::a_at(Tile::first_row(thread) + 16 * i, k)),
+                               Tile::kPitchA);
       MP_UNROLL
       for (int j = 0; j < Tile::kFragmentColumns; ++j)
         wmma::load_matrix_sync(
-            b[j], Core::memory(parts.b[now] + (Tile::first_column(thread) + 16 * j) * Tile::kPitch + k),
-            Tile::kPitch);
+            b[j], Core::memory(parts.b[now] + Tile::b_at(Tile::first_column(thread) + 16 * j, k)),
+            Tile::kPitchB);
       MP_UNROLL
       for (int i = 0; i < Tile::kFragmentRows; ++i) MP_UNROLL
       for (int j = 0; j < Tile::kFragmentColumns; ++j) wmma::mma_sync(sums[i][j], a[i], b[j], sums[i][j]);

@@ -143,9 +143,10 @@ void launch_tiles(const WeightGradientArgs<typename Tile::T>& args, Stream strea
   const bool whole_packs = gemm.plane() % kPack<T> == 0;
   const unsigned blocks = row_tiles * column_tiles * gemm.groups;
   in_chunks(args, blocks, stream, [&](const ChunkArgs<T>& chunk, unsigned chunks) {
-    const WeightTensorArgs<T> all{chunk, Divider(row_tiles), Divider(column_tiles),
-                                  whole_packs && are_aligned(16, args.g),
-                                  whole_packs && is_pointwise(gemm) && are_aligned(16, args.x)};
+    const WeightTensorArgs<T> all{
+        chunk, Divider(row_tiles), Divider(column_tiles),
+        whole_packs && gemm.out_pixel == 1 && are_aligned(16, args.g),
+        whole_packs && gemm.source_pixel == 1 && is_pointwise(gemm) && are_aligned(16, args.x)};
     launch_blocks(stream, conv2d_weight_tensor_tiles<Tile>, dim3(blocks, chunks), dim3(Tile::kThreads), all);
   });
 }

@@ -24,6 +24,17 @@ struct ChunkArgs : WeightGradientArgs<T> {
   std::uint32_t positions, chunk;
   Summed<T>* partials;  // of the chunks; null where there is one
   std::int64_t weights_of_chunk, values_of_chunk;
+  bool by_taps;      // the sums of a filter are counted tap by tap, each with all channels
+  Divider channels;  // then
+
+  /// Where sum i is in dweight.
+  MP_INLINE std::int64_t weight_of(std::int64_t i) const {
+    if (!by_taps) return i;
+    auto filter = static_cast<std::uint32_t>(i);  // there are less than 2^30 weights
+    const std::uint32_t channel = channels.divide(filter), tap = this->gemm.taps.divide(filter);
+    const int taps = this->gemm.rows.taps * this->gemm.columns.taps;
+    return std::int64_t{filter} * this->gemm.depth() + std::int64_t{channel} * taps + tap;
+  }
 
   /// The positions of blockIdx.y.
   __device__ std::uint32_t begin() const { return blockIdx.y * chunk; }
@@ -32,7 +43,7 @@ struct ChunkArgs : WeightGradientArgs<T> {
   /// The block's sums of an element.
   __device__ void put_weight(std::int64_t i, Summed<T> sum) const {
     if (partials == nullptr)
-      put_sum(this->dweight[i], sum, this->accumulate);
+      put_sum(this->dweight[weight_of(i)], sum, this->accumulate);
     else
       partials[blockIdx.y * values_of_chunk + i] = sum;
   }
@@ -50,12 +61,14 @@ void add_chunks(const ChunkArgs<T>& args, unsigned chunks, Stream stream);
 
 /// Calls launch(args, chunks) for the positions of `args`, then adds the chunks. `blocks`: of one chunk.
 template <class T, class Launch>
-void in_chunks(const WeightGradientArgs<T>& args, std::int64_t blocks, Stream stream, const Launch& launch) {
+void in_chunks(const WeightGradientArgs<T>& args, std::int64_t blocks, Stream stream, const Launch& launch,
+               bool by_taps = false) {
   constexpr std::int64_t enough_blocks = 1024, least_chunk = 256, max_chunks = 1024;
   const std::int64_t weights = args.dweight == nullptr ? 0 : args.weights();
   const std::int64_t values = weights + (args.dbias == nullptr ? 0 : args.biases());
   if (values == 0) return;
-  ChunkArgs<T> first{args, static_cast<std::uint32_t>(args.gemm.positions()), 0, nullptr, weights, values};
+  ChunkArgs<T> first{args,    static_cast<std::uint32_t>(args.gemm.positions()), 0, nullptr, weights, values,
+                     by_taps, Divider(std::max(args.gemm.channels, 1u))};
   const std::int64_t room = static_cast<std::int64_t>(kWorkspaceBytes / sizeof(Summed<T>)) / values;
   const std::int64_t wanted =
       std::min({room, enough_blocks / blocks, first.positions / least_chunk, max_chunks});

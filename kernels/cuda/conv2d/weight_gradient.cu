@@ -137,7 +137,7 @@ __global__ void conv2d_weight_chunks(ChunkArgs<T> args, std::uint32_t chunks) {
   sum = combine_over_y<Sum<S>>(sum);
   if (threadIdx.y != 0 || i >= args.values_of_chunk) return;
   if (i < args.weights_of_chunk)
-    put_sum(args.dweight[i], sum, args.accumulate);
+    put_sum(args.dweight[args.weight_of(i)], sum, args.accumulate);
   else
     put_sum(args.dbias[i - args.weights_of_chunk], sum, args.accumulate_bias);
 }

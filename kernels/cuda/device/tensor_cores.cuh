@@ -68,7 +68,9 @@ struct Fragments {
                                    nvcuda::wmma::row_major>;
   using B = nvcuda::wmma::fragment<nvcuda::wmma::matrix_b, 16, 16, Core::kDepth, typename Core::Element,
                                    nvcuda::wmma::col_major>;
-  /// b with its rows in memory.
+  /// a with its columns in memory, b with its rows.
+  using AByColumns = nvcuda::wmma::fragment<nvcuda::wmma::matrix_a, 16, 16, Core::kDepth,
+                                            typename Core::Element, nvcuda::wmma::col_major>;
   using BByRows = nvcuda::wmma::fragment<nvcuda::wmma::matrix_b, 16, 16, Core::kDepth, typename Core::Element,
                                          nvcuda::wmma::row_major>;
   using Sum = nvcuda::wmma::fragment<nvcuda::wmma::accumulator, 16, 16, Core::kDepth, float>;
