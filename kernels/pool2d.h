@@ -32,8 +32,8 @@ struct PoolAxis {
 };
 
 /// x (planes, rows.size, columns.size) -> y (planes, rows.outputs, columns.outputs), row-major. Or, on GPUs,
-/// x (planes / channels, rows.size, columns.size, channels), y and the index likewise, where the channels make
-/// whole packs of 16 bytes and the index is uint8.
+/// x (planes / channels, rows.size, columns.size, channels), y and the index likewise, where the channels
+/// make whole packs of 16 bytes and the index is uint8.
 struct Pool2dGeometry {
   std::int64_t planes;
   PoolAxis rows, columns;

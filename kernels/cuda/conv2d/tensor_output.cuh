@@ -36,8 +36,8 @@ __device__ void put_pack_of_sums(T* to, const float* sums, int step, bool accumu
   pack_at<kPack<T>>(to, 0) = values;
 }
 
-/// 16 lines of a warp's sums, to the rows of `out` that there are, where `offsets` of its columns say. `bias`:
-/// of the first row, or null.
+/// 16 lines of a warp's sums, to the rows of `out` that there are, where `offsets` of its columns say.
+/// `bias`: of the first row, or null.
 template <class Tile>
 __device__ void write_slab(const ImplicitGemmArgs<typename Tile::T>& args, OutPacks packs, const float* slab,
                            int rows, typename Tile::T* out, const typename Tile::T* bias,

@@ -17,7 +17,7 @@ struct TwoStagePlan {
 TwoStagePlan make_two_stage_plan(std::int64_t outputs, std::int64_t count, bool outputs_are_neighbours,
                                  std::size_t accumulator_bytes);
 
-/// The same where outputs, which are neighbours in memory, are taken in packs by each thread: those of the plan.
+/// The same where each thread takes a pack of outputs, which are neighbours in memory: an output of the plan.
 TwoStagePlan make_pack_plan(std::int64_t outputs, std::int64_t count, int pack,
                             std::size_t accumulator_bytes);
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/cuda/pool2d/pool2d.cuh"
+#include "kernels/cuda/pool2d/windows.cuh"
 
 #include <cstdint>
 

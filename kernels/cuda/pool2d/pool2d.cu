@@ -2,7 +2,7 @@
 #include "kernels/cuda/device/line.cuh"
 #include "kernels/cuda/device/stored.cuh"
 #include "kernels/cuda/pool2d/channels_last.h"
-#include "kernels/cuda/pool2d/pool2d.cuh"
+#include "kernels/cuda/pool2d/windows.cuh"
 #include "kernels/pool2d.h"
 
 #include <algorithm>
