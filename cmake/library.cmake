@@ -40,9 +40,10 @@ endfunction()
 add_library(miniparallel_core OBJECT ${core_sources})
 miniparallel_configure(miniparallel_core)
 if(NOT MINIPARALLEL_SANITIZE AND NOT CMAKE_BUILD_TYPE STREQUAL Debug)
-  # Loops over elements. Tiles are vectors already.
+  # Loops over elements. Tiles are vectors already, and some files only call what computes.
   foreach(source ${core_sources})
-    if(source MATCHES "/kernels/|/engine/(data|io)/" AND NOT source MATCHES "/kernels/cpu/(conv2d|panels)\\.cpp$")
+    if(source MATCHES "/kernels/|/engine/(data|io)/"
+       AND NOT source MATCHES "/kernels/cpu/(attention|blas|conv2d|lapack|matmul|panels|sort)\\.cpp$")
       set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS -O3)
     endif()
     # GCC unrolls loops of up to 16 rounds whole. Here most of them are the rest of a row, less than a vector, which would
