@@ -30,7 +30,7 @@ bool is_laid_out(bool channels_last, const Tensor& x);
 Tensor laid_out(bool channels_last, const Tensor& x);
 
 /// Moves the elements of a channels-last tensor to memory where they are row-major. Aliases that a graph has
-/// saved keep the old memory.
+/// saved keep the old memory. A write, as far as threads are concerned.
 void become_row_major(const Tensor& x);
 
 }  // namespace miniparallel
