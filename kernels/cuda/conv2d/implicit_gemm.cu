@@ -1,4 +1,4 @@
-#include "kernels/cuda/conv2d/conv2d.cuh"
+#include "kernels/cuda/conv2d/gemm_launch.cuh"
 #include "kernels/cuda/conv2d/tile.cuh"
 
 // A row of the product is a filter, a column a position of the batch, the depth the taps of all channels. The
@@ -130,23 +130,13 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kResident)
 // --- launchers
 
 template <class Tile>
-std::int64_t tiles_of(const ImplicitGemm& gemm) {
-  const std::int64_t rows = (gemm.filters + Tile::kRows - 1) / Tile::kRows;
-  return (gemm.positions() + Tile::kColumns - 1) / Tile::kColumns * rows * gemm.groups;
-}
-
-template <class Tile>
 void launch_tiles(const ImplicitGemmArgs<typename Tile::T>& whole, Stream stream) {
-  const ImplicitGemm& gemm = whole.first();
-  const std::uint32_t row_tiles = (gemm.filters + Tile::kRows - 1) / Tile::kRows;
-  const std::uint32_t units = row_tiles * gemm.groups;
-  for_each_part(gemm, gemm.plane() * units, [&](const ImplicitGemm& part, std::int64_t first) {
-    TilesArgs<typename Tile::T> args{whole.part(first, part.images), Divider(units), Divider(row_tiles),
-                                     false};
-    args.packed = part.plane() == part.out_plane && part.out_plane % Tile::kVector == 0 &&
+  for_each_launch<Tile>(whole, [&](const ImplicitGemm& gemm, const auto& part, const Divider& units,
+                                   const Divider& row_tiles, dim3 grid) {
+    TilesArgs<typename Tile::T> args{part, units, row_tiles, false};
+    args.packed = gemm.plane() == gemm.out_plane && gemm.out_plane % Tile::kVector == 0 &&
                   reinterpret_cast<std::uintptr_t>(args.out) % 16 == 0;
-    launch_blocks(stream, conv2d_tiles<Tile>, dim3(static_cast<unsigned>(tiles_of<Tile>(part)), args.count),
-                  dim3(Tile::kThreads), args);
+    launch_blocks(stream, conv2d_tiles<Tile>, grid, dim3(Tile::kThreads), args);
   });
 }
 
@@ -156,10 +146,8 @@ template <class T>
 void implicit_gemm_by_tiles(const ImplicitGemmArgs<T>& args, Stream stream) {
   if constexpr (sizeof(T) == 4) {
     using Wide = Tile<T, 64, 128, 8, 8>;
-    using Narrow = Tile<T, 32, 128, 4, 8>;  // for few rows, or few blocks
-    const bool wide = args.first().filters > Narrow::kRows &&
-                      tiles_of<Wide>(args.first()) * args.count >= 2 * multiprocessors(stream.device);
-    (wide ? launch_tiles<Wide> : launch_tiles<Narrow>)(args, stream);
+    using Narrow = Tile<T, 32, 128, 4, 8>;
+    (takes_wide_tiles<Wide, Narrow>(args, stream) ? launch_tiles<Wide> : launch_tiles<Narrow>)(args, stream);
   } else {
     launch_tiles<Tile<T, 32, 64, 4, 4>>(args, stream);
   }

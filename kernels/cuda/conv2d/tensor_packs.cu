@@ -1,3 +1,4 @@
+#include "kernels/cuda/conv2d/gemm_launch.cuh"
 #include "kernels/cuda/conv2d/tensor_output.cuh"
 
 // tensor_implicit_gemm.cu's product where channels are innermost. The depth runs over taps, and for each over
@@ -107,23 +108,12 @@ __global__ void __launch_bounds__(Tile::kThreads, Tile::kResident)
 // --- launchers
 
 template <class Tile>
-std::int64_t tiles_of(const ImplicitGemm& gemm) {
-  const std::int64_t rows = (gemm.filters + Tile::kRows - 1) / Tile::kRows;
-  return (gemm.positions() + Tile::kColumns - 1) / Tile::kColumns * rows * gemm.groups;
-}
-
-template <class Tile>
 void launch_tiles(const ImplicitGemmArgs<typename Tile::T>& whole, Stream stream) {
-  using T = typename Tile::T;
-  const ImplicitGemm& gemm = whole.first();
-  const std::uint32_t row_tiles = (gemm.filters + Tile::kRows - 1) / Tile::kRows;
-  const std::uint32_t units = row_tiles * gemm.groups;
-  for_each_part(gemm, gemm.plane() * units, [&](const ImplicitGemm& part, std::int64_t first) {
-    TensorPacksArgs<T> args{whole.part(first, part.images), Divider(units), Divider(row_tiles),
-                            Divider(gemm.channels), OutPacks::none};
-    args.packs = out_packs(part, args.out);
-    launch_blocks(stream, conv2d_tensor_packs<Tile>,
-                  dim3(static_cast<unsigned>(tiles_of<Tile>(part)), args.count), dim3(Tile::kThreads), args);
+  for_each_launch<Tile>(whole, [&](const ImplicitGemm& gemm, const auto& part, const Divider& units,
+                                   const Divider& row_tiles, dim3 grid) {
+    TensorPacksArgs<typename Tile::T> args{part, units, row_tiles, Divider(gemm.channels), OutPacks::none};
+    args.packs = out_packs(gemm, args.out);
+    launch_blocks(stream, conv2d_tensor_packs<Tile>, grid, dim3(Tile::kThreads), args);
   });
 }
 
@@ -132,10 +122,8 @@ void launch_tiles(const ImplicitGemmArgs<typename Tile::T>& whole, Stream stream
 template <class T>
 void implicit_gemm_by_packs(const ImplicitGemmArgs<T>& args, Stream stream) {
   using Wide = TensorTile<T, 64, 128>;
-  using Narrow = TensorTile<T, 32, 128>;  // for few rows, or few blocks
-  const bool wide = args.first().filters > Narrow::kRows &&
-                    tiles_of<Wide>(args.first()) * args.count >= 2 * multiprocessors(stream.device);
-  (wide ? launch_tiles<Wide> : launch_tiles<Narrow>)(args, stream);
+  using Narrow = TensorTile<T, 32, 128>;
+  (takes_wide_tiles<Wide, Narrow>(args, stream) ? launch_tiles<Wide> : launch_tiles<Narrow>)(args, stream);
 }
 
 template void implicit_gemm_by_packs(const ImplicitGemmArgs<Half>&, Stream);
