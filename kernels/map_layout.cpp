@@ -1,6 +1,6 @@
 #include "kernels/map_layout.h"
 
-#include <algorithm>
+#include <utility>
 
 namespace miniparallel::kernels {
 
@@ -10,7 +10,8 @@ Layout make_map_layout(const Shape& shape, std::span<const Shape> strides) {
   for (int d = 0; d < shape.rank(); ++d)
     if (shape[d] != 1) order[count++] = d;
   const Shape& output = strides[0];
-  std::stable_sort(order, order + count, [&](int a, int b) { return output[a] > output[b]; });
+  for (int i = 1; i < count; ++i)  // std::stable_sort would ask the system for memory
+    for (int k = i; k > 0 && output[order[k - 1]] < output[order[k]]; --k) std::swap(order[k - 1], order[k]);
   Shape sizes, ordered[kMaxOperands];
   for (int i = 0; i < count; ++i) {
     sizes.push_back(shape[order[i]]);
