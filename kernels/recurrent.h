@@ -33,7 +33,8 @@ struct GruArgs {
 };
 inline Sizes sizes(const GruArgs& args) { return {"n hidden", {args.n, args.hidden}}; }
 
-/// float32 and float64, plain arrays. What `forward` writes to `args`, `backward` reads.
+/// float32 and float64, on GPUs float16 and bfloat16, too; plain arrays. What `forward` writes to `args`,
+/// `backward` reads.
 struct Recurrent {
   void (*lstm_forward)(DType dtype, const LstmArgs& args, const void* input_gates, const void* hidden_gates,
                        void* h_next, Stream stream);

@@ -7,6 +7,7 @@
 #include "engine/error.h"
 #include "engine/nn/observer.h"
 #include "engine/ops/recurrent.h"
+#include "engine/threads/autocast_mode.h"
 
 #include <cmath>
 #include <string>
@@ -34,9 +35,14 @@ RecurrentWeights make_weights(std::string_view op, std::int64_t gates, std::int6
   return weights;
 }
 
+/// An `Autocast` guard brings float32 and 16 bits together.
+bool fit(DType state, DType x) {
+  return state == x || (in_autocast && is_floating(state) && promote(state, x) == float32);
+}
+
 void check_state(std::string_view op, const Tensor& state, const Shape& shape, const Tensor& x) {
   check(state.shape() == shape, op, ": got a state of shape ", state.shape(), "; it must be ", shape);
-  check(state.dtype() == x.dtype() && state.device() == x.device(), op, ": got a ", state.dtype(),
+  check(fit(state.dtype(), x.dtype()) && state.device() == x.device(), op, ": got a ", state.dtype(),
         " state on ", state.device(), " and ", x.dtype(), " x on ", x.device(),
         "; bring them together with to(...)");
 }
@@ -65,11 +71,17 @@ LSTMState lstm(const Tensor& a, const Tensor& b, const LSTMState& state) {
   return {std::move(h), std::move(c)};
 }
 
+/// The state in the dtype of the products, which a guard chooses.
+LSTMState as_summed(const Tensor& sums, const LSTMState& state) {
+  return {state.h.to(sums.dtype()), state.c.defined() ? state.c.to(sums.dtype()) : Tensor()};
+}
+
 template <class Step>
 LSTMState step_cell(const Step& step, const RecurrentWeights& weights, const Tensor& x,
-                    const LSTMState& state) {
-  return step(linear(x, weights.weight_ih, weights.bias_ih),
-              linear(state.h, weights.weight_hh, weights.bias_hh), state);
+                    const LSTMState& given) {
+  const Tensor sums = linear(x, weights.weight_ih, weights.bias_ih);
+  const LSTMState state = as_summed(sums, given);
+  return step(sums, linear(state.h, weights.weight_hh, weights.bias_hh), state);
 }
 
 LSTMState where_running(const Tensor& running, const LSTMState& next, const LSTMState& before) {
@@ -85,6 +97,7 @@ std::pair<Tensor, LSTMState> walk(const Step& step, const RecurrentWeights& weig
                                   LSTMState state, const std::vector<Tensor>& running, bool reverse) {
   const std::vector<Tensor> sums = linear(x, weights.weight_ih, weights.bias_ih).unbind(0);
   std::vector<Tensor> outputs(sums.size());
+  state = as_summed(sums[0], state);
   for (std::size_t k = 0; k < sums.size(); ++k) {
     const std::size_t t = reverse ? sums.size() - 1 - k : k;
     const Tensor runs = running.empty() ? Tensor() : running[t];

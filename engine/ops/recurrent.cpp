@@ -1,7 +1,7 @@
 #include "engine/ops/recurrent.h"
 
 #include "engine/ops/common.h"
-#include "engine/ops/half.h"
+#include "engine/ops/native_half.h"
 
 // Gates are outputs of the node, though nobody else gets them: a second derivative is one of formulas in
 // which they stand, and finds its way back through them.
@@ -22,19 +22,21 @@ kernels::LstmArgs lstm_args(const Tensor& c, const Tensor& gates, const Tensor& 
 }
 
 /// The gradients of the sums and of c, of differentiable ops.
-void composed_lstm_backward(Backward& b, const Tensor& c, const Tensor& c_next, const Tensor& gates) {
-  const std::vector<Tensor> gate = gates.chunk(4, 1);
-  const Tensor bounded = tanh(c_next), dh = b.grad(0).defined() ? b.grad(0) : zeros_like(c);
-  const Tensor dc = plus(of_tanh(dh * gate[3], bounded), b.grad(1));
+void composed_lstm_backward(Backward& b, const Tensor& before, const Tensor& after, const Tensor& gates) {
+  const Tensor c = widened(before);
+  const std::vector<Tensor> gate = widened(gates).chunk(4, 1);
+  const Tensor bounded = tanh(widened(after)), dh = b.grad(0).defined() ? widened(b.grad(0)) : zeros_like(c);
+  const Tensor dc = plus(of_tanh(dh * gate[3], bounded), widened(b.grad(1)));
   Tensor dgates = cat({dc * gate[2], dc * c, dc * gate[0], dh * bounded}, 1);
-  dgates = plus(dgates, b.grad(2));
+  dgates = plus(dgates, widened(b.grad(2)));
   const std::vector<Tensor> g = dgates.chunk(4, 1);
   const Tensor sums = cat({of_sigmoid(g[0], gate[0]), of_sigmoid(g[1], gate[1]), of_tanh(g[2], gate[2]),
                            of_sigmoid(g[3], gate[3])},
-                          1);
+                          1)
+                          .to(gates.dtype());
   b.set(0, sums);
   b.set(1, sums);
-  b.set(2, dc * gate[1]);
+  b.set(2, (dc * gate[1]).to(before.dtype()));
 }
 
 kernels::GruArgs gru_args(const Tensor& h, const Tensor& hidden_sums, const Tensor& gates) {
@@ -42,23 +44,25 @@ kernels::GruArgs gru_args(const Tensor& h, const Tensor& hidden_sums, const Tens
 }
 
 /// The gradients of the sums and of h, of differentiable ops.
-void composed_gru_backward(Backward& b, const Tensor& h, const Tensor& hidden_sums, const Tensor& gates) {
-  const std::vector<Tensor> gate = gates.chunk(3, 1);
-  const Tensor g = b.grad(0).defined() ? b.grad(0) : zeros_like(h);
+void composed_gru_backward(Backward& b, const Tensor& before, const Tensor& hidden_sums,
+                           const Tensor& gates) {
+  const Tensor h = widened(before);
+  const std::vector<Tensor> gate = widened(gates).chunk(3, 1);
+  const Tensor g = b.grad(0).defined() ? widened(b.grad(0)) : zeros_like(h);
   Tensor dgates = cat({zeros_like(h), g * (h - gate[2]), g * (1 - gate[1])}, 1);
-  const std::vector<Tensor> d = plus(dgates, b.grad(1)).chunk(3, 1);
+  const std::vector<Tensor> d = plus(dgates, widened(b.grad(1))).chunk(3, 1);
   const Tensor dm = of_tanh(d[2], gate[2]), dz = of_sigmoid(d[1], gate[1]);
-  const Tensor dr = of_sigmoid(d[0] + dm * hidden_sums.chunk(3, 1)[2], gate[0]);
-  b.set(0, cat({dr, dz, dm}, 1));
-  b.set(1, cat({dr, dz, dm * gate[0]}, 1));
-  b.set(2, g * gate[1]);
+  const Tensor dr = of_sigmoid(d[0] + dm * widened(hidden_sums).chunk(3, 1)[2], gate[0]);
+  b.set(0, cat({dr, dz, dm}, 1).to(gates.dtype()));
+  b.set(1, cat({dr, dz, dm * gate[0]}, 1).to(gates.dtype()));
+  b.set(2, (g * gate[1]).to(before.dtype()));
 }
 
 }  // namespace
 
 std::pair<Tensor, Tensor> lstm_step(const Tensor& input_sums, const Tensor& hidden_sums,
                                     const Tensor& state) {
-  if (is_half(input_sums) || is_half(state)) return in_float32(lstm_step, input_sums, hidden_sums, state);
+  if (is_half_on_cpu(state)) return in_float32(lstm_step, input_sums, hidden_sums, state);
   const Tensor a = input_sums.contiguous(), r = hidden_sums.contiguous(), c = state.contiguous();
   Tensor h_next = result_like(c), c_next = result_like(c), gates = result_like(a);
   backend(c).recurrent.lstm_forward(c.dtype(), lstm_args(c, gates, c_next), raw(a), raw(r), raw(h_next),
@@ -82,7 +86,7 @@ std::pair<Tensor, Tensor> lstm_step(const Tensor& input_sums, const Tensor& hidd
 }
 
 Tensor gru_step(const Tensor& input_sums, const Tensor& hidden_sums, const Tensor& state) {
-  if (is_half(input_sums) || is_half(state)) return in_float32(gru_step, input_sums, hidden_sums, state);
+  if (is_half_on_cpu(state)) return in_float32(gru_step, input_sums, hidden_sums, state);
   const Tensor a = input_sums.contiguous(), r = hidden_sums.contiguous(), h = state.contiguous();
   Tensor h_next = result_like(h), gates = result_like(a);
   backend(h).recurrent.gru_forward(h.dtype(), gru_args(h, r, gates), raw(a), raw(h_next), stream(h));

@@ -1,6 +1,6 @@
-#include "kernels/by_dtype.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/launch_on.cuh"
+#include "kernels/cuda/device/stored.cuh"
 #include "kernels/recurrent.h"
 
 namespace miniparallel::kernels::cuda {
@@ -18,40 +18,80 @@ __device__ void for_elements(std::int64_t n, std::int64_t hidden, const F& f) {
   }
 }
 
+/// The gates of one element to compute with, next to each other; those stored stand `hidden` elements apart.
+template <int count, class T>
+struct Gates {
+  Computed<T> of[count];
+
+  __device__ static Gates load(const T* first, std::int64_t hidden) {
+    Gates gates;
+    MP_UNROLL
+    for (int k = 0; k < count; ++k) gates.of[k] = read(first[k * hidden]);
+    return gates;
+  }
+  __device__ void store(T* first, std::int64_t hidden) const {
+    MP_UNROLL
+    for (int k = 0; k < count; ++k) first[k * hidden] = convert<T>(of[k]);
+  }
+};
+
 template <class T>
 __global__ void lstm_forward_kernel(LstmArgs args, const T* a, const T* b, T* h_next) {
   for_elements(args.n, args.hidden, [&](std::int64_t row, std::int64_t j, std::int64_t i) {
-    const std::int64_t gate = 4 * row * args.hidden + j;
-    functors::LstmCell::forward(args.hidden, a + gate, b + gate, in<T>(args.c)[i], out<T>(args.gates) + gate,
-                                h_next[i], out<T>(args.c_next)[i]);
+    const std::int64_t hidden = args.hidden, first = 4 * row * hidden + j;
+    const auto input = Gates<4, T>::load(a + first, hidden), recurrent = Gates<4, T>::load(b + first, hidden);
+    Gates<4, T> gates;
+    Computed<T> h, c;
+    functors::LstmCell::forward(1, input.of, recurrent.of, read(in<T>(args.c)[i]), gates.of, h, c);
+    gates.store(out<T>(args.gates) + first, hidden);
+    h_next[i] = convert<T>(h);
+    out<T>(args.c_next)[i] = convert<T>(c);
   });
 }
 
 template <class T>
 __global__ void lstm_backward_kernel(LstmArgs args, const T* dh_next, const T* dc_next, T* dgates, T* dc) {
+  using C = Computed<T>;
   for_elements(args.n, args.hidden, [&](std::int64_t row, std::int64_t j, std::int64_t i) {
-    const std::int64_t gate = 4 * row * args.hidden + j;
-    functors::LstmCell::backward(args.hidden, in<T>(args.gates) + gate, in<T>(args.c)[i],
-                                 in<T>(args.c_next)[i], dh_next ? dh_next[i] : T(0),
-                                 dc_next ? dc_next[i] : T(0), dgates + gate, dc[i]);
+    const std::int64_t hidden = args.hidden, first = 4 * row * hidden + j;
+    const auto gates = Gates<4, T>::load(in<T>(args.gates) + first, hidden);
+    Gates<4, T> gradients;
+    C of_c;
+    functors::LstmCell::backward(1, gates.of, read(in<T>(args.c)[i]), read(in<T>(args.c_next)[i]),
+                                 dh_next ? read(dh_next[i]) : C(0), dc_next ? read(dc_next[i]) : C(0),
+                                 gradients.of, of_c);
+    gradients.store(dgates + first, hidden);
+    dc[i] = convert<T>(of_c);
   });
 }
 
 template <class T>
 __global__ void gru_forward_kernel(GruArgs args, const T* a, T* h_next) {
   for_elements(args.n, args.hidden, [&](std::int64_t row, std::int64_t j, std::int64_t i) {
-    const std::int64_t gate = 3 * row * args.hidden + j;
-    functors::GruCell::forward(args.hidden, a + gate, in<T>(args.hidden_gates) + gate, in<T>(args.h)[i],
-                               out<T>(args.gates) + gate, h_next[i]);
+    const std::int64_t hidden = args.hidden, first = 3 * row * hidden + j;
+    const auto input = Gates<3, T>::load(a + first, hidden);
+    const auto recurrent = Gates<3, T>::load(in<T>(args.hidden_gates) + first, hidden);
+    Gates<3, T> gates;
+    Computed<T> h;
+    functors::GruCell::forward(1, input.of, recurrent.of, read(in<T>(args.h)[i]), gates.of, h);
+    gates.store(out<T>(args.gates) + first, hidden);
+    h_next[i] = convert<T>(h);
   });
 }
 
 template <class T>
 __global__ void gru_backward_kernel(GruArgs args, const T* dh_next, T* da, T* db, T* dh) {
   for_elements(args.n, args.hidden, [&](std::int64_t row, std::int64_t j, std::int64_t i) {
-    const std::int64_t gate = 3 * row * args.hidden + j;
-    functors::GruCell::backward(args.hidden, in<T>(args.gates) + gate, in<T>(args.hidden_gates) + gate,
-                                in<T>(args.h)[i], dh_next[i], da + gate, db + gate, dh[i]);
+    const std::int64_t hidden = args.hidden, first = 3 * row * hidden + j;
+    const auto gates = Gates<3, T>::load(in<T>(args.gates) + first, hidden);
+    const auto recurrent = Gates<3, T>::load(in<T>(args.hidden_gates) + first, hidden);
+    Gates<3, T> of_input, of_recurrent;
+    Computed<T> of_h;
+    functors::GruCell::backward(1, gates.of, recurrent.of, read(in<T>(args.h)[i]), read(dh_next[i]),
+                                of_input.of, of_recurrent.of, of_h);
+    of_input.store(da + first, hidden);
+    of_recurrent.store(db + first, hidden);
+    dh[i] = convert<T>(of_h);
   });
 }
 
@@ -63,27 +103,27 @@ void launch_cell(const Args& args, Stream stream, Kernel kernel, Pointers... poi
 
 void lstm_forward(DType dtype, const LstmArgs& args, const void* a, const void* b, void* h_next,
                   Stream stream) {
-  with_type(dtype, [&]<class T>() {
+  with_stored_type(dtype, [&]<class T>() {
     launch_cell(args, stream, lstm_forward_kernel<T>, in<T>(a), in<T>(b), out<T>(h_next));
   });
 }
 
 void lstm_backward(DType dtype, const LstmArgs& args, const void* dh_next, const void* dc_next, void* dgates,
                    void* dc, Stream stream) {
-  with_type(dtype, [&]<class T>() {
+  with_stored_type(dtype, [&]<class T>() {
     launch_cell(args, stream, lstm_backward_kernel<T>, in<T>(dh_next), in<T>(dc_next), out<T>(dgates),
                 out<T>(dc));
   });
 }
 
 void gru_forward(DType dtype, const GruArgs& args, const void* a, void* h_next, Stream stream) {
-  with_type(dtype,
-            [&]<class T>() { launch_cell(args, stream, gru_forward_kernel<T>, in<T>(a), out<T>(h_next)); });
+  with_stored_type(
+      dtype, [&]<class T>() { launch_cell(args, stream, gru_forward_kernel<T>, in<T>(a), out<T>(h_next)); });
 }
 
 void gru_backward(DType dtype, const GruArgs& args, const void* dh_next, void* da, void* db, void* dh,
                   Stream stream) {
-  with_type(dtype, [&]<class T>() {
+  with_stored_type(dtype, [&]<class T>() {
     launch_cell(args, stream, gru_backward_kernel<T>, in<T>(dh_next), out<T>(da), out<T>(db), out<T>(dh));
   });
 }

@@ -50,6 +50,17 @@ inline void check_close(const Tensor& got, const Tensor& expected, double roundi
                 " for ", b[first]);
 }
 
+/// Each 16-bit element is that of float64 rounded once, but for float32's error, which may decide between two
+/// neighbours.
+inline void check_rounded_once(const Tensor& got, const Tensor& exact) {
+  const Tensor margin = abs(exact) * 1e-5 + 1e-7;
+  const Tensor least = (exact - margin).to(got.dtype()), most = (exact + margin).to(got.dtype());
+  const Tensor x = got.cpu(), wrong = logical_or(x<least, x> most);
+  REQUIRE(x.shape() == exact.shape());
+  CHECK_MESSAGE(!any(wrong).item<bool>(), sum(wrong).item<double>(), " of ", x.numel(),
+                " elements are not rounded once");
+}
+
 /// On the CPU: the function's value for copies of the inputs on
 /// the device, then the gradients of those that require one.
 inline Tensors value_and_gradients(const Function& function, const Tensors& inputs, Device device) {

@@ -1,3 +1,4 @@
+#include <miniparallel/autocast.h>
 #include <miniparallel/random.h>
 
 #include "compare.h"
@@ -17,6 +18,17 @@ struct Op {
   std::vector<Shape> inputs;           // of the dtype
   std::vector<Shape> parameters = {};  // float32
 };
+
+/// The outputs of a layer, or of a cell, with weights of the dtype of x, which are converted on the CPU.
+template <class Layer>
+auto of_layer(const Layer& layer) {
+  return [=](const Tensors& x) {
+    Layer mine = clone(layer);
+    to(mine, x[0].dtype());
+    to(mine, gpu);
+    return mine(x[0]).first;
+  };
+}
 
 const std::vector<Op>& ops() {
   static const Tensor labels = tensor({1, 0, 5, 2});
@@ -69,6 +81,9 @@ const std::vector<Op>& ops() {
       {"scaled_dot_product_attention",
        [](const Tensors& x) { return scaled_dot_product_attention(x[0], x[1], x[2], {}, {.causal = true}); },
        {{2, 5, 16}, {2, 7, 16}, {2, 7, 8}}},
+      {"LSTM", of_layer(nn::LSTM{3, 5}), {{4, 2, 3}}},
+      {"GRU", of_layer(nn::GRU{3, 5}), {{4, 2, 3}}},
+      {"RNN", of_layer(nn::RNN{3, 5}), {{4, 2, 3}}},
       {"scaled_dot_product_attention of odd widths, with a mask, of grouped queries",
        [](const Tensors& x) {
          return scaled_dot_product_attention(x[0], x[1], x[2], x[3].detach(), {.enable_gqa = true});
@@ -98,6 +113,24 @@ TEST_CASE("ops of 16 bits launch as many kernels as in float32") {
       INFO(op.name, " in ", dtype);
       CHECK(launches(op, dtype) == launches(op, float32));
     }
+}
+
+TEST_CASE("in an Autocast guard no step of a recurrent layer converts anything") {
+  const Simulated machine;
+  const auto added_launches = [](const auto& layer, std::int64_t length) {
+    auto mine = clone(layer);
+    to(mine, gpu);
+    const Op op{"", [&](const Tensors& x) { return mine(x[0]).first; }, {}, {{length, 2, 3}}};
+    const std::int64_t plain = launches(op, float32);
+    const Autocast guard;
+    return launches(op, float32) - plain;
+  };
+  const auto check_layer = [&](const auto& layer) {
+    CHECK(added_launches(layer, 7) == added_launches(layer, 3));
+  };
+  check_layer(nn::LSTM{3, 5});
+  check_layer(nn::GRU{3, 5});
+  check_layer(nn::RNN{3, 5});
 }
 
 TEST_CASE("a step of 16-bit parameters is one launch") {

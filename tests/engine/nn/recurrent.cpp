@@ -1,3 +1,4 @@
+#include <miniparallel/autocast.h>
 #include <miniparallel/autograd.h>
 
 #include "tests/engine/nn/golden_layer.h"
@@ -82,6 +83,19 @@ TEST_CASE("recurrent cells: first and second derivatives") {
   check_derivatives(lstm_call, inputs);
   check_derivatives([&](const Inputs& x) { return lstm(x[0], {x[1], x[2]}).c; }, inputs);
   check_derivatives([&](const Inputs& x) { return gru(x[0], x[1]); }, {inputs[0], inputs[1]});
+}
+
+TEST_CASE("recurrent layers: within an Autocast guard states have its dtype, and cells take them back") {
+  const Tensor x = ones({4, 2, 3});
+  const Autocast guard;
+  const auto [y, state] = nn::LSTM{3, 5}(x, {}, {.lengths = tensor({4, 2})});
+  for (const Tensor& result : {y, state.h, state.c}) CHECK(result.dtype() == bfloat16);
+  const nn::LSTMCell lstm{3, 5};
+  CHECK(lstm(x[0], lstm(x[0])).c.dtype() == bfloat16);
+  const nn::GRUCell gru{3, 5};
+  CHECK(gru(x[0], gru(x[0])).dtype() == bfloat16);
+  CHECK(error_of([&] { gru(x[0], ones({2, 5}, float64)); }) ==
+        "GRUCell: got a float64 state on cpu and float32 x on cpu; bring them together with to(...)");
 }
 
 TEST_CASE("recurrent layers: parameters have PyTorch's names; clones and saved ones are the same layer") {
