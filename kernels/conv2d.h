@@ -17,7 +17,9 @@ namespace miniparallel::kernels {
 /// On GPUs x and y, with their gradients, may also be channels-last: (n, in_h, in_w, in_channels) and so on.
 /// A weight that is read is then packed if `packs_weight`: with the channels innermost that a sum runs over,
 /// (out_channels, kernel_h, kernel_w, in_channels / groups), and for the gradient of x group by group
-/// (in_channels, kernel_h, kernel_w, out_channels / groups). Its gradient never is.
+/// (in_channels, kernel_h, kernel_w, out_channels / groups). With few filters in a group these are innermost:
+/// (in_channels / groups, kernel_h, kernel_w, out_channels), and for the gradient of x, whose channels are the
+/// filters then, (out_channels / groups, kernel_h, kernel_w, in_channels). Its gradient never is.
 struct Conv2dGeometry {
   std::int64_t n, in_channels, in_h, in_w;
   std::int64_t out_channels, out_h, out_w;

@@ -92,6 +92,11 @@ bool takes_tensor_cores(const Tensor& x) {
   return x.dtype() == float32 && allow_tf32() && code_architecture(x.device().index) >= 80;
 }
 
+/// Whether few of these channels are in a group, so that sums of which they are the results are made directly.
+bool has_few_channels(const Conv2dGeometry& g, std::int64_t channels) {
+  return channels / g.groups <= kernels::kFewFilters;
+}
+
 /// What conv2d did: its sizes and options, for the ops of its backward.
 struct Conv {
   Shape x, weight;
@@ -99,15 +104,20 @@ struct Conv {
 
   Conv2dGeometry geometry() const { return geometry_of(x, weight, options); }
   /// With the layouts that the kernels take best, which depends on the device of `of`, its dtype, and whether
-  /// TF32 is allowed now: channels innermost where those of a group make whole packs of 16 bytes.
+  /// TF32 is allowed now: channels innermost where those of a group make whole packs of 16 bytes. Where groups
+  /// have few channels, so that no tensor core multiplies them, all together make packs, for the sake of the
+  /// convolutions before and after.
   Conv2dGeometry geometry_for(const Tensor& of) const {
     Conv2dGeometry g = geometry();
     const std::int64_t pack = 16 / static_cast<std::int64_t>(of.element_size());
+    const bool few = has_few_channels(g, g.in_channels) && has_few_channels(g, g.out_channels);
     const auto packs = [&](std::int64_t channels) {
-      return channels / g.groups > kernels::kFewFilters && channels / g.groups % pack == 0;
+      if (few) return channels % pack == 0;
+      return !has_few_channels(g, channels) && channels / g.groups % pack == 0;
     };
     const bool is_sequence = g.in_h == 1;  // of conv1d, whose neighbours know no such layout
-    g.y_channels_last = takes_tensor_cores(of) && packs(g.out_channels) && !is_sequence;
+    g.y_channels_last =
+        takes_tensor_cores(of) && packs(g.out_channels) && !is_sequence && (!few || packs(g.in_channels));
     g.x_channels_last = g.y_channels_last && packs(g.in_channels);
     return g;
   }
@@ -117,25 +127,31 @@ Tensor laid_out_in_graph(bool channels_last, const Tensor& x) {
   return channels_last ? in_channels_last(x) : x.contiguous();
 }
 
-/// The weight as the kernels read it: with the channels innermost that each sum runs over.
+/// The weight as the kernels read it, if packed: with the channels innermost that each sum runs over, or with
+/// few results of a group these.
+Tensor packed(const Tensor& weight, const Shape& shape, const Shape& strides) {
+  const NoGradGuard no_grad;
+  return make_alias(weight, shape, strides, weight.impl()->offset).contiguous();
+}
 Tensor packed_for_forward(Conv2dGeometry& g, const Tensor& weight) {
   g.packs_weight = g.x_channels_last;
   if (!g.packs_weight) return weight;
-  const NoGradGuard no_grad;
-  const std::int64_t channels = g.in_channels / g.groups, taps = g.kernel_h * g.kernel_w;
-  return make_alias(weight, {g.out_channels, g.kernel_h, g.kernel_w, channels},
-                    {channels * taps, g.kernel_w, 1, taps}, weight.impl()->offset)
-      .contiguous();
+  const std::int64_t channels = g.in_channels / g.groups, taps = g.kernel_h * g.kernel_w,
+                     filter = channels * taps;
+  if (has_few_channels(g, g.out_channels))
+    return packed(weight, {channels, g.kernel_h, g.kernel_w, g.out_channels}, {taps, g.kernel_w, 1, filter});
+  return packed(weight, {g.out_channels, g.kernel_h, g.kernel_w, channels}, {filter, g.kernel_w, 1, taps});
 }
 Tensor packed_for_data_gradient(Conv2dGeometry& g, const Tensor& weight) {
   g.packs_weight = g.y_channels_last;
   if (!g.packs_weight) return weight;
-  const NoGradGuard no_grad;
   const std::int64_t channels = g.in_channels / g.groups, filters = g.out_channels / g.groups,
-                     taps = g.kernel_h * g.kernel_w;
-  return make_alias(weight, {g.groups, channels, g.kernel_h, g.kernel_w, filters},
-                    {filters * channels * taps, taps, g.kernel_w, 1, channels * taps}, weight.impl()->offset)
-      .contiguous();
+                     taps = g.kernel_h * g.kernel_w, filter = channels * taps, group = filters * filter;
+  if (has_few_channels(g, g.in_channels))
+    return packed(weight, {filters, g.kernel_h, g.kernel_w, g.groups, channels},
+                  {filter, g.kernel_w, 1, group, taps});
+  return packed(weight, {g.groups, channels, g.kernel_h, g.kernel_w, filters},
+                {group, taps, g.kernel_w, 1, filter});
 }
 
 /// Keeps `tensor`, which only the gradient of `other` reads.
@@ -145,10 +161,10 @@ autograd::Saved save_for(const Tensor& other, const Tensor& tensor) {
 
 Tensor weight_gradient(const Tensor& g, const Tensor& x, const Conv& conv);
 
-/// The geometry of the gradient of the data, whose few channels would be summed directly, row by row.
+/// The geometry of the gradient of the data. Where that is summed directly and row-major, so is what it reads.
 Conv2dGeometry data_gradient_geometry(const Conv& conv, const Tensor& g) {
   Conv2dGeometry geometry = conv.geometry_for(g);
-  if (geometry.in_channels / geometry.groups <= kernels::kFewFilters) geometry.y_channels_last = false;
+  if (has_few_channels(geometry, geometry.in_channels)) geometry.y_channels_last = geometry.x_channels_last;
   return geometry;
 }
 

@@ -1,5 +1,4 @@
 #include "channels_last.h"
-
 #include "compare.h"
 #include "gpus.h"
 
@@ -8,7 +7,7 @@
 namespace miniparallel::testing {
 namespace {
 
-TEST_CASE("channels-last: the results of convolutions on tensor cores, of whole packs of channels") {
+TEST_CASE("channels-last: the results of convolutions of whole packs of channels") {
   const Gpus machine;
   const auto made = [](DType dtype, std::int64_t in, std::int64_t out, std::int64_t groups = 1) {
     const TensorOptions options{.dtype = dtype, .device = gpu};
@@ -19,14 +18,18 @@ TEST_CASE("channels-last: the results of convolutions on tensor cores, of whole 
     CHECK(is_last(made(dtype, 8, 16)));
     CHECK(is_last(made(dtype, 3, 8)));
     CHECK_FALSE(is_last(made(dtype, 8, 12)));
-    CHECK_FALSE(is_last(made(dtype, 8, 8, 8)));  // depthwise
-    CHECK_FALSE(is_last(made(dtype, 8, 8, 2)));  // 4 in a group
     CHECK(is_last(made(dtype, 16, 16, 2)));
+    CHECK(is_last(made(dtype, 8, 8, 8)));  // depthwise
+    CHECK_FALSE(is_last(made(dtype, 12, 12, 12)));
+    CHECK(is_last(made(dtype, 8, 8, 2)));  // 4 in a group
+    CHECK_FALSE(is_last(made(dtype, 4, 8, 4)));
   }
   CHECK_FALSE(is_last(made(float32, 8, 16)));
+  CHECK_FALSE(is_last(made(float32, 8, 8, 8)));
   CHECK_FALSE(is_last(made(float64, 8, 16)));
   const WithTf32 allowed(true);
   CHECK(is_last(made(float32, 8, 12)));
+  CHECK(is_last(made(float32, 12, 12, 12)));
   CHECK_FALSE(is_last(made(float32, 8, 6)));
 }
 
@@ -39,6 +42,9 @@ TEST_CASE("channels-last: a convolution is the same whichever way its input lies
     const Tensor permuted = x.permute({0, 2, 3, 1}).contiguous().permute({0, 3, 1, 2});
     const Tensors results{conv2d(x, weight), conv2d(last(x), weight), conv2d(permuted, weight)};
     CHECK(bit_equal({results[1], results[2]}, {results[0], results[0]}));
+    const Tensor column = randn({16, 1, 3, 3}, {.device = gpu}).to(dtype);
+    const Tensor depthwise = conv2d(x, column, {}, {.groups = 16});
+    CHECK(bit_equal({conv2d(last(x), column, {}, {.groups = 16})}, {depthwise}));
   }
 }
 

@@ -27,10 +27,11 @@ bool rounds_to_tf32(Stream stream) {
 
 template <class T>
 auto implicit_gemm_for(const ImplicitGemmArgs<T>& args, Stream stream) {
-  if (args.first().filters <= kFewFilters) return implicit_gemm_directly<T>;
+  const bool directly = args.first().filters <= kFewFilters;
   if constexpr (sizeof(T) == 8) {
-    return implicit_gemm_by_tiles<T>;
+    return directly ? implicit_gemm_directly<T> : implicit_gemm_by_tiles<T>;
   } else {
+    if (directly) return args.first().out_pixel > 1 ? implicit_gemm_by_filters<T> : implicit_gemm_directly<T>;
     if constexpr (sizeof(T) == 4)
       if (!rounds_to_tf32(stream)) return implicit_gemm_by_tiles<T>;
     return takes_packs(args) ? implicit_gemm_by_packs<T> : implicit_gemm_on_tensor_cores<T>;
@@ -39,10 +40,13 @@ auto implicit_gemm_for(const ImplicitGemmArgs<T>& args, Stream stream) {
 
 template <class T>
 auto weight_gradient_for(const WeightGradientArgs<T>& args, Stream stream) {
-  if (args.gemm.filters <= kFewFilters || args.dweight == nullptr) return weight_gradient_directly<T>;
+  const bool directly = args.gemm.filters <= kFewFilters || args.dweight == nullptr;
   if constexpr (sizeof(T) == 8) {
-    return weight_gradient_by_tiles<T>;
+    return directly ? weight_gradient_directly<T> : weight_gradient_by_tiles<T>;
   } else {
+    if (directly)
+      return args.gemm.out_pixel > 1 && args.dweight != nullptr ? weight_gradient_by_filters<T>
+                                                                : weight_gradient_directly<T>;
     if constexpr (sizeof(T) == 4)
       if (!rounds_to_tf32(stream)) return weight_gradient_by_tiles<T>;
     return takes_packs(args) ? weight_gradient_by_packs<T> : weight_gradient_on_tensor_cores<T>;

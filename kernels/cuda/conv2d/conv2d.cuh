@@ -64,6 +64,15 @@ bool out_lies_in_packs(const ImplicitGemm& gemm, const T* out) {
   return lie_in_packs(out, gemm.filters, gemm.out_plane, gemm.out_pixel, gemm.out_width, gemm.out_image);
 }
 
+/// Whether channels are groups of their own, in packs on both sides.
+template <class T>
+bool are_depthwise_packs(const ImplicitGemm& gemm, const T* source, const T* out) {
+  return gemm.channels == 1 && gemm.filters == 1 &&
+         lie_in_packs(source, gemm.groups, gemm.source_plane, gemm.source_pixel, gemm.source_width,
+                      gemm.source_image) &&
+         lie_in_packs(out, gemm.groups, gemm.out_plane, gemm.out_pixel, gemm.out_width, gemm.out_image);
+}
+
 /// Whether a call can take packs of channels.
 template <class T>
 bool takes_packs(const ImplicitGemmArgs<T>& args) {
@@ -86,6 +95,9 @@ template <class T>
 void implicit_gemm_by_packs(const ImplicitGemmArgs<T>& args, Stream stream);
 template <class T>
 void implicit_gemm_directly(const ImplicitGemmArgs<T>& args, Stream stream);
+/// The same where channels and filters are innermost.
+template <class T>
+void implicit_gemm_by_filters(const ImplicitGemmArgs<T>& args, Stream stream);
 template <class T>
 void weight_gradient_by_tiles(const WeightGradientArgs<T>& args, Stream stream);
 template <class T>
@@ -95,5 +107,7 @@ template <class T>
 void weight_gradient_by_packs(const WeightGradientArgs<T>& args, Stream stream);
 template <class T>
 void weight_gradient_directly(const WeightGradientArgs<T>& args, Stream stream);
+template <class T>
+void weight_gradient_by_filters(const WeightGradientArgs<T>& args, Stream stream);
 
 }  // namespace miniparallel::kernels::cuda

@@ -90,6 +90,17 @@ void set_steps(ImplicitGemm& gemm, const Steps& source, const Steps& out) {
   gemm.out_plane = out.plane, gemm.out_image = out.image;
 }
 
+/// The steps through a packed weight, whose channels are innermost, or with few filters these.
+void set_packed_steps(ImplicitGemm& gemm, const Conv2dGeometry& g) {
+  const std::int64_t taps = g.kernel_h * g.kernel_w, all_filters = std::int64_t{gemm.groups} * gemm.filters;
+  const bool by_filters = gemm.filters <= kFewFilters;
+  gemm.weight_pixel = by_filters ? all_filters : gemm.channels;
+  gemm.weight_width = g.kernel_w * gemm.weight_pixel;
+  gemm.weight_channel = by_filters ? taps * all_filters : 1;
+  gemm.weight_filter = by_filters ? 1 : gemm.channels * taps;
+  gemm.weight_group = gemm.filters * gemm.weight_filter;
+}
+
 Steps x_steps(const Conv2dGeometry& g) { return {g.x_channels_last, g.in_channels, g.in_h, g.in_w}; }
 Steps y_steps(const Conv2dGeometry& g) { return {g.y_channels_last, g.out_channels, g.out_h, g.out_w}; }
 
@@ -115,11 +126,12 @@ ImplicitGemm forward_gemm(const Conv2dGeometry& g) {
   gemm.channels = static_cast<std::uint32_t>(g.in_channels / g.groups);
   gemm.filters = static_cast<std::uint32_t>(g.out_channels / g.groups);
   set_steps(gemm, x_steps(g), y_steps(g));
-  gemm.weight_pixel = g.packs_weight ? gemm.channels : 1;
-  gemm.weight_width = g.kernel_w * gemm.weight_pixel;
-  gemm.weight_channel = g.packs_weight ? 1 : g.kernel_h * g.kernel_w;
-  gemm.weight_filter = gemm.channels * g.kernel_h * g.kernel_w;
+  gemm.weight_pixel = 1;
+  gemm.weight_width = g.kernel_w;
+  gemm.weight_channel = g.kernel_h * g.kernel_w;
+  gemm.weight_filter = gemm.channels * gemm.weight_channel;
   gemm.weight_group = gemm.filters * gemm.weight_filter;
+  if (g.packs_weight) set_packed_steps(gemm, g);
   return gemm;
 }
 
@@ -131,12 +143,12 @@ std::vector<ImplicitGemm> data_gradient_gemms(const Conv2dGeometry& g) {
       ImplicitGemm gemm = gemm_of(g, data_gradient_axis(rows_of(g), i), data_gradient_axis(columns_of(g), j));
       gemm.channels = forward.filters, gemm.filters = forward.channels;
       set_steps(gemm, y_steps(g), x_steps(g));
-      const std::int64_t taps = g.kernel_h * g.kernel_w;
-      gemm.weight_pixel = g.packs_weight ? gemm.channels : 1;
-      gemm.weight_width = g.kernel_w * gemm.weight_pixel;
-      gemm.weight_channel = g.packs_weight ? 1 : forward.weight_filter;
-      gemm.weight_filter = g.packs_weight ? gemm.channels * taps : taps;
+      gemm.weight_pixel = 1;
+      gemm.weight_width = g.kernel_w;
+      gemm.weight_channel = forward.weight_filter;
+      gemm.weight_filter = forward.weight_channel;
       gemm.weight_group = forward.weight_group;
+      if (g.packs_weight) set_packed_steps(gemm, g);
       all.push_back(gemm);
     }
   std::sort(all.begin(), all.end(),

@@ -26,6 +26,25 @@ __device__ typename F::Accumulator combine_over_y(typename F::Accumulator mine) 
   return shared[threadIdx.x];
 }
 
+/// As combine_over_y, of N results of each thread at once; those with y 0 get the result.
+template <class Values, int N>
+__device__ void combine_packs_over_y(typename Values::Accumulator (&mine)[N]) {
+  constexpr unsigned width = kBlock / 2;
+  auto& shared = miniparallel::cuda::shared_array<typename Values::Accumulator, N * width>();
+  for (unsigned half = blockDim.y / 2; half > 0; half /= 2) {
+    const unsigned above = (threadIdx.y - half) * blockDim.x + threadIdx.x,
+                   at = threadIdx.y * blockDim.x + threadIdx.x;
+    MP_UNROLL
+    for (int k = 0; k < N; ++k)
+      if (threadIdx.y >= half && threadIdx.y < 2 * half) shared[k * width + above] = mine[k];
+    __syncthreads();
+    MP_UNROLL
+    for (int k = 0; k < N; ++k)
+      if (threadIdx.y < half) mine[k] = Values::combine(mine[k], shared[k * width + at]);
+    __syncthreads();
+  }
+}
+
 /// A struct of doubles from the lane `distance` above.
 template <class Accumulator>
 __device__ Accumulator from_above(const Accumulator& value, unsigned distance) {
