@@ -127,18 +127,19 @@ Tensor batch_norm(const Tensor& input, const Tensor& scale, const Tensor& offset
         training ? "above 0 in training" : "at least 0");
   check_momentum("batch_norm", running.momentum);
   const bool relu = end.activation == Activation::relu;
-  const bool end_apart =
-      !training && (relu || end.residual.defined()) && recording(input, scale, offset, end.residual);
-  if (is_half_on_cpu(input) || (is_half(input) && (meeting != nullptr || end_apart))) {
+  const bool end_apart = (relu || end.residual.defined()) &&
+                         (meeting != nullptr || (!training && recording(input, scale, offset, end.residual)));
+  if (is_half_on_cpu(input) || (is_half(input) && end_apart)) {
     const BatchNormEnd wide{end.activation, widened(end.residual)};
     return in_float32(MP_OP(batch_norm), input, scale, offset, running, training, eps, wide);
   }
-  const bool channels_last = input.impl()->channels_last && meeting == nullptr;
+  const bool channels_last = input.impl()->channels_last;
   const Tensor x = channels_last ? input : input.contiguous(), weight = contiguous_or_none(widened(scale)),
                bias = contiguous_or_none(widened(offset));
-  if (meeting != nullptr) return with_end(batch_norm_part(x, weight, bias, running, eps, *meeting), end);
   const Tensor residual = channels_last && end.residual.defined() ? in_channels_last(end.residual)
                                                                   : contiguous_or_none(end.residual);
+  if (meeting != nullptr)
+    return with_end(batch_norm_part(x, weight, bias, running, eps, *meeting), {end.activation, residual});
   if (end_apart)
     return with_end(batch_norm(x, weight, bias, running, training, eps), {end.activation, residual});
   BatchNorm norm{geometry_of(x), 0, eps, {}, channels_last};

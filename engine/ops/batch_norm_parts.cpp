@@ -49,7 +49,7 @@ Tensor sum_gradients(Backward& b, const Parts& parts, const std::vector<Tensor>&
     const Tensor& g = grads[i];
     if (!g.defined()) continue;
     const Part& part = parts[i];
-    const Tensor sums = make_tensor({2, part.norm.geometry.channels}, g.dtype(), g.device());
+    const Tensor sums = make_tensor({2, part.norm.geometry.channels}, part.mean.dtype(), g.device());
     const Tensor sum_g = sums[0], sum_gx = sums[1];
     backend(g).norm.batch_sums(g.dtype(), part.norm.args(part.x.get(b), part.mean, part.weight.get(b)),
                                {raw(g), raw(sum_g), raw(sum_gx), part.norm.count, {}}, stream(g));
@@ -64,7 +64,7 @@ void parts_fused(Backward& b, const Parts& parts) {
   std::vector<Tensor> grads;
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const Tensor g = b.take_grad(static_cast<int>(i));
-    grads.push_back(contiguous_or_none(g));
+    grads.push_back(g.defined() ? laid_out(parts[i].norm.channels_last, g) : g);
   }
   const std::vector<Tensor> sums =
       send_to_each(sum_gradients(b, parts, grads), parts, [](const Part& part) { return part.device(); });
@@ -74,7 +74,7 @@ void parts_fused(Backward& b, const Parts& parts) {
     const Part& part = parts[i];
     const Tensor x = part.x.get(b), weight = part.weight.get(b), sum_g = sums[i][0], sum_gx = sums[i][1];
     // A part whose result nobody used still had a share in the statistics.
-    const Tensor g = grads[i].defined() ? std::move(grads[i]) : zeros_like(x);
+    const Tensor g = grads[i].defined() ? std::move(grads[i]) : result_laid_as(x).zero_();
     b.write_over(input, g, [&](const Tensor& dx, int beta) {
       backend(g).norm.batch_data_gradient(
           g.dtype(), part.norm.args(x, part.mean, weight),
@@ -147,15 +147,21 @@ void join_parts(std::span<BatchNormPart* const> parts) {
     made.push_back({save(part->x),
                     save(part->weight),
                     part->mean,
-                    {geometry_of(part->x), parts[0]->whole.count, part->eps, part->inv_std}});
+                    {geometry_of(part->x), parts[0]->whole.count, part->eps, part->inv_std,
+                     part->x.impl()->channels_last}});
   record("batch_norm", outputs, inputs,
          [made = std::move(made)](Backward& b) { backward_of_parts(b, made); });
 }
 
 Tensor batch_norm_part(const Tensor& x, const Tensor& weight, const Tensor& bias,
                        const RunningStatistics& running, double eps, BatchNormMeeting& meeting) {
-  BatchNormPart part{
-      x, weight, bias, eps, running, make_tensor({3, x.size(1)}, x.dtype(), x.device()), result_like(x)};
+  BatchNormPart part{x,
+                     weight,
+                     bias,
+                     eps,
+                     running,
+                     make_tensor({3, x.size(1)}, computed_dtype(x), x.device()),
+                     result_laid_as(x)};
   Tensor count = part.statistics[0];
   const Tensor mean = part.statistics[1], variance = part.statistics[2];
   count.fill_(x.numel() / x.size(1));

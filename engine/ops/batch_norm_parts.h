@@ -12,7 +12,7 @@ namespace miniparallel {
 
 /// What a thread brings to the meeting, and what it takes away.
 struct BatchNormPart {
-  Tensor x, weight, bias;  ///< contiguous; the last two may be undefined
+  Tensor x, weight, bias;  ///< contiguous, or x channels-last; the last two may be undefined
   double eps = 0;
   RunningStatistics running;
   Tensor statistics;  ///< (3, channels): count, mean and biased variance of the part
@@ -52,7 +52,7 @@ class BatchNormMeetingScope {
 /// Where the calling thread's parts meet others; null outside of every scope.
 BatchNormMeeting* batch_norm_meeting();
 
-/// `batch_norm` of a part: x, weight and bias, which are contiguous, have been checked.
+/// `batch_norm` of a part: x, weight and bias, which lie as above, have been checked.
 Tensor batch_norm_part(const Tensor& x, const Tensor& weight, const Tensor& bias,
                        const RunningStatistics& running, double eps, BatchNormMeeting& meeting);
 
