@@ -9,19 +9,28 @@ void check_probability(const char* op, double p) {
   check(p >= 0 && p <= 1, op, ": got the probability ", p, "; it must be in [0, 1]");
 }
 
+namespace {
+
+/// x and y lie alike, in either layout.
+void write_masked(const Tensor& x, const kernels::DropoutMask& mask, const kernels::Destination& y) {
+  kernels::DropoutArgs args{raw(x), y, x.numel(), mask};
+  if (x.impl()->channels_last) args.channels = x.size(1), args.pixels = x.size(2) * x.size(3);
+  backend(x).random.dropout(x.dtype(), args, stream(x));
+}
+
+}  // namespace
+
 /// Linear and its own backward: nothing is saved, the mask is drawn again.
 Tensor masked_scale(const Tensor& x, const kernels::DropoutMask& mask) {
   if (is_half_on_cpu(x)) return in_float32(masked_scale, x, mask);
-  const Tensor input = x.contiguous();
-  Tensor y = result_like(input);
-  backend(x).random.dropout(x.dtype(), {raw(input), {raw(y)}, x.numel(), mask}, stream(x));
+  const Tensor input = x.impl()->channels_last ? x : x.contiguous();
+  Tensor y = result_laid_as(input);
+  write_masked(input, mask, {raw(y)});
   if (recording(x))
-    record("dropout", y, {x}, [mask](Backward& b) {
+    record("dropout", y, {x}, [mask, channels_last = input.impl()->channels_last](Backward& b) {
       if (b.create_graph()) return b.set(0, masked_scale(b.grad(), mask));
-      const Tensor g = b.take_grad().contiguous();
-      b.write_over(0, g, [&](const Tensor& dx, int beta) {
-        backend(g).random.dropout(g.dtype(), {raw(g), {raw(dx), beta}, g.numel(), mask}, stream(g));
-      });
+      const Tensor g = laid_out(channels_last, b.take_grad());
+      b.write_over(0, g, [&](const Tensor& dx, int beta) { write_masked(g, mask, {raw(dx), beta}); });
     });
   return y;
 }

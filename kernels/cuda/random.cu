@@ -138,17 +138,60 @@ struct Dropout {
   MP_INLINE void prepare(const Words&) {}
   template <int N, class Words>
   MP_INLINE void put(std::int64_t i, const Words& block, int k) const {
+    put_those<N>(i, [&](int j) { return keeps(block.word[k + j]); });
+  }
+  MP_INLINE bool keeps(std::uint32_t word) const { return word >= threshold; }
+  /// Elements i to i + N, whose j-th stays if stays(j).
+  template <int N, class F>
+  MP_INLINE void put_those(std::int64_t i, const F& stays) const {
     const Pack<C, N> values = read_pack<N>(x, i);
     Pack<C, N> result;
     if (accumulate) result = read_pack<N>(y, i);
     MP_UNROLL
     for (int j = 0; j < N; ++j) {
-      const C kept = block.word[k + j] >= threshold ? values.at[j] * scale : C(0);
+      const C kept = stays(j) ? values.at[j] * scale : C(0);
       result.at[j] = accumulate ? result.at[j] + kept : kept;
     }
     write_pack<N>(y, i, result);
   }
 };
+
+/// Of channels-last arrays. A thread has four pixels, as many as a block has words, of a pack of channels: the
+/// words of a channel's pixels are neighbours, in one block or in two.
+template <class T>
+__global__ void dropout_channel_packs(Dropout<T> f, std::int64_t images, std::int64_t channels,
+                                      std::int64_t pixels, RandomKey given) {
+  constexpr int N = kPack<T>, kPixels = 4;
+  const RandomKey key = given.resolved();
+  const std::int64_t packs = channels / N, parts = (pixels + kPixels - 1) / kPixels;
+  std::int64_t image = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  const std::int64_t channel = image % packs * N;
+  image /= packs;
+  const std::int64_t pixel = image % parts * kPixels;
+  image /= parts;
+  if (image >= images) return;
+  std::uint32_t stay = 0;  // four bits for each channel
+  MP_UNROLL
+  for (int k = 0; k < N; ++k) {
+    const auto at = static_cast<std::uint64_t>(key.first + (image * channels + channel + k) * pixels + pixel);
+    const auto bits_of_block = [&](std::uint64_t index) {
+      const PhiloxBlock block = random_words(key, index);
+      std::uint32_t bits = 0;
+      MP_UNROLL
+      for (int j = 0; j < kPixels; ++j) bits |= static_cast<std::uint32_t>(f.keeps(block.word[j])) << j;
+      return bits;
+    };
+    std::uint32_t bits = bits_of_block(at / kPixels);
+    if (at % kPixels != 0) bits |= bits_of_block(at / kPixels + 1) << kPixels;
+    stay |= (bits >> at % kPixels & 15) << k * kPixels;
+  }
+  const std::int64_t first = (image * pixels + pixel) * channels + channel;
+  MP_UNROLL
+  for (int j = 0; j < kPixels; ++j)
+    if (pixel + j < pixels)
+      f.template put_those<N>(first + j * channels,
+                              [&](int k) { return (stay >> (k * kPixels + j) & 1) != 0; });
+}
 
 template <int per_block, class F>
 void run(const F& f, std::int64_t n, const RandomKey& key, Stream stream) {
@@ -197,10 +240,17 @@ void permutation(std::int64_t* y, std::int64_t n, const RandomKey& key, Stream s
 
 template <class T>
 void dropout_as(const DropoutArgs& args, Stream stream) {
-  run<kIsHalf<T> ? 8 : 4>(
-      Dropout<T>{out<T>(args.y.data), in<T>(args.x), static_cast<std::uint32_t>(args.mask.p * 0x1p32),
-                 static_cast<Computed<T>>(1 / (1 - args.mask.p)), args.y.beta == 1},
-      args.n, args.mask.key, stream);
+  const Dropout<T> f{out<T>(args.y.data), in<T>(args.x), static_cast<std::uint32_t>(args.mask.p * 0x1p32),
+                     static_cast<Computed<T>>(1 / (1 - args.mask.p)), args.y.beta == 1};
+  if constexpr (sizeof(T) < 8)
+    if (args.channels != 0) {
+      const std::int64_t images = args.n / (args.channels * args.pixels);
+      const std::int64_t threads = images * (args.channels / kPack<T>)*((args.pixels + 3) / 4);
+      return launch_on(stream, dropout_channel_packs<T>,
+                       miniparallel::cuda::blocks(static_cast<std::size_t>(threads), kBlock), kBlock, f,
+                       images, args.channels, args.pixels, args.mask.key);
+    }
+  run<kIsHalf<T> ? 8 : 4>(f, args.n, args.mask.key, stream);
 }
 void dropout(DType dtype, const DropoutArgs& args, Stream stream) {
   with_stored_type(dtype, [&]<class T>() { dropout_as<T>(args, stream); });
