@@ -1,6 +1,8 @@
 #include "engine/autograd/trace.h"
 #include "engine/ops/common.h"
 
+#include <algorithm>
+
 namespace miniparallel {
 namespace {
 
@@ -12,6 +14,7 @@ struct Part {
   Shape shape;
   DType dtype;
   std::int64_t start, length;
+  bool channels_last;
 };
 
 /// Shape and dtype of the result; `dim` may be negative.
@@ -46,6 +49,19 @@ struct Joined {
   }
 };
 
+/// Copies between a tensor and the elements of another from `start` along `axis` on.
+void copy_part(const Tensor& to, const Tensor& from, const kernels::Layout& layout, std::int64_t to_offset,
+               std::int64_t from_offset) {
+  const auto at = [](const Tensor& x, std::int64_t offset) {
+    return static_cast<std::byte*>(raw(x)) + offset * static_cast<std::int64_t>(x.element_size());
+  };
+  kernels::ElementwiseArgs args;
+  args.layout = layout;
+  args.operands[0] = at(to, to_offset);
+  args.operands[1] = at(from, from_offset);
+  backend(to).elementwise.convert(from.dtype(), to.dtype(), args, stream(to));
+}
+
 /// Writes x, with a dimension of 1 at `added` (below 0: none), to the elements of y from element `start` of
 /// its memory on.
 void copy_into_part(const Tensor& y, std::int64_t start, const Tensor& x, int added) {
@@ -54,17 +70,39 @@ void copy_into_part(const Tensor& y, std::int64_t start, const Tensor& x, int ad
     shape.insert(added, 1);
     strides.insert(added, 0);
   }
-  kernels::ElementwiseArgs args;
-  args.layout = kernels::make_layout(shape, {y.strides(), strides});
-  args.operands[0] = static_cast<std::byte*>(raw(y)) + start * static_cast<std::int64_t>(size_of(y.dtype()));
-  args.operands[1] = raw(x);
-  backend(y).elementwise.convert(x.dtype(), y.dtype(), args, stream(y));
+  copy_part(y, x, kernels::make_layout(shape, {y.strides(), strides}), start, 0);
 }
 
-/// The tensors one after another along `axis`, a dimension that they have, or that `is_new`.
+/// Part of a gradient that is channels-last, laid out as the input was.
+Tensor copy_of_part(const Tensor& g, const Part& part, int axis) {
+  Tensor dx = make_laid_out(part.channels_last, part.shape, part.dtype, g.device());
+  if (dx.numel() == 0) return dx;
+  copy_part(dx, g, kernels::make_layout(part.shape, {dx.strides(), g.strides()}), 0,
+            part.start * g.strides()[axis]);
+  return dx;
+}
+
+void backward_of_join(Backward& b, const std::vector<Part>& parts, int axis) {
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const int input = static_cast<int>(i);
+    const Part& part = parts[i];
+    if (!b.needs(input)) continue;
+    if (b.grad().impl()->channels_last && !b.create_graph() && part.shape.rank() == 4) {  // it has no views
+      b.set(input, copy_of_part(b.grad(), part, axis));
+      continue;
+    }
+    const Tensor g = b.grad().narrow(axis, part.start, part.length);
+    b.set(input, g.reshape(part.shape).to(part.dtype));
+  }
+}
+
+/// The tensors one after another along `axis`, a dimension that they have, or that `is_new`. Channels-last if
+/// one of them is.
 Tensor join(const char* name, const std::vector<Tensor>& tensors, const Shape& shape, DType dtype, int axis,
             bool is_new) {
-  Tensor y = make_tensor(shape, dtype, tensors[0].device());
+  const bool channels_last =
+      !is_new && std::ranges::any_of(tensors, [](const Tensor& x) { return x.impl()->channels_last; });
+  Tensor y = make_laid_out(channels_last, shape, dtype, tensors[0].device());
   const bool records = recording(tensors);
   std::vector<Part> parts;
   if (records) parts.reserve(tensors.size());
@@ -72,20 +110,14 @@ Tensor join(const char* name, const std::vector<Tensor>& tensors, const Shape& s
   for (const Tensor& x : tensors) {
     const std::int64_t length = is_new ? 1 : is_nothing(x) ? 0 : x.shape()[axis];
     if (x.numel() > 0) copy_into_part(y, start * y.strides()[axis], x, is_new ? axis : -1);
-    if (records) parts.push_back({x.shape(), x.dtype(), start, length});
+    if (records) parts.push_back({x.shape(), x.dtype(), start, length, x.impl()->channels_last});
     start += length;
   }
   if (records) {
     autograd::note("axis", axis);
     autograd::note("is_new", is_new);
-    record(name, y, tensors, [parts = std::move(parts), axis](Backward& b) {
-      for (std::size_t i = 0; i < parts.size(); ++i) {
-        const int input = static_cast<int>(i);
-        if (!b.needs(input)) continue;
-        const Tensor g = b.grad().narrow(axis, parts[i].start, parts[i].length);
-        b.set(input, g.reshape(parts[i].shape).to(parts[i].dtype));
-      }
-    });
+    record(name, y, tensors,
+           [parts = std::move(parts), axis](Backward& b) { backward_of_join(b, parts, axis); });
   }
   return y;
 }
