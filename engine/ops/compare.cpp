@@ -15,7 +15,7 @@ Tensor compare(kernels::Compare function, const char* op, const Tensor& a, const
   const DType dtype = result_type(a, b);
   const NoGradGuard no_grad;
   const auto [x, z] = operands_of(op, a, b, dtype);
-  Tensor y = make_tensor(broadcast_shapes(op, x.shape(), z.shape()), boolean, x.device());
+  Tensor y = make_elementwise(broadcast_shapes(op, x.shape(), z.shape()), boolean, {x, z});
   backend(y).elementwise.compare(function, dtype, elementwise_args({y, x, z}), stream(y));
   return y;
 }
@@ -142,7 +142,7 @@ Tensor choose(const char* op, const Tensor& condition, const Tensor& a, const Te
   const auto [x, z] = operands_of(op, a, b, dtype);
   check_same_device(op, {condition, x});
   const Shape shape = broadcast_shapes(op, condition.shape(), broadcast_shapes(op, x.shape(), z.shape()));
-  Tensor y = make_tensor(shape, dtype, x.device());
+  Tensor y = make_elementwise(shape, dtype, {x, z, condition});
   backend(y).elementwise.where(dtype, elementwise_args({y, condition, x, z}), stream(y));
   if (recording(x, z)) {
     autograd::note("condition", condition);

@@ -27,6 +27,16 @@ kernels::ElementwiseArgs elementwise_args(std::initializer_list<Tensor> operands
   return args;
 }
 
+Tensor make_elementwise(const Shape& shape, DType dtype, std::initializer_list<Tensor> operands) {
+  bool some = false, all = true;
+  for (const Tensor& operand : operands)
+    if (operand.shape() == shape) {
+      some = some || operand.impl()->channels_last;
+      all = all && operand.impl()->channels_last;
+    }
+  return make_laid_out(some && all, shape, dtype, operands.begin()->device());
+}
+
 std::pair<Tensor, Tensor> operands_of(const char* op, const Tensor& a, const Tensor& b, DType dtype) {
   check_defined(op, a);
   check_defined(op, b);
@@ -214,9 +224,7 @@ Tensor binary(const BinaryRule& rule, const char* op, const Tensor& a, const Ten
   check_supported(op, rule.function, dtype);
   const auto [x, z] = operands_of(op, a, b, dtype);
   const Shape shape = broadcast_shapes(op, x.shape(), z.shape());
-  const auto allows = [&](const Tensor& side) { return side.impl()->channels_last || side.shape() != shape; };
-  const bool channels_last = allows(x) && allows(z) && (x.shape() == shape || z.shape() == shape);
-  Tensor y = make_laid_out(channels_last, shape, dtype, x.device());
+  Tensor y = make_elementwise(shape, dtype, {x, z});
   launch(rule.function, y, x, z);
   if (recording(x, z)) {
     autograd::note("function", static_cast<int>(rule.function));

@@ -13,6 +13,9 @@ namespace miniparallel {
 /// Arguments for operands that broadcast to the shape of the first, the output.
 kernels::ElementwiseArgs elementwise_args(std::initializer_list<Tensor> operands);
 
+/// A tensor for the result, not initialised: channels-last if the operands of its shape are.
+Tensor make_elementwise(const Shape& shape, DType dtype, std::initializer_list<Tensor> operands);
+
 /// Both operands as `dtype` on one device: a number of
 /// another device joins the tensor's, else both must agree.
 std::pair<Tensor, Tensor> operands_of(const char* op, const Tensor& a, const Tensor& b, DType dtype);

@@ -35,7 +35,7 @@ Tensor ternary(Ternary function, const char* op, const Tensor& a, const Tensor& 
   check_same_device(op, {a, b, c});
   check_same_dtype(op, {a, b, c});
   const Shape shape = broadcast_shapes(op, broadcast_shapes(op, a.shape(), b.shape()), c.shape());
-  Tensor y = make_tensor(shape, a.dtype(), a.device());
+  Tensor y = make_elementwise(shape, a.dtype(), {a, b, c});
   kernels::ElementwiseArgs args = elementwise_args({y, a, b, c});
   args.p = p;
   backend(y).elementwise.ternary(function, y.dtype(), args, stream(y));

@@ -10,8 +10,10 @@ Shape channels_last_strides(const Shape& s) { return {s[1] * s[2] * s[3], 1, s[1
 }  // namespace
 
 bool can_be_channels_last(const Shape& shape, DType dtype) {
-  if (shape.rank() != 4 || (dtype != float32 && dtype != float16 && dtype != bfloat16)) return false;
-  const std::int64_t pack = 16 / static_cast<std::int64_t>(size_of(dtype));
+  const bool is_mask = dtype == boolean;
+  if (shape.rank() != 4 || (dtype != float32 && dtype != float16 && dtype != bfloat16 && !is_mask))
+    return false;
+  const std::int64_t pack = is_mask ? 4 : 16 / static_cast<std::int64_t>(size_of(dtype));
   return shape[1] % pack == 0 && shape[2] * shape[3] > 1 && shape.numel() > 0;
 }
 

@@ -9,7 +9,7 @@
 /// row-major layout first (`become_row_major`), so that a program sees no difference but in `strides`.
 ///
 /// Only float32, float16 and bfloat16 have it, and only channels that make whole packs of 16 bytes: kernels
-/// for it need no others.
+/// for it need no others. So do the bool masks of such tensors, which no kernel reads in packs of channels.
 
 namespace miniparallel {
 
