@@ -1,5 +1,6 @@
 #include "channels_last.h"
 
+#include "engine/ops/dropout.h"
 #include "kernels/map_layout.h"
 
 // Tensors whose channels are innermost (engine/tensor/channels_last.h): which ops keep that layout, that
@@ -17,6 +18,8 @@ TEST_CASE("channels-last: who can be, and who is") {
   CHECK_FALSE(can_be_channels_last({2, 8, 1, 1}, float16));
   CHECK_FALSE(can_be_channels_last({0, 8, 3, 3}, float16));
   CHECK_FALSE(can_be_channels_last({2, 8, 9}, float16));
+  CHECK(can_be_channels_last({2, 12, 3, 3}, boolean));
+  CHECK_FALSE(can_be_channels_last({2, 8, 3, 3}, int64));
   const Tensor x = make_channels_last({2, 8, 3, 5}, bfloat16, gpu);
   CHECK(x.strides() == Shape{120, 1, 40, 8});
   CHECK_FALSE(x.is_contiguous());
@@ -27,18 +30,27 @@ TEST_CASE("channels-last: elementwise ops and conversions keep it, as plain arra
   const Gpus machine;
   const Tensor x = randn({2, 16, 3, 5}, {.device = gpu}).to(float16), y = last(x);
   const Tensor number = randn({1, 16, 1, 1}, {.device = gpu}).to(float16);
-  for (const auto& [a, b] : std::vector<std::pair<Tensor, Tensor>>{{relu(x), relu(y)},
-                                                                   {x + x, y + y},
-                                                                   {x * 2, y * 2},
-                                                                   {x * number, y * number},
-                                                                   {number - x, number - y},
-                                                                   {x.to(float32), y.to(float32)},
-                                                                   {silu(x), silu(y)}}) {
+  for (const auto& [a, b] :
+       std::vector<std::pair<Tensor, Tensor>>{{relu(x), relu(y)},
+                                              {x + x, y + y},
+                                              {x * 2, y * 2},
+                                              {x * number, y * number},
+                                              {number - x, number - y},
+                                              {x.to(float32), y.to(float32)},
+                                              {silu(x), silu(y)},
+                                              {x > 0, y > 0},
+                                              {x != number, y != number},
+                                              {where(x > 0, x, number), where(y > 0, y, number)},
+                                              {masked_fill(x, x > 0, 2), masked_fill(y, y > 0, 2)},
+                                              {logical_not(isnan(x)), logical_not(isnan(y))},
+                                              {lerp(x, x + x, number), lerp(y, y + y, number)}}) {
     CHECK(is_last(b));
     CHECK_FALSE(is_last(a));
     CHECK(bit_equal({a}, {b}));
   }
   CHECK_FALSE(is_last(x + y));
+  CHECK_FALSE(is_last(x > y));
+  CHECK_FALSE(is_last(where(x > 0, y, y)));
   CHECK(bit_equal({x + y}, {x + x}));
   CHECK_FALSE(is_last(y.to(float64)));
   CHECK_FALSE(is_last(y.clone()));
@@ -117,6 +129,79 @@ TEST_CASE("channels-last: clones, copies between devices and NumPy's order") {
   z.fill_(2).add_(1);
   CHECK(is_last(z));
   CHECK(bit_equal({z}, {full({2, 8, 3, 5}, 3.0)}));
+}
+
+// --- dropout, cat, where, upsample
+
+TEST_CASE("channels-last: dropout draws the numbers of the row-major order, as the CPU") {
+  const Gpus machine;
+  for (const DType dtype : kDTypes)
+    for (const Shape& shape :
+         {Shape{2, 16, 4, 6}, Shape{3, 8, 3, 5}, Shape{1, 24, 1, 2}, Shape{2, 40, 5, 1}, Shape{2, 8, 17, 33}})
+      for (const std::int64_t before : {0, 3}) {  // positions in the stream
+        INFO(shape, before, static_cast<int>(dtype));
+        const auto function = [&](const Tensors& x) {
+          const kernels::DropoutMask mask{0.3, {.seed = 7, .ordinal = 2, .first = before}};
+          const Tensor y = masked_scale(last(x[0]), mask);
+          if (x[0].device().is_cuda()) CHECK(is_last(y));
+          return y + masked_scale(last(x[0]) * 2, mask);
+        };
+        check_like_cpu(function, {random_leaf(shape, dtype)}, gpu, 2);
+        const kernels::DropoutMask mask{0.5, {.seed = 8, .ordinal = 1, .first = before}};
+        const Tensor x = ones(shape, {.dtype = dtype, .device = gpu});
+        CHECK(bit_equal({masked_scale(last(x), mask)}, {masked_scale(x, mask)}));
+      }
+}
+
+TEST_CASE("channels-last: cat along any dimension and its gradient") {
+  const Gpus machine;
+  manual_seed(28);
+  for (const DType dtype : kDTypes)
+    for (const int dim : {0, 1, 2, 3})
+      for (const bool mixed : {false, true}) {
+        INFO(dim, mixed, static_cast<int>(dtype));
+        const auto function = [&](const Tensors& x) {
+          const Tensor second = mixed ? x[1] * 1 : last(x[1]);
+          const Tensor y =
+              cat({last(x[0]), zeros({0}, {.dtype = dtype, .device = x[0].device()}), second}, dim);
+          if (x[0].device().is_cuda()) CHECK(is_last(y));
+          return relu(y) * last(y);
+        };
+        Shape more{2, 16, 3, 5};
+        more[dim] = dim == 1 ? 8 : 4;
+        check_like_cpu(function, {random_leaf({2, 16, 3, 5}, dtype), random_leaf(more, dtype)}, gpu, 2);
+      }
+}
+
+TEST_CASE("channels-last: cat of dtypes and of channels that make no packs alone") {
+  const Gpus machine;
+  manual_seed(29);
+  const auto function = [](const Tensors& x) {
+    const Tensor half = last(x[0].to(bfloat16));
+    const Tensor y = cat({half, x[1], x[2]}, 1);
+    if (x[0].device().is_cuda()) CHECK(is_last(y));
+    return y * y;
+  };
+  check_like_cpu(function,
+                 {random_leaf({2, 8, 3, 4}, float32), random_leaf({2, 3, 3, 4}, float32),
+                  random_leaf({2, 5, 3, 4}, float32)},
+                 gpu, 700);  // the first gradient passes bfloat16
+}
+
+TEST_CASE("channels-last: upsample and where, and their gradients") {
+  const Gpus machine;
+  manual_seed(30);
+  for (const DType dtype : kDTypes)
+    for (const Size2 factor : {Size2{2}, Size2{4, 1}, Size2{1, 2}, Size2{3}}) {
+      INFO(factor.height, factor.width, static_cast<int>(dtype));
+      const auto function = [&](const Tensors& x) {
+        const Tensor y = last(x[0]);
+        const Tensor z = upsample(where(y > 0, y, y * 0.5), factor);
+        if (x[0].device().is_cuda()) CHECK(is_last(z) == (factor.height != 3));
+        return z;
+      };
+      check_like_cpu(function, {random_leaf({2, 16, 3, 5}, dtype)}, gpu, 2);
+    }
 }
 
 // --- batch normalisation

@@ -124,8 +124,9 @@ def resources(arguments):
 
 
 def is_streaming(name):
-    return re.match(r"(map_arrays|map_rows|update_rows|copy_rows|generate|sum_arrays)<|copy_words<Pack<|for_each_block<\d+, Dropout<"
-                    r"|(normalize_channel_packs|channel_packs_gradient|max_pool2d(_scatter)?_packs|average_pool2d(_backward)?_packs)<",
+    return re.match(r"conv2d(_weight)?_filters<(float, 4|Half, 8|BFloat16, 8)[,>]"
+                    r"|(map_arrays|map_rows|update_rows|copy_rows|generate|sum_arrays)<|copy_words<Pack<|for_each_block<\d+, Dropout<"
+                    r"|(normalize_channel_packs|channel_packs_gradient|dropout_channel_packs|max_pool2d(_scatter)?_packs|average_pool2d(_backward)?_packs)<",
                     name)
 
 
@@ -133,6 +134,8 @@ def operands(name):
     """Which of reads and writes a streaming kernel does 16 bytes at a time: those of its widest elements."""
     if name.startswith("generate<"):
         return {"STG"}
+    if name.startswith("conv2d_weight_filters<"):
+        return {"LDG"}
     found = re.match(r"(?:map_arrays<\d+, |sum_arrays<)(.*)>$", name)  # a function or type, output, inputs
     if not found:
         return {"LDG", "STG"}
