@@ -1,6 +1,7 @@
 #include "engine/ops/batch_norm_parts.h"
 
 #include "engine/ops/batch_norm_gradient.h"
+#include "engine/ops/native_half.h"
 
 #include <algorithm>
 #include <utility>

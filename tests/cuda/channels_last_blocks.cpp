@@ -39,7 +39,7 @@ struct MobileNet {
   Tensor operator()(const Tensor& x) {
     const Tensor y = second(first(relu6(norm(stem(x)))));
     CHECK(is_last(y) == (y.device().is_cuda() && (y.dtype() != float32 || allow_tf32())));
-    return head(mean(y, {2, 3}));
+    return head(adaptive_avg_pool2d(y, 1).flatten(1));
   }
   MINIPARALLEL_MEMBERS(stem, norm, first, second, head)
 };
@@ -70,7 +70,7 @@ struct DenseUNet {
     const Tensor small = third(max_pool2d(large, 2));
     const Tensor y = last(cat({up(small), upsample(small, 2), large}, 1));
     CHECK(is_last(y) == (y.device().is_cuda() && (y.dtype() != float32 || allow_tf32())));
-    return head(mean(where(y > 0, y, y * 0.25), {2, 3}));
+    return head(adaptive_avg_pool2d(where(y > 0, y, y * 0.25), 1).flatten(1));
   }
   MINIPARALLEL_MEMBERS(stem, first, second, third, up, last, head)
 };
@@ -204,12 +204,16 @@ TEST_CASE("channels-last: a batch_norm that is synchronised copies nothing of it
   Alone meeting;
   const Tensor weight = ones({16}, {.device = gpu}).requires_grad_();
   const auto copies = [&](const Tensor& values) {
-    const Tensor x = values.detach().requires_grad_(), input = is_last(values) ? last(x) : x;
-    const Tensor seed = is_last(values) ? last(randn({2, 16, 8, 8}, {.device = gpu}).to(x.dtype()))
-                                        : randn({2, 16, 8, 8}, {.device = gpu});
+    const bool channels_last = is_last(values);
+    const auto laid = [&](const Tensor& tensor) { return channels_last ? last(tensor) : tensor; };
+    const Tensor input = laid(values.detach().requires_grad_());
+    const Tensor seed = laid(randn({2, 16, 8, 8}, {.device = gpu}).to(values.dtype()));
     return calls_of([&] {
-      const BatchNormMeetingScope scope(&meeting);
-      const Tensor y = batch_norm(input, weight, {}, {}, {}, {.training = true});
+      Tensor y;
+      {
+        const BatchNormMeetingScope scope(&meeting);
+        y = batch_norm(input, weight, {}, {}, {}, {.training = true});
+      }
       autograd::grad({relu(y)}, {weight}, {.gradients = {seed}});
     })["elementwise.convert"];
   };
