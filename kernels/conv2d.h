@@ -18,7 +18,7 @@ namespace miniparallel::kernels {
 /// A weight that is read is then packed if `packs_weight`: with the channels innermost that a sum runs over,
 /// (out_channels, kernel_h, kernel_w, in_channels / groups), and for the gradient of x group by group
 /// (in_channels, kernel_h, kernel_w, out_channels / groups). With few filters in a group these are innermost:
-/// (in_channels / groups, kernel_h, kernel_w, out_channels), and for the gradient of x, whose channels are the
+/// (in_channels / groups, kernel_h, kernel_w, out_channels), and for the gradient of x, whose channels are
 /// filters then, (out_channels / groups, kernel_h, kernel_w, in_channels). Its gradient never is.
 struct Conv2dGeometry {
   std::int64_t n, in_channels, in_h, in_w;

@@ -27,8 +27,8 @@ struct DropoutArgs {
   Destination y;  ///< may be x
   std::int64_t n = 0;
   DropoutMask mask = {};
-  /// Where they are not 0, on GPUs only: x is channels-last, (images, pixels, channels) with whole packs of 16
-  /// bytes of channels, and the mask counts the elements in row-major order, (images, channels, pixels).
+  /// Where they are not 0, on GPUs only: x is channels-last, (images, pixels, channels) with whole packs of
+  /// 16 bytes of channels, and the mask counts the elements in row-major order, (images, channels, pixels).
   std::int64_t channels = 0, pixels = 0;
 };
 inline Sizes sizes(const DropoutArgs& args) { return {nullptr, {args.n}}; }

@@ -92,7 +92,7 @@ bool takes_tensor_cores(const Tensor& x) {
   return x.dtype() == float32 && allow_tf32() && code_architecture(x.device().index) >= 80;
 }
 
-/// Whether few of these channels are in a group, so that sums of which they are the results are made directly.
+/// Whether few of these channels are in a group, so that sums whose results they are are made directly.
 bool has_few_channels(const Conv2dGeometry& g, std::int64_t channels) {
   return channels / g.groups <= kernels::kFewFilters;
 }
@@ -104,9 +104,9 @@ struct Conv {
 
   Conv2dGeometry geometry() const { return geometry_of(x, weight, options); }
   /// With the layouts that the kernels take best, which depends on the device of `of`, its dtype, and whether
-  /// TF32 is allowed now: channels innermost where those of a group make whole packs of 16 bytes. Where groups
-  /// have few channels, so that no tensor core multiplies them, all together make packs, for the sake of the
-  /// convolutions before and after.
+  /// TF32 is allowed now: channels innermost where those of a group make whole packs of 16 bytes. Where
+  /// groups have few channels, so that no tensor core multiplies them, all together make packs, for the sake
+  /// of the convolutions before and after.
   Conv2dGeometry geometry_for(const Tensor& of) const {
     Conv2dGeometry g = geometry();
     const std::int64_t pack = 16 / static_cast<std::int64_t>(of.element_size());
@@ -161,7 +161,7 @@ autograd::Saved save_for(const Tensor& other, const Tensor& tensor) {
 
 Tensor weight_gradient(const Tensor& g, const Tensor& x, const Conv& conv);
 
-/// The geometry of the gradient of the data. Where that is summed directly and row-major, so is what it reads.
+/// The geometry of the gradient of the data. Where that is summed directly, both sides lie alike.
 Conv2dGeometry data_gradient_geometry(const Conv& conv, const Tensor& g) {
   Conv2dGeometry geometry = conv.geometry_for(g);
   if (has_few_channels(geometry, geometry.in_channels)) geometry.y_channels_last = geometry.x_channels_last;

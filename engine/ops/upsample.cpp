@@ -6,8 +6,8 @@
 namespace miniparallel {
 namespace {
 
-/// Of a channels-last tensor, which has no views, in one copy. The gradient is the sum of each window: so many
-/// times its mean. As that is a power of 2 nothing is rounded twice, but for float16's numbers below 6e-5.
+/// Of a channels-last tensor, which has no views, in one copy. The gradient is the sum of each window: so
+/// many times its mean. Of a power of 2 nothing is rounded twice but float16's numbers below 6e-5.
 Tensor upsample_channels_last(const Tensor& x, std::int64_t down, std::int64_t across) {
   const std::int64_t n = x.size(0), channels = x.size(1), height = x.size(2), width = x.size(3);
   Tensor y = make_channels_last({n, channels, height * down, width * across}, x.dtype(), x.device());

@@ -156,8 +156,8 @@ struct Dropout {
   }
 };
 
-/// Of channels-last arrays. A thread has four pixels, as many as a block has words, of a pack of channels: the
-/// words of a channel's pixels are neighbours, in one block or in two.
+/// Of channels-last arrays. A thread has four pixels, as many as a block has words, of a pack of channels:
+/// the words of a channel's pixels are neighbours, in one block or in two.
 template <class T>
 __global__ void dropout_channel_packs(Dropout<T> f, std::int64_t images, std::int64_t channels,
                                       std::int64_t pixels, RandomKey given) {

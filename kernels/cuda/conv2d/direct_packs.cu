@@ -89,8 +89,8 @@ struct Sum {
   MP_INLINE static S combine(S a, S b) { return a + b; }
 };
 
-/// A thread multiplies N filters of a chunk's positions by what kTaps taps read for them. Block x: those taps,
-/// innermost, and the filters.
+/// A thread multiplies N filters of a chunk's positions by what kTaps taps read for them. Block x: those
+/// taps, innermost, and the filters.
 template <class T, int N>
 __global__ void __launch_bounds__(kBlock, 2)
     conv2d_weight_filters(ChunkArgs<T> args, std::uint32_t all_filters, Divider filters, Divider tap_parts) {
