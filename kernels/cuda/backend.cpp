@@ -1,6 +1,8 @@
 #include "kernels/cuda/backend.h"
 
 #include "kernels/cuda/device/bad_index.h"
+#include "kernels/cuda/device/fastest.h"
+#include "kernels/cuda/device/grid.h"
 #include "kernels/cuda/device/probe.h"
 #include "kernels/cuda/device/workspace.h"
 #include "kernels/cuda/matmul/cublas.h"
@@ -18,6 +20,8 @@ void release() {
   release_workspaces();
   release_bad_index_words();
   forget_architectures();
+  forget_fastest();
+  forget_multiprocessors();
 }
 
 }  // namespace cuda

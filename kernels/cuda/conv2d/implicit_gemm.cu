@@ -145,9 +145,8 @@ void launch_tiles(const ImplicitGemmArgs<typename Tile::T>& whole, Stream stream
 template <class T>
 void implicit_gemm_by_tiles(const ImplicitGemmArgs<T>& args, Stream stream) {
   if constexpr (sizeof(T) == 4) {
-    using Wide = Tile<T, 64, 128, 8, 8>;
-    using Narrow = Tile<T, 32, 128, 4, 8>;
-    (takes_wide_tiles<Wide, Narrow>(args, stream) ? launch_tiles<Wide> : launch_tiles<Narrow>)(args, stream);
+    launch_fastest<Tile<T, 32, 128, 4, 8>, Tile<T, 64, 128, 8, 8>>(
+        args, stream, [](auto tile) { return launch_tiles<typename decltype(tile)::type>; });
   } else {
     launch_tiles<Tile<T, 32, 64, 4, 4>>(args, stream);
   }

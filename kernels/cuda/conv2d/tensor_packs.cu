@@ -121,9 +121,8 @@ void launch_tiles(const ImplicitGemmArgs<typename Tile::T>& whole, Stream stream
 
 template <class T>
 void implicit_gemm_by_packs(const ImplicitGemmArgs<T>& args, Stream stream) {
-  using Wide = TensorTile<T, 64, 128>;
-  using Narrow = TensorTile<T, 32, 128>;
-  (takes_wide_tiles<Wide, Narrow>(args, stream) ? launch_tiles<Wide> : launch_tiles<Narrow>)(args, stream);
+  launch_fastest<TensorTile<T, 32, 128>, TensorTile<T, 64, 128>, TensorTile<T, 128, 128>>(
+      args, stream, [](auto tile) { return launch_tiles<typename decltype(tile)::type>; });
 }
 
 template void implicit_gemm_by_packs(const ImplicitGemmArgs<Half>&, Stream);

@@ -19,7 +19,7 @@ struct TensorTile {
   static constexpr int kRows = rows, kColumns = columns;
   static constexpr int kPacks = 4, kDepth = kPacks * kPack<T>, kPitch = kDepth + kPack<T>;
   static constexpr int kThreads = 256, kWarpsX = 4, kWarpsY = 2;
-  static constexpr int kResident = 2;  // blocks for whose registers a multiprocessor has room
+  static constexpr int kResident = rows > 64 ? 1 : 2;  // blocks for whose registers a multiprocessor has room
   static constexpr int kFragmentRows = rows / (16 * kWarpsY), kFragmentColumns = columns / (16 * kWarpsX);
   static constexpr int kWarpColumns = 16 * kFragmentColumns;
   static constexpr int kLoadsA = (rows * kPacks + kThreads - 1) / kThreads;

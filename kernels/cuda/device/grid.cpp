@@ -12,10 +12,11 @@ namespace {
 constexpr int kMaxDevices = 64;
 constexpr std::int64_t kWaves = 4;
 
+std::array<std::atomic<int>, kMaxDevices> known{};  // multiprocessors, or 0
+
 }  // namespace
 
 int multiprocessors(int device) {
-  static std::array<std::atomic<int>, kMaxDevices> known{};
   const bool kept = device < kMaxDevices;
   int count = kept ? known[static_cast<std::size_t>(device)].load(std::memory_order_relaxed) : 0;
   if (count == 0) {
@@ -23,6 +24,10 @@ int multiprocessors(int device) {
     if (kept) known[static_cast<std::size_t>(device)].store(count, std::memory_order_relaxed);
   }
   return count;
+}
+
+void forget_multiprocessors() {
+  for (std::atomic<int>& count : known) count.store(0, std::memory_order_relaxed);
 }
 
 unsigned grid_for(std::int64_t items, int device, int block) {
