@@ -20,6 +20,7 @@ struct LstmArgs {
   const void* c = nullptr;  ///< (n, hidden)
   void* gates = nullptr;    ///< (n, 4 hidden): i, f, g, o
   void* c_next = nullptr;   ///< (n, hidden)
+  bool adds = false;        ///< backward adds to the gradient of c that is there
 };
 inline Sizes sizes(const LstmArgs& args) { return {"n hidden", {args.n, args.hidden}}; }
 
@@ -30,8 +31,37 @@ struct GruArgs {
   const void* h = nullptr;             ///< (n, hidden)
   const void* hidden_gates = nullptr;  ///< (n, 3 hidden): b
   void* gates = nullptr;               ///< (n, 3 hidden): r, z, m
+  bool adds = false;                   ///< backward adds to the gradient of h that is there
 };
 inline Sizes sizes(const GruArgs& args) { return {"n hidden", {args.n, args.hidden}}; }
+
+enum class Cell { lstm, gru };
+constexpr std::int64_t gates_of(Cell cell) { return cell == Cell::lstm ? 4 : 3; }
+
+/// A cell that walks over a sequence. Arrays are plain; what one has for each step stands in the order of the
+/// sequence, also where the walk begins at its end.
+struct SequenceArgs {
+  Cell cell = Cell::lstm;
+  std::int64_t length = 0, n = 0, hidden = 0;
+  bool reverse = false;
+  bool keeps = true;             ///< gates and hidden_sums of all steps, for backward; else of the last one
+  const void* weight = nullptr;  ///< (gates hidden, hidden), of the product with h
+  const void* bias = nullptr;    ///< (gates hidden), of that product, or null
+  const void *h_first = nullptr, *c_first = nullptr;  ///< (n, hidden): the state before; c of an LSTM alone
+  void *h = nullptr, *c = nullptr;                    ///< (length, n, hidden): the states after each step
+  void* gates = nullptr;                              ///< (length, n, gates hidden)
+  void* hidden_sums = nullptr;  ///< the same, of an LSTM (n, gates hidden): the products
+};
+inline Sizes sizes(const SequenceArgs& args) {
+  return {"length n hidden", {args.length, args.n, args.hidden}};
+}
+
+/// Those of the states come in, with what followed them beside the walk, and change; the others go out.
+struct SequenceGradients {
+  void *h = nullptr, *c = nullptr;                     ///< c may be null: nothing followed
+  void *input_sums = nullptr, *hidden_sums = nullptr;  ///< (length, n, gates hidden); of an LSTM one array
+  void *h_first = nullptr, *c_first = nullptr;
+};
 
 /// float32 and float64, on GPUs float16 and bfloat16, too; plain arrays. What `forward` writes to `args`,
 /// `backward` reads.
@@ -46,6 +76,9 @@ struct Recurrent {
   /// From the gradient of h': those of the products a and b, and of h beside that through b.
   void (*gru_backward)(DType dtype, const GruArgs& args, const void* dh_next, void* dinput_gates,
                        void* dhidden_gates, void* dh, Stream stream);
+  void (*sequence_forward)(DType dtype, const SequenceArgs& args, const void* input_sums, Stream stream);
+  void (*sequence_backward)(DType dtype, const SequenceArgs& args, const SequenceGradients& gradients,
+                            Stream stream);
 };
 
 namespace functors {

@@ -4,6 +4,7 @@
 #include <miniparallel/nn/init.h>
 #include <miniparallel/ops.h>
 
+#include "engine/autograd/trace.h"
 #include "engine/error.h"
 #include "engine/nn/observer.h"
 #include "engine/ops/recurrent.h"
@@ -89,12 +90,30 @@ LSTMState where_running(const Tensor& running, const LSTMState& next, const LSTM
   return {where(running, next.h, before.h), next.c.defined() ? where(running, next.c, before.c) : Tensor()};
 }
 
+/// An LSTM or a GRU over a whole sequence at once; see walk.
+std::pair<Tensor, LSTMState> walk_at_once(kernels::Cell cell, const RecurrentWeights& weights,
+                                          const Tensor& x, const LSTMState& initial, bool reverse) {
+  Tensor input_bias = weights.bias_ih, bias = weights.bias_hh;
+  if (cell == kernels::Cell::lstm && bias.defined()) {  // it adds both to the same sums
+    bias = input_bias + bias;
+    input_bias = {};
+  }
+  const Tensor sums = linear(x, weights.weight_ih, input_bias);
+  const LSTMState state = as_summed(sums, initial);
+  const auto [h, c] = walk_sequence(cell, reverse, sums, weights.weight_hh, bias, state.h, state.c);
+  const std::int64_t last = reverse ? 0 : x.size(0) - 1;
+  return {h, {h.select(0, last), c.defined() ? c.select(0, last) : Tensor()}};
+}
+
 /// Walks over a sequence x (length, n, in) in one direction. `running` has for each step the rows (n, 1) that
 /// have not ended; empty where all have one length. The outputs, and the state after the last
 /// step of each row.
 template <class Step>
 std::pair<Tensor, LSTMState> walk(const Step& step, const RecurrentWeights& weights, const Tensor& x,
                                   LSTMState state, const std::vector<Tensor>& running, bool reverse) {
+  // A model that is written down as a file is so step by step.
+  if ((step == lstm || step == gru) && running.empty() && autograd::tracing == nullptr)
+    return walk_at_once(step == lstm ? kernels::Cell::lstm : kernels::Cell::gru, weights, x, state, reverse);
   const std::vector<Tensor> sums = linear(x, weights.weight_ih, weights.bias_ih).unbind(0);
   std::vector<Tensor> outputs(sums.size());
   state = as_summed(sums[0], state);

@@ -1,8 +1,9 @@
-#include "kernels/recurrent.h"
-
 #include "kernels/by_dtype.h"
 #include "kernels/cpu/backend.h"
+#include "kernels/cpu/panels.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/scratch.h"
+#include "kernels/recurrent_walk.h"
 
 #include <algorithm>
 
@@ -39,9 +40,9 @@ void lstm_forward(const LstmArgs& args, std::int64_t row, const void* a, const v
     functors::LstmCell::forward(hidden, input + j, recurrent + j, c[j], gates + j, h[j], c_next[j]);
 }
 
-template <class T>
-void lstm_backward(const LstmArgs& args, std::int64_t row, const void* dh_next, const void* dc_next,
-                   void* dgates, void* dc) {
+template <class T, bool adds>
+void lstm_backward_row(const LstmArgs& args, std::int64_t row, const void* dh_next, const void* dc_next,
+                       void* dgates, void* dc) {
   const std::int64_t hidden = args.hidden, state = row * hidden, sums = 4 * state;
   const T *gates = in<T>(args.gates) + sums, *c = in<T>(args.c) + state;
   const T* c_next = in<T>(args.c_next) + state;
@@ -49,9 +50,18 @@ void lstm_backward(const LstmArgs& args, std::int64_t row, const void* dh_next, 
   const T* dcn = dc_next ? in<T>(dc_next) + state : nullptr;
   T *da = out<T>(dgates) + sums, *dc_row = out<T>(dc) + state;
   MP_IVDEP
-  for (std::int64_t j = 0; j < hidden; ++j)
+  for (std::int64_t j = 0; j < hidden; ++j) {
+    T gradient;
     functors::LstmCell::backward(hidden, gates + j, c[j], c_next[j], dh ? dh[j] : T(0), dcn ? dcn[j] : T(0),
-                                 da + j, dc_row[j]);
+                                 da + j, gradient);
+    dc_row[j] = adds ? dc_row[j] + gradient : gradient;
+  }
+}
+template <class T>
+void lstm_backward(const LstmArgs& args, std::int64_t row, const void* dh_next, const void* dc_next,
+                   void* dgates, void* dc) {
+  (args.adds ? lstm_backward_row<T, true> : lstm_backward_row<T, false>)(args, row, dh_next, dc_next, dgates,
+                                                                         dc);
 }
 
 template <class T>
@@ -64,16 +74,24 @@ void gru_forward(const GruArgs& args, std::int64_t row, const void* a, void* h_n
     functors::GruCell::forward(hidden, input + j, recurrent + j, h[j], gates + j, next[j]);
 }
 
-template <class T>
-void gru_backward(const GruArgs& args, std::int64_t row, const void* dh_next, void* da, void* db, void* dh) {
+template <class T, bool adds>
+void gru_backward_row(const GruArgs& args, std::int64_t row, const void* dh_next, void* da, void* db,
+                      void* dh) {
   const std::int64_t hidden = args.hidden, state = row * hidden, sums = 3 * state;
   const T *gates = in<T>(args.gates) + sums, *recurrent = in<T>(args.hidden_gates) + sums;
   const T *h = in<T>(args.h) + state, *g = in<T>(dh_next) + state;
   T *da_row = out<T>(da) + sums, *db_row = out<T>(db) + sums, *dh_row = out<T>(dh) + state;
   MP_IVDEP
-  for (std::int64_t j = 0; j < hidden; ++j)
+  for (std::int64_t j = 0; j < hidden; ++j) {
+    T gradient;
     functors::GruCell::backward(hidden, gates + j, recurrent + j, h[j], g[j], da_row + j, db_row + j,
-                                dh_row[j]);
+                                gradient);
+    dh_row[j] = adds ? dh_row[j] + gradient : gradient;
+  }
+}
+template <class T>
+void gru_backward(const GruArgs& args, std::int64_t row, const void* dh_next, void* da, void* db, void* dh) {
+  (args.adds ? gru_backward_row<T, true> : gru_backward_row<T, false>)(args, row, dh_next, da, db, dh);
 }
 
 template <class T>
@@ -96,6 +114,9 @@ namespace {
 MP_DISPATCH(ByDType<RecurrentLoops>, recurrent_loops)
 
 constexpr std::int64_t kGrain = 2048;  // elements of the state per thread at least: some ten functions each
+
+constexpr std::int64_t kWalkGrain = 1 << 18;  // multiplications of a walk per thread at least: some 5 us
+constexpr std::int64_t kRowsOfWalk = 6;       // of a thread at least: fewer take as long
 
 /// Calls f(row) for all rows.
 template <class Args, class F>
@@ -130,13 +151,80 @@ void gru_backward(DType dtype, const GruArgs& args, const void* dh_next, void* d
   });
 }
 
+/// Some rows of all steps: those of one thread, which waits for no other.
+template <class T>
+struct Walk {
+  const SequenceArgs& args;
+  const RecurrentLoops& loops;
+  const T* weight;  // in panels
+  std::int64_t begin, end;
+
+  void multiply(const void* h, void* sums) const {
+    const std::int64_t hidden = args.hidden, columns = gates_of(args.cell) * hidden;
+    T* const rows = out<T>(sums) + begin * columns;
+    for (std::int64_t row = 0; args.bias != nullptr && row < end - begin; ++row)
+      std::copy_n(in<T>(args.bias), columns, rows + row * columns);
+    panel_loops<T>().multiply({in<T>(h) + begin * hidden, {hidden}, {1}}, end - begin, weight, hidden,
+                              columns, rows, columns, args.bias != nullptr, {});
+  }
+  void multiply_back(const void* dsums, void* dh, bool adds) const {
+    const std::int64_t hidden = args.hidden, columns = gates_of(args.cell) * hidden;
+    panel_loops<T>().multiply({in<T>(dsums) + begin * columns, {columns}, {1}}, end - begin, weight, columns,
+                              hidden, out<T>(dh) + begin * hidden, hidden, adds, {});
+  }
+  void forward(const LstmArgs& cell, const void* a, const void* b, void* h) const {
+    for (std::int64_t row = begin; row < end; ++row) loops.lstm_forward(cell, row, a, b, h);
+  }
+  void forward(const GruArgs& cell, const void* a, void* h) const {
+    for (std::int64_t row = begin; row < end; ++row) loops.gru_forward(cell, row, a, h);
+  }
+  void backward(const LstmArgs& cell, const void* dh, const void* dc, void* dsums, void* dc_before) const {
+    for (std::int64_t row = begin; row < end; ++row) loops.lstm_backward(cell, row, dh, dc, dsums, dc_before);
+  }
+  void backward(const GruArgs& cell, const void* dh, void* da, void* db, void* dh_before) const {
+    for (std::int64_t row = begin; row < end; ++row) loops.gru_backward(cell, row, dh, da, db, dh_before);
+  }
+};
+
+struct WeightPanels;
+
+/// Calls walk(Walk) for parts of the rows, with the weight packed once: as it is, or turned.
+template <class T, class F>
+void for_walks(DType dtype, const SequenceArgs& args, bool turned, const F& walk) {
+  const std::int64_t columns = gates_of(args.cell) * args.hidden;
+  const PanelLoops<T>& panels = panel_loops<T>();
+  T* const weight = scratch<WeightPanels, T>(turned ? panels.whole(columns) * args.hidden
+                                                    : panels.whole(args.hidden) * columns);
+  (turned ? panels.pack_turned : panels.pack)(in<T>(args.weight), args.hidden, columns, args.hidden, weight);
+  const std::int64_t work = std::max<std::int64_t>(args.length * args.hidden * columns, 1);
+  parallel_for(args.n, std::max(kRowsOfWalk, kWalkGrain / work), [&](std::int64_t begin, std::int64_t end) {
+    walk(Walk<T>{args, recurrent_loops()[dtype], weight, begin, end});
+  });
+}
+
+void sequence_forward(DType dtype, const SequenceArgs& args, const void* input_sums, Stream) {
+  with_type(dtype, [&]<class T>() {
+    for_walks<T>(dtype, args, true,
+                 [&](const Walk<T>& walk) { walk_forward(args, input_sums, sizeof(T), walk); });
+  });
+}
+
+void sequence_backward(DType dtype, const SequenceArgs& args, const SequenceGradients& gradients, Stream) {
+  with_type(dtype, [&]<class T>() {
+    for_walks<T>(dtype, args, false,
+                 [&](const Walk<T>& walk) { walk_backward(args, gradients, sizeof(T), walk); });
+  });
+}
+
 }  // namespace
 
 const Recurrent& recurrent() {
   static constexpr Recurrent launchers{.lstm_forward = lstm_forward,
                                        .lstm_backward = lstm_backward,
                                        .gru_forward = gru_forward,
-                                       .gru_backward = gru_backward};
+                                       .gru_backward = gru_backward,
+                                       .sequence_forward = sequence_forward,
+                                       .sequence_backward = sequence_backward};
   return launchers;
 }
 

@@ -1,7 +1,9 @@
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/launch_on.cuh"
 #include "kernels/cuda/device/stored.cuh"
-#include "kernels/recurrent.h"
+#include "kernels/matmul.h"
+#include "kernels/recurrent_walk.h"
+#include "kernels/tf32.h"
 
 namespace miniparallel::kernels::cuda {
 namespace {
@@ -61,7 +63,7 @@ __global__ void lstm_backward_kernel(LstmArgs args, const T* dh_next, const T* d
                                  dh_next ? read(dh_next[i]) : C(0), dc_next ? read(dc_next[i]) : C(0),
                                  gradients.of, of_c);
     gradients.store(dgates + first, hidden);
-    dc[i] = convert<T>(of_c);
+    dc[i] = convert<T>(args.adds ? read(dc[i]) + of_c : of_c);
   });
 }
 
@@ -91,7 +93,7 @@ __global__ void gru_backward_kernel(GruArgs args, const T* dh_next, T* da, T* db
                                 of_input.of, of_recurrent.of, of_h);
     of_input.store(da + first, hidden);
     of_recurrent.store(db + first, hidden);
-    dh[i] = convert<T>(of_h);
+    dh[i] = convert<T>(args.adds ? read(dh[i]) + of_h : of_h);
   });
 }
 
@@ -128,13 +130,61 @@ void gru_backward(DType dtype, const GruArgs& args, const void* dh_next, void* d
   });
 }
 
+/// Whole steps.
+struct Walk {
+  DType dtype;
+  const SequenceArgs& args;
+  Stream stream;
+
+  std::int64_t columns() const { return gates_of(args.cell) * args.hidden; }
+  MatmulArgs product(std::int64_t out, std::int64_t inner, const void* a, bool transposed, void* c) const {
+    MatmulArgs result;
+    result.rows = args.n, result.columns = out, result.inner = inner;
+    result.a = {a, inner}, result.b = {args.weight, args.hidden, transposed};
+    result.c = c, result.c_stride = out;
+    result.allow_tf32 = tf32_is_allowed.load(std::memory_order_relaxed);
+    return result;
+  }
+  void multiply(const void* h, void* sums) const {
+    MatmulArgs forth = product(columns(), args.hidden, h, true, sums);
+    forth.bias = args.bias;
+    matmul().multiply(dtype, forth, stream);
+  }
+  void multiply_back(const void* dsums, void* dh, bool adds) const {
+    MatmulArgs back = product(args.hidden, columns(), dsums, false, dh);
+    back.beta = adds ? 1 : 0;
+    matmul().multiply(dtype, back, stream);
+  }
+  void forward(const LstmArgs& cell, const void* a, const void* b, void* h) const {
+    lstm_forward(dtype, cell, a, b, h, stream);
+  }
+  void forward(const GruArgs& cell, const void* a, void* h) const { gru_forward(dtype, cell, a, h, stream); }
+  void backward(const LstmArgs& cell, const void* dh, const void* dc, void* dsums, void* dc_before) const {
+    lstm_backward(dtype, cell, dh, dc, dsums, dc_before, stream);
+  }
+  void backward(const GruArgs& cell, const void* dh, void* da, void* db, void* dh_before) const {
+    gru_backward(dtype, cell, dh, da, db, dh_before, stream);
+  }
+};
+
+void sequence_forward(DType dtype, const SequenceArgs& args, const void* input_sums, Stream stream) {
+  walk_forward(args, input_sums, size_of(dtype), Walk{dtype, args, stream});
+}
+
+void sequence_backward(DType dtype, const SequenceArgs& args, const SequenceGradients& gradients,
+                       Stream stream) {
+  walk_backward(args, gradients, size_of(dtype), Walk{dtype, args, stream});
+}
+
 }  // namespace
 
 const Recurrent& recurrent() {
   static constexpr Recurrent launchers{.lstm_forward = lstm_forward,
                                        .lstm_backward = lstm_backward,
                                        .gru_forward = gru_forward,
-                                       .gru_backward = gru_backward};
+                                       .gru_backward = gru_backward,
+                                       .sequence_forward = sequence_forward,
+                                       .sequence_backward = sequence_backward};
   return launchers;
 }
 

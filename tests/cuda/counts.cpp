@@ -121,5 +121,29 @@ TEST_CASE("counts: dropout, a residual and layer normalisation in three launches
   CHECK((simulator::counters() - before).copies == 0);
 }
 
+/// Kernels and products of a forward and a backward pass, for one step more of the sequence.
+template <class Layer>
+std::pair<std::int64_t, std::int64_t> launches_of_a_step() {
+  const Simulated machine;
+  const Device gpu = Device::cuda(0);
+  Layer layer{3, 8};
+  to(layer, gpu);
+  simulator::Counters counts[2];
+  for (const int more : {0, 1}) {
+    const Tensor x = ones({16 + more, 4, 3}, {.device = gpu});
+    const simulator::Counters before = simulator::counters();
+    sum(layer(x).first).backward();
+    counts[more] = simulator::counters() - before;
+  }
+  return {counts[1].kernels - counts[0].kernels, counts[1].library_calls - counts[0].library_calls};
+}
+
+TEST_CASE("a step of an LSTM or a GRU is one kernel and one product, forward and backward each") {
+  for (const auto& [kernels, products] : {launches_of_a_step<nn::LSTM>(), launches_of_a_step<nn::GRU>()}) {
+    CHECK(kernels == 2);
+    CHECK(products == 2);
+  }
+}
+
 }  // namespace
 }  // namespace miniparallel

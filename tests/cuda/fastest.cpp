@@ -47,7 +47,8 @@ const std::vector<Tiles>& tiles() {
        false,
        40,
        {"miniparallel::kernels::cuda::conv2d_tiles<miniparallel::kernels::cuda::Tile<float, 32, 128, 4, 8> >",
-        "miniparallel::kernels::cuda::conv2d_tiles<miniparallel::kernels::cuda::Tile<float, 64, 128, 8, 8> >"}},
+        "miniparallel::kernels::cuda::conv2d_tiles<miniparallel::kernels::cuda::Tile<float, 64, 128, 8, 8> "
+        ">"}},
       {"TF32", float32, true, 38, tensor_tiles("conv2d_tensor_tiles", "float")},
       {"bfloat16", bfloat16, false, 38, tensor_tiles("conv2d_tensor_tiles", "miniparallel::BFloat16")},
       {"TF32, packs", float32, true, 40, tensor_tiles("conv2d_tensor_packs", "float")},
@@ -89,7 +90,8 @@ class Preferring {
 
 Tensors inputs(const Tiles& of) {
   manual_seed(3);
-  return {randn({1, of.channels, 8, 8}).to(of.dtype).to(gpu), randn({72, of.channels, 3, 3}).to(of.dtype).to(gpu)};
+  return {randn({1, of.channels, 8, 8}).to(of.dtype).to(gpu),
+          randn({72, of.channels, 3, 3}).to(of.dtype).to(gpu)};
 }
 
 TEST_CASE("a large convolution runs the tile that was fastest at the first call, measured once") {
@@ -134,7 +136,8 @@ TEST_CASE("where a step is recorded before its convolutions were measured, a rul
   const Preferring machine(of, 0);
   const Tensors in = inputs(of);
   int calls = 0;
-  auto step = capture([&](const Tensor& x) { return ++calls == 1 ? x + 1 : conv2d(x, in[1]); }, {.warmup = 1});
+  auto step =
+      capture([&](const Tensor& x) { return ++calls == 1 ? x + 1 : conv2d(x, in[1]); }, {.warmup = 1});
   step(in[0]);
   CHECK(started().empty());
   const Tensor y = step(in[0]);

@@ -78,6 +78,23 @@ Tensor outputs_of(const Layer& layer, DType dtype, const Tensors& x, const nn::S
     return cat({y.flatten(), state.flatten()});
 }
 
+TEST_CASE("recurrent layers walk over a sequence as on the CPU") {
+  const Gpus machine;
+  manual_seed(8);
+  for (const DType dtype : {float32, float64})
+    for (const bool bidirectional : {false, true}) {
+      const nn::RecurrentOptions options{.num_layers = 2, .bidirectional = bidirectional};
+      const nn::LSTM lstm{3, 5, options};
+      const nn::GRU gru{3, 5, options};
+      for (const std::int64_t length : {1, 6}) {
+        INFO(dtype, ", ", bidirectional, ", ", length);
+        const Tensor x = random_leaf({length, 4, 3}, dtype);
+        check_like_cpu([&](const Tensors& in) { return outputs_of(lstm, dtype, in, {}); }, {x}, gpu);
+        check_like_cpu([&](const Tensors& in) { return outputs_of(gru, dtype, in, {}); }, {x}, gpu);
+      }
+    }
+}
+
 TEST_CASE("recurrent layers of 16 bits, of their dtype and in an Autocast guard") {
   const Gpus machine;
   manual_seed(6);

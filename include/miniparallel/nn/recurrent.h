@@ -10,7 +10,9 @@
 #include <vector>
 
 /// Recurrent layers with PyTorch's names, shapes, initial values and gates. Weights and biases start uniform
-/// within 1 / sqrt(hidden). Elementwise work of a step is one kernel in forward and one in backward.
+/// within 1 / sqrt(hidden). An LSTM or a GRU walks over a sequence without `lengths` as one op: it lays the
+/// weight of the state out once for all steps, and makes its gradient of one product. Elementwise work of a
+/// step is one kernel in forward and one in backward.
 
 namespace miniparallel {
 

@@ -35,8 +35,8 @@ ImplicitGemmArgs<T> rehearsal_of(const ImplicitGemmArgs<T>& args, Stream stream)
   return result;
 }
 
-/// The fastest of `launches` for a large call, measured at the first one of its kind; else -1, and where a step
-/// is recorded before that.
+/// The fastest of `launches` for a large call, measured at the first one of its kind; else -1, and where a
+/// step is recorded before that.
 template <class T>
 int fastest_for(const ImplicitGemmArgs<T>& args,
                 std::span<void (*const)(const ImplicitGemmArgs<T>&, Stream)> launches, Stream stream) {
@@ -59,9 +59,9 @@ int fastest_for(const ImplicitGemmArgs<T>& args,
                          [&](int i) { launches[i](rehearsal, stream); });
 }
 
-/// Starts the launch of one of the tiles, of more rows each, that `launch_of` gives. All make the same sums in
-/// the same order, so that no bit depends on the choice. Where none has been measured, wide tiles are for many
-/// rows in many blocks.
+/// Starts the launch of one of the tiles, of more rows each, that `launch_of` gives. All make the same sums
+/// in the same order, so that no bit depends on the choice. Where none has been measured, wide tiles are for
+/// many rows in many blocks.
 template <class Narrow, class Wide, class... Larger, class T, class LaunchOf>
 void launch_fastest(const ImplicitGemmArgs<T>& args, Stream stream, const LaunchOf& launch_of) {
   using Launch = void (*)(const ImplicitGemmArgs<T>&, Stream);

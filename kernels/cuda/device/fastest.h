@@ -16,8 +16,8 @@ using Problem = std::array<std::int64_t, 6>;
 /// The launch that has been found for a problem on a device, or -1.
 int known_fastest(const Problem& problem, int device);
 
-/// Runs each of `count` launches a few times on the stream and keeps the fastest for the problem. run(i) must do
-/// no harm to anything. Waits for the stream, which must not be recording.
+/// Runs each of `count` launches a few times on the stream and keeps the fastest for the problem. run(i) must
+/// do no harm to anything. Waits for the stream, which must not be recording.
 int measure_fastest(const Problem& problem, int count, Stream stream, const std::function<void(int)>& run);
 
 /// Whether what is enqueued on the stream becomes a part of a graph.

@@ -1,9 +1,13 @@
+#include "engine/ops/recurrent.h"
+
 #include <miniparallel/autocast.h>
 #include <miniparallel/autograd.h>
 
 #include "tests/engine/nn/golden_layer.h"
 
+#include <functional>
 #include <sstream>
+#include <tuple>
 
 using namespace miniparallel;
 using namespace miniparallel::testing;
@@ -83,6 +87,89 @@ TEST_CASE("recurrent cells: first and second derivatives") {
   check_derivatives(lstm_call, inputs);
   check_derivatives([&](const Inputs& x) { return lstm(x[0], {x[1], x[2]}).c; }, inputs);
   check_derivatives([&](const Inputs& x) { return gru(x[0], x[1]); }, {inputs[0], inputs[1]});
+}
+
+/// What one direction of a layer computes, step by step: outputs, then the last state.
+Tensor step_by_step(const nn::RecurrentWeights& w, bool lstm, const Tensor& x, Tensor h, Tensor c,
+                    bool reverse) {
+  std::vector<Tensor> outputs(static_cast<std::size_t>(x.size(0)));
+  for (std::size_t k = 0; k < outputs.size(); ++k) {
+    const std::size_t t = reverse ? outputs.size() - 1 - k : k;
+    const Tensor input = linear(x[static_cast<std::int64_t>(t)], w.weight_ih, w.bias_ih);
+    const Tensor hidden = linear(h, w.weight_hh, w.bias_hh);
+    if (lstm)
+      std::tie(h, c) = lstm_step(input, hidden, c);
+    else
+      h = gru_step(input, hidden, h);
+    outputs[t] = h;
+  }
+  return cat({stack(outputs, 0).flatten(), h.flatten(), c.flatten()});
+}
+
+/// The same by the layer, which walks both ways at once.
+Tensor walked(const nn::LSTM& layer, const Tensor& x, const Tensor& h, const Tensor& c, bool reverse) {
+  const auto [y, state] = layer(x, {cat({h, h}), cat({c, c})});
+  const std::int64_t i = reverse ? 1 : 0, hidden = h.size(2);
+  return cat({y.narrow(2, i * hidden, hidden).flatten(), state.h[i].flatten(), state.c[i].flatten()});
+}
+Tensor walked(const nn::GRU& layer, const Tensor& x, const Tensor& h, const Tensor& c, bool reverse) {
+  const auto [y, state] = layer(x, cat({h, h}));
+  const std::int64_t i = reverse ? 1 : 0, hidden = h.size(2);
+  return cat({y.narrow(2, i * hidden, hidden).flatten(), state[i].flatten(), c.flatten()});
+}
+
+/// f, its gradients, those by kernels without a graph, and gradients of a function of them.
+Inputs derivatives_of(const std::function<Tensor()>& f, const Inputs& leaves) {
+  const Tensor y = f(), weights = cos(arange(y.numel(), {.dtype = float64}));
+  const Inputs first = autograd::grad({sum(y * weights)}, leaves, {.create_graph = true});
+  Inputs squares;
+  for (const Tensor& g : first)
+    if (g.requires_grad()) squares.push_back(sum(g * g));
+  const Inputs plain = autograd::grad({sum(f() * weights)}, leaves);
+  Inputs second = autograd::grad(squares, leaves, {.allow_unused = true});
+  for (Tensor& g : second)
+    if (!g.defined()) g = zeros({1}, {.dtype = float64});
+  Inputs all{y};
+  for (const Inputs& some : {first, plain, second}) all.insert(all.end(), some.begin(), some.end());
+  return all;
+}
+
+template <class Layer>
+void check_walks(bool bias, std::int64_t length, std::int64_t n, std::int64_t hidden) {
+  constexpr bool lstm = std::is_same_v<Layer, nn::LSTM>;
+  Layer layer{3, hidden, {.bias = bias, .bidirectional = true}};
+  to(layer, float64);
+  const auto random = [](const Shape& shape) { return randn(shape, {.dtype = float64}).requires_grad_(); };
+  const Tensor x = random({length, n, 3}), h = random({1, n, hidden}), c = random({1, n, hidden});
+  for (const bool reverse : {false, true}) {
+    const nn::RecurrentWeights& w = layer.weights(0, reverse);
+    Inputs leaves{x, h, c, w.weight_ih, w.weight_hh};
+    if (bias) leaves.insert(leaves.end(), {w.bias_ih, w.bias_hh});
+    const auto walk = [&] { return walked(layer, x, h, c, reverse); };
+    const Inputs got = derivatives_of(walk, leaves);
+    const Inputs expected =
+        derivatives_of([&] { return step_by_step(w, lstm, x, h[0], c[0], reverse); }, leaves);
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      CAPTURE(i);
+      CHECK(allclose(got[i], expected[i], 1e-10, 1e-10));
+    }
+    const NoGradGuard no_grad;
+    CHECK(equal(walk(), got[0]));
+  }
+}
+
+TEST_CASE(
+    "recurrent layers: a walk over a sequence is what its steps are, with first and second derivatives") {
+  manual_seed(2);
+  struct Case {
+    std::int64_t length, n, hidden;
+  };
+  for (const bool bias : {true, false})
+    for (const auto& [length, n, hidden] : {Case{1, 2, 4}, Case{2, 7, 4}, Case{5, 3, 1}, Case{3, 30, 20}}) {
+      INFO(bias, ", ", length, " steps of ", n, " rows, ", hidden, " elements");
+      check_walks<nn::LSTM>(bias, length, n, hidden);
+      check_walks<nn::GRU>(bias, length, n, hidden);
+    }
 }
 
 TEST_CASE("recurrent layers: within an Autocast guard states have its dtype, and cells take them back") {
