@@ -43,7 +43,7 @@ struct Indexing {
   void (*gather)(DType dtype, const IndexArgs& args, const void* whole, void* picked, Stream stream);
   /// Adds rows of `picked` to `whole`, equal indices in their order, in float64, which is
   /// rounded once. dtype: of `picked`, float32 or float64. `whole` has the same or float64,
-  /// beyond kMaxScatter indices float64.
+  /// beyond kMaxScatter indices float64. Up to those, on GPUs, both may be float16 or bfloat16.
   void (*scatter_add)(DType dtype, const IndexArgs& args, const void* picked, DType whole_dtype, void* whole,
                       Stream stream);
   /// Copies rows of `picked` to `whole`, of equal indices the last; any dtype. Nothing is skipped.

@@ -12,8 +12,8 @@
 
 /// Updates of a whole parameter set, one launch each: a list with one row per tensor holds its pointers and
 /// its numbers, and the work is split over elements across tensors. Arrays are contiguous and do not overlap;
-/// where a call has a dtype, float32 or float64, it is that of every row; updates on GPUs take 16 bits, too,
-/// which they compute with in float32. The rows are read before a launcher returns.
+/// where a call has a dtype, float32 or float64, it is that of every row; GPUs take 16 bits, too, which they
+/// compute with in float32. The rows are read before a launcher returns.
 
 namespace miniparallel::kernels {
 

@@ -2,6 +2,7 @@
 
 #include <miniparallel/dtype.h>
 
+#include "kernels/half.h"
 #include "kernels/reductions.h"
 #include "kernels/sizes.h"
 #include "kernels/stream.h"
@@ -21,20 +22,21 @@ struct ScanArgs {
 inline Sizes sizes(const ScanArgs& args) { return {"outer n inner", {args.outer, args.n, args.inner}}; }
 
 struct Scan {
-  /// y[i] = factor[i] y[i - 1] + term[i], in float64 or int64; float32, float64, int64, all arrays alike.
+  /// y[i] = factor[i] y[i - 1] + term[i], in float64 or int64, all arrays alike: float32, float64, int64, on
+  /// GPUs float16 and bfloat16, too.
   void (*recurrence)(DType dtype, const ScanArgs& args, void* y, Stream stream);
 };
 
-/// One step of the recurrence, y -> factor y + term, or several in a row.
+/// One step of the recurrence, y -> factor y + term, or several in a row. T is what elements are computed as.
 template <class T>
 struct ScanStep {
   using Value = Wide<T>;
   Value factor, term;
 
   /// The step of element `at`.
-  MP_INLINE static ScanStep load(const T* factor, const T* term, std::int64_t at) {
-    return {factor ? static_cast<Value>(factor[at]) : Value(1),
-            term ? static_cast<Value>(term[at]) : Value(0)};
+  template <class Stored>
+  MP_INLINE static ScanStep load(const Stored* factor, const Stored* term, std::int64_t at) {
+    return {factor ? convert<Value>(factor[at]) : Value(1), term ? convert<Value>(term[at]) : Value(0)};
   }
   MP_INLINE Value operator()(Value y) const {
     return static_cast<Value>(math::modular(factor) * math::modular(y) + math::modular(term));

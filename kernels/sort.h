@@ -2,6 +2,7 @@
 
 #include <miniparallel/dtype.h>
 
+#include "kernels/half.h"
 #include "kernels/math.h"
 #include "kernels/sizes.h"
 #include "kernels/stream.h"
@@ -39,15 +40,17 @@ struct SortArgs {
 inline Sizes sizes(const SortArgs& args) { return {"outer n inner", {args.outer, args.n, args.inner}}; }
 
 struct Sort {
-  /// int64: which element of its line stands at each place of the sorted one; any dtype but float16 and
-  /// bfloat16. Equal elements keep their order, NaN is greater than every number.
+  /// int64: which element of its line stands at each place of the sorted one; any dtype, float16 and
+  /// bfloat16 on GPUs only. Equal elements keep their order, NaN is greater than every number.
   void (*argsort)(DType dtype, const SortArgs& args, std::int64_t* indices, Stream stream);
 };
 
 /// An unsigned number that is less where x is less; one for every NaN, and one for 0 and -0.
 template <class T>
 MP_INLINE std::uint64_t sort_key(T x) {
-  if constexpr (std::is_floating_point_v<T>) {
+  if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>) {
+    return sort_key(to_float(x));
+  } else if constexpr (std::is_floating_point_v<T>) {
     using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
     constexpr Bits sign = Bits(1) << (8 * sizeof(T) - 1);
     if (x != x) return ~Bits(0);

@@ -1,5 +1,5 @@
 #include "engine/ops/common.h"
-#include "engine/ops/half.h"
+#include "engine/ops/native_half.h"
 
 #include <algorithm>
 
@@ -28,7 +28,7 @@ Tensor largest(const Tensor& x, int dim, std::int64_t output) {
 Tensor adaptive(const char* op, const char* form, const Tensor& x, const Shape& output) {
   check_defined(op, x);
   check_floating(op, x);
-  if (is_half(x)) return in_float32(adaptive, op, form, x, output);
+  if (is_half_on_cpu(x)) return in_float32(adaptive, op, form, x, output);
   check(x.dim() == output.rank() + 2, op, ": input has shape ", x.shape(), "; it must be ", form,
         x.dim() == output.rank() + 1 ? ", so unsqueeze(0)" : "");
   for (int d = 0; d < output.rank(); ++d) {

@@ -1,7 +1,7 @@
 #include "engine/ops/indexing.h"
 
 #include "engine/autograd/trace.h"
-#include "engine/ops/half.h"
+#include "engine/ops/native_half.h"
 
 #include <algorithm>
 #include <limits>
@@ -32,6 +32,11 @@ Tensor picked_rows(const Rows& rows, const Tensor& input, const Tensor& index, c
   return y;
 }
 
+/// Whether rows like those of g are added as float32.
+bool adds_in_float32(const Tensor& g, const Tensor& index) {
+  return is_half_on_cpu(g) || (is_half(g) && index.numel() > kernels::kMaxScatter);
+}
+
 /// Adds rows of `picked` to those of `whole`, which is contiguous.
 void scatter_into(const Rows& rows, const Tensor& picked, const Tensor& index, const Tensor& whole) {
   if (picked.dtype() == float32 && whole.dtype() == float32 && index.numel() > kernels::kMaxScatter) {
@@ -57,7 +62,8 @@ Tensor gather_rows(const Rows& rows, const Rows& gradient, const Tensor& x, cons
     autograd::note("index", index);
     record(rows.op, y, {x}, [gradient, index = save(index), whole = x.shape()](Backward& b) {
       const Tensor which = index.get(b), g = b.grad();
-      if (b.create_graph() || is_half(g)) return b.set(0, scatter_rows(gradient, g, which, whole));
+      if (b.create_graph() || adds_in_float32(g, which))
+        return b.set(0, scatter_rows(gradient, g, which, whole));
       b.write(0, whole, g.dtype(), g.device(), [&](Tensor destination, int beta) {
         if (beta == 0) destination.zero_();
         scatter_into(gradient, g, which, destination);
@@ -68,7 +74,7 @@ Tensor gather_rows(const Rows& rows, const Rows& gradient, const Tensor& x, cons
 }
 
 Tensor scatter_rows(const Rows& rows, const Tensor& g, const Tensor& index, const Shape& whole) {
-  if (is_half(g)) return in_float32(scatter_rows, rows, g, index, whole);
+  if (adds_in_float32(g, index)) return in_float32(scatter_rows, rows, g, index, whole);
   Tensor x = zeros(whole, {.dtype = g.dtype(), .device = g.device()});
   scatter_into(rows, g, index, x);
   if (recording(g))

@@ -17,9 +17,9 @@ Tensor binary_cross_entropy_with_logits(const Tensor& x, const Tensor& target,
                                         const BceWithLogitsOptions& options) try {
   MP_AUTOCAST(binary_cross_entropy_with_logits, x, target, options);
   check_pair("binary_cross_entropy_with_logits", x, target);
-  if (is_half(x)) return in_float32(MP_OP(binary_cross_entropy_with_logits), x, target, options);
   if (!options.weight.defined() && !options.pos_weight.defined())
     return bce_with_logits(x, target, options.reduction);
+  if (is_half(x)) return in_float32(MP_OP(binary_cross_entropy_with_logits), x, target, options);
   Tensor losses;
   if (options.pos_weight.defined()) {
     const Tensor miss = bce_with_logits(x, ones_like(x), Reduction::none);  // -log sigmoid(x)

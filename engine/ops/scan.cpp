@@ -1,6 +1,7 @@
 #include "engine/autograd/trace.h"
 #include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
+#include "engine/ops/native_half.h"
 
 #include <algorithm>
 
@@ -30,13 +31,15 @@ Tensor preceding(const Recurrence& how, const Tensor& x, double first) {
   return how.reverse ? cat({others, edge}, how.dim) : cat({edge, others}, how.dim);
 }
 
-/// With G[i] = g[i] + factor[i + 1] G[i + 1] the term has the gradient G, the factor G[i] y[i - 1].
+/// With G[i] = g[i] + factor[i + 1] G[i + 1] the term has the gradient G, the factor G[i] y[i - 1]. G may be
+/// too large for 16 bits where that product is not.
 void backward_of(const Recurrence& how, Backward& b, const Tensor& factor, const Tensor& y) {
   const Recurrence back{how.op, how.dim, 0, !how.reverse};
-  const Tensor next = factor.defined() ? preceding(back, factor, 0) : Tensor();
-  const Tensor gradient = run(back, next, b.grad());
+  const bool sums = !factor.defined();
+  const Tensor next = sums ? Tensor() : preceding(back, widened(factor), 0);
+  const Tensor gradient = run(back, next, sums ? b.grad() : widened(b.grad()));
   if (b.needs(0)) b.set(0, gradient);
-  if (b.needs(1)) b.set(1, gradient * preceding(how, y, how.initial));
+  if (b.needs(1)) b.set(1, (gradient * preceding(how, widened(y), how.initial)).to(factor.dtype()));
 }
 
 /// Of `factor` and `term` one may be undefined: 1, or 0.
@@ -76,7 +79,7 @@ Tensor accumulable(const char* op, const Tensor& x) {
 
 Tensor cumulated(const char* op, const Tensor& input, int dim, bool product) {
   const Tensor x = accumulable(op, input);
-  if (is_half(x)) return in_float32(cumulated, op, x, dim, product);
+  if (is_half_on_cpu(x)) return in_float32(cumulated, op, x, dim, product);
   const int d = normalize_dim(op, dim, x.dim());
   if (x.dim() == 0) return x.is_same(input) ? x.clone() : x;
   const Recurrence how{op, d, product ? 1.0 : 0.0, false};

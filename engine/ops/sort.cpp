@@ -1,5 +1,5 @@
 #include "engine/ops/common.h"
-#include "engine/ops/half.h"
+#include "engine/ops/native_half.h"
 
 // sort, argsort and topk: a kernel finds the order, `gather` the elements.
 
@@ -8,7 +8,7 @@ namespace {
 
 Tensor order_of(const char* op, const Tensor& input, int dim, bool descending) {
   check_defined(op, input);
-  if (is_half(input)) return order_of(op, widened(input.detach()), dim, descending);
+  if (is_half_on_cpu(input)) return order_of(op, widened(input.detach()), dim, descending);
   const int axis = normalize_dim(op, dim, input.dim());
   const Tensor x = input.detach().contiguous();
   Tensor indices = make_tensor(x.shape(), int64, x.device());

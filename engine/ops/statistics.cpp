@@ -1,5 +1,6 @@
 #include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
+#include "engine/ops/native_half.h"
 
 #include <cmath>
 
@@ -94,10 +95,11 @@ Tensor norm(const Tensor& x, double p, const Shape& dims, bool keepdim) try {
   MP_AUTOCAST(norm, x, p, dims, keepdim);
   check_floating("norm", x);
   check(!std::isnan(p), "norm: p is ", p, "; it must be a number");
-  if (is_half(x)) return in_float32(MP_OP(norm), x, p, dims, keepdim);
+  if (is_half_on_cpu(x)) return in_float32(MP_OP(norm), x, p, dims, keepdim);
   if (std::isinf(p)) return p > 0 ? amax(abs(x), dims, keepdim) : amin(abs(x), dims, keepdim);
   if (p == 0) return sum(x != 0, dims, keepdim).to(x.dtype());
   if (p == 1) return sum(abs(x), dims, keepdim);
+  if (is_half(x)) return in_float32(MP_OP(norm), x, p, dims, keepdim);
   return power(sum(p == 2 ? square(x) : power(abs(x), p), dims, keepdim), 1 / p);
 } catch (const Error& error) {
   rethrow_as("norm", error);

@@ -1,6 +1,6 @@
 #include <miniparallel/optim/clip_grad.h>
 
-#include "engine/ops/half.h"
+#include "engine/ops/native_half.h"
 #include "engine/optim/gradient.h"
 #include "engine/tensor/arena.h"
 
@@ -10,7 +10,7 @@ namespace miniparallel::nn::utils {
 
 namespace {
 
-/// Those of a 16-bit dtype are clipped as float32.
+/// On the CPU those of a 16-bit dtype are clipped as float32.
 struct Gradients {
   std::vector<Tensor> stored, tensors;
   std::vector<kernels::GradientRow> rows;
@@ -39,7 +39,7 @@ Gradients collect(const char* op, const std::vector<Tensor>& parameters) {
             gradient.dtype(), " on ", gradient.device(), "; clip them apart");
     }
     gradients.stored.push_back(gradient);
-    gradients.tensors.push_back(is_half(gradient) ? gradient.detach().to(float32) : gradient);
+    gradients.tensors.push_back(is_half_on_cpu(gradient) ? gradient.detach().to(float32) : gradient);
     gradients.rows.push_back({raw(gradients.tensors.back()), gradient.numel()});
   }
   return gradients;

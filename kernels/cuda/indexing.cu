@@ -1,8 +1,8 @@
-#include "kernels/by_dtype.h"
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/bad_index.cuh"
 #include "kernels/cuda/device/launch_on.cuh"
 #include "kernels/cuda/device/sort.h"
+#include "kernels/cuda/device/stored.cuh"
 #include "kernels/cuda/device/workspace.h"
 #include "kernels/index_at.h"
 #include "kernels/indexing.h"
@@ -61,10 +61,10 @@ __global__ void add_sorted_rows(IndexArgs args, const Key* keys, int count, cons
     const std::int64_t outer = args.outer == 1 ? 0 : c / args.inner, column = c - outer * args.inner;
     Whole* const to = whole + (outer * args.rows + row) * args.inner + column;
     const T* const from = picked + outer * args.count * args.inner + column;
-    double sum = static_cast<double>(*to);
+    double sum = convert<double>(*to);
     for (int i = first; i < count && row_of(keys[i]) == row; ++i)
-      sum += static_cast<double>(from[static_cast<std::int64_t>(keys[i] % kPart) * args.inner]);
-    *to = static_cast<Whole>(sum);
+      sum += convert<double>(from[static_cast<std::int64_t>(keys[i] % kPart) * args.inner]);
+    *to = convert<Whole>(sum);
   }
 }
 
@@ -164,10 +164,9 @@ void scatter_bits(const IndexArgs& args, const void* picked, void* whole, Stream
 void scatter_add(DType dtype, const IndexArgs& args, const void* picked, DType whole_dtype, void* whole,
                  Stream stream) {
   if (args.outer * args.count * args.inner == 0) return;
-  const auto run = dtype == float64         ? scatter_add_as<double, double>
-                   : whole_dtype == float64 ? scatter_add_as<float, double>
-                                            : scatter_add_as<float, float>;
-  run(args, picked, whole, stream);
+  if (dtype == float32 && whole_dtype == float64)
+    return scatter_add_as<float, double>(args, picked, whole, stream);
+  with_stored_type(dtype, [&]<class T>() { scatter_add_as<T, T>(args, picked, whole, stream); });
 }
 
 void scatter(DType dtype, const IndexArgs& args, const void* picked, void* whole, Stream stream) {

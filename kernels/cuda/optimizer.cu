@@ -165,11 +165,11 @@ struct UpdateHalf {
 /// g = f(g) for gradients.
 template <int N, class T, class F>
 __device__ void change(const GradientRow& row, std::int64_t i, const F& f) {
-  Pack<T, N>& gradient = pack_at<N>(static_cast<T*>(row.gradient), i);
-  Pack<T, N> g = gradient;
+  T* const gradient = static_cast<T*>(row.gradient);
+  Pack<Computed<T>, N> g = read_pack<N>(gradient, i);
   MP_UNROLL
   for (int k = 0; k < N; ++k) g.at[k] = f(g.at[k]);
-  gradient = g;
+  store<N>(gradient, i, g, ToNearest{});
 }
 
 template <class T>
@@ -180,17 +180,18 @@ struct ScaleToNorm {
   template <int N>
   __device__ void update(const GradientRow& row, Nothing, std::int64_t i) const {
     const double factor = clip_factor(*norm, max_norm);
-    if (!(factor >= 1)) change<N, T>(row, i, functors::ScaleGradient<T>{static_cast<T>(factor)});
+    if (!(factor >= 1))
+      change<N, T>(row, i, functors::ScaleGradient<Computed<T>>{static_cast<Computed<T>>(factor)});
   }
 };
 
 template <class T>
 struct ClampValue {
   using Element = T;
-  T limit;
+  Computed<T> limit;
   template <int N>
   __device__ void update(const GradientRow& row, Nothing, std::int64_t i) const {
-    change<N, T>(row, i, functors::ClampGradient<T>{limit});
+    change<N, T>(row, i, functors::ClampGradient<Computed<T>>{limit});
   }
 };
 
@@ -226,7 +227,7 @@ __global__ void norm_chunks(Rows batch, NormKind kind, double* partials) {
   const auto [row, begin, end] = batch.chunk(blockIdx.x);
   double mine = 0;
   for (std::int64_t i = begin + threadIdx.y; i < end; i += blockDim.y)
-    mine = Parts::combine(mine, norm_part(kind, static_cast<double>(static_cast<const T*>(row.gradient)[i])));
+    mine = Parts::combine(mine, norm_part(kind, convert<double>(static_cast<const T*>(row.gradient)[i])));
   const double total = combine_over_y<Parts>(mine);
   if (threadIdx.y == 0) partials[blockIdx.x] = total;
 }
@@ -265,10 +266,11 @@ void rounded_adam(DType, std::span<const UpdateRow<updates::RoundedAdam>> rows, 
 
 void clip_norm(DType dtype, std::span<const GradientRow> rows, const double* norm, double max_norm,
                Stream stream) {
-  with_type(dtype, [&]<class T>() { update(ScaleToNorm<T>{norm, max_norm}, rows, stream); });
+  with_stored_type(dtype, [&]<class T>() { update(ScaleToNorm<T>{norm, max_norm}, rows, stream); });
 }
 void clip_value(DType dtype, std::span<const GradientRow> rows, double limit, Stream stream) {
-  with_type(dtype, [&]<class T>() { update(ClampValue<T>{static_cast<T>(limit)}, rows, stream); });
+  with_stored_type(dtype,
+                   [&]<class T>() { update(ClampValue<T>{static_cast<Computed<T>>(limit)}, rows, stream); });
 }
 
 void accumulate(std::span<const SumRow> rows, Stream stream) { update(AddAny{}, rows, stream); }
@@ -286,7 +288,7 @@ void norm_as(NormKind kind, std::span<const GradientRow> rows, double* partials,
 void gradient_norm(DType dtype, NormKind kind, std::span<const GradientRow> rows, double* partials,
                    double* result, Stream stream) {
   const bool largest = kind == NormKind::infinity;
-  with_type(dtype, [&]<class T>() {
+  with_stored_type(dtype, [&]<class T>() {
     (largest ? norm_as<T, MaxParts> : norm_as<T, SumParts>)(kind, rows, partials, result, stream);
   });
 }

@@ -1,5 +1,6 @@
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/launch_on.cuh"
+#include "kernels/cuda/device/stored.cuh"
 #include "kernels/scan.h"
 
 #include <algorithm>
@@ -11,7 +12,7 @@ namespace {
 /// the tiles before have come to.
 template <class T>
 __global__ void scan_lines(ScanArgs args, T* y) {
-  using Step = ScanStep<T>;
+  using Step = ScanStep<Computed<T>>;
   auto& steps = miniparallel::cuda::shared_array<Step, kBlock>();
   const int thread = static_cast<int>(threadIdx.x);
   for (std::int64_t line = blockIdx.x; line < args.outer; line += gridDim.x) {
@@ -30,7 +31,7 @@ __global__ void scan_lines(ScanArgs args, T* y) {
         steps[thread] = mine;
         __syncthreads();
       }
-      if (i < args.n) y[at] = static_cast<T>(mine(before));
+      if (i < args.n) y[at] = convert<T>(mine(before));
       before = steps[kBlock - 1](before);
       __syncthreads();  // before the next tile is written
     }
@@ -40,7 +41,7 @@ __global__ void scan_lines(ScanArgs args, T* y) {
 /// A thread per line, so that neighbouring threads have neighbouring elements.
 template <class T>
 __global__ void scan_columns(ScanArgs args, T* y) {
-  using Step = ScanStep<T>;
+  using Step = ScanStep<Computed<T>>;
   const std::int64_t lines = args.outer * args.inner,
                      threads = static_cast<std::int64_t>(gridDim.x) * blockDim.x;
   for (std::int64_t line = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; line < lines;
@@ -50,7 +51,7 @@ __global__ void scan_columns(ScanArgs args, T* y) {
     for (std::int64_t i = 0; i < args.n; ++i) {
       const std::int64_t at = start + (args.reverse ? args.n - 1 - i : i) * args.inner;
       last = Step::load(static_cast<const T*>(args.factor), static_cast<const T*>(args.term), at)(last);
-      y[at] = static_cast<T>(last);
+      y[at] = convert<T>(last);
     }
   }
 }
@@ -65,9 +66,8 @@ void recurrence_as(const ScanArgs& args, void* y, Stream stream) {
 }
 
 void recurrence(DType dtype, const ScanArgs& args, void* y, Stream stream) {
-  dtype == float32   ? recurrence_as<float>(args, y, stream)
-  : dtype == float64 ? recurrence_as<double>(args, y, stream)
-                     : recurrence_as<std::int64_t>(args, y, stream);
+  if (dtype == int64) return recurrence_as<std::int64_t>(args, y, stream);
+  with_stored_type(dtype, [&]<class T>() { recurrence_as<T>(args, y, stream); });
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/device/launch_on.cuh"
+#include "kernels/cuda/device/stored.cuh"
 #include "kernels/sort.h"
 
 #include <algorithm>
@@ -80,9 +81,10 @@ void argsort(DType dtype, const SortArgs& args, std::int64_t* indices, Stream st
   const std::int64_t padded = args.padded(), total = args.lines() * padded;
   if (args.lines() == 0 || args.n == 0) return;
   const auto grid = [&](std::int64_t items) { return grid_for(items, stream.device); };
-  with_sortable(dtype, [&]<class T>() {
+  const auto load = [&]<class T>() {
     launch_on(stream, load_entries<T>, grid(total), kBlock, args, padded, total);
-  });
+  };
+  is_half(dtype) ? with_stored_type(dtype, load) : with_sortable(dtype, load);
   const std::int64_t chunks = (total + kChunk - 1) / kChunk;
   const auto near = [&](std::int64_t first, std::int64_t last) {
     launch_on(stream, exchange_near, grid(chunks * kBlock), kBlock, args.scratch, total, first, last, padded);

@@ -1,3 +1,4 @@
+#include <miniparallel/optim.h>
 #include <miniparallel/random.h>
 
 #include "compare.h"
@@ -302,6 +303,70 @@ TEST_CASE("optimizers step parameters of 16 bits as on the CPU") {
       REQUIRE(got.size() == expected.size());
       for (std::size_t i = 0; i < got.size(); ++i) check_close(got[i], expected[i]);
     }
+}
+
+/// Gradients of 16 bits for parameters on the device, `many` of 3 elements among them.
+Tensors with_gradients(DType dtype, Device device, int many) {
+  manual_seed(13);
+  std::vector<Shape> shapes{{33}, {0}, {4, 5}, {8}, {4099}};
+  shapes.insert(shapes.end(), static_cast<std::size_t>(many), Shape{3});
+  Tensors parameters;
+  for (const Shape& shape : shapes) {
+    parameters.push_back(zeros(shape, {.dtype = dtype, .device = device}).requires_grad_());
+    parameters.back().set_grad(randn(shape, {.dtype = dtype}).to(device));
+  }
+  return parameters;
+}
+
+TEST_CASE("gradients of 16 bits are clipped as on the CPU") {
+  const Gpus machine;
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  using Clip = std::function<Tensor(const Tensors&)>;
+  std::vector<Clip> clips{[](const Tensors& parameters) {
+    nn::utils::clip_grad_value_(parameters, 0.3);
+    return Tensor(zeros({}));
+  }};
+  for (const double kind : {1.0, 2.0, infinity})
+    for (const double limit : {0.7, 1e6})
+      clips.push_back([=](const Tensors& parameters) {
+        return nn::utils::clip_grad_norm_(parameters, limit, kind).cpu();
+      });
+  for (const DType dtype : halves)
+    for (const int many : {0, 200})
+      for (const Clip& clip : clips) {
+        const Tensors expected = with_gradients(dtype, Device::cpu(), many),
+                      got = with_gradients(dtype, gpu, many);
+        const double norm = clip(expected).item<double>();
+        CHECK(clip(got).item<double>() == norm);
+        for (std::size_t i = 0; i < got.size(); ++i)
+          CHECK(bit_equal({got[i].grad().cpu()}, {expected[i].grad()}));
+      }
+}
+
+TEST_CASE("adaptive_max_pool of 16 bits") {
+  const Gpus machine;
+  manual_seed(15);
+  for (const DType dtype : halves) {
+    check_like_cpu([](const Tensors& x) { return adaptive_max_pool1d(x[0], 3); },
+                   {random_leaf({2, 3, 7}, dtype)}, gpu);
+    for (const Size2 size :
+         {Size2{1, 1}, Size2{2, 3}, Size2{5, 7}, Size2{9, 2}})  // windows that overlap, too
+      check_like_cpu([=](const Tensors& x) { return adaptive_max_pool2d(x[0], size); },
+                     {random_leaf({2, 3, 5, 7}, dtype)}, gpu, 2);
+  }
+}
+
+TEST_CASE("norms of 16 bits") {
+  const Gpus machine;
+  manual_seed(14);
+  for (const DType dtype : halves)
+    for (const double p : {0.0, 1.0, 2.0, 3.0, HUGE_VAL, -HUGE_VAL})
+      for (const bool all : {false, true}) {
+        INFO(dtype, ", p ", p);
+        const auto norm_of = [=](const Tensors& x) { return norm(x[0], p, all ? Shape{} : Shape{1}); };
+        const Tensor x = random_leaf({40, 333}, dtype);
+        check_like_cpu(norm_of, {p == 0 ? x.detach() : x}, gpu);
+      }
 }
 
 TEST_CASE("dropout of 16 bits leaves what float32 leaves") {

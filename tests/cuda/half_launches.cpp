@@ -1,4 +1,5 @@
 #include <miniparallel/autocast.h>
+#include <miniparallel/optim.h>
 #include <miniparallel/random.h>
 
 #include "compare.h"
@@ -62,6 +63,9 @@ const std::vector<Op>& ops() {
       {"max_pool2d", [](const Tensors& x) { return max_pool2d(x[0], 2); }, {{2, 3, 6, 8}}},
       {"avg_pool2d", [](const Tensors& x) { return avg_pool2d(x[0], 3); }, {{2, 3, 6, 9}}},
       {"adaptive_avg_pool2d", [](const Tensors& x) { return adaptive_avg_pool2d(x[0], 1); }, {{2, 3, 6, 9}}},
+      {"adaptive_max_pool2d",
+       [](const Tensors& x) { return adaptive_max_pool2d(x[0], {2, 3}); },
+       {{2, 3, 5, 7}}},
       {"sum", [](const Tensors& x) { return sum(x[0], {1}); }, {{4, 6}}},
       {"mean", [](const Tensors& x) { return mean(x[0], {0}); }, {{4, 6}}},
       {"argmax", [](const Tensors& x) { return argmax(x[0], 1); }, {{4, 6}}},
@@ -81,6 +85,19 @@ const std::vector<Op>& ops() {
       {"scaled_dot_product_attention",
        [](const Tensors& x) { return scaled_dot_product_attention(x[0], x[1], x[2], {}, {.causal = true}); },
        {{2, 5, 16}, {2, 7, 16}, {2, 7, 8}}},
+      {"binary_cross_entropy_with_logits",
+       [](const Tensors& x) { return binary_cross_entropy_with_logits(x[0], x[0].detach()); },
+       {{4, 6}}},
+      {"cumsum of rows", [](const Tensors& x) { return cumsum(x[0], 1); }, {{4, 6}}},
+      {"cumsum of columns", [](const Tensors& x) { return cumsum(x[0], 0); }, {{4, 6}}},
+      {"cumprod", [](const Tensors& x) { return cumprod(x[0].detach(), 1); }, {{4, 6}}},
+      {"sort", [](const Tensors& x) { return sort(x[0], 1).values; }, {{4, 6}}},
+      {"topk", [](const Tensors& x) { return topk(x[0], 2, 0).values; }, {{4, 6}}},
+      {"median", [](const Tensors& x) { return median(x[0], 1).values; }, {{4, 6}}},
+      {"max", [](const Tensors& x) { return max(x[0], 1).values; }, {{4, 6}}},
+      {"embedding", [](const Tensors& x) { return embedding(x[0], labels.to(gpu)); }, {{6, 3}}},
+      {"index_select", [](const Tensors& x) { return index_select(x[0], 1, labels.to(gpu)); }, {{4, 6}}},
+      {"norm 1", [](const Tensors& x) { return norm(x[0], 1); }, {{4, 6}}},
       {"LSTM", of_layer(nn::LSTM{3, 5}), {{4, 2, 3}}},
       {"GRU", of_layer(nn::GRU{3, 5}), {{4, 2, 3}}},
       {"RNN", of_layer(nn::RNN{3, 5}), {{4, 2, 3}}},
@@ -113,6 +130,19 @@ TEST_CASE("ops of 16 bits launch as many kernels as in float32") {
       INFO(op.name, " in ", dtype);
       CHECK(launches(op, dtype) == launches(op, float32));
     }
+}
+
+TEST_CASE("clipping gradients of 16 bits launches what it launches in float32") {
+  const Simulated machine;
+  const auto launched = [](DType dtype) {
+    const Tensor weight = ones({4, 6}, {.dtype = dtype, .device = gpu}).requires_grad_();
+    weight.set_grad(ones_like(weight));
+    const simulator::Counters before = simulator::counters();
+    nn::utils::clip_grad_value_({weight}, 0.5);
+    const Tensor norm = nn::utils::clip_grad_norm_({weight}, 0.5);
+    return (simulator::counters() - before).kernels;
+  };
+  for (const DType dtype : {float16, bfloat16}) CHECK(launched(dtype) == launched(float32));
 }
 
 TEST_CASE("in an Autocast guard no step of a recurrent layer converts anything") {

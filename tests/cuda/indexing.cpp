@@ -30,7 +30,7 @@ Tensor embedding_gradient(const Tensor& indices, std::int64_t rows, std::int64_t
 /// Rows are added in float64 and in the order of the indices on both devices, so to the bit.
 void check_exact(const Tensor& indices, std::int64_t rows, std::int64_t width, std::int64_t padding = -1) {
   INFO(indices.numel(), " indices of ", rows, " rows of ", width);
-  for (const DType dtype : {float32, float64})
+  for (const DType dtype : {float32, float64, float16, bfloat16})
     CHECK(bit_equal({embedding_gradient(indices, rows, width, dtype, gpu, padding)},
                     {embedding_gradient(indices, rows, width, dtype, Device::cpu(), padding)}));
 }
@@ -62,6 +62,21 @@ TEST_CASE("more indices than are sorted at once: a sort for each 2^20 of them, o
   const Tensor got = embedding_gradient(indices, 500, 1, float32, gpu, 7);
   CHECK((simulator::counters() - before).library_calls == 2);
   CHECK(bit_equal({got}, {embedding_gradient(indices, 500, 1, float32, Device::cpu(), 7)}));
+  CHECK(bit_equal({embedding_gradient(indices, 500, 1, bfloat16, gpu)},
+                  {embedding_gradient(indices, 500, 1, bfloat16, Device::cpu())}));
+}
+
+TEST_CASE("a gradient of 16 bits is added to that of another place") {
+  const Simulated machine;
+  manual_seed(5);
+  const Tensor first = randint(0, 3, {50}), second = randint(0, 3, {50});
+  for (const DType dtype : {float16, bfloat16})
+    check_like_cpu(
+        [&](const Tensors& x) {
+          const auto at = [&](const Tensor& indices) { return embedding(x[0], indices.to(x[0].device())); };
+          return at(first) + at(second);
+        },
+        {random_leaf({3, 4}, dtype)}, gpu, 2);
 }
 
 TEST_CASE("a step that sorts neither allocates nor waits") {
@@ -102,7 +117,7 @@ TEST_CASE("a sort that fails is an error of CUDA's") {
 TEST_CASE("the gradient of index_select along every dimension") {
   const Simulated machine;
   manual_seed(4);
-  for (const DType dtype : {float32, float64})
+  for (const DType dtype : {float32, float64, float16, bfloat16})
     for (const int dim : {0, 1, 2}) {
       const auto select = [dim](const Tensors& x) {
         return index_select(x[0], dim, tensor({2, 0, 2, 2, 1, 0}).to(x[0].device()));

@@ -29,10 +29,40 @@ TEST_CASE("cumulated sums and products: lines of many tiles, columns, both direc
   }
 }
 
+TEST_CASE("cumulated sums and products of 16 bits: each rounded once, however long; their gradients") {
+  const Gpus machine;
+  manual_seed(4);
+  for (const DType dtype : {float16, bfloat16})
+    for (const Shape& shape :
+         std::vector<Shape>{{}, {1}, {257}, {2, 700}, {300, 3}, {2, 40, 5}, {0, 3}, {3, 0}, {5000}}) {
+      INFO(dtype, ", shape ", to_string(shape));
+      for (int dim = 0; dim < std::max(shape.rank(), 1); ++dim) {
+        const Tensor x = (rand(shape) * 0.1 + 0.95).to(dtype), exact = x.to(float64);
+        check_rounded_once(cumsum(x.to(gpu), dim), cumsum(exact, dim));
+        check_rounded_once(cumprod(x.to(gpu), dim), cumprod(exact, dim));
+        for (const Function& f :
+             std::vector<Function>{[dim](const Tensors& a) { return cumsum(a[0], dim); },
+                                   [dim](const Tensors& a) { return cumprod(a[0], dim); }})
+          check_like_cpu(f, {x.detach().requires_grad_()}, gpu);
+      }
+    }
+  // Its sums of later factors are infinite in float16, the gradient is not.
+  const Tensor x = tensor({1e-5, 200.0, 200.0, 200.0}).to(float16).requires_grad_();
+  const Tensors results = check_like_cpu([](const Tensors& a) { return cumprod(a[0], 0); }, {x}, gpu);
+  CHECK(results[1][1].item<double>() < 10);
+  for (const bool product : {false, true})
+    check_like_cpu(
+        [=](const Tensors& a) {
+          const Tensor y = product ? cumprod(a[0], 1) : cumsum(a[0], 1);
+          return autograd::grad({sum(sin(y))}, {a[0]}, {.create_graph = true})[0];
+        },
+        {random_leaf({3, 4}, bfloat16)}, gpu, 2);
+}
+
 TEST_CASE("sorted lines: of one element, within a chunk, over many chunks, with equal elements") {
   const Gpus machine;
   manual_seed(3);
-  for (const DType dtype : {float32, float64, int64, int32, uint8, boolean})
+  for (const DType dtype : {float32, float64, int64, int32, uint8, boolean, float16, bfloat16})
     for (const Shape& shape : std::vector<Shape>{{1},
                                                  {2},
                                                  {3},
@@ -51,6 +81,33 @@ TEST_CASE("sorted lines: of one element, within a chunk, over many chunks, with 
         for (const bool descending : {false, true})
           CHECK(equal(argsort(x.to(gpu), dim, descending).cpu(), argsort(x, dim, descending)));
     }
+}
+
+TEST_CASE("16 bits of every kind are sorted as the numbers that they are") {
+  const Gpus machine;
+  std::vector<std::uint16_t> bits{0x8000, 0,      0x7c00, 0xfc00, 0x7c01, 0xffff,
+                                  0x7f80, 0xff80, 0x7f81, 1,      0x8001};
+  for (std::uint32_t pattern = 0; pattern < 0x10000; pattern += 37)
+    bits.push_back(static_cast<std::uint16_t>(pattern));
+  for (const DType dtype : {float16, bfloat16}) {
+    const Tensor x = from_data(bits.data(), {std::ssize(bits)}, dtype);
+    for (const bool descending : {false, true})
+      CHECK(equal(argsort(x.to(gpu), 0, descending).cpu(), argsort(x.to(float64), 0, descending)));
+  }
+}
+
+TEST_CASE("sort, topk and median of 16 bits, and their gradients") {
+  const Gpus machine;
+  manual_seed(5);
+  const std::vector<Function> ops{
+      [](const Tensors& x) { return sort(x[0], 0, true).values; },
+      [](const Tensors& x) { return topk(x[0], 3, 1).values; },
+      [](const Tensors& x) { return median(x[0], 1).values; },
+      [](const Tensors& x) { return kthvalue(x[0], 2, 0).values; },
+      [](const Tensors& x) { return max(x[0], 1).values; },
+  };
+  for (const DType dtype : {float16, bfloat16})
+    for (const Function& op : ops) check_like_cpu(op, {random_leaf({5, 7}, dtype)}, gpu);
 }
 
 TEST_CASE("an index of gather or scatter out of range is an error of the next wait") {
