@@ -5,6 +5,7 @@
 #include "engine/profiler/span.h"
 
 #include <array>
+#include <mutex>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
@@ -16,9 +17,9 @@
 namespace miniparallel::profiler {
 namespace {
 
-/// The launchers that the traced ones call, set before these are handed out.
-template <class Family, bool is_cpu>
-Family plain_launchers;
+/// The launchers that the traced ones call, of GPUs and of the CPU, set before these are handed out.
+template <class Family>
+Family plain_launchers[2];
 
 template <class Family>
 constexpr std::size_t launcher_count = reflect::member_names<Family>.size();
@@ -85,45 +86,46 @@ void describe(Span& span, const Argument& argument) {
   }
 }
 
-template <class Family, bool is_cpu, std::size_t index, class... Arguments>
+/// Whose launcher is called: the last argument tells.
+template <class... Arguments>
+bool is_for_cpu(const Arguments&... arguments) {
+  const kernels::Stream& stream = std::get<sizeof...(Arguments) - 1>(std::tie(arguments...));
+  return stream.device < 0;
+}
+
+template <class Family, std::size_t index, class... Arguments>
 void traced(Arguments... arguments) {
   Span span(Kind::kernel, name_of(names<Family>[index], arguments...));
   if (span.active()) (describe(span, arguments), ...);
-  launcher<index>(plain_launchers<Family, is_cpu>)(arguments...);
+  launcher<index>(plain_launchers<Family>[is_for_cpu(arguments...)])(arguments...);
 }
 
-template <class Family, bool is_cpu, std::size_t index, class... Arguments>
+template <class Family, std::size_t index, class... Arguments>
 void replace(void (*&pointer)(Arguments...)) {
-  pointer = traced<Family, is_cpu, index, Arguments...>;
+  pointer = traced<Family, index, Arguments...>;
 }
 
-template <bool is_cpu, class Family>
-const Family& trace(const std::string& family, const Family& plain) {
-  static const Family made = [&] {
-    plain_launchers<Family, is_cpu> = plain;
-    Family wrapped = plain;
-    [&]<std::size_t... index>(std::index_sequence<index...>) {
-      ((names<Family>[index] = intern(family + "." + std::string(reflect::member_names<Family>[index])),
-        replace<Family, is_cpu, index>(launcher<index>(wrapped))),
-       ...);
-    }(std::make_index_sequence<launcher_count<Family>>());
-    return wrapped;
-  }();
-  return made;
-}
-
-template <bool is_cpu>
-const kernels::Backend& traced_families(const kernels::Backend& plain) {
-#define MP_TRACED(Family, name) .name = trace<is_cpu>(#name, plain.name),
-  static const kernels::Backend backend{MP_FAMILIES(MP_TRACED)};
-#undef MP_TRACED
-  return backend;
+template <class Family>
+Family trace(const std::string& family, Family launchers) {
+  [&]<std::size_t... index>(std::index_sequence<index...>) {
+    ((names<Family>[index] = intern(family + "." + std::string(reflect::member_names<Family>[index])),
+      replace<Family, index>(launcher<index>(launchers))),
+     ...);
+  }(std::make_index_sequence<launcher_count<Family>>());
+  return launchers;
 }
 
 }  // namespace
 
-const kernels::Backend& traced_backend(const kernels::Backend& plain, bool is_cpu) {
-  return is_cpu ? traced_families<true>(plain) : traced_families<false>(plain);
+const kernels::Backend& traced_backend(const kernels::Backend& plain, bool of_cpu) {
+#define MP_PLAIN(Family, name) plain_launchers<kernels::Family>[of_cpu] = plain.name;
+#define MP_TRACED(Family, name) .name = trace(#name, plain.name),
+  static std::once_flag set[2];
+  std::call_once(set[of_cpu], [&] { MP_FAMILIES(MP_PLAIN) });
+  static const kernels::Backend backend{MP_FAMILIES(MP_TRACED)};
+#undef MP_PLAIN
+#undef MP_TRACED
+  return backend;
 }
 
 }  // namespace miniparallel::profiler
