@@ -50,6 +50,7 @@ const std::vector<Tiles>& tiles() {
         "miniparallel::kernels::cuda::conv2d_tiles<miniparallel::kernels::cuda::Tile<float, 64, 128, 8, 8> "
         ">"}},
       {"TF32", float32, true, 38, tensor_tiles("conv2d_tensor_tiles", "float")},
+      {"float16", float16, false, 38, tensor_tiles("conv2d_tensor_tiles", "miniparallel::Half")},
       {"bfloat16", bfloat16, false, 38, tensor_tiles("conv2d_tensor_tiles", "miniparallel::BFloat16")},
       {"TF32, packs", float32, true, 40, tensor_tiles("conv2d_tensor_packs", "float")},
       {"float16, packs", float16, false, 40, tensor_tiles("conv2d_tensor_packs", "miniparallel::Half")}};
