@@ -165,10 +165,10 @@ TEST_CASE(
     std::int64_t length, n, hidden;
   };
   for (const bool bias : {true, false})
-    for (const auto& [length, n, hidden] : {Case{1, 2, 4}, Case{2, 7, 4}, Case{5, 3, 1}, Case{3, 30, 20}}) {
-      INFO(bias, ", ", length, " steps of ", n, " rows, ", hidden, " elements");
-      check_walks<nn::LSTM>(bias, length, n, hidden);
-      check_walks<nn::GRU>(bias, length, n, hidden);
+    for (const Case& one : {Case{1, 2, 4}, Case{2, 7, 4}, Case{5, 3, 1}, Case{3, 30, 20}}) {
+      INFO(bias, ", ", one.length, " steps of ", one.n, " rows, ", one.hidden, " elements");
+      check_walks<nn::LSTM>(bias, one.length, one.n, one.hidden);
+      check_walks<nn::GRU>(bias, one.length, one.n, one.hidden);
     }
 }
 
