@@ -9,8 +9,6 @@
 namespace miniparallel {
 namespace {
 
-Tensor plus(const Tensor& a, const Tensor& b) { return !a.defined() ? b : !b.defined() ? a : a + b; }
-
 /// d sigmoid, d tanh, by the result.
 Tensor of_sigmoid(const Tensor& g, const Tensor& y) { return g * y * (1 - y); }
 Tensor of_tanh(const Tensor& g, const Tensor& y) { return g * (1 - y * y); }

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <miniparallel/tensor.h>
+#include <miniparallel/ops.h>
 
 #include "kernels/recurrent.h"
 
@@ -25,6 +25,9 @@ std::pair<Tensor, Tensor> walk_sequence(kernels::Cell cell, bool reverse, const 
 
 // The gradients of what lstm_step and gru_step read, by ops that are themselves differentiable. `more` is
 // what came to the gates on other ways. It may be undefined, as may each gradient that comes in.
+
+/// The sum of two gradients.
+inline Tensor plus(const Tensor& a, const Tensor& b) { return !a.defined() ? b : !b.defined() ? a : a + b; }
 
 struct LstmGradient {
   Tensor sums, c;

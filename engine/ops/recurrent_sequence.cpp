@@ -11,7 +11,7 @@ namespace {
 
 using kernels::Cell;
 
-/// Inputs and outputs of the node by number; c and its gates' place are those of an LSTM.
+/// Inputs and outputs of the node by number; those of c are an LSTM's.
 enum Input { kSums, kWeight, kFirstH, kBias, kFirstC };
 enum Output { kH, kGates, kC };
 
@@ -28,7 +28,6 @@ struct Walked {
 };
 
 Tensor row_or_none(const Tensor& x, std::int64_t t) { return x.defined() ? x.select(0, t) : x; }
-Tensor sum_or_one(const Tensor& a, const Tensor& b) { return !a.defined() ? b : !b.defined() ? a : a + b; }
 
 kernels::SequenceArgs sequence_args(Cell cell, bool reverse, bool keeps, const Walked& walked,
                                     const Tensor& bias) {
@@ -105,11 +104,11 @@ void composed_backward(Backward& b, const SequenceNode& node, const Walked& walk
     const std::int64_t t = node.reverse ? length - 1 - i : i;
     const auto at = static_cast<std::size_t>(t);
     const Tensor more = row_or_none(b.grad(kGates), t), gates = walked.gates.select(0, t);
-    dh = sum_or_one(row_or_none(b.grad(kH), t), dh);
+    dh = plus(row_or_none(b.grad(kH), t), dh);
     if (lstm) {
       const Tensor c = i == 0 ? walked.c_first : walked.c.select(0, node.reverse ? t + 1 : t - 1);
-      LstmGradient step = lstm_gradient(dh, sum_or_one(row_or_none(b.grad(kC), t), dc), more, c,
-                                        walked.c.select(0, t), gates);
+      LstmGradient step =
+          lstm_gradient(dh, plus(row_or_none(b.grad(kC), t), dc), more, c, walked.c.select(0, t), gates);
       dsums[at] = dhidden[at] = std::move(step.sums);
       dc = std::move(step.c);
       dh = matmul(dhidden[at], walked.weight);
