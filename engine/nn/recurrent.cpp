@@ -36,6 +36,19 @@ RecurrentWeights make_weights(std::string_view op, std::int64_t gates, std::int6
   return weights;
 }
 
+/// A program may have replaced them.
+void check_weights(std::string_view op, const RecurrentWeights& weights, std::int64_t gates,
+                   std::int64_t input, std::int64_t hidden) {
+  const auto check_one = [&](const char* name, const Tensor& parameter, const Shape& shape) {
+    check(parameter.shape() == shape, op, ": ", name, " has shape ", parameter.shape(), "; it must be ",
+          shape);
+  };
+  check_one("weight_ih", weights.weight_ih, {gates * hidden, input});
+  check_one("weight_hh", weights.weight_hh, {gates * hidden, hidden});
+  if (weights.bias_ih.defined()) check_one("bias_ih", weights.bias_ih, {gates * hidden});
+  if (weights.bias_hh.defined()) check_one("bias_hh", weights.bias_hh, {gates * hidden});
+}
+
 /// An `Autocast` guard brings float32 and 16 bits together.
 bool fit(DType state, DType x) {
   return state == x || (in_autocast && is_floating(state) && promote(state, x) == float32);
@@ -94,7 +107,8 @@ LSTMState where_running(const Tensor& running, const LSTMState& next, const LSTM
 std::pair<Tensor, LSTMState> walk_at_once(kernels::Cell cell, const RecurrentWeights& weights,
                                           const Tensor& x, const LSTMState& initial, bool reverse) {
   Tensor input_bias = weights.bias_ih, bias = weights.bias_hh;
-  if (cell == kernels::Cell::lstm && bias.defined()) {  // it adds both to the same sums
+  if (cell == kernels::Cell::lstm && input_bias.defined() && bias.defined()) {
+    // It adds both to the same sums.
     bias = input_bias + bias;
     input_bias = {};
   }
@@ -244,11 +258,13 @@ std::pair<Tensor, LSTMState> RecurrentLayer::run(const Tensor& input, const LSTM
   const bool has_cell = step == lstm;
   const LSTMState before{start(initial.h), has_cell ? start(initial.c) : Tensor()};
   std::vector<Tensor> h, c;
+  const std::int64_t gates = step == gru ? kGruGates : has_cell ? kLstmGates : kRnnGates;
   for (std::int64_t layer = 0; layer < options_.num_layers; ++layer) {
     if (layer > 0 && training_ && options_.dropout > 0) x = dropout(x, options_.dropout);
     std::vector<Tensor> outputs;
     for (std::int64_t direction = 0; direction < directions; ++direction) {
       const std::int64_t i = layer * directions + direction;
+      check_weights(type_, weights_[static_cast<std::size_t>(i)], gates, x.size(2), hidden_);
       auto [output, state] =
           walk(step, weights_[static_cast<std::size_t>(i)], x, row_of(before, i), running, direction == 1);
       outputs.push_back(std::move(output));

@@ -136,6 +136,9 @@ std::pair<Tensor, Tensor> walk_sequence(Cell cell, bool reverse, const Tensor& i
     return in_autocast && x.defined() ? autocast_to(input_sums.dtype(), *autocast_mode(), x) : x;
   };
   const Tensor weight = cast(weights).contiguous(), bias = cast(bias_of_sums);
+  const char* const op = cell == Cell::lstm ? "LSTM" : "GRU";
+  check_same_device(op, {input_sums, weight, bias, h, c});
+  check_same_dtype(op, {input_sums, weight, bias, h, c});
   if (is_half_on_cpu(input_sums))
     return in_float32([&](const auto&... x) { return walk_sequence(cell, reverse, x...); }, input_sums,
                       weight, bias, h, c);

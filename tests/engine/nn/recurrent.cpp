@@ -224,6 +224,21 @@ TEST_CASE("recurrent layers: bad input is an error that says what is wrong") {
         "LSTM: got x [5, 2, 4]; it must be (length, n, 3), (n, length, 3) with batch_first, or (length, 3)");
   CHECK(error_of([] { nn::RNN{3, 4}(ones({0, 2, 3})); }) ==
         "RNN: got x [0, 2, 3], a sequence without elements");
+  const auto with_weights = [](const auto& replace) {
+    return error_of([&] {
+      nn::LSTM lstm{3, 4};
+      replace(lstm.weights(0));
+      lstm(ones({5, 2, 3}));
+    });
+  };
+  CHECK(with_weights([](nn::RecurrentWeights& w) { w.weight_hh = nn::Parameter(ones({16, 3})); }) ==
+        "LSTM: weight_hh has shape [16, 3]; it must be [16, 4]");
+  CHECK(with_weights([](nn::RecurrentWeights& w) { w.bias_hh = nn::Parameter(ones({15})); }) ==
+        "LSTM: bias_hh has shape [15]; it must be [16]");
+  CHECK(with_weights([](nn::RecurrentWeights& w) { w.bias_ih = nn::Parameter(); }) == "nothing was thrown");
+  CHECK(with_weights([](nn::RecurrentWeights& w) {
+          w.weight_hh = nn::Parameter(ones({16, 4}, {.dtype = float64}));
+        }).starts_with("LSTM: "));
   CHECK(error_of([] { nn::GRU{3, 4}(ones({5, 2, 3}), ones({2, 2, 4})); }) ==
         "GRU: got a state of shape [2, 2, 4]; it must be [1, 2, 4]");
   CHECK(error_of([] { nn::GRU{3, 4}(ones({5, 2, 3}), {}, {.lengths = tensor({1, 2, 3})}); }) ==
