@@ -1,3 +1,4 @@
+#include "kernels/cuda/conv2d/direct.cuh"
 #include "kernels/cuda/conv2d/weight_chunks.cuh"
 #include "kernels/cuda/device/block_reduce.cuh"
 #include "kernels/cuda/device/stored.cuh"
@@ -9,48 +10,31 @@
 namespace miniparallel::kernels::cuda {
 namespace {
 
-constexpr int kDown = 4;  // elements of a column that a thread sums: they share indices and weights
 constexpr int kTaps = 3;  // of a thread, in the gradient of the weight
-
-template <class T>
-struct FilterArgs : ImplicitGemmArgs<T> {
-  Divider packs, filters;  // of all groups; of one
-  Divider plane_threads[kMaxGemms];
-
-  static std::uint32_t threads(const ImplicitGemm& gemm) {
-    return static_cast<std::uint32_t>((gemm.rows.positions + kDown - 1) / kDown * gemm.columns.positions);
-  }
-};
 
 /// N filters, which belong to one group or are 1 each. `known`: the taps of a row, of every gemm, or 0.
 template <class T, int N, int known>
-__global__ void conv2d_filters(FilterArgs<T> args) {
+__global__ void conv2d_filters(DirectArgs<T> args) {
   using S = Computed<T>;
   const ImplicitGemm& gemm = args.gemms[blockIdx.y];
   std::uint32_t image = blockIdx.x * blockDim.x + threadIdx.x;
   const std::uint32_t channel = args.packs.divide(image) * N;
   std::uint32_t i = args.plane_threads[blockIdx.y].divide(image);
   if (image >= gemm.images) return;
-  std::uint32_t group = channel;
-  const std::uint32_t filter = args.filters.divide(group);
-  const int column_of_out = static_cast<int>(gemm.row_positions.divide(i));
-  const int first = static_cast<int>(i) * kDown;
-  const Position position = position_of(gemm, image, first, column_of_out, group);
-  const T* const weight = args.weight + group * gemm.weight_group + filter * gemm.weight_filter +
-                          gemm.rows.weight_first * gemm.weight_width +
-                          gemm.columns.weight_first * gemm.weight_pixel;
+  const DirectColumn<T> column(args, gemm, image, i, channel);
+  const Position& position = column.position;
   S sums[kDown][N] = {};
   for (std::uint32_t c = 0; c < gemm.channels; ++c)
     for (int r = 0; r < gemm.rows.taps; ++r) {
       const int row = r * gemm.rows.tap_step;
       const T* const source = args.source + position.source + c * gemm.source_plane + row * gemm.source_width;
-      const T* const w =
-          weight + c * gemm.weight_channel + std::int64_t{r} * gemm.rows.weight_step * gemm.weight_width;
+      const T* const w = column.weight + c * gemm.weight_channel +
+                         std::int64_t{r} * gemm.rows.weight_step * gemm.weight_width;
       MP_UNROLL
       for (int t = 0; t < (known > 0 ? known : gemm.columns.taps); ++t) {
-        const int column = t * gemm.columns.tap_step;
+        const int across = t * gemm.columns.tap_step;
         const bool in_row =
-            static_cast<unsigned>(position.column + column) < static_cast<unsigned>(gemm.columns.size);
+            static_cast<unsigned>(position.column + across) < static_cast<unsigned>(gemm.columns.size);
         const Pack<S, N> factors = read_pack<N>(w, t * gemm.columns.weight_step * gemm.weight_pixel);
         MP_UNROLL
         for (int k = 0; k < kDown; ++k) {
@@ -59,7 +43,7 @@ __global__ void conv2d_filters(FilterArgs<T> args) {
           Pack<S, N> values = {};
           if (inside & in_row)
             values =
-                read_pack<N>(source, k * gemm.rows.step * gemm.source_width + column * gemm.source_pixel);
+                read_pack<N>(source, k * gemm.rows.step * gemm.source_width + across * gemm.source_pixel);
           MP_UNROLL
           for (int n = 0; n < N; ++n) sums[k][n] += factors.at[n] * values.at[n];
         }
@@ -71,10 +55,10 @@ __global__ void conv2d_filters(FilterArgs<T> args) {
     MP_UNROLL
     for (int k = 0; k < kDown; ++k) sums[k][n] += bias;
   }
-  T* to = args.out + position.out + filter * gemm.out_plane;
+  T* to = column.out;
   MP_UNROLL
   for (int k = 0; k < kDown; ++k, to += gemm.rows.out_step * gemm.out_width) {
-    if (first + k >= gemm.rows.positions) return;
+    if (column.first + k >= gemm.rows.positions) return;
     Pack<S, N> sum = {};
     if (args.accumulate) sum = read_pack<N>(to, 0);
     MP_UNROLL
@@ -143,21 +127,8 @@ __global__ void __launch_bounds__(kBlock, 2)
 // --- launchers
 
 template <class T, int N>
-void launch_filters(const ImplicitGemmArgs<T>& whole, Stream stream) {
-  const ImplicitGemm& gemm = whole.first();
-  const std::uint32_t packs = gemm.groups * gemm.filters / N;
-  const std::int64_t per_image = std::int64_t{FilterArgs<T>::threads(gemm)} * packs;
-  for_each_part(gemm, per_image, [&](const ImplicitGemm& part, std::int64_t first) {
-    FilterArgs<T> args{whole.part(first, part.images), Divider(packs), Divider(gemm.filters), {}};
-    for (unsigned k = 0; k < args.count; ++k)
-      args.plane_threads[k] = Divider(std::max(FilterArgs<T>::threads(args.gemms[k]), 1u));
-    const bool three = std::all_of(args.gemms, args.gemms + args.count,
-                                   [](const ImplicitGemm& one) { return one.columns.taps == 3; });
-    launch_blocks(stream, three ? conv2d_filters<T, N, 3> : conv2d_filters<T, N, 0>,
-                  dim3(miniparallel::cuda::blocks(static_cast<std::size_t>(part.images * per_image), kBlock),
-                       args.count),
-                  dim3(kBlock), args);
-  });
+void launch_filters(const ImplicitGemmArgs<T>& args, Stream stream) {
+  launch_direct<N>(conv2d_filters<T, N, 3>, conv2d_filters<T, N, 0>, args, stream);
 }
 
 template <class T, int N>
