@@ -51,9 +51,11 @@ void add_legacy_order(Simulation& s, const Stream& stream, std::vector<Operation
     }
     return;
   }
-  for (const auto& other : s.all_streams) {
-    if (other->device == stream.device && other->blocking && other.get() != &stream && other->last) {
-      after.push_back(other->last);
+  for (const auto* others : {&s.all_streams, &s.ended_streams}) {
+    for (const auto& other : *others) {
+      if (other->device == stream.device && other->blocking && other.get() != &stream && other->last) {
+        after.push_back(other->last);
+      }
     }
   }
 }
@@ -103,6 +105,10 @@ void retire(Simulation& s, const std::shared_ptr<Stream>& stream) {
   if (!stream->queue.empty() || stream->worker.joinable()) return;
   s.free_indices.emplace_back(stream->index, stream->sequence);
   std::erase(s.all_streams, stream);
+  s.ended_streams.push_back(stream);
+  std::erase_if(s.ended_streams, [&](const auto& ended) {
+    return !ended->last || s.host.at(ended->index) >= ended->last->sequence;
+  });
 }
 
 }  // namespace miniparallel::simulator

@@ -6,6 +6,9 @@
 #include "kernels/correct.h"
 #include "modes.h"
 
+#include <chrono>
+#include <thread>
+
 using namespace simulator_tests;
 
 TEST_CASE("streams: an event orders two streams in every mode") {
@@ -103,6 +106,24 @@ TEST_CASE("streams: a destroyed stream finishes its work") {
     REQUIRE(cudaStreamDestroy(stream) == cudaSuccess);
     REQUIRE(cudaDeviceSynchronize() == cudaSuccess);
     CHECK(x.download() == std::vector<float>(100, 5.0f));
+  });
+}
+
+TEST_CASE("streams: what waits for a device waits for streams that ended before, too") {
+  in_every_mode(1, [] {
+    const DeviceBuffer<float> x(std::vector<float>(100, 0.0f)), y(std::vector<float>(100, 0.0f));
+    cudaStream_t first = nullptr, second = nullptr;
+    REQUIRE(cudaStreamCreate(&first) == cudaSuccess);
+    REQUIRE(cudaStreamCreateWithFlags(&second, cudaStreamNonBlocking) == cudaSuccess);
+    fill(x.data(), 5, 100, first);
+    fill(y.data(), 7, 100, second);
+    REQUIRE(cudaStreamDestroy(first) == cudaSuccess);
+    REQUIRE(cudaStreamDestroy(second) == cudaSuccess);
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));  // threads of streams come to their end
+    saxpy(1, x.data(), x.data(), 100);                          // on the legacy default stream
+    REQUIRE(cudaDeviceSynchronize() == cudaSuccess);
+    CHECK(x.download() == std::vector<float>(100, 10.0f));
+    CHECK(y.download() == std::vector<float>(100, 7.0f));
   });
 }
 
