@@ -105,12 +105,20 @@ bool GraphTask::find_targets(const Node& node, std::vector<Tensor>& received, st
   return wanted;
 }
 
+/// A queue gets what goes to it in one piece: its worker could else begin with the first of several replicas
+/// and turn to the last in the middle, and how much memory a step takes would be a matter of timing.
 void GraphTask::deliver(const Node& node, const std::vector<Edge>& edges, std::vector<Tensor> received) {
+  const ReadyQueue* open = nullptr;
+  std::unique_lock<std::mutex> locked;
   for (std::size_t i = 0; i < edges.size(); ++i) {
     if (!edges[i].node) continue;
     State& receiver = state(edges[i].node.get());
     ReadyQueue& queue = queue_of(*edges[i].node);
-    const auto locked = lock(queue);
+    if (open != &queue) {
+      if (locked) locked.unlock();  // no lock is taken while another is held
+      locked = lock(queue);
+      open = &queue;
+    }
     if (i < received.size() && received[i].defined())
       receiver.contributions.push_back(
           {edges[i].output, node.rank(), node.device(), node.sequence(), i, std::move(received[i])});

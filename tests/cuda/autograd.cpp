@@ -186,6 +186,27 @@ TEST_CASE("autograd: workers take over the caller's state") {
   });
 }
 
+TEST_CASE("autograd: what a node hands to a worker runs from the newest on, whenever the worker wakes") {
+  const Simulated machine(2);
+  constexpr int kParts = 2000;  // handing them on takes longer than waking
+  std::vector<int> expected;
+  for (int i = kParts; i-- > 0;) expected.push_back(i);
+  for (int round = 0; round < 5; ++round) {
+    const Tensor w = ones({2, 3}, Device::cuda(1)).requires_grad_();
+    std::vector<int> order;
+    std::vector<Tensor> parts;
+    for (int i = 0; i < kParts; ++i) {
+      parts.push_back(w * 2);
+      parts.back().register_hook([&order, i](const Tensor&) {
+        order.push_back(i);
+        return Tensor();
+      });
+    }
+    parallel::gather(parts, Device::cuda(0)).sum().backward();
+    CHECK((order == expected));
+  }
+}
+
 TEST_CASE("autograd: gradients from several GPUs add up in the order of the devices, whoever is first") {
   // In float32 the sum of these depends on the order.
   const std::vector<float> parts{1e8f, 3.0f, -1e8f, 5.0f, 1.0f, 7e7f, -7e7f, 11.0f};
