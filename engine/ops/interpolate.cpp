@@ -6,6 +6,7 @@
 #include <array>
 #include <bit>
 #include <cmath>
+#include <optional>
 
 // Resampling of images, one dimension after the other.
 
@@ -72,6 +73,15 @@ Size2 size_of(const Tensor& x, const InterpolateOptions& options) {
   return {scaled(x.size(2)), scaled(x.size(3))};
 }
 
+/// How often each pixel comes, if each comes equally often.
+std::optional<Size2> repetitions(const Tensor& x, Size2 size, const InterpolateOptions& options) {
+  const std::int64_t down = size.height / x.size(2), across = size.width / x.size(3);
+  const bool whole = size.height == down * x.size(2) && size.width == across * x.size(3);
+  if (!whole || down * across == 1) return {};
+  if (options.scale_factor && !(*options.scale_factor == down && *options.scale_factor == across)) return {};
+  return Size2{down, across};
+}
+
 /// Of a channels-last tensor, which has no views, in one copy. The gradient is the sum of each window: so
 /// many times its mean. Of a power of 2 nothing is rounded twice but float16's numbers below 6e-5.
 Tensor upsample_channels_last(const Tensor& x, std::int64_t down, std::int64_t across) {
@@ -97,12 +107,14 @@ Tensor upsample_channels_last(const Tensor& x, std::int64_t down, std::int64_t a
 Tensor interpolate(const Tensor& x, const InterpolateOptions& options) try {
   MP_AUTOCAST(interpolate, x, options);
   check_floating(kOp, x);
-  if (is_half(x)) return in_float32(MP_OP(interpolate), x, options);
   check(x.dim() == 4 && x.size(2) > 0 && x.size(3) > 0, kOp, ": got shape ", x.shape(),
         "; it must be (n, channels, height, width), with pixels");
   check(!options.align_corners || options.mode != Interpolation::nearest, kOp,
         ": align_corners is an option of bilinear and bicubic; leave it out for nearest");
   const Size2 size = size_of(x, options);
+  if (options.mode == Interpolation::nearest)
+    if (const auto times = repetitions(x, size, options)) return upsample(x, *times);
+  if (is_half(x)) return in_float32(MP_OP(interpolate), x, options);
   return resampled(resampled(x, 2, size.height, options), 3, size.width, options);
 } catch (const Error& error) {
   rethrow_as(kOp, error);

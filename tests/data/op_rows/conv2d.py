@@ -31,6 +31,8 @@ ROWS = {
     "adaptive_avg_pool1d": lambda x: F.adaptive_avg_pool1d(x, 3),
     "interpolate": lambda x: F.interpolate(x, size=(5, 9)),
     "interpolate: scale factor": lambda x: F.interpolate(x, scale_factor=1.5),
+    "interpolate: each pixel several times": lambda x: F.interpolate(x, size=(14, 18)),
+    "interpolate: whole scale factor": lambda x: F.interpolate(x, scale_factor=3),
     "interpolate: bilinear": lambda x: F.interpolate(x, size=(11, 4), mode="bilinear"),
     "interpolate: bilinear, scale factor": lambda x: F.interpolate(x, scale_factor=1.7, mode="bilinear"),
     "interpolate: bilinear, corners": corners,
