@@ -29,6 +29,12 @@ Tensor matrix_product(const char* op, const Tensor& a, const Tensor& b) try {
   rethrow_as(op, error);
 }
 
+/// Whether beta x + alpha a b adds the same row to every row: then one call of a library does it all.
+bool is_biased_product(const Tensor& x, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
+  return beta.as_double() == 1 && alpha.as_double() == 1 && a.dim() == 2 && b.dim() == 2 &&
+         a.size(1) == b.size(0) && x.dim() == 1 && x.size(0) == b.size(1);
+}
+
 /// beta x + alpha product
 Tensor added(const char* op, const Tensor& x, const Tensor& product, Scalar beta, Scalar alpha) try {
   check_floating(op, x);
@@ -69,11 +75,14 @@ Tensor outer(const Tensor& a, const Tensor& b) try {
   rethrow_as("outer", error);
 }
 
-Tensor addmm(const Tensor& x, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
+Tensor addmm(const Tensor& x, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) try {
   MP_AUTOCAST(addmm, x, a, b, beta, alpha);
   check_same_dtype("addmm", {x, a, b});
+  if (is_biased_product(x, a, b, beta, alpha)) return linear(a, b.t(), x);
   if (is_half(x)) return in_float32(MP_OP(addmm), x, a, b, beta, alpha);
   return added("addmm", x, matrix_product("addmm", a, b), beta, alpha);
+} catch (const Error& error) {
+  rethrow_as("addmm", error);
 }
 Tensor baddbmm(const Tensor& x, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
   MP_AUTOCAST(baddbmm, x, a, b, beta, alpha);
@@ -120,7 +129,6 @@ Tensor tensordot(const Tensor& a, const Tensor& b, const Shape& dims_a, const Sh
   MP_AUTOCAST(tensordot, a, b, dims_a, dims_b);
   check_floating("tensordot", a);
   check_floating("tensordot", b);
-  if (is_half(a)) return in_float32(MP_OP(tensordot), a, b, dims_a, dims_b);
   check(dims_a.rank() == dims_b.rank(), "tensordot: got dims ", dims_a, " and ", dims_b,
         "; name as many of both operands");
   for (int i = 0; i < dims_a.rank(); ++i) {
