@@ -8,11 +8,11 @@ namespace miniparallel::kernels::cpu {
 /// The loops of one reduction of one dtype, on accumulators of `bytes` each.
 struct FoldLoops {
   std::int64_t bytes = 0;
-  /// Accumulators of outputs [first, last), each over elements [begin, end) of the reduced dimensions.
+  /// Accumulators of outputs [first, last), at most kColumns, each over elements [begin, end) of the reduced
+  /// dimensions.
   void (*rows)(const ReduceArgs& args, std::int64_t first, std::int64_t last, std::int64_t begin,
                std::int64_t end, void* accumulators) = nullptr;
-  /// The same for outputs that are neighbours in the input, at most kColumns and within the innermost kept
-  /// dimension.
+  /// The same for outputs that are neighbours in the input, within the innermost kept dimension.
   void (*columns)(const ReduceArgs& args, std::int64_t first, std::int64_t last, std::int64_t begin,
                   std::int64_t end, void* accumulators) = nullptr;
   /// into[i] = combine(into[i], from[i]).

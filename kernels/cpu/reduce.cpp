@@ -45,23 +45,6 @@ HWY_NOINLINE typename F::Accumulator run(const typename F::Input* x, std::int64_
   return fold_row<F>(x, stride, n, center);
 }
 
-/// One output over elements [begin, end) of the reduced dimensions, run by run of its innermost dimension.
-template <class F>
-typename F::Accumulator row(const ReduceArgs& args, std::int64_t output, std::int64_t begin,
-                            std::int64_t end) {
-  using T = typename F::Input;
-  const T* x = static_cast<const T*>(args.in) + offset_of(args.kept, output);
-  const T center = center_of<F>(args, output);
-  const std::int64_t length = inner_size(args.reduced), stride = inner_stride(args.reduced);
-  typename F::Accumulator total = F::initial;
-  while (begin < end) {
-    const std::int64_t n = std::min(end - begin, length - begin % length);
-    total = F::combine(total, run<F>(x + offset_of(args.reduced, begin), stride, n, center));
-    begin += n;
-  }
-  return total;
-}
-
 /// `count` rows of n <= kLanes elements, each in the order of fold_lanes: the lanes of many rows next to one
 /// another, so that vectors go over rows.
 template <class F>
@@ -92,7 +75,8 @@ HWY_NOINLINE void short_rows(const typename F::Input* x, std::int64_t step, std:
   }
 }
 
-/// What `rows` does where each row is one run: the offsets are computed once for many of them.
+/// What `rows` does where elements [begin, end) of each row are one run: the offsets are computed once for
+/// many of them.
 template <class F>
 void even_rows(const ReduceArgs& args, std::int64_t first, std::int64_t last, std::int64_t begin,
                std::int64_t end, typename F::Accumulator* out) {
@@ -116,9 +100,17 @@ void even_rows(const ReduceArgs& args, std::int64_t first, std::int64_t last, st
 template <class F>
 void rows(const ReduceArgs& args, std::int64_t first, std::int64_t last, std::int64_t begin, std::int64_t end,
           void* accumulators) {
-  auto* out = static_cast<typename F::Accumulator*>(accumulators);
+  using A = typename F::Accumulator;
+  A* out = static_cast<A*>(accumulators);
   if (args.reduced.rank <= 1) return even_rows<F>(args, first, last, begin, end, out);
-  for (std::int64_t o = first; o < last; ++o) out[o - first] = row<F>(args, o, begin, end);
+  const std::int64_t length = inner_size(args.reduced), count = last - first;
+  A of_run[kColumns];
+  std::fill_n(out, count, F::initial);
+  for (std::int64_t at = begin, n; at < end; at += n) {  // run by run of the innermost dimension
+    n = std::min(end - at, length - at % length);
+    even_rows<F>(args, first, last, at, at + n, of_run);
+    for (std::int64_t i = 0; i < count; ++i) out[i] = F::combine(out[i], of_run[i]);
+  }
 }
 
 /// Adds four rows of `width` columns to the accumulators; the rows' own order is fixed.

@@ -80,6 +80,19 @@ TEST_CASE("reduce: any dims of contiguous, transposed, sliced and repeated tenso
     }
 }
 
+TEST_CASE("reduce: every second dimension, of runs and rows of any length") {
+  for (const DType dtype : {float32, float64, int64})
+    for (const Shape& shape :
+         std::vector<Shape>{{5, 3, 300, 2}, {3, 4, 2, 70}, {2, 200, 3, 100}, {1, 3, 1, 5}}) {
+      INFO(shape, " ", dtype);
+      const Tensor x = randint(-50, 50, shape).to(dtype);  // whole numbers: the order of sums does not show
+      const Tensor rows = x.permute({0, 2, 1, 3}).reshape({shape[0], shape[2], shape[1] * shape[3]});
+      CHECK(equal(sum(x, {1, 3}), sum(rows, {2})));
+      CHECK(equal(amax(x, {1, 3}), amax(rows, {2})));
+      if (x.is_floating() && rows.size(2) > 1) CHECK(allclose(var(x, {1, 3}), var(rows, {2}), 1e-5));
+    }
+}
+
 TEST_CASE("reduce: dtypes, keepdim, negative dims, empty tensors") {
   CHECK(sum(tensor({true, true, false})).dtype() == int64);
   CHECK(sum(full({3}, 200, {.dtype = uint8})).item<int>() == 600);
