@@ -6,20 +6,22 @@
 namespace miniparallel {
 namespace {
 
-Tensor order_of(const char* op, const Tensor& input, int dim, bool descending) {
+/// The places of the sorted elements, the first `first` of each line.
+Tensor order_of(const char* op, const Tensor& input, int dim, bool descending, std::int64_t first = -1) {
   check_defined(op, input);
-  if (is_half_on_cpu(input)) return order_of(op, widened(input.detach()), dim, descending);
+  if (is_half_on_cpu(input)) return order_of(op, widened(input.detach()), dim, descending, first);
   const int axis = normalize_dim(op, dim, input.dim());
   const Tensor x = input.detach().contiguous();
   Tensor indices = make_tensor(x.shape(), int64, x.device());
   kernels::SortArgs args;
   for (int d = 0; d < x.dim(); ++d) (d < axis ? args.outer : d == axis ? args.n : args.inner) *= x.size(d);
+  args.first = first < 0 ? args.n : first;
   args.descending = descending;
   args.x = raw(x);
   const Tensor scratch = make_tensor({args.lines() * args.padded(), 2}, int64, x.device());
   args.scratch = reinterpret_cast<kernels::SortEntry*>(raw(scratch));
   backend(x).sort.argsort(x.dtype(), args, reinterpret_cast<std::int64_t*>(raw(indices)), stream(x));
-  return indices;
+  return args.first == args.n ? indices : indices.narrow(axis, 0, args.first).contiguous();
 }
 
 /// The elements at these places of dimension `dim`.
@@ -41,8 +43,7 @@ ValuesAndIndices topk(const Tensor& x, std::int64_t k, int dim, bool largest) {
   const std::int64_t n = x.dim() == 0 ? 1 : x.size(axis);
   check(k >= 0 && k <= n, "topk: k is ", k, " for dimension ", dim, " of ", x.shape(),
         "; it must be at least 0 and at most its size");
-  const Tensor order = order_of("topk", x, dim, largest);
-  return taken(x, dim, x.dim() == 0 ? order : order.narrow(dim, 0, k).contiguous());
+  return taken(x, dim, order_of("topk", x, dim, largest, x.dim() == 0 ? 1 : k));
 }
 
 }  // namespace miniparallel

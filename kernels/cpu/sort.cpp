@@ -9,19 +9,28 @@ namespace miniparallel::kernels::cpu {
 namespace {
 
 constexpr std::int64_t kGrain = 2048;  // elements per thread at least
+constexpr std::int64_t kFewOf = 16;  // one in so many: few elements of a line come into the heap of the first
+
+/// Sorts as far as the first of n entries are in their places.
+void sort_first(SortEntry* entries, std::int64_t first, std::int64_t n) {
+  if (first <= n / kFewOf) return std::partial_sort(entries, entries + first, entries + n);  // a heap of them
+  if (first < n) std::nth_element(entries, entries + first, entries + n);
+  std::sort(entries, entries + first);
+}
 
 void argsort(DType dtype, const SortArgs& args, std::int64_t* indices, Stream) {
   with_sortable(dtype, [&]<class T>() {
-    const auto sort_line = [&](std::int64_t line) {
-      SortEntry* const entries = args.scratch + line * args.padded();
+    const auto sort_line = [&](std::int64_t line, SortEntry* entries) {
       for (std::int64_t i = 0; i < args.n; ++i) entries[i] = sort_entry<T>(args, line, i);
-      std::sort(entries, entries + args.n);
+      sort_first(entries, args.first, args.n);
       std::int64_t* const to = indices + line / args.inner * args.n * args.inner + line % args.inner;
-      for (std::int64_t i = 0; i < args.n; ++i) to[i * args.inner] = entries[i].place;
+      for (std::int64_t i = 0; i < args.first; ++i) to[i * args.inner] = entries[i].place;
     };
     parallel_for(args.lines(), std::max<std::int64_t>(kGrain / std::max<std::int64_t>(args.n, 1), 1),
                  [&](std::int64_t begin, std::int64_t end) {
-                   for (std::int64_t line = begin; line < end; ++line) sort_line(line);
+                   SortEntry* const entries =
+                       args.scratch + begin * args.padded();  // one line's stay in cache
+                   for (std::int64_t line = begin; line < end; ++line) sort_line(line, entries);
                  });
   });
 }

@@ -227,6 +227,40 @@ TEST_CASE("short rows: index_select of narrow rows and its gradient") {
     }
 }
 
+TEST_CASE("short rows: cumulative sums and products of several rows at a time") {
+  manual_seed(13);
+  for (const Tensor& x : short_tensors(float64)) {
+    INFO(x.shape());
+    // Columns are scanned by other code, in the same order.
+    CHECK(equal(cumsum(x, 1), cumsum(x.t().contiguous(), 0).t()));
+    CHECK(equal(cumprod(x / 40, 1), cumprod((x / 40).t().contiguous(), 0).t()));
+    if (x.numel() == 0) continue;
+    const Tensor leaf = x.detach().clone().requires_grad_();  // whose gradients are scanned from the end
+    const Tensor turned = x.t().contiguous().requires_grad_();
+    cumsum(leaf, 1).backward(x);
+    cumsum(turned, 0).backward(x.t());
+    CHECK(equal(leaf.grad(), turned.grad().t()));
+  }
+}
+
+TEST_CASE("topk: the first of the sorted elements, few and many") {
+  manual_seed(14);
+  for (const DType dtype : {float32, int64})
+    for (const Shape& shape : std::vector<Shape>{{5, 300}, {2, 70, 3}, {4, 1}})
+      for (const int dim : {0, 1}) {
+        const Tensor x = randint(0, 40, shape).to(dtype);  // with equal ones, which keep their order
+        const std::int64_t n = shape[dim];
+        for (const std::int64_t k : {std::int64_t{0}, std::int64_t{1}, n / 16, n / 3, n}) {
+          INFO(shape, " ", dim, " ", k);
+          for (const bool largest : {true, false}) {
+            const ValuesAndIndices first = topk(x, k, dim, largest), all = sort(x, dim, largest);
+            CHECK(equal(first.values, all.values.narrow(dim, 0, k)));
+            CHECK(equal(first.indices, all.indices.narrow(dim, 0, k)));
+          }
+        }
+      }
+}
+
 TEST_CASE("short rows: many small tensors are joined") {
   manual_seed(11);
   std::vector<Tensor> tensors;
