@@ -25,6 +25,7 @@ inline const std::vector<CopyCase>& copy_cases() {
       {"plain, with a tail", {1003}, {1}, {1}},
       {"plain, between packs", {1003}, {1}, {1}, 1, 3},
       {"plain, half a pack off", {1004}, {1}, {1}, 2, 2},
+      {"long rows, a little behind", {5, 3001}, {4096, 1}, {4096, 1}, 3, 0},
       {"slices", {9, 12}, {24, 1}, {12, 1}, 12, 0},
       {"odd slices", {7, 13}, {26, 1}, {13, 1}},
       {"gaps", {11, 3}, {8, 2}, {6, 1}},
