@@ -212,10 +212,8 @@ cudaError_t wait_until_done(Simulation& s, Lock& lock, const OperationRef& opera
 
 cudaError_t wait_for_device(Simulation& s, Lock& lock, int device) {
   std::vector<OperationRef> newest;
-  for (const auto* streams : {&s.all_streams, &s.ended_streams}) {
-    for (const auto& stream : *streams) {
-      if (stream->device == device && stream->last) newest.push_back(stream->last);
-    }
+  for (const auto& stream : s.all_streams) {
+    if (stream->device == device && stream->last) newest.push_back(stream->last);
   }
   for (const auto& operation : newest) {
     if (const cudaError_t error = wait_until_done(s, lock, operation); error != cudaSuccess) return error;

@@ -75,8 +75,7 @@ struct Simulation {
   std::vector<std::shared_ptr<Capture>> captures;  ///< that have not ended
   std::map<cudaGraph_t, std::shared_ptr<Graph>> graphs;
   std::map<cudaGraphExec_t, std::shared_ptr<GraphExec>> graph_execs;
-  std::vector<std::shared_ptr<Stream>> all_streams;    ///< also destroyed ones with unfinished work
-  std::vector<std::shared_ptr<Stream>> ended_streams;  ///< destroyed, at an end the host has not waited for
+  std::vector<std::shared_ptr<Stream>> all_streams;  ///< also destroyed ones until the host knows their end
   std::vector<std::pair<std::uint32_t, std::uint32_t>>
       free_indices;                        ///< stream indices to use again, with their sequences
   std::vector<std::thread> ended_workers;  ///< of destroyed streams

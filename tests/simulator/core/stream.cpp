@@ -51,11 +51,9 @@ void add_legacy_order(Simulation& s, const Stream& stream, std::vector<Operation
     }
     return;
   }
-  for (const auto* others : {&s.all_streams, &s.ended_streams}) {
-    for (const auto& other : *others) {
-      if (other->device == stream.device && other->blocking && other.get() != &stream && other->last) {
-        after.push_back(other->last);
-      }
+  for (const auto& other : s.all_streams) {
+    if (other->device == stream.device && other->blocking && other.get() != &stream && other->last) {
+      after.push_back(other->last);
     }
   }
 }
@@ -104,10 +102,9 @@ void retire(Simulation& s, const std::shared_ptr<Stream>& stream) {
   s.changed.notify_all();
   if (!stream->queue.empty() || stream->worker.joinable()) return;
   s.free_indices.emplace_back(stream->index, stream->sequence);
-  std::erase(s.all_streams, stream);
-  s.ended_streams.push_back(stream);
-  std::erase_if(s.ended_streams, [&](const auto& ended) {
-    return !ended->last || s.host.at(ended->index) >= ended->last->sequence;
+  std::erase_if(s.all_streams, [&](const auto& other) {
+    return other->destroyed && other->queue.empty() && !other->worker.joinable() &&
+           (!other->last || s.host.at(other->index) >= other->last->sequence);
   });
 }
 
