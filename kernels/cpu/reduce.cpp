@@ -27,12 +27,6 @@ HWY_BEFORE_NAMESPACE();
 namespace miniparallel::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
-template <class F>
-typename F::Input center_of(const ReduceArgs& args, std::int64_t output) {
-  using T = typename F::Input;
-  return args.center ? static_cast<const T*>(args.center)[output] : T{};
-}
-
 /// Elements of a row, and columns, that are worth code of their own; for floating ones, as
 /// compiling takes its time.
 template <class T>
