@@ -77,7 +77,7 @@ Size2 size_of(const Tensor& x, const InterpolateOptions& options) {
 std::optional<Size2> repetitions(const Tensor& x, Size2 size, const InterpolateOptions& options) {
   const std::int64_t down = size.height / x.size(2), across = size.width / x.size(3);
   const bool whole = size.height == down * x.size(2) && size.width == across * x.size(3);
-  if (!whole || down * across == 1) return {};
+  if (!whole || (down == 1 && across == 1)) return {};
   if (options.scale_factor && !(*options.scale_factor == down && *options.scale_factor == across)) return {};
   return Size2{down, across};
 }
@@ -128,8 +128,11 @@ Tensor upsample(const Tensor& x, Size2 scale_factor) {
   check(down > 0 && across > 0, op, ": the scale factors are ", down, " and ", across,
         "; they must be at least 1");
   const std::int64_t n = x.size(0), channels = x.size(1), height = x.size(2), width = x.size(3);
-  const bool is_power = std::has_single_bit(static_cast<std::uint64_t>(down * across));
-  if (x.impl()->channels_last && is_power && autograd::tracing == nullptr)  // which knows the ops below
+  const auto is_power = [](std::int64_t factor) {
+    return std::has_single_bit(static_cast<std::uint64_t>(factor));
+  };
+  if (x.impl()->channels_last && is_power(down) && is_power(across) &&
+      autograd::tracing == nullptr)  // which knows the ops below
     return upsample_channels_last(x, down, across);
   return x.unsqueeze(3)
       .unsqueeze(5)

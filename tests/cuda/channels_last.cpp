@@ -197,6 +197,7 @@ TEST_CASE("channels-last: upsample and where, and their gradients") {
       const auto function = [&](const Tensors& x) {
         const Tensor y = last(x[0]);
         const Tensor z = upsample(where(y > 0, y, y * 0.5), factor);
+        CHECK(is_last(interpolate(y, {.size = {3 * factor.height, 5 * factor.width}})) == is_last(z));
         if (x[0].device().is_cuda()) CHECK(is_last(z) == (factor.height != 3));
         return z;
       };

@@ -36,6 +36,9 @@ TEST_CASE("interpolate: nearest takes the pixel at or before each point, exactly
     CHECK(equal(many.flatten(), repeat_interleave(row.flatten(), 7)));
     CHECK(equal(interpolate(many, {.size = {1, n}}), row));
   }
+  constexpr std::int64_t vast = std::int64_t{1} << 40;
+  CHECK(
+      error_of([] { interpolate(ones({1, 1, 1, 1}), {.size = {vast, vast}}); }).starts_with("interpolate: "));
   CHECK(interpolate(ones({1, 2, 3, 5}), {.scale_factor = 0.5}).shape() == Shape{1, 2, 1, 2});
   CHECK(error_of([] { interpolate(ones({1, 2, 3, 5}), {}); }) ==
         "interpolate: got neither size nor scale_factor; give one of them");
