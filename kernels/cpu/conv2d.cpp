@@ -31,28 +31,11 @@ constexpr std::int64_t kMaxChunks = 16;              // parts of a batch with se
 constexpr std::int64_t kMaxPartialValues = 1 << 22;  // of all parts together
 
 struct PackedWeights;
-struct PaddedImage;
 struct Results;
 struct Partials;
 
 std::int64_t grain(std::int64_t products_per_unit) {
   return std::max<std::int64_t>(1, kGrainProducts / std::max<std::int64_t>(1, products_per_unit));
-}
-
-/// The group's channels of one image with the plan's border of zeros; the source itself without a border.
-template <class T>
-HWY_ATTR const T* padded(const ConvPlan& plan, const T* source) {
-  if (plan.direct()) return source;
-  const std::int64_t area = plan.padded_h * plan.padded_w;
-  T* image = scratch<PaddedImage, T>(plan.source_channels * area);
-  std::fill_n(image, plan.source_channels * area, T(0));
-  const std::int64_t h = std::min(plan.source_h, plan.padded_h - plan.top);
-  const std::int64_t w = std::min(plan.source_w, plan.padded_w - plan.left);
-  for (std::int64_t c = 0; c < plan.source_channels; ++c)
-    for (std::int64_t row = 0; row < h; ++row)
-      std::copy_n(source + (c * plan.source_h + row) * plan.source_w, w,
-                  image + c * area + (row + plan.top) * plan.padded_w + plan.left);
-  return image;
 }
 
 /// Weights as [phase][group][block][tap][column]: a block is a tile's columns, destination channels.
@@ -95,7 +78,7 @@ HWY_ATTR void run_phase(const ConvPhase& phase, const T* image, const T* weights
                         run.taps.end - run.taps.begin, weights + run.taps.begin * width,
                         band + (first - done) * width, false);
     }
-    if (phase.out.empty()) {
+    if (phase.contiguous()) {
       transpose_out<width>(band, length, columns, y + done, plane, bias, beta);
       continue;
     }
@@ -288,27 +271,32 @@ namespace {
 
 MP_DISPATCH(ByDType<Conv2dLoops>, conv2d_direct)
 
-/// Channels of a group that are too few to share vectors among them.
-constexpr std::int64_t kFewChannels = 3;
+constexpr std::int64_t kFewChannels = 6;  // of a group: vectors across more of them are well filled
+// The same for the gradient of the weight, and the shortest rows that are worth it.
+constexpr std::int64_t kFewFilters = 2, kLongRow = 16;
 
-const Conv2dLoops& loops_for(bool by_planes, DType dtype) {
-  return (by_planes ? conv2d_planes() : conv2d_direct())[dtype];
+const Conv2dLoops& loops_for(bool rows, DType dtype) {
+  return (rows ? conv2d_rows() : conv2d_direct())[dtype];
 }
-/// One input channel for each group.
-bool is_depthwise(const Conv2dGeometry& g) { return g.groups > 1 && g.in_channels == g.groups; }
-bool has_few_outputs(const Conv2dGeometry& g) { return g.out_channels / g.groups <= kFewChannels; }
+
+/// Whether vectors are filled by the neighbours in a row rather than by the channels of a group.
+bool by_rows(std::int64_t channels, std::int64_t neighbours) {
+  return channels <= std::min(kFewChannels, neighbours);
+}
 
 void forward(DType dtype, const Conv2dGeometry& g, const void* x, const void* weight, const void* bias,
              void* y, Stream) {
-  loops_for(is_depthwise(g) || has_few_outputs(g), dtype).forward(g, x, weight, bias, y);
+  loops_for(by_rows(g.out_channels / g.groups, g.out_w), dtype).forward(g, x, weight, bias, y);
 }
 void data_gradient(DType dtype, const Conv2dGeometry& g, const void* dy, const void* weight, Destination dx,
                    Stream) {
-  loops_for(g.in_channels / g.groups <= kFewChannels, dtype).data_gradient(g, dy, weight, dx);
+  loops_for(by_rows(g.in_channels / g.groups, g.in_w / g.stride_w), dtype).data_gradient(g, dy, weight, dx);
 }
 void weight_gradient(DType dtype, const Conv2dGeometry& g, const void* dy, const void* x, Destination dweight,
                      Destination dbias, Stream) {
-  loops_for(is_depthwise(g) || has_few_outputs(g), dtype).weight_gradient(g, dy, x, dweight, dbias);
+  const bool depthwise = g.groups > 1 && g.in_channels == g.groups;
+  const bool few = depthwise || g.out_channels / g.groups <= kFewFilters;
+  loops_for(few && g.stride_w == 1 && g.out_w >= kLongRow, dtype).weight_gradient(g, dy, x, dweight, dbias);
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ struct Conv2dLoops {
                           const Destination& dweight, const Destination& dbias);
 };
 
-/// Plane by plane: where there are so few channels that they fill no vector.
-const ByDType<Conv2dLoops>& conv2d_planes();
+/// With vectors along rows: where there are so few channels that they fill no vector.
+const ByDType<Conv2dLoops>& conv2d_rows();
 
 }  // namespace miniparallel::kernels::cpu

@@ -215,6 +215,7 @@ HWY_ATTR void transpose_out(const T* from, std::int64_t rows, int columns, T* to
 /// to[row][column] = from[column][row], zero for columns past `columns`.
 template <int width, class T>
 HWY_ATTR void transpose_in(const T* from, std::int64_t from_stride, int columns, std::int64_t rows, T* to) {
+  if (columns < width) std::fill_n(to, rows * width, T(0));
   const auto one = [&](std::int64_t c, std::int64_t r)
                        HWY_ATTR { to[r * width + c] = from[c * from_stride + r]; };
   const auto square = [&](std::int64_t c, std::int64_t r) HWY_ATTR {
@@ -223,8 +224,6 @@ HWY_ATTR void transpose_in(const T* from, std::int64_t from_stride, int columns,
     });
   };
   for_each_square<T>(columns, rows, square, one);
-  if (columns == width) return;
-  for (std::int64_t r = 0; r < rows; ++r) std::fill(to + r * width + columns, to + (r + 1) * width, T(0));
 }
 
 }  // namespace

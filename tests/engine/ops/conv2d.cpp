@@ -77,6 +77,21 @@ void check_case(const Case& c, DType dtype, double tolerance) {
   CHECK(worst(x.grad(), expected.dx) < tolerance);
   CHECK(worst(weight.grad(), expected.dweight) < tolerance);
   CHECK(worst(bias.grad(), expected.dbias) < tolerance);
+  // The gradient of the data, added to what is there.
+  const Conv2dOptions& o = c.options;
+  const auto rest = [](std::int64_t size, std::int64_t padding, std::int64_t reach, std::int64_t stride) {
+    return (size + 2 * padding - reach) % stride;
+  };
+  const Size2 left{rest(c.h, o.padding.height, o.dilation.height * (c.kh - 1) + 1, o.stride.height),
+                   rest(c.w, o.padding.width, o.dilation.width * (c.kw - 1) + 1, o.stride.width)};
+  const Tensor shift = make({c.in}).detach();
+  const Tensor sum = conv_transpose2d(g, weight.detach(), shift,
+                                      {.stride = o.stride,
+                                       .padding = {o.padding.height, o.padding.width},
+                                       .output_padding = left,
+                                       .groups = o.groups,
+                                       .dilation = o.dilation});
+  CHECK(worst(sum, expected.dx + detached(shift).view({1, c.in, 1, 1})) < tolerance);
 }
 
 TEST_CASE("conv2d: chosen geometries against the definition") {
@@ -99,6 +114,36 @@ TEST_CASE("conv2d: chosen geometries against the definition") {
       {1, 64, 6, 5, 7, 3, 3, {}},              // more taps than a tile takes at once
       {1, 40, 5, 6, 35, 3, 3, {.padding = 1}},
       {0, 3, 6, 6, 4, 3, 3, {}},
+  };
+  for (const Case& c : cases) {
+    check_case(c, float64, 1e-13);
+    check_case(c, float32, 1e-5);
+  }
+}
+
+TEST_CASE("conv2d: few channels on either side against the definition") {
+  manual_seed(6);
+  const Case cases[] = {
+      {2, 3, 21, 37, 9, 7, 7, {.stride = 2, .padding = 3}},
+      {1, 3, 30, 45, 7, 11, 11, {.stride = 4, .padding = 2}},
+      {2, 3, 32, 32, 5, 16, 16, {.stride = 16}},
+      {1, 2, 9, 40, 8, 2, 3, {.stride = {5, 7}}},                 // positions that no output reads
+      {1, 1, 12, 70, 4, 3, 4, {.stride = {2, 3}, .padding = 5}},  // padding beyond the kernel's reach
+      {2, 3, 10, 33, 4, 3, 3, {.stride = {3, 2}, .padding = {2, 4}, .dilation = {2, 3}}},
+      {1, 6, 6, 64, 12, 4, 4, {.stride = 2, .padding = 1, .groups = 3}},
+      {2, 8, 7, 50, 8, 3, 5, {.stride = {1, 4}, .padding = 2, .dilation = 2, .groups = 8}},
+      {2, 5, 20, 24, 8, 3, 3, {.padding = 1}},
+      {1, 6, 5, 18, 7, 1, 1, {.stride = {1, 2}}},
+      {1, 9, 8, 61, 4, 3, 3, {.stride = {2, 3}, .padding = {1, 2}}},
+      {1, 7, 6, 40, 5, 5, 2, {.stride = 2, .dilation = {1, 3}}},
+      {1, 4, 19, 35, 1, 3, 3, {}},
+      {2, 4, 19, 35, 6, 3, 3, {.padding = 1, .groups = 2}},
+      {1, 3, 30, 1, 6, 3, 1, {.padding = {1, 0}}},  // rows shorter than there are channels
+      {1, 2, 3, 40, 1, 3, 40, {.stride = {1, 1000000000}}},
+      {1, 2, 40, 3, 1, 40, 3, {.stride = {1000000000, 1}}},
+      {2, 3, 6, 3, 3, 2, 3, {.padding = {1, 12}, .dilation = {1, 4}, .groups = 3}},  // long rows of zeros
+      {1, 2, 5, 12, 1, 3, 3, {.padding = {1, 4}}},
+      {0, 2, 8, 20, 2, 3, 3, {.stride = 2}},
   };
   for (const Case& c : cases) {
     check_case(c, float64, 1e-13);
