@@ -1,7 +1,11 @@
 #pragma once
 
 #include "kernels/macros.h"
+#include "kernels/math_division.h"
 #include "kernels/math_float64.h"
+#include "kernels/math_integer.h"
+#include "kernels/math_power.h"
+#include "kernels/math_trigonometry.h"
 
 #include <bit>
 #include <cmath>
@@ -11,7 +15,7 @@
 
 /// Elementary functions for one element, host and device. Those of float32 have no branch and no
 /// table, so that a loop over them vectorises, nor on the host have exp, log and tanh of float64;
-/// others are the platform's.
+/// others are the platform's. On a GPU also the functions of angles, powers, sinh and cosh are.
 
 namespace miniparallel::kernels::math {
 
@@ -34,16 +38,6 @@ MP_INLINE T saturated(double value) {
     if (value >= static_cast<double>(std::numeric_limits<T>::max())) return std::numeric_limits<T>::max();
   }
   return static_cast<T>(value);
-}
-
-/// An integer as the unsigned one of its size, in which sums and products wrap around as processors' do (of
-/// signed ones C++ leaves that undefined); other types as they are.
-template <class T>
-MP_INLINE auto modular(T x) {
-  if constexpr (std::is_integral_v<T> && sizeof(T) >= sizeof(int))
-    return static_cast<std::make_unsigned_t<T>>(x);
-  else
-    return x;
 }
 
 /// A parameter of a function as a T; integers of any size take it modulo 2^64.
@@ -180,6 +174,40 @@ MP_INLINE float tanh(float x) {
   return a < 0.625f ? small : signed_large;
 }
 
+template <class T>
+MP_INLINE T sinh(T x) {
+  return std::sinh(x);
+}
+template <class T>
+MP_INLINE T cosh(T x) {
+  return std::cosh(x);
+}
+#if !defined(__CUDACC__)
+/// e^|x| / 2: two factors reach infinity.
+MP_INLINE float half_exp(float x) {
+  const float a = x < 0.f ? -x : x;
+  const ExpParts parts(a > 90.f ? 90.f : a);
+  const std::int32_t n = parts.exponent - 1, half = n >> 1;
+  return parts.fraction * power_of_2(half) * power_of_2(n - half);
+}
+/// sinh: below 1 a polynomial fitted to the least relative error. sinh, cosh: below 1.7 ulp.
+MP_INLINE float sinh(float x) {
+  const float z = x * x;
+  float p = 2.81695122e-6f;
+  p = p * z + 1.98361598e-4f;
+  p = p * z + 8.33335006e-3f;
+  p = p * z + 0.166666665f;
+  const float small = p * z * x + x;
+  const float half = half_exp(x);
+  const float large = std::copysign(half - 0.25f / half, x);
+  return z < 1.f ? small : large;
+}
+MP_INLINE float cosh(float x) {
+  const float half = half_exp(x);
+  return half + 0.25f / half;
+}
+#endif
+
 /// erf: x times a polynomial in x^2 below 0.93, 1 - e^p(x) above with p a polynomial that fits log erfc up to
 /// 4, from where erf rounds to 1. Both fitted to the least relative error, 2e-8 and 3e-9: below 1.2 ulp.
 MP_INLINE float erf(float x) {
@@ -265,45 +293,10 @@ MP_INLINE T abs(T x) {
   else
     return x < T(0) ? T(-modular(x)) : x == T(0) ? T(0) : x;
 }
-/// Integers multiply, as their products wrap around; a negative exponent leaves 0, but of 1 and -1.
-template <class T>
-MP_INLINE T pow(T x, T y) {
-  if constexpr (std::is_floating_point_v<T>) {
-    return std::pow(x, y);
-  } else {
-    if constexpr (std::is_signed_v<T>)
-      if (y < T(0)) return x == T(1) ? T(1) : x != T(-1) ? T(0) : y % 2 == 0 ? T(1) : x;
-    std::uint64_t power = 1, factor = static_cast<std::uint64_t>(x);
-    for (std::uint64_t n = static_cast<std::uint64_t>(y); n > 0; n /= 2) {
-      if (n % 2 == 1) power *= factor;
-      factor *= factor;
-    }
-    return static_cast<T>(power);
-  }
-}
 /// log(1 + exp(x))
 template <class T>
 MP_INLINE T softplus(T x) {
   return (x > T(0) ? x : T(0)) + log1p(exp(-abs(x)));
-}
-
-#define MP_OF_STD(name)   \
-  template <class T>      \
-  MP_INLINE T name(T x) { \
-    return std::name(x);  \
-  }
-MP_OF_STD(sin)
-MP_OF_STD(cos)
-MP_OF_STD(tan)
-MP_OF_STD(asin)
-MP_OF_STD(acos)
-MP_OF_STD(atan)
-MP_OF_STD(sinh)
-MP_OF_STD(cosh)
-#undef MP_OF_STD
-template <class T>
-MP_INLINE T atan2(T y, T x) {
-  return std::atan2(y, x);
 }
 
 // Of integers, which are whole already, as they are.
@@ -321,50 +314,5 @@ MP_OF_STD(ceil, ceil)
 MP_OF_STD(round, nearbyint)
 MP_OF_STD(trunc, trunc)
 #undef MP_OF_STD
-
-/// Whether b is 0, or -1, by which processors do not divide the least number either.
-template <class T>
-MP_INLINE bool is_degenerate(T b) {
-  if constexpr (std::is_signed_v<T>)
-    return b == T(0) || b == T(-1);
-  else
-    return b == T(0);
-}
-
-/// a - b trunc(a / b); 0 for integers by 0.
-template <class T>
-MP_INLINE T fmod(T a, T b) {
-  if constexpr (std::is_integral_v<T>)
-    return is_degenerate(b) ? T(0) : T(a % b);
-  else
-    return std::fmod(a, b);
-}
-
-/// a - b floor(a / b); 0 for integers by 0.
-template <class T>
-MP_INLINE T remainder(T a, T b) {
-  const T rest = fmod(a, b);
-  if constexpr (std::is_unsigned_v<T>)
-    return rest;
-  else
-    return rest != T(0) && (rest < T(0)) != (b < T(0)) ? rest + b : rest;
-}
-
-/// floor(a / b); 0 for integers by 0. Of floating numbers the quotient of what the rest leaves, which
-/// rounding cannot lift to the next integer.
-template <class T>
-MP_INLINE T floor_divide(T a, T b) {
-  if constexpr (std::is_unsigned_v<T>) {
-    return b == T(0) ? T(0) : T(a / b);
-  } else if constexpr (std::is_integral_v<T>) {
-    if (is_degenerate(b)) return b == T(0) ? T(0) : T(-modular(a));
-    return T(a / b - (a % b != 0 && (a < T(0)) != (b < T(0)) ? 1 : 0));
-  } else {
-    if (b == T(0)) return a / b;
-    const T rest = std::fmod(a, b), quotient = (a - rest) / b;
-    const T lower = rest != T(0) && (rest < T(0)) != (b < T(0)) ? quotient - T(1) : quotient;
-    return lower == T(0) ? std::copysign(T(0), a / b) : std::nearbyint(lower);
-  }
-}
 
 }  // namespace miniparallel::kernels::math

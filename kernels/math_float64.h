@@ -45,16 +45,31 @@ MP_INLINE double exp(double x) {
   return fraction * power_of_2(half) * power_of_2(n - half);
 }
 
-/// log by x = 2^n m as for float32, and a polynomial in s^2, s = (m - 1) / (m + 1) (fdlibm): below 1 ulp.
+/// f and n of x = 2^n (1 + f), sqrt(1/2) <= 1 + f < sqrt(2), for a normal x.
+struct LogParts64 {
+  double f, exponent;
+
+  MP_INLINE explicit LogParts64(double x) {
+    constexpr std::uint64_t root = 0x3fe6a09e00000000;  // below sqrt(1/2)
+    const std::uint64_t bits = std::bit_cast<std::uint64_t>(x) + (0x3ff0000000000000 - root);
+    f = std::bit_cast<double>((bits & 0xfffffffffffff) + root) - 1.;
+    // The exponent's bits as the last ones of 2^52 and more: there is no vector instruction to convert them.
+    exponent = std::bit_cast<double>((bits >> 52) | 0x4330000000000000) - (4503599627370496. + 1023.);
+  }
+};
+
+/// `y`, a logarithm of x, where x > 0 and finite; else what a logarithm of x is.
+MP_INLINE double logarithm(double x, double y) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const double limited = x < infinity ? y : x;  // infinity and NaN pass
+  return x > 0. ? limited : x == 0. ? -infinity : std::numeric_limits<double>::quiet_NaN();
+}
+
+/// log by these parts, and a polynomial in s^2, s = (m - 1) / (m + 1) (fdlibm): below 1 ulp.
 MP_INLINE double log(double x) {
   const bool subnormal = x < 2.2250738585072014e-308;
-  const double scaled = subnormal ? x * 18014398509481984. : x;
-  constexpr std::uint64_t root = 0x3fe6a09e00000000;  // below sqrt(1/2)
-  const std::uint64_t bits = std::bit_cast<std::uint64_t>(scaled) + (0x3ff0000000000000 - root);
-  const double f = std::bit_cast<double>((bits & 0xfffffffffffff) + root) - 1.;
-  // The exponent's bits as the last ones of 2^52 and more: there is no vector instruction to convert them.
-  const double biased = std::bit_cast<double>((bits >> 52) | 0x4330000000000000) - 4503599627370496.;
-  const double n = biased - (subnormal ? 1077. : 1023.);
+  const LogParts64 parts(subnormal ? x * 18014398509481984. : x);
+  const double f = parts.f, n = parts.exponent - (subnormal ? 54. : 0.);
   const double s = f / (2. + f), z = s * s;
   double p = 1.479819860511658591e-01;
   p = p * z + 1.531383769920937332e-01;
@@ -65,10 +80,7 @@ MP_INLINE double log(double x) {
   p = p * z + 6.666666666666735130e-01;
   const double square = 0.5 * f * f;
   const double tail = s * (square + p * z) + n * 1.90821492927058770002e-10;
-  const double y = ((tail - square) + f) + n * 6.93147180369123816490e-01;
-  const double infinity = std::numeric_limits<double>::infinity();
-  const double limited = x < infinity ? y : x;  // infinity and NaN pass
-  return x > 0. ? limited : x == 0. ? -infinity : std::numeric_limits<double>::quiet_NaN();
+  return logarithm(x, ((tail - square) + f) + n * 6.93147180369123816490e-01);
 }
 
 /// tanh as for float32, below 0.625 by a rational function (Cephes tanh).

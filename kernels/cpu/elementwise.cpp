@@ -9,10 +9,13 @@
 #include <algorithm>
 #include <cmath>
 #include <type_traits>
+#include <utility>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/elementwise.cpp"
 #include "kernels/cpu/targets.h"
+// After targets.h:
+#include "kernels/cpu/long_loops.h"
 
 // One loop over plain arrays per function and dtype; the driver in map.cpp feeds it from any layout.
 
@@ -20,10 +23,15 @@ HWY_BEFORE_NAMESPACE();
 namespace miniparallel::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
+/// Whether loops of many steps go by blocks: the baseline's need only be small.
+template <bool is_long, class T>
+constexpr bool by_blocks = is_long && std::is_same_v<T, float> && HWY_TARGET != HWY_SCALAR;
+
 template <class F, class T>
 void unary_loop(const LoopArgs& a) {
   T* y = a.output<T>();
   const T* x = a.input<T>(0);
+  if constexpr (by_blocks<is_long_forward<F>, T>) return long_loop(a.n, y, UnaryForward<F>{a.p, a.q}, x);
   MP_IVDEP
   for (std::int64_t i = 0; i < a.n; ++i) y[i] = F::forward(x[i], a.p, a.q);
 }
@@ -32,6 +40,8 @@ template <class F, class T>
 void unary_backward_loop(const LoopArgs& a) {
   T* dx = a.output<T>();
   const T *g = a.input<T>(0), *saved = a.input<T>(1);
+  if constexpr (by_blocks<is_long_backward<F>, T>)
+    return long_loop(a.n, dx, UnaryBackward<F>{a.p, a.q}, g, saved);
   MP_IVDEP
   for (std::int64_t i = 0; i < a.n; ++i) dx[i] = F::backward(g[i], saved[i], a.p, a.q);
 }
@@ -40,6 +50,7 @@ template <class F, class T>
 void binary_loop(const LoopArgs& args) {
   T* y = args.output<T>();
   const T *a = args.input<T>(0), *b = args.input<T>(1);
+  if constexpr (by_blocks<is_long_forward<F>, T>) return long_loop(args.n, y, BinaryForward<F>{}, a, b);
   MP_IVDEP
   for (std::int64_t i = 0; i < args.n; ++i) y[i] = F::forward(a[i], b[i]);
 }
@@ -48,6 +59,8 @@ template <class F, class T, int side>
 void binary_backward_loop(const LoopArgs& args) {
   T* d = args.output<T>();
   const T *g = args.input<T>(0), *a = args.input<T>(1), *b = args.input<T>(2);
+  if constexpr (by_blocks<is_long_backward<F>, T>)
+    return long_loop(args.n, d, BinaryBackward<F, side>{}, g, a, b);
   MP_IVDEP
   for (std::int64_t i = 0; i < args.n; ++i)
     d[i] = side == 0 ? F::backward_a(g[i], a[i], b[i]) : F::backward_b(g[i], a[i], b[i]);
@@ -82,9 +95,7 @@ void where_loop(const LoopArgs& args) {
 /// Calls f(power), which raises to the exponent, if there is a loop for it; tells whether.
 template <class T, class F>
 MP_INLINE bool with_power(double exponent, const F& f) {
-  const bool fixed = with_fixed_exponent(exponent, [&]<int halves>() HWY_ATTR {
-    f([](T x) HWY_ATTR __attribute__((always_inline)) { return fixed_pow<halves>(x); });
-  });
+  const bool fixed = with_fixed_exponent(exponent, [&]<int halves>() HWY_ATTR { f(FixedPow<halves>()); });
   if (fixed || !std::is_same_v<T, float> || !std::isfinite(exponent)) return fixed;
   if constexpr (std::is_same_v<T, float>) f(FinitePow(exponent));
   return true;
@@ -94,7 +105,8 @@ template <class T>
 void pow_loop(const LoopArgs& a) {
   T* y = a.output<T>();
   const T* x = a.input<T>(0);
-  const bool done = with_power<T>(a.p, [&](const auto& power) HWY_ATTR {
+  const bool done = with_power<T>(a.p, [&]<class P>(const P& power) HWY_ATTR {
+    if constexpr (by_blocks<true, T>) return long_loop(a.n, y, PowForward<P>{power}, x);
     MP_IVDEP
     for (std::int64_t i = 0; i < a.n; ++i) y[i] = power(x[i]);
   });
@@ -105,7 +117,9 @@ template <class T>
 void pow_backward_loop(const LoopArgs& a) {
   T* dx = a.output<T>();
   const T *g = a.input<T>(0), *x = a.input<T>(1), p = static_cast<T>(a.p);
-  const bool done = a.p != 0 && with_power<T>(a.p - 1, [&](const auto& power) HWY_ATTR {
+  const bool done = a.p != 0 && with_power<T>(a.p - 1, [&]<class P>(const P& power) HWY_ATTR {
+                      if constexpr (by_blocks<true, T>)
+                        return long_loop(a.n, dx, PowBackward<P>{power, p}, g, x);
                       MP_IVDEP
                       for (std::int64_t i = 0; i < a.n; ++i) dx[i] = g[i] * p * power(x[i]);
                     });

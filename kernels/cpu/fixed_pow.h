@@ -64,8 +64,15 @@ MP_INLINE T fixed_pow(T base) {
   }
 }
 
-/// base^p of float32 for a finite p, by exp(p log |base|) in float64: below 1 ulp; as std::pow for every
-/// base.
+template <int halves>
+struct FixedPow {
+  template <class T>
+  MP_INLINE T operator()(T base) const {
+    return fixed_pow<halves>(base);
+  }
+};
+
+/// base^p of float32 for a finite p, by logarithms: below 0.6 ulp; as std::pow for every base.
 class FinitePow {
  public:
   MP_INLINE explicit FinitePow(double exponent) : exponent_(exponent) {
@@ -75,7 +82,7 @@ class FinitePow {
   }
   MP_INLINE float operator()(float base) const {
     const double x = static_cast<double>(base);
-    const double power = math::exp(exponent_ * math::log(x < 0. ? -x : x));
+    const double power = math::power_of_magnitude(x, exponent_);
     const std::uint64_t sign = std::bit_cast<std::uint64_t>(x) & sign_;
     const double y = std::bit_cast<double>(std::bit_cast<std::uint64_t>(power) | sign);
     const bool undefined = (x < 0.) & (x > undefined_above_);
