@@ -63,6 +63,7 @@ CopyPlan::CopyPlan(const ElementwiseArgs& copy, std::size_t bytes)
   const Layout& layout = args.layout;
   const int last = layout.rank - 1;
   if (last < 1 || layout.strides[0][last] != 1 || layout.strides[1][last] == 1) return;
+  if (layout.strides[1][last] == 0) return;  // a row of one element is written as it is
   for (int d = 0; d < last; ++d)
     if (layout.strides[1][d] == 1) across = d;
 }

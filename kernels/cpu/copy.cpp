@@ -33,9 +33,10 @@ template <class T>
 void copy_row(void* to, std::int64_t to_stride, const void* from, std::int64_t from_stride, std::int64_t n) {
   T* target = static_cast<T*>(to);
   const T* source = static_cast<const T*>(from);
-  if (from_stride == 0) {
-    const T value = *source;
-    for (std::int64_t i = 0; i < n; ++i) target[i * to_stride] = value;
+  if (from_stride == 0 && to_stride == 1) {
+    std::fill_n(target, n, *source);
+  } else if (from_stride == -1 && to_stride == 1) {
+    std::reverse_copy(source - (n - 1), source + 1, target);
   } else if (from_stride == 1 && to_stride == 1) {
     copy_bytes(to, from, static_cast<std::size_t>(n) * sizeof(T));
   } else {

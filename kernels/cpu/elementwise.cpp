@@ -55,6 +55,15 @@ void binary_loop(const LoopArgs& args) {
   for (std::int64_t i = 0; i < args.n; ++i) y[i] = F::forward(a[i], b[i]);
 }
 
+template <class F, int one>
+void with_one_loop(const LoopArgs& args) {
+  float* y = args.output<float>();
+  const float *a = args.input<float>(0), *b = args.input<float>(1), value = one == 0 ? *a : *b;
+  MP_IVDEP
+  for (std::int64_t i = 0; i < args.n; ++i)
+    y[i] = F::forward(one == 0 ? value : a[i], one == 1 ? value : b[i]);
+}
+
 template <class F, class T, int side>
 void binary_backward_loop(const LoopArgs& args) {
   T* d = args.output<T>();
@@ -83,13 +92,17 @@ void ternary_loop(const LoopArgs& args) {
   }
 MP_COMPARE(MP_COMPARE_LOOP)
 
+/// A bool is read as the byte that it is, 0 or 1: GCC 12 vectorises no loop over bools.
+template <class T>
+using Readable = std::conditional_t<std::is_same_v<T, bool>, std::uint8_t, T>;
+
 template <class T>
 void where_loop(const LoopArgs& args) {
   T* y = args.output<T>();
-  const bool* condition = args.input<bool>(0);
+  const Readable<bool>* condition = args.input<Readable<bool>>(0);
   const T *a = args.input<T>(1), *b = args.input<T>(2);
   MP_IVDEP
-  for (std::int64_t i = 0; i < args.n; ++i) y[i] = condition[i] ? a[i] : b[i];
+  for (std::int64_t i = 0; i < args.n; ++i) y[i] = condition[i] != 0 ? a[i] : b[i];
 }
 
 /// Calls f(power), which raises to the exponent, if there is a loop for it; tells whether.
@@ -129,7 +142,7 @@ void pow_backward_loop(const LoopArgs& a) {
 template <class From, class To>
 constexpr Loop convert_loop = [](const LoopArgs& a) {
   To* y = a.output<To>();
-  const From* x = a.input<From>(0);
+  const Readable<From>* x = a.input<Readable<From>>(0);
   MP_IVDEP
   for (std::int64_t i = 0; i < a.n; ++i) y[i] = convert<To>(x[i]);
 };
@@ -205,6 +218,16 @@ template <class F>
 constexpr Row binary_arithmetic{binary_loop<F, float>,        binary_loop<F, double>,
                                 binary_loop<F, std::int64_t>, binary_loop<F, std::int32_t>,
                                 binary_loop<F, std::uint8_t>, bool_loop<F>};
+/// Those that broadcasting is mostly for.
+template <class F, int one>
+constexpr Loop with_one = nullptr;
+#define MP_WITH_ONE(functor) \
+  template <int one>         \
+  constexpr Loop with_one<functors::functor, one> = with_one_loop<functors::functor, one>;
+MP_WITH_ONE(Add)
+MP_WITH_ONE(Sub)
+MP_WITH_ONE(Mul)
+MP_WITH_ONE(Div)
 /// The bits of bool are those of uint8.
 template <class F>
 constexpr Row binary_integer{nullptr,
@@ -234,6 +257,8 @@ const ElementwiseLoops& elementwise_loops() {
 #define MP_ROW_BINARY(name, functor) binary_arithmetic<functors::functor>,
 #define MP_ROW_BINARY_FLOATING(name, functor) binary_floating<functors::functor>,
 #define MP_ROW_BINARY_INTEGER(name, functor) binary_integer<functors::functor>,
+#define MP_LOOP_WITH_0(name, functor) with_one<functors::functor, 0>,
+#define MP_LOOP_WITH_1(name, functor) with_one<functors::functor, 1>,
 #define MP_ROW_BINARY_A(name, functor) binary_backward<functors::functor, 0>,
 #define MP_ROW_BINARY_B(name, functor) binary_backward<functors::functor, 1>,
 #define MP_ROW_TERNARY(name, functor) ternary_floating<functors::functor>,
@@ -247,6 +272,8 @@ const ElementwiseLoops& elementwise_loops() {
                      MP_BINARY_INTEGER(MP_ROW_BINARY_INTEGER)},
       .binary_backward = {{MP_BINARY_ARITHMETIC(MP_ROW_BINARY_A) MP_BINARY_FLOATING(MP_ROW_BINARY_A)},
                           {MP_BINARY_ARITHMETIC(MP_ROW_BINARY_B) MP_BINARY_FLOATING(MP_ROW_BINARY_B)}},
+      .binary_with_one = {{MP_BINARY_ARITHMETIC(MP_LOOP_WITH_0) MP_BINARY_FLOATING(MP_LOOP_WITH_0)},
+                          {MP_BINARY_ARITHMETIC(MP_LOOP_WITH_1) MP_BINARY_FLOATING(MP_LOOP_WITH_1)}},
       .ternary = {MP_TERNARY_FLOATING(MP_ROW_TERNARY)},
       .compare = {MP_COMPARE(MP_ROW_COMPARE)},
       .where = {where_loop<float>, where_loop<double>, where_loop<std::int64_t>, where_loop<std::int32_t>,
@@ -278,6 +305,9 @@ void unary_backward(Unary function, DType dtype, const ElementwiseArgs& args, St
   map(elementwise_loops().unary_backward[at(function)][at(dtype)], args, {dtype, dtype, dtype});
 }
 void binary(Binary function, DType dtype, const ElementwiseArgs& args, Stream) {
+  if (const int one = dtype == float32 ? one_in_rows(args, 3) : 0; one > 0)
+    if (const Loop loop = elementwise_loops().binary_with_one[one - 1][at(function)])
+      return map_with_one(loop, args, 3, one);
   map(elementwise_loops().binary[at(function)][at(dtype)], args, {dtype, dtype, dtype});
 }
 void binary_backward(Binary function, int side, DType dtype, const ElementwiseArgs& args, Stream) {

@@ -6,6 +6,7 @@
 #include "kernels/half.h"
 
 #include <algorithm>
+#include <span>
 
 namespace miniparallel::kernels::cpu {
 namespace {
@@ -17,7 +18,10 @@ template <class T>
 void add_row(void* to, std::int64_t to_stride, const void* from, std::int64_t from_stride, std::int64_t n) {
   T* target = static_cast<T*>(to);
   const T* source = static_cast<const T*>(from);
-  for (std::int64_t i = 0; i < n; ++i) target[i * to_stride] += source[i * from_stride];
+  if (to_stride == 1 && from_stride == 1)
+    for (std::int64_t i = 0; i < n; ++i) target[i] += source[i];
+  else
+    for (std::int64_t i = 0; i < n; ++i) target[i * to_stride] += source[i * from_stride];
 }
 
 void convert_array(DType from_dtype, DType to_dtype, const void* from, void* to, std::int64_t n) {
@@ -73,7 +77,7 @@ void run_loop(Loop loop, const ElementwiseArgs& args, int operands, std::byte* c
 /// One call of `map`: walks a range of elements, row by row of the innermost dimension.
 class Walk {
  public:
-  Walk(Loop loop, const ElementwiseArgs& args, std::initializer_list<DType> dtypes, Halves halves)
+  Walk(Loop loop, const ElementwiseArgs& args, std::span<const DType> dtypes, Halves halves, int one = 0)
       : loop_(loop), args_(args) {
     const Layout& layout = args.layout;
     inner_ = layout.rank - 1;
@@ -83,7 +87,7 @@ class Walk {
       computed_[count_] = computed(dtype, halves);
       bytes_[count_] = static_cast<std::int64_t>(size_of(dtype));
       stride_[count_] = layout.rank == 0 ? 1 : layout.strides[count_][inner_];
-      direct_[count_] = stride_[count_] == 1 && computed_[count_] == dtype;
+      direct_[count_] = (stride_[count_] == 1 || (one > 0 && one == count_)) && computed_[count_] == dtype;
       plain_ = plain_ && direct_[count_];
       ++count_;
     }
@@ -151,7 +155,7 @@ class Walk {
   DType stored_[kMaxOperands] = {}, computed_[kMaxOperands] = {};
   std::int64_t bytes_[kMaxOperands] = {};  // of a stored element
   std::int64_t stride_[kMaxOperands] = {};
-  bool direct_[kMaxOperands] = {};  // a row is an array of what is computed with
+  bool direct_[kMaxOperands] = {};  // a row is what the loop takes
 };
 
 /// One call of `map` for a layout of short rows, which it joins to blocks.
@@ -233,9 +237,29 @@ void generate(const Sequence<T>& values, T* y, std::int64_t n) {
 
 void map(Loop loop, const ElementwiseArgs& args, std::initializer_list<DType> dtypes, Halves halves) {
   const Layout& layout = args.layout;
-  if (!has_short_rows(layout)) return parallel_for(layout.numel(), kGrain, Walk(loop, args, dtypes, halves));
+  if (!has_short_rows(layout))
+    return parallel_for(layout.numel(), kGrain, Walk(loop, args, std::span(dtypes), halves));
   const std::int64_t row = layout.sizes[layout.rank - 1];
   if (row > 0) parallel_for(layout.numel() / row, kGrain / row, ShortRows(loop, args, dtypes, halves));
+}
+
+void map_with_one(Loop loop, const ElementwiseArgs& args, int operands, int one) {
+  constexpr DType dtypes[] = {float32, float32, float32, float32};
+  parallel_for(
+      args.layout.numel(), kGrain,
+      Walk(loop, args, std::span(dtypes, static_cast<std::size_t>(operands)), Halves::as_stored, one));
+}
+
+int one_in_rows(const ElementwiseArgs& args, int operands) {
+  const Layout& layout = args.layout;
+  if (layout.rank < 2 || has_short_rows(layout) || args.accumulate) return 0;
+  int one = 0, arrays = 0;
+  for (int k = 0; k < operands; ++k) {
+    const std::int64_t stride = layout.strides[k][layout.rank - 1];
+    if (stride == 1) ++arrays;
+    if (stride == 0) one = k;
+  }
+  return arrays == operands - 1 ? one : 0;
 }
 
 void fill(DType dtype, const ElementwiseArgs& args, const void* value, Stream) {

@@ -31,6 +31,8 @@ using DTypeRow = std::array<Loop, 8>;
 struct ElementwiseLoops {
   std::array<DTypeRow, static_cast<int>(Unary::count)> unary, unary_backward;
   std::array<DTypeRow, static_cast<int>(Binary::count)> binary, binary_backward[2];
+  /// Of float32, [i] where operand i of the two is one element for all the others; null for most functions.
+  std::array<Loop, static_cast<int>(Binary::count)> binary_with_one[2];
   std::array<DTypeRow, static_cast<int>(Ternary::count)> ternary;
   std::array<DTypeRow, static_cast<int>(Compare::count)> compare;
   DTypeRow where;
@@ -47,6 +49,13 @@ enum class Halves { as_float32, as_stored };
 /// through blocks in the cache. `dtypes`: of each operand.
 void map(Loop loop, const ElementwiseArgs& args, std::initializer_list<DType> dtypes,
          Halves halves = Halves::as_float32);
+
+/// Runs a loop for which operand `one` is one element in each row of the innermost dimension, the other
+/// operands arrays, all of float32.
+void map_with_one(Loop loop, const ElementwiseArgs& args, int operands, int one);
+/// The operand that is one element in each row, where that is so of one, the rows are not short and the other
+/// operands arrays; else 0.
+int one_in_rows(const ElementwiseArgs& args, int operands);
 
 void fill(DType dtype, const ElementwiseArgs& args, const void* value, Stream stream);
 void sequence(const Sequence<std::int64_t>& values, std::int64_t* y, std::int64_t n, Stream stream);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 /// Rows of the innermost dimension that are too short to be worth a call each are taken many at once.
 
@@ -43,18 +44,29 @@ struct Matrix {
   std::int64_t bytes, row, column;
 };
 
-/// Copies matrices by `copy`, a CopyRow, along the longer dimension.
+/// Copies matrices by `copy`, a CopyRow: rows that follow one another at once, a row that is all of them once
+/// and then what is there as often as it takes, others along the longer dimension.
 template <class Copy>
 void copy_matrix(Copy copy, const Matrix& to, const Matrix& from, std::int64_t rows, std::int64_t columns) {
   const auto at = [](const Matrix& matrix, std::int64_t offset) {
     return static_cast<std::byte*>(matrix.data) + offset * matrix.bytes;
   };
-  if (rows >= columns)
+  const bool to_array = to.column == 1 && to.row == columns;
+  if (to_array && from.column == 1 && from.row == columns) {
+    copy(at(to, 0), 1, at(from, 0), 1, rows * columns);
+  } else if (to_array && from.row == 0 && from.column != 0) {
+    copy(at(to, 0), 1, at(from, 0), from.column, columns);
+    for (std::int64_t done = 1, n; done < rows; done += n) {
+      n = std::min(done, rows - done);
+      std::memcpy(at(to, done * columns), to.data, static_cast<std::size_t>(n * columns * to.bytes));
+    }
+  } else if (rows >= columns) {
     for (std::int64_t c = 0; c < columns; ++c)
       copy(at(to, c * to.column), to.row, at(from, c * from.column), from.row, rows);
-  else
+  } else {
     for (std::int64_t r = 0; r < rows; ++r)
       copy(at(to, r * to.row), to.column, at(from, r * from.row), from.column, columns);
+  }
 }
 
 }  // namespace miniparallel::kernels::cpu

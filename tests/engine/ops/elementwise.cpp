@@ -4,6 +4,26 @@
 
 using namespace miniparallel;
 
+TEST_CASE("broadcast: one element for each row, on either side, in rows of any length") {
+  for (const DType dtype : {float32, float64, int64})
+    for (const std::int64_t width : {63, 64, 100, 1024, 3000}) {
+      INFO(dtype, ", rows of ", width);
+      const Tensor x = randint(1, 9, {3, 5, width}).to(dtype), column = randint(1, 9, {5, 1}).to(dtype);
+      const Tensor whole = column.expand({3, 5, width}).contiguous();
+      CHECK(equal(x + column, x + whole));
+      CHECK(equal(column - x, whole - x));
+      CHECK(equal(x - column, x - whole));
+      CHECK(equal(column * x, whole * x));
+      CHECK(equal(x / column, x / whole));
+      CHECK(equal(column / x, whole / x));
+      CHECK(equal(maximum(x, column), maximum(x, whole)));
+      CHECK(equal(column * column.expand({5, width}), (column * column).expand({5, width})));
+      Tensor y = x.clone();
+      y.mul_(column);
+      CHECK(equal(y, x * whole));
+    }
+}
+
 TEST_CASE("an expression and its gradient") {
   Tensor x = tensor({1.0, 2.0, 3.0, 4.0}, {2, 2}, {.requires_grad = true});
   Tensor y = tanh(x * 2.0 + 1.0) / (x * x);
