@@ -25,13 +25,15 @@ inline Sizes sizes(const ReduceArgs& args) {
   return {"kept reduced", {args.kept.numel(), args.reduced.numel()}};
 }
 
-/// Results depend neither on the number of threads nor on the instruction set: sums go through a fixed
-/// number of lanes and fixed chunks, in double or int64. NaN wins over every number.
+/// Results depend neither on the number of threads nor on the instruction set: sums and products go
+/// through a fixed number of lanes and fixed chunks, in double or int64. NaN wins over every number.
 struct Reduce {
   /// Floating dtypes, 16 bits on GPUs only, stay; int64, int32, uint8 and bool give int64. Nothing sums to 0.
   void (*sum)(DType dtype, const ReduceArgs& args, Stream stream);
   /// Sum of (x - center)^2; floating dtypes, 16 bits on GPUs only.
   void (*sum_squares)(DType dtype, const ReduceArgs& args, Stream stream);
+  /// The product, of float32, float64 and int64; of nothing 1.
+  void (*product)(DType dtype, const ReduceArgs& args, Stream stream);
   /// Of the input's dtype, float16 and bfloat16 on GPUs only; `reduced` must not be empty.
   void (*amax)(DType dtype, const ReduceArgs& args, Stream stream);
   void (*amin)(DType dtype, const ReduceArgs& args, Stream stream);

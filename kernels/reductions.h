@@ -56,6 +56,18 @@ struct SumOfSquares : SumOf<T> {
 };
 
 template <class T>
+struct ProductOf : SumOf<T> {
+  using Accumulator = Wide<T>;
+  static constexpr Accumulator initial = 1;
+  MP_INLINE static Accumulator combine(Accumulator a, Accumulator b) {
+    return static_cast<Accumulator>(math::modular(a) * math::modular(b));
+  }
+  MP_INLINE static Accumulator load_four(T a, T b, T c, T d, T center) {
+    return combined_four<ProductOf>({a, b, c, d}, center);
+  }
+};
+
+template <class T>
 struct MaxOf {
   using Input = T;
   using Accumulator = T;

@@ -2,6 +2,7 @@
 #include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
 #include "engine/ops/native_half.h"
+#include "engine/ops/scan.h"
 
 #include <algorithm>
 #include <optional>
@@ -128,6 +129,34 @@ Tensor mean(const Tensor& input, const Shape& dims, bool keepdim) {
              b.set(0, spread(b.grad() * share, ones, shape));
            });
   }
+  return y;
+}
+
+/// The product of all other elements of the folded dimensions: of those of one dimension, times the products
+/// along it of the others of the next.
+static Tensor product_of_others(const Tensor& x, const Shape& ones) {
+  Tensor folded = x, others;
+  for (int d = x.dim() - 1; d >= 0; --d) {
+    if (ones[d] == x.size(d)) continue;
+    const Tensor here = product_of_others(folded, d);
+    others = others.defined() ? others * here : here;
+    folded = prod(folded, {d}, true);
+  }
+  return others.defined() ? others : ones_like(x);
+}
+
+Tensor prod(const Tensor& input, const Shape& dims, bool keepdim) {
+  MP_AUTOCAST(prod, input, dims, keepdim);
+  check_defined("prod", input);
+  if (is_half(input)) return in_float32(MP_OP(prod), input, dims, keepdim);
+  const Tensor x = input.is_floating() ? input : input.to(int64);
+  const Split split("prod", x, dims, keepdim);
+  Tensor y = make_tensor(split.result, x.dtype(), x.device());
+  backend(x).reduce.product(x.dtype(), split.args(x, y), stream(x));
+  if (recording(x))
+    record("prod", y, {x}, [x = save(x), ones = split.ones](Backward& b) {
+      b.set(0, b.grad().reshape(ones) * product_of_others(x.get(b), ones));
+    });
   return y;
 }
 

@@ -1,3 +1,5 @@
+#include "engine/ops/scan.h"
+
 #include "engine/autograd/trace.h"
 #include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
@@ -5,8 +7,8 @@
 
 #include <algorithm>
 
-// cumsum, cumprod and prod. All are the recurrence y[i] = factor[i] y[i - 1] + term[i] along a dimension,
-// whose gradient is the same recurrence backwards: nothing is divided, so zeros do no harm.
+// cumsum and cumprod. Both are the recurrence y[i] = factor[i] y[i - 1] + term[i] along a dimension, whose
+// gradient is the same recurrence backwards: nothing is divided, so zeros do no harm.
 
 namespace miniparallel {
 namespace {
@@ -86,12 +88,6 @@ Tensor cumulated(const char* op, const Tensor& input, int dim, bool product) {
   return product ? run(how, x, {}) : run(how, {}, x);
 }
 
-/// The product along `dim`, which stays with size 1; of nothing 1.
-Tensor multiplied(const Tensor& x, int dim) {
-  const std::int64_t n = x.size(dim);
-  return n > 0 ? cumulated("prod", x, dim, true).narrow(dim, n - 1, 1).clone() : sum(x, {dim}, true) + 1;
-}
-
 }  // namespace
 
 Tensor cumsum(const Tensor& x, int dim) {
@@ -103,26 +99,9 @@ Tensor cumprod(const Tensor& x, int dim) {
   return cumulated("cumprod", x, dim, true);
 }
 
-Tensor prod(const Tensor& input, const Shape& dims, bool keepdim) {
-  MP_AUTOCAST(prod, input, dims, keepdim);
-  Tensor x = accumulable("prod", input);
-  if (is_half(x)) return in_float32(MP_OP(prod), x, dims, keepdim);
-  if (dims.empty()) {
-    const Tensor y = multiplied(x.flatten(), 0);
-    return y.reshape(keepdim ? Shape::filled(x.dim(), 1) : Shape{});
-  }
-  bool reduced[kMaxRank] = {};
-  for (const std::int64_t dim : dims) {
-    const int d = normalize_dim("prod", dim, x.dim());
-    check(!reduced[d], "prod: dim ", d, " appears twice in dims ", dims, "; name every dimension once");
-    reduced[d] = true;
-  }
-  for (int d = x.dim() - 1; d >= 0; --d) {
-    if (!reduced[d]) continue;
-    x = multiplied(x, d);
-    if (!keepdim) x = x.squeeze(d);
-  }
-  return x;
+Tensor product_of_others(const Tensor& x, int dim) {
+  const Recurrence forwards{"cumprod", dim, 1, false}, backwards{"cumprod", dim, 1, true};
+  return preceding(forwards, run(forwards, x, {}), 1) * preceding(backwards, run(backwards, x, {}), 1);
 }
 
 }  // namespace miniparallel

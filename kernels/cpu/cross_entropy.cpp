@@ -76,9 +76,10 @@ void forward(const CrossEntropyArgs& args, const ItemBlock& block, void* losses,
     const std::int64_t target = index_at(args.target, args.target_dtype, block.first + c);
     loss = 0;
     if (target == args.ignore_index) continue;
-    const double mean = args.smoothing == 0 ? 0
-                                            : fold_row<SumOf<T>>(x + c, step, args.classes) /
-                                                  static_cast<double>(args.classes);
+    const double mean = args.smoothing == 0
+                            ? 0
+                            : fold_row<SumOf<T>>(packed_row(x + c, step, args.classes), args.classes) /
+                                  static_cast<double>(args.classes);
     loss = functors::item_loss(args.smoothing, x[target * step + c], maximum[c], log_sum[c], mean);
   }
 }
@@ -91,7 +92,7 @@ void finish(const CrossEntropyArgs& args, const void* losses, void* result, void
     count -= index_at(args.target, args.target_dtype, i) == args.ignore_index;
   const functors::LossFactors factors(args.mean, static_cast<double>(count));
   *static_cast<T*>(result) =
-      static_cast<T>(fold_row<SumOf<T>>(static_cast<const T*>(losses), 1, items) * factors.result);
+      static_cast<T>(fold_row<SumOf<T>>(static_cast<const T*>(losses), items) * factors.result);
   *static_cast<T*>(normalizer) = static_cast<T>(factors.gradient);
 }
 

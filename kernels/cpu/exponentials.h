@@ -14,14 +14,14 @@ inline constexpr std::int64_t kColumnBlock = 64;
 
 template <class T>
 MP_INLINE T row_max(const T* x, std::int64_t n) {
-  return fold_row<MaxOf<T>>(x, 1, n);
+  return fold_row<MaxOf<T>>(x, n);
 }
 
 /// y[i] = exp(x[i] - maximum); returns the sum.
 template <class T>
 MP_INLINE double exponentials(const T* x, std::int64_t n, T maximum, T* y) {
   for (std::int64_t i = 0; i < n; ++i) y[i] = math::exp(x[i] - maximum);
-  return fold_row<SumOf<T>>(y, 1, n);
+  return fold_row<SumOf<T>>(y, n);
 }
 
 /// Sum of exp(x[i] - maximum).

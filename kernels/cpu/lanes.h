@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/cpu/scratch.h"
 #include "kernels/reductions.h"
 
 #include <cstdint>
@@ -46,20 +47,24 @@ MP_INLINE typename F::Accumulator fold_lanes(std::int64_t n, Element element, Fo
   return join_lanes<F, kLanes>(lanes);
 }
 
+struct PackedRow;
+
+/// n elements `stride` apart as an array, valid until the thread's next one.
+template <class T>
+MP_INLINE const T* packed_row(const T* x, std::int64_t stride, std::int64_t n) {
+  if (stride == 1) return x;
+  T* const row = scratch<PackedRow, T>(n);
+  for (std::int64_t i = 0; i < n; ++i) row[i] = x[i * stride];
+  return row;
+}
+
 template <class F>
-MP_INLINE typename F::Accumulator fold_row(const typename F::Input* x, std::int64_t stride, std::int64_t n,
+MP_INLINE typename F::Accumulator fold_row(const typename F::Input* x, std::int64_t n,
                                            typename F::Input center = {}) {
-  if (stride == 1)
-    return fold_lanes<F>(
-        n, [=](std::int64_t i) __attribute__((always_inline)) { return F::load(x[i], center); },
-        [=](std::int64_t i, std::int64_t apart) __attribute__((always_inline)) {
-          return F::load_four(x[i], x[i + apart], x[i + 2 * apart], x[i + 3 * apart], center);
-        });
   return fold_lanes<F>(
-      n, [=](std::int64_t i) __attribute__((always_inline)) { return F::load(x[i * stride], center); },
+      n, [=](std::int64_t i) __attribute__((always_inline)) { return F::load(x[i], center); },
       [=](std::int64_t i, std::int64_t apart) __attribute__((always_inline)) {
-        return F::load_four(x[i * stride], x[(i + apart) * stride], x[(i + 2 * apart) * stride],
-                            x[(i + 3 * apart) * stride], center);
+        return F::load_four(x[i], x[i + apart], x[i + 2 * apart], x[i + 3 * apart], center);
       });
 }
 

@@ -39,7 +39,7 @@ double forward(const PointwiseLossArgs& args, std::int64_t begin, std::int64_t e
   const F f = functor_of<F>(args);
   MP_IVDEP
   for (std::int64_t i = 0; i < end - begin; ++i) out[i] = f.forward(x[i], target[i]);
-  return y ? 0 : fold_row<SumOf<T>>(local, 1, end - begin);
+  return y ? 0 : fold_row<SumOf<T>>(local, end - begin);
 }
 
 template <class F, class T>

@@ -199,7 +199,7 @@ HWY_ATTR void average_of_rows(const Pool2dGeometry& g, const T* x, T* y) {
   for_each_plane(g, [&](std::int64_t plane) HWY_ATTR {
     for (std::int64_t i = 0; i < g.rows.outputs; ++i) {
       const T* const window = x + plane * in + g.rows.begin(i) * width;
-      const double sum = fold_row<SumOf<T>>(window, 1, (g.rows.end(i) - g.rows.begin(i)) * width);
+      const double sum = fold_row<SumOf<T>>(window, (g.rows.end(i) - g.rows.begin(i)) * width);
       y[plane * g.rows.outputs + i] =
           static_cast<T>(sum / static_cast<double>(g.rows.counted(i) * g.columns.counted(0)));
     }

@@ -18,7 +18,7 @@ namespace miniparallel::kernels::cpu {
 /// By DType; null where a reduction has no such dtype.
 using FoldRow = std::array<FoldLoops, 8>;
 struct ReduceLoops {
-  FoldRow sum, sum_squares, amax, amin, argmax;
+  FoldRow sum, sum_squares, product, amax, amin, argmax;
 };
 }  // namespace miniparallel::kernels::cpu
 #endif
@@ -27,16 +27,20 @@ HWY_BEFORE_NAMESPACE();
 namespace miniparallel::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
-/// Elements of a row, and columns, that are worth code of their own; for floating ones, as
-/// compiling takes its time.
+/// Elements of a row, and columns, that are worth code of their own; for float32 and what is often asked for,
+/// as compiling takes its time.
 template <class T>
-constexpr int kFew = std::is_floating_point_v<T> ? 4 : 0;
+constexpr int kFew = std::is_same_v<T, float> && HWY_TARGET != HWY_SCALAR ? 4 : 0;
+template <class F>
+constexpr int kFewOf = kFew<typename F::Input>;
+template <class T>
+constexpr int kFewOf<ProductOf<T>> = 0;
 
 /// fold_row, compiled once.
 template <class F>
 HWY_NOINLINE typename F::Accumulator run(const typename F::Input* x, std::int64_t stride, std::int64_t n,
                                          typename F::Input center) {
-  return fold_row<F>(x, stride, n, center);
+  return fold_row<F>(packed_row(x, stride, n), n, center);
 }
 
 /// `count` rows of n <= kLanes elements, each in the order of fold_lanes: the lanes of many rows next to one
@@ -60,7 +64,7 @@ HWY_NOINLINE void short_rows(const typename F::Input* x, std::int64_t step, std:
           lanes[l][r] = F::combine(F::initial, F::load(at[r * apart + l * within], middle ? middle[r] : T{}));
     };
     const bool few = stride == 1 && step == n &&
-                     with_short_length<kFew<T>>(n, [&]<int length>() HWY_ATTR { load(length, length, 1); });
+                     with_short_length<kFewOf<F>>(n, [&]<int length>() HWY_ATTR { load(length, length, 1); });
     if (!few) load(step, n, stride);
     for (int width = kLanes / 2; width > 0; width /= 2)
       for (int l = 0; l < width && l + width < n; ++l)
@@ -149,7 +153,7 @@ void columns(const ReduceArgs& args, std::int64_t first, std::int64_t last, std:
              std::int64_t end, void* accumulators) {
   using A = typename F::Accumulator;
   auto* total = static_cast<A*>(accumulators);
-  const bool few = with_short_length<kFew<typename F::Input>>(last - first, [&]<int width>() HWY_ATTR {
+  const bool few = with_short_length<kFewOf<F>>(last - first, [&]<int width>() HWY_ATTR {
     A sums[width];
     columns_of<F>(args, first, width, begin, end, sums);
     std::copy_n(sums, width, total);
@@ -279,6 +283,8 @@ const ReduceLoops& reduce_loops() {
   static constexpr ReduceLoops table{
       .sum = every_dtype<SumOf>,
       .sum_squares = {fold_loops<SumOfSquares<float>>, fold_loops<SumOfSquares<double>>},
+      .product = {fold_loops<ProductOf<float>>, fold_loops<ProductOf<double>>,
+                  fold_loops<ProductOf<std::int64_t>>},
       .amax = every_dtype<MaxOf>,
       .amin = every_dtype<MinOf>,
       .argmax = {argmax_loops<float>, argmax_loops<double>, argmax_loops<std::int64_t>,
@@ -306,6 +312,7 @@ void run(DType dtype, const ReduceArgs& args, Stream) {
 const Reduce& reduce() {
   static constexpr Reduce launchers{.sum = run<&ReduceLoops::sum>,
                                     .sum_squares = run<&ReduceLoops::sum_squares>,
+                                    .product = run<&ReduceLoops::product>,
                                     .amax = run<&ReduceLoops::amax>,
                                     .amin = run<&ReduceLoops::amin>,
                                     .argmax = run<&ReduceLoops::argmax>};

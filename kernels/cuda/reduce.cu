@@ -129,6 +129,8 @@ constexpr Row sum_squares_row{run<Plain<SumOfSquares<float>>>,
                               nullptr,
                               run<Plain<SumOfSquares<float>, Half>>,
                               run<Plain<SumOfSquares<float>, BFloat16>>};
+constexpr Row product_row{run<Plain<ProductOf<float>>>, run<Plain<ProductOf<double>>>,
+                          run<Plain<ProductOf<std::int64_t>>>};
 constexpr Row argmax_row{run<ArgmaxOf<float>>,        run<ArgmaxOf<double>>,
                          run<ArgmaxOf<std::int64_t>>, run<ArgmaxOf<std::int32_t>>,
                          run<ArgmaxOf<std::uint8_t>>, run<ArgmaxOf<bool>>,
@@ -144,6 +146,7 @@ void dispatch(DType dtype, const ReduceArgs& args, Stream stream) {
 const Reduce& reduce() {
   static constexpr Reduce launchers{.sum = dispatch<sum_row>,
                                     .sum_squares = dispatch<sum_squares_row>,
+                                    .product = dispatch<product_row>,
                                     .amax = dispatch<amax_row>,
                                     .amin = dispatch<amin_row>,
                                     .argmax = dispatch<argmax_row>};

@@ -93,6 +93,30 @@ TEST_CASE("reduce: every second dimension, of runs and rows of any length") {
     }
 }
 
+TEST_CASE("prod: any dims of any layout, zeros, and what each element's gradient leaves out") {
+  manual_seed(5);
+  for (const DType dtype : {float32, float64, int64, int32, uint8})
+    for (const Tensor& layout : {randint(1, 3, {3, 5, 4}), randint(1, 3, {4, 5, 3}).permute({2, 1, 0}),
+                                 randint(1, 3, {1, 5, 1}).expand({2, 5, 3}), randint(-1, 2, {2, 700, 3})})
+      for (const Shape& dims : {Shape{0}, {1}, {2}, {0, 2}, {1, 2}}) {
+        INFO(dtype, ", dims ", dims);
+        Tensor expected = layout.to(float64);  // powers of 2, or 0 and 1: no rounding
+        for (int d = 2; d >= 0; --d)
+          if (std::find(dims.begin(), dims.end(), d) != dims.end())
+            expected = cumprod(expected, d).narrow(d, layout.size(d) - 1, 1);
+        const Tensor x = layout.to(dtype).to(layout.numel() > 4000 && dtype == uint8 ? int32 : dtype);
+        if (dtype == uint8 && layout.amin().item<int>() < 0) continue;
+        CHECK(equal(prod(x, dims, true).to(float64), expected));
+      }
+  CHECK(prod(zeros({0, 2}), {0}).to_vector<float>() == std::vector<float>{1, 1});
+  CHECK(prod(tensor({1e30, 1e30, 1e-30, 1e-30}, float32)).item() == doctest::Approx(1));
+  Tensor x = tensor({{2.0, 0.0, 3.0}, {0.0, 5.0, 0.0}, {1.0, 2.0, 4.0}}).requires_grad_();
+  prod(x, {1}).sum().backward();
+  CHECK(equal(x.grad(), tensor({{0.0, 6.0, 0.0}, {0.0, 0.0, 0.0}, {8.0, 4.0, 2.0}})));
+  check_derivatives([](const auto& t) { return prod(t[0], {0, 2}); }, {{2, 3, 2}});
+  check_derivatives([](const auto& t) { return prod(t[0]); }, {{2, 3}});
+}
+
 TEST_CASE("reduce: dtypes, keepdim, negative dims, empty tensors") {
   CHECK(sum(tensor({true, true, false})).dtype() == int64);
   CHECK(sum(full({3}, 200, {.dtype = uint8})).item<int>() == 600);
