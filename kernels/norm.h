@@ -30,7 +30,7 @@ struct BatchNormArgs {
   const void* bias = nullptr;      ///< null: 0; the gradients read it where they go back through relu
   const void* residual = nullptr;  ///< null: 0; the gradients do not read it
   bool relu = false;
-  /// Where it is not 0, on GPUs only, of a group normalisation, whose n is 1: mean, inv_std and, in the data
+  /// Where it is not 0, of a group normalisation, whose n is 1: mean, inv_std and, in the data
   /// gradient, the sums are those of so many neighbouring channels, and channel c has weight and bias number
   /// c % parameters. Channels are then fewer than 2^32.
   std::int64_t group = 0;

@@ -112,8 +112,7 @@ Tensor grouped(const char* op, const Tensor& x, std::int64_t groups, const Tenso
   const GroupNorm norm(x, groups, eps);
   const bool few = norm.n * norm.channels <= std::numeric_limits<std::int32_t>::max();
   // What is traced for another language is best made of ops that it knows.
-  if (x.device().is_cuda() && few && x.numel() > 0 && autograd::tracing == nullptr)
-    return fused(op, x, weight, bias, norm);
+  if (few && x.numel() > 0 && autograd::tracing == nullptr) return fused(op, x, weight, bias, norm);
   if (is_half(x)) return in_float32(grouped, op, x, groups, weight, bias, eps);
   return composed(x, weight, bias, norm);
 }

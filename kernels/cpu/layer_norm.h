@@ -26,7 +26,9 @@ HWY_BEFORE_NAMESPACE();
 namespace miniparallel::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
-constexpr int kFewColumns = 4;           // whose loops are worth code of their own
+/// Columns whose loops are worth code of their own.
+template <class T>
+constexpr int kFewColumns = std::is_same_v<T, float> && HWY_TARGET != HWY_SCALAR ? 4 : 0;
 constexpr std::int64_t kColumns = 256;   // of a row, at most, which one thread sums over the rows
 constexpr std::int64_t kRowsOfSum = 32;  // whose sum is made in T, which is fast, before float64 takes it up
 
@@ -202,7 +204,7 @@ HWY_ATTR void layer_parameter_gradient_typed(const LayerNormArgs& args, const T*
                        }
                      }
                    };
-                   if (!with_short_length<kFewColumns>(columns, [&]<int count>() HWY_ATTR { add(count); }))
+                   if (!with_short_length<kFewColumns<T>>(columns, [&]<int count>() HWY_ATTR { add(count); }))
                      add(columns);
                    for (std::int64_t k = 0; k < columns; ++k) {
                      T* const w = dweight == nullptr ? nullptr : dweight + first + k;

@@ -10,6 +10,7 @@
 #include "kernels/macros.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/norm.cpp"
@@ -24,9 +25,12 @@ HWY_BEFORE_NAMESPACE();
 namespace miniparallel::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
-constexpr int kFew = 4;  // channels whose loops are worth code of their own
+/// Channels whose loops are worth code of their own, of float32, as compiling takes its time.
+template <class T>
+constexpr int kFew = std::is_same_v<T, float> && HWY_TARGET != HWY_SCALAR ? 4 : 0;
 
 struct ChannelNumbers;
+struct ChannelTerms;
 
 // What is done to each element is written as of(channel)(element): of() holds a channel's numbers by value,
 // so that a loop over its elements keeps them in registers whatever it stores.
@@ -52,7 +56,7 @@ HWY_ATTR void for_each_channel(const BatchNormGeometry& g, const F& terms, const
                        }
                    };
                    if (lanes_are_channels) {
-                     if (!with_short_length<kFew>(width, [&]<int lanes>() HWY_ATTR { add_images(lanes); }))
+                     if (!with_short_length<kFew<T>>(width, [&]<int lanes>() HWY_ATTR { add_images(lanes); }))
                        add_images(width);
                    } else {
                      const auto term = terms(channel);
@@ -72,7 +76,7 @@ HWY_ATTR void for_each_channel(const BatchNormGeometry& g, const F& terms, const
 }
 
 /// Calls f(channel)(element) for all elements.
-template <class F>
+template <class T, class F>
 HWY_ATTR void for_each_element(const BatchNormGeometry& g, const F& f) {
   if (g.inner == 1) {
     parallel_for(g.n, grain(g.channels), [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
@@ -83,7 +87,7 @@ HWY_ATTR void for_each_element(const BatchNormGeometry& g, const F& f) {
             f(channel)(image * channels + channel);
         }
       };
-      if (!with_short_length<kFew>(g.channels, [&]<int channels>() HWY_ATTR { images(channels); }))
+      if (!with_short_length<kFew<T>>(g.channels, [&]<int channels>() HWY_ATTR { images(channels); }))
         images(g.channels);
     });
     return;
@@ -119,29 +123,40 @@ HWY_ATTR void batch_statistics_typed(const BatchNormGeometry& g, const T* x, con
   for (std::int64_t c = 0; c < g.channels; ++c) inv_std[c] = inverse_std(variance[c], moments.eps);
 }
 
-/// The factor and the summand of each channel.
+/// What each channel is normalised by.
 template <class T>
-HWY_ATTR void fill_channels(const BatchNormArgs& args, T* scale, T* offset) {
-  const T *inv_std = in<T>(args.inv_std), *weight = in<T>(args.weight), *bias = in<T>(args.bias);
-  for (std::int64_t c = 0; c < args.geometry.channels; ++c) {
-    scale[c] = inv_std[c] * (weight == nullptr ? T(1) : weight[c]);
-    offset[c] = bias == nullptr ? T(0) : bias[c];
+struct Channels {
+  const BatchNormArgs& args;
+  T *mean, *inv_std, *scale, *offset;  // scale: inv_std weight
+
+  HWY_ATTR explicit Channels(const BatchNormArgs& arguments)
+      : args(arguments), mean(scratch<ChannelNumbers, T>(4 * args.geometry.channels)) {
+    const std::int64_t channels = args.geometry.channels;
+    inv_std = mean + channels, scale = inv_std + channels, offset = scale + channels;
+    const T *weight = in<T>(args.weight), *bias = in<T>(args.bias);
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const std::int64_t parameter = args.group == 0 ? c : c % args.parameters;
+      mean[c] = in<T>(args.mean)[statistic(c)];
+      inv_std[c] = in<T>(args.inv_std)[statistic(c)];
+      scale[c] = inv_std[c] * (weight == nullptr ? T(1) : weight[parameter]);
+      offset[c] = bias == nullptr ? T(0) : bias[parameter];
+    }
   }
-}
+  /// The number of its mean, inv_std and, in the data gradient, sums.
+  std::int64_t statistic(std::int64_t c) const { return args.group == 0 ? c : c / args.group; }
+};
 
 template <class T>
 HWY_ATTR void batch_normalize_typed(const BatchNormArgs& args, T* y) {
   const BatchNormGeometry& g = args.geometry;
-  const T *x = in<T>(args.x), *mean = in<T>(args.mean);
-  T* const scale = scratch<ChannelNumbers, T>(2 * g.channels);
-  T* const offset = scale + g.channels;
-  fill_channels(args, scale, offset);
-  const T* const residual = in<T>(args.residual);
+  const T *const x = in<T>(args.x), *const residual = in<T>(args.residual);
+  const Channels<T> of(args);
   const auto each = [&](auto end) HWY_ATTR {  // of the op, given the normalised x and its index
-    for_each_element(g, [=](std::int64_t channel) HWY_ATTR {
-      return [=, m = mean[channel], factor = scale[channel], summand = offset[channel]](std::int64_t i)
-                 HWY_ATTR { y[i] = end(normalized(x[i], m, factor, summand), i); };
-    });
+    for_each_element<T>(g,
+                        [=, mean = of.mean, scale = of.scale, offset = of.offset](std::int64_t c) HWY_ATTR {
+                          return [=, m = mean[c], factor = scale[c], summand = offset[c]](std::int64_t i)
+                                     HWY_ATTR { y[i] = end(normalized(x[i], m, factor, summand), i); };
+                        });
   };
   const auto relu = [](T value) { return functors::Relu::forward(value, 0, 0); };
   if (residual == nullptr && !args.relu) return each([](T value, std::int64_t) HWY_ATTR { return value; });
@@ -160,8 +175,9 @@ template <class T>
 HWY_ATTR void batch_sums_typed(const BatchNormArgs& args, const BatchNormGradients& gradients) {
   const BatchNormGeometry& g = args.geometry;
   const T *dy = in<T>(gradients.g), *x = in<T>(args.x);
-  const T *mean = in<T>(args.mean), *inv_std = in<T>(args.inv_std);
   T *sum_g = out<T>(gradients.sum_g), *sum_gx = out<T>(gradients.sum_gx);
+  const Channels<T> of(args);
+  const T *mean = of.mean, *inv_std = of.inv_std, *scale = of.scale, *offset = of.offset;
   const auto finish = [=](std::int64_t channel, double sum, double product) {
     sum_g[channel] = static_cast<T>(sum);
     sum_gx[channel] = static_cast<T>(product * static_cast<double>(inv_std[channel]));
@@ -174,9 +190,6 @@ HWY_ATTR void batch_sums_typed(const BatchNormArgs& args, const BatchNormGradien
                      HWY_ATTR { return Terms<T>{dy[i], dy[i] * (x[i] - m)}; };
         },
         finish);
-  T* const scale = scratch<ChannelNumbers, T>(2 * g.channels);
-  T* const offset = scale + g.channels;
-  fill_channels(args, scale, offset);
   if (gradients.y != nullptr)
     return for_each_channel<T>(
         g,
@@ -204,32 +217,35 @@ template <class T, int beta>
 HWY_ATTR void batch_data_gradient_typed(const BatchNormArgs& args, const BatchNormGradients& gradients) {
   const BatchNormGeometry& g = args.geometry;
   const T *dy = in<T>(gradients.g), *x = in<T>(args.x);
-  const T *mean = in<T>(args.mean), *inv_std = in<T>(args.inv_std);
-  const T *sum_g = in<T>(gradients.sum_g), *sum_gx = in<T>(gradients.sum_gx);
   const std::int64_t count = gradients.count;
   T* const dx = out<T>(gradients.dx.data);
-  T* const scale = scratch<ChannelNumbers, T>(4 * g.channels);
-  T *const offset = scale + g.channels, *const shift = offset + g.channels, *const slope = shift + g.channels;
-  fill_channels(args, scale, offset);
+  const Channels<T> of(args);
+  if (count == 0)
+    return for_each_element<T>(g, [=, scale = of.scale](std::int64_t c) HWY_ATTR {
+      return [=, factor = scale[c]](std::int64_t i)
+                 HWY_ATTR { dx[i] = factor * dy[i] + (beta == 0 ? T(0) : dx[i]); };
+    });
+  // What is taken from each element: a number of its channel, and one times its distance from the mean.
+  T* const shift = scratch<ChannelTerms, T>(2 * g.channels);
+  T* const slope = shift + g.channels;
   for (std::int64_t c = 0; c < g.channels; ++c) {
-    shift[c] = count == 0 ? T(0) : sum_g[c] / static_cast<T>(count);
-    slope[c] = count == 0 ? T(0) : sum_gx[c] * inv_std[c] / static_cast<T>(count);
+    const T factor = (args.group == 0 ? of.scale[c] : of.inv_std[c]) / static_cast<T>(count);
+    shift[c] = factor * in<T>(gradients.sum_g)[of.statistic(c)];
+    slope[c] = factor * of.inv_std[c] * in<T>(gradients.sum_gx)[of.statistic(c)];
   }
   const auto each = [&](auto gradient) HWY_ATTR {  // given g and the normalised x
-    for_each_element(g, [=](std::int64_t channel) HWY_ATTR {
-      return [=, m = mean[channel], factor = scale[channel], summand = offset[channel], less = shift[channel],
-              part = slope[channel]](std::int64_t i) HWY_ATTR {
-        const T rest = gradient(dy[i], normalized(x[i], m, factor, summand)) - less - (x[i] - m) * part;
-        dx[i] = factor * rest + (beta == 0 ? T(0) : dx[i]);
-      };
-    });
+    for_each_element<T>(
+        g, [=, mean = of.mean, scale = of.scale, offset = of.offset](std::int64_t c) HWY_ATTR {
+          return [=, m = mean[c], factor = scale[c], summand = offset[c], less = shift[c],
+                  part = slope[c]](std::int64_t i) HWY_ATTR {
+            const T rest =
+                factor * gradient(dy[i], normalized(x[i], m, factor, summand)) - less - (x[i] - m) * part;
+            dx[i] = rest + (beta == 0 ? T(0) : dx[i]);
+          };
+        });
   };
-  if (count != 0 && args.relu) return each([](T of_y, T y) HWY_ATTR { return masked(of_y, y); });
-  if (count != 0) return each([](T of_y, T) HWY_ATTR { return of_y; });
-  for_each_element(g, [=](std::int64_t channel) HWY_ATTR {
-    return [=, factor = scale[channel]](std::int64_t i)
-               HWY_ATTR { dx[i] = factor * dy[i] + (beta == 0 ? T(0) : dx[i]); };
-  });
+  if (args.relu) return each([](T of_y, T y) HWY_ATTR { return masked(of_y, y); });
+  each([](T of_y, T) HWY_ATTR { return of_y; });
 }
 
 // --- by dtype
