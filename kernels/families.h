@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/attention.h"
+#include "kernels/bag.h"
 #include "kernels/collective.h"
 #include "kernels/conv2d.h"
 #include "kernels/cross_entropy.h"
@@ -24,6 +25,7 @@
 /// made from this list.
 #define MP_FAMILIES(X)             \
   X(Attention, attention)          \
+  X(Bag, bag)                      \
   X(Collective, collective)        \
   X(Conv2d, conv2d)                \
   X(CrossEntropy, cross_entropy)   \

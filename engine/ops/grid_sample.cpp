@@ -1,4 +1,5 @@
 #include "engine/ops/autocast.h"
+#include "engine/ops/bag.h"
 #include "engine/ops/common.h"
 
 #include <cmath>
@@ -35,15 +36,26 @@ Tensor source_of(const Tensor& point, std::int64_t n, const GridSampleOptions& o
   return where(isnan(far.detach()), -2, far);
 }
 
-/// Pixels of each image at whole places (n, h', w'), 0 outside: (n, channels, h', w').
-Tensor pixels(const Tensor& x, const Tensor& row, const Tensor& column) {
-  const std::int64_t n = x.size(0), channels = x.size(1), height = x.size(2), width = x.size(3);
+/// The pixels of all images as rows of a table of their channels; each row of an image has one more, of
+/// zeros, behind its last.
+Tensor table_of(const Tensor& x) { return pad(x.permute({0, 2, 3, 1}), {0, 0, 0, 1}).flatten(0, 2); }
+
+/// Which row of the table each whole place (n, h', w') is; outside of the image one of zeros.
+Tensor places(const Tensor& x, const Tensor& row, const Tensor& column) {
+  const std::int64_t n = x.size(0), height = x.size(2), width = x.size(3);
   const Tensor inside = (row >= 0) & (row < height) & (column >= 0) & (column < width);
-  const Tensor place = where(inside, row * width + column, 0).to(int64);
-  const Shape shape{n, channels, row.size(1), row.size(2)};
-  const Tensor index = place.flatten(1).unsqueeze(1).expand({n, channels, shape[2] * shape[3]});
-  const Tensor values = gather(x.flatten(2), 2, index).view(shape);
-  return where(inside.unsqueeze(1), values, 0);
+  const Tensor place = where(inside, row.to(int64) * (width + 1) + column.to(int64), width);
+  return place + arange(n, {.dtype = int64, .device = x.device()}).view({n, 1, 1}) * (height * (width + 1));
+}
+
+/// At each point the sum of the pixels at its places (n, h', w', count) times their shares, which may be
+/// undefined: (n, channels, h', w').
+Tensor sampled(const Tensor& x, const Tensor& places, const Tensor& shares) {
+  const Bags bags{.op = kOp, .index = places.flatten(), .count = places.numel() / places.size(3)};
+  const Tensor points = bag_sums(bags, table_of(x), shares.defined() ? shares.flatten() : shares);
+  return points.view({x.size(0), places.size(1), places.size(2), x.size(1)})
+      .permute({0, 3, 1, 2})
+      .contiguous();
 }
 
 void check_arguments(const Tensor& x, const Tensor& grid, const GridSampleOptions& options) {
@@ -67,13 +79,18 @@ Tensor grid_sample(const Tensor& x, const Tensor& grid, const GridSampleOptions&
   if (is_half(x)) return in_float32(MP_OP(grid_sample), x, grid, o);
   const Tensor across = source_of(grid.select(3, 0), x.size(3), o);
   const Tensor down = source_of(grid.select(3, 1), x.size(2), o);
-  if (o.mode == Interpolation::nearest) return pixels(x, round(down.detach()), round(across.detach()));
+  if (o.mode == Interpolation::nearest)
+    return sampled(x, places(x, round(down.detach()), round(across.detach())).unsqueeze(3), {});
   const Tensor left = floor(across.detach()), top = floor(down.detach());
-  const Tensor right_share = (across - left).unsqueeze(1), bottom_share = (down - top).unsqueeze(1);
-  const auto row = [&](const Tensor& at) {
-    return pixels(x, at, left) * (1 - right_share) + pixels(x, at, left + 1) * right_share;
-  };
-  return row(top) * (1 - bottom_share) + row(top + 1) * bottom_share;
+  const Tensor right_share = across - left, bottom_share = down - top;
+  const Tensor left_share = 1 - right_share, top_share = 1 - bottom_share;
+  return sampled(x,
+                 stack({places(x, top, left), places(x, top, left + 1), places(x, top + 1, left),
+                        places(x, top + 1, left + 1)},
+                       3),
+                 stack({top_share * left_share, top_share * right_share, bottom_share * left_share,
+                        bottom_share * right_share},
+                       3));
 } catch (const Error& error) {
   rethrow_as(kOp, error);
 }

@@ -109,7 +109,7 @@ struct GridSampleOptions {
 };
 /// x (n, channels, h, w), grid (n, h', w', 2) of points (across, down) from -1 to 1 -> (n, channels, h', w'):
 /// the image at these points. Differentiable by both; nearest has no gradient for the grid. (Jaderberg et
-/// al.: "Spatial transformer networks", 2015.) Made of other ops.
+/// al.: "Spatial transformer networks", 2015.)
 Tensor grid_sample(const Tensor& x, const Tensor& grid, const GridSampleOptions& options = {});
 /// theta (n, 2, 3) -> the grid (n, h, w, 2) of the points theta (across, down, 1); `size` (n, channels, h,
 /// w).

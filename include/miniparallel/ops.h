@@ -325,8 +325,8 @@ struct EmbeddingBagOptions {
   Tensor per_sample_weights = {};  ///< of the indices' shape: factors; mode `sum` only
 };
 /// Rows of weight (count, width) brought together by bag: indices (bags, length), or (n) with the first of
-/// each bag in `offsets` (bags), all int64 or int32 -> (bags, width). An empty bag gives 0. Made of other
-/// ops; `offsets` are read by the host, which waits for a GPU.
+/// each bag in `offsets` (bags), all int64 or int32 -> (bags, width). An empty bag gives 0. The `offsets` are
+/// read by the host, which waits for a GPU.
 Tensor embedding_bag(const Tensor& weight, const Tensor& indices, const Tensor& offsets = {},
                      const EmbeddingBagOptions& options = {});
 /// y[i][j] = x[index[i][j]][j] for dim 0, and so on: the shape of `index` (int64 or int32), whose sizes

@@ -8,6 +8,7 @@
 #include "kernels/cuda/device/check.h"
 #include "kernels/cuda/device/sort.h"
 #include "simulated.h"
+#include "tests/support/error_of.h"
 
 #include <functional>
 #include <initializer_list>
@@ -159,6 +160,37 @@ TEST_CASE("numbers and weights of bincount must be on one device") {
   CHECK_THROWS_WITH_AS(bincount(tensor({0, 1}), ones({2}, {.device = gpu})),
                        "bincount: tensors are on cpu and on cuda:0; bring them together with to(device)",
                        Error);
+}
+
+TEST_CASE("bags of rows: sums, weighted sums and gradients as on the CPU; a bad index is told") {
+  const Simulated machine;
+  manual_seed(7);
+  for (const DType dtype : {float32, float64})
+    for (const std::int64_t width : {1, 32, 70}) {
+      const Tensor table = randn({9, width}, dtype).requires_grad_();
+      const Tensor index = randint(0, 9, {40}), factors = randn({40}, dtype).requires_grad_();
+      const Tensor offsets = tensor({0, 0, 1, 3, 3, 8, 20});
+      const auto bags = [&](const Tensors& x, const Tensor& each, const Tensor& first, std::int64_t padding) {
+        return embedding_bag(x[0], each.to(x[0].device()), first.defined() ? first.to(x[0].device()) : first,
+                             {.mode = BagMode::sum,
+                              .padding_idx = padding,
+                              .per_sample_weights = x.size() > 1 ? x[1].view(each.shape()) : Tensor()});
+      };
+      check_like_cpu([&](const Tensors& x) { return bags(x, index, offsets, 2); }, {table, factors}, gpu);
+      check_like_cpu([&](const Tensors& x) { return bags(x, index.to(int32), offsets, -1); }, {table}, gpu);
+      check_like_cpu([&](const Tensors& x) { return bags(x, index.view({8, 5}), {}, -1); }, {table, factors},
+                     gpu);
+      check_like_cpu(
+          [&](const Tensors& x) { return embedding_bag(x[0], index.view({8, 5}).to(x[0].device())); },
+          {table}, gpu);
+    }
+  CHECK(equal(embedding_bag(ones({3, 2}, gpu), zeros({2, 0}, {.dtype = int64, .device = gpu})).cpu(),
+              zeros({2, 2})));
+  const Tensor bad = tensor({{0, 3}}).to(gpu);
+  CHECK(error_of([&] {
+          (void)embedding_bag(ones({3, 2}, gpu), bad);
+          synchronize(gpu);
+        }).find("embedding_bag: index 3") != std::string::npos);
 }
 
 }  // namespace

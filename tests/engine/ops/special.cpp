@@ -1,6 +1,6 @@
 #include <miniparallel/miniparallel.h>
 
-#include "tests/support/error_of.h"
+#include "tests/support/derivatives.h"
 
 #include <doctest/doctest.h>
 
@@ -67,6 +67,31 @@ TEST_CASE("order: of even numbers the lower median, of equal elements the first"
         "kthvalue: k is 4 for dimension -1 of [3]; it must be at least 1 and at most its size");
 }
 
+TEST_CASE("order: each rank is that of a whole sort, and gets the gradient") {
+  manual_seed(8);
+  for (const Tensor& x :
+       {randint(0, 20, {7, 101}).to(float32), randn({3, 40, 5}).permute({0, 2, 1}), randn({2, 1})}) {
+    const Tensor line = x.clone().requires_grad_();
+    const std::int64_t n = line.size(-1);
+    const ValuesAndIndices sorted = sort(line.detach(), -1);
+    for (const std::int64_t k : {std::int64_t{0}, n / 3, n / 2, n - 1}) {
+      const ValuesAndIndices found = kthvalue(line, k + 1);
+      CHECK(equal(found.values, sorted.values.select(-1, k)));
+      CHECK(equal(found.indices, sorted.indices.select(-1, k)));
+      const Tensor g = autograd::grad({found.values.sum()}, {line})[0];
+      CHECK(equal(g, one_hot(found.indices, n).to(float32)));
+    }
+    CHECK(equal(median(line, -1).indices, sorted.indices.select(-1, (n - 1) / 2)));
+    for (const double q : {0.0, 0.3, 0.5, 1.0}) {
+      const double place = q * static_cast<double>(n - 1);
+      const auto below = static_cast<std::int64_t>(place);
+      const Tensor low = sorted.values.select(-1, below),
+                   high = sorted.values.select(-1, std::min(below + 1, n - 1));
+      CHECK(allclose(quantile(line, q, -1), lerp(low, high, place - static_cast<double>(below))));
+    }
+  }
+}
+
 TEST_CASE("errors name what was called, not what it is made of") {
   const Tensor x = zeros({2, 3});
   CHECK(error_of([&] { (void)max(zeros({0})); }).starts_with("max: nothing to compare"));
@@ -109,6 +134,63 @@ TEST_CASE("grid_sample: points that are not numbers, or far away") {
   CHECK(at(1e30, Outside::zeros) == 0);
   CHECK(at(inf, Outside::border) == 1);
   CHECK(at(-1e30, Outside::reflection) == 1);
+}
+
+TEST_CASE("grid_sample: a pixel that no point is near may hold anything") {
+  Tensor image = rand({2, 3, 4, 5});
+  image.select(2, 0).fill_(nan);
+  const Tensor grid =
+      cat({rand({2, 6, 7, 1}) * 3 - 1.5, rand({2, 6, 7, 1}) * 0.5 + 0.4}, 3);  // rows 2 and 3, and outside
+  for (const Interpolation mode : {Interpolation::nearest, Interpolation::bilinear}) {
+    Tensor seen = image.clone(), points = grid.clone();
+    seen.requires_grad_(), points.requires_grad_();
+    const Tensor y = grid_sample(seen, points, {.mode = mode});
+    CHECK(allclose(y, grid_sample(where(isnan(image), 7, image), grid, {.mode = mode})));
+    y.sum().backward();
+    CHECK(equal(seen.grad().select(2, 0), zeros({2, 3, 5})));
+    if (mode == Interpolation::bilinear) CHECK(points.grad().isfinite().all().item<bool>());
+  }
+}
+
+TEST_CASE("embedding_bag: sums and means of rows gathered one by one, bags and rows of any size") {
+  manual_seed(9);
+  for (const std::int64_t width : {1, 3, 128, 200})
+    for (const std::int64_t padding : {-1, 2}) {
+      CAPTURE(width);
+      const Tensor weight = randn({9, width}, float64), index = randint(0, 9, {40}),
+                   factors = randn({40}, float64);
+      const std::vector<std::int64_t> first{0, 0, 1, 3, 3, 8, 20, 40};
+      const Tensor offsets = tensor({0, 0, 1, 3, 3, 8, 20, 40});
+      const Tensor counts = (index != padding).to(float64);
+      const Tensor rows = index_select(weight, 0, index) * counts.unsqueeze(1);
+      std::vector<Tensor> sums, means, weighted;
+      for (std::size_t bag = 0; bag < first.size(); ++bag) {
+        const std::int64_t n = (bag + 1 < first.size() ? first[bag + 1] : 40) - first[bag];
+        const auto part = [&](const Tensor& x) { return x.narrow(0, first[bag], n); };
+        sums.push_back(sum(part(rows), {0}));
+        means.push_back(sums.back() / clamp_min(sum(part(counts)), 1));
+        weighted.push_back(sum(part(rows * factors.unsqueeze(1)), {0}));
+      }
+      const auto bags = [&](BagMode mode, const Tensor& each = {}) {
+        return embedding_bag(weight, index, offsets,
+                             {.mode = mode, .padding_idx = padding, .per_sample_weights = each});
+      };
+      CHECK(allclose(bags(BagMode::sum), stack(sums)));
+      CHECK(allclose(bags(BagMode::mean), stack(means)));
+      CHECK(allclose(bags(BagMode::sum, factors), stack(weighted)));
+    }
+  const Tensor index = randint(0, 3, {4, 5}).to(int32), offsets = tensor({0, 3, 3, 11});
+  const auto options = [](const auto& x) {
+    return EmbeddingBagOptions{.mode = BagMode::sum, .padding_idx = 1, .per_sample_weights = x[1]};
+  };
+  check_derivatives([&](const auto& x) { return embedding_bag(x[0] * x[0], index, {}, options(x)); },
+                    {{3, 2}, {4, 5}});
+  check_derivatives([&](const auto& x) { return embedding_bag(x[0], index.flatten(), offsets, options(x)); },
+                    {{3, 2}, {20}});
+  check_derivatives([&](const auto& x) { return embedding_bag(x[0] * x[0], index.flatten(), offsets); },
+                    {{3, 2}});
+  CHECK(error_of([] { (void)embedding_bag(zeros({3, 2}), tensor({{0, 3}})); }) ==
+        "embedding_bag: index 3 at position 1 is out of range; it must be at least 0 and below 3");
 }
 
 TEST_CASE("volumes, bags, windows: of no examples, and of nothing") {
