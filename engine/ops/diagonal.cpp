@@ -54,14 +54,16 @@ Tensor diag(const Tensor& x, std::int64_t diagonal) {
 
 namespace {
 
-/// x where column - row, compared with `diagonal`, is as asked for, else 0.
+/// x where the column, compared with row + `diagonal`, is as asked for, else 0.
 Tensor triangle(const char* op, const Tensor& x, std::int64_t diagonal,
-                Tensor (*holds)(const Tensor&, Scalar)) try {
+                Tensor (*holds)(const Tensor&, const Tensor&)) try {
   check_defined(op, x);
   check(x.dim() >= 2, op, ": got shape ", x.shape(), "; it takes at least 2 dimensions");
   const TensorOptions options{.dtype = int64, .device = x.device()};
-  const Tensor distance = arange(x.size(-1), options) - arange(x.size(-2), options).unsqueeze(1);
-  return where(holds(distance, diagonal), x, zeros({}, {.dtype = x.dtype(), .device = x.device()}));
+  const std::int64_t rows = x.size(-2), first = std::clamp(diagonal, -rows, x.size(-1));
+  const Tensor edges = arange(first, first + rows, 1, options).unsqueeze(1);
+  return where(holds(arange(x.size(-1), options), edges), x,
+               zeros({}, {.dtype = x.dtype(), .device = x.device()}));
 } catch (const Error& error) {
   rethrow_as(op, error);
 }

@@ -1,3 +1,4 @@
+#include "engine/autograd/trace.h"
 #include "engine/ops/common.h"
 #include "engine/ops/split.h"
 
@@ -124,11 +125,10 @@ Tensor flip(const Tensor& x, const Shape& dims) {
   return y;
 }
 
-Tensor roll(const Tensor& x, const Shape& shifts, const Shape& dims) try {
-  check_defined("roll", x);
-  if (dims.empty() && shifts.rank() == 1) return roll(x.flatten(), shifts, {0}).reshape(x.shape());
-  check(shifts.rank() == dims.rank(), "roll: got the shifts ", shifts, " for dims ", dims,
-        "; name a dimension for each shift, or one shift alone");
+namespace {
+
+/// Made of other ops.
+Tensor composed_roll(const Tensor& x, const Shape& shifts, const Shape& dims) {
   Tensor y = x;
   for (int i = 0; i < dims.rank(); ++i) {
     const int d = normalize_dim("roll", dims[i], x.dim());
@@ -137,6 +137,23 @@ Tensor roll(const Tensor& x, const Shape& shifts, const Shape& dims) try {
     if (shift != 0) y = cat({y.narrow(d, n - shift, shift), y.narrow(d, 0, n - shift)}, d);
   }
   return y.is_same(x) ? x.clone() : y;
+}
+
+}  // namespace
+
+Tensor roll(const Tensor& x, const Shape& shifts, const Shape& dims) try {
+  check_defined("roll", x);
+  if (dims.empty() && shifts.rank() == 1) return roll(x.flatten(), shifts, {0}).reshape(x.shape());
+  check(shifts.rank() == dims.rank(), "roll: got the shifts ", shifts, " for dims ", dims,
+        "; name a dimension for each shift, or one shift alone");
+  // What is traced for another language is best made of ops that it knows.
+  if (!recording(x) || autograd::tracing != nullptr) return composed_roll(x, shifts, dims);
+  Tensor y = composed_roll(x.detach(), shifts, dims);
+  Shape back = shifts;
+  for (int i = 0; i < dims.rank(); ++i)
+    if (const std::int64_t n = x.size(dims[i]); n > 0) back[i] = n - shifts[i] % n;
+  record("roll", y, {x}, [back, dims](Backward& b) { b.set(0, roll(b.grad(), back, dims)); });
+  return y;
 } catch (const Error& error) {
   rethrow_as("roll", error);
 }

@@ -1,3 +1,4 @@
+#include "engine/autograd/view_history.h"
 #include "engine/ops/common.h"
 #include "engine/ops/indexing.h"
 #include "engine/ops/split.h"
@@ -237,13 +238,15 @@ Tensor diag_embed(const Tensor& x, std::int64_t offset, int dim1, int dim2) try 
         " makes too large a matrix; choose a diagonal nearer to 0");
   const std::int64_t size = n + before + after;
   Shape shape(x.shape().begin(), x.shape().end() - 1);
-  shape.push_back(size);
-  shape.push_back(size);
-  // From the first element of the diagonal on row-major order has one of x, then `size` zeros.
-  Tensor line = pad(x.unsqueeze(-1), {0, size}).flatten(-2, -1);
-  const std::int64_t first = before + after * size;
-  line = pad(line, {first, size * size - first - line.size(-1)});
-  return line.reshape(shape).movedim({-2, -1}, {rows, columns});
+  shape.insert(std::min(rows, columns), size);
+  shape.insert(std::max(rows, columns), size);
+  const Shape strides = shape.row_major_strides();
+  Shape steps;
+  for (int d = 0; d < rank; ++d)
+    if (d != rows && d != columns) steps.push_back(strides[d]);
+  steps.push_back(strides[rows] + strides[columns]);
+  const std::int64_t first = n == 0 ? 0 : before * strides[columns] + after * strides[rows];
+  return autograd::paste(x, shape, {x.shape(), steps, first});
 } catch (const Error& error) {
   rethrow_as("diag_embed", error);
 }

@@ -46,12 +46,29 @@ void start_with_bias(MatmulArgs& args) {
   args.beta = 1;
 }
 
+/// c (+)= a column by a row: each product once, for which the BLAS would clear c, then pack both.
+template <class T>
+void multiply_outer(const MatmulArgs& args) {
+  ElementwiseArgs pass;
+  pass.layout = make_layout({args.rows, args.columns}, {{args.c_stride, 1},
+                                                        {args.a.transposed ? 1 : args.a.stride, 0},
+                                                        {0, args.b.transposed ? args.b.stride : 1}});
+  pass.operands[0] = args.c;
+  pass.operands[1] = const_cast<void*>(args.a.data);
+  pass.operands[2] = const_cast<void*>(args.b.data);
+  pass.accumulate = args.beta == 1;
+  elementwise().binary(Binary::mul, std::is_same_v<T, float> ? float32 : float64, pass, Stream{});
+}
+
 template <class T>
 void multiply_one(const MatmulArgs& args) {
   MatmulArgs product = args;
   if (args.pre_activation != nullptr) product.c = args.pre_activation;
   if (args.bias != nullptr) start_with_bias<T>(product);
-  blas_multiply<T>(product);
+  if (product.inner == 1)
+    multiply_outer<T>(product);
+  else
+    blas_multiply<T>(product);
   activate(elementwise(), std::is_same_v<T, float> ? float32 : float64, args, 1, 0, Stream{});
 }
 

@@ -1,5 +1,7 @@
 #include "tests/support/derivatives.h"
 
+#include <limits>
+
 namespace miniparallel {
 namespace {
 
@@ -53,6 +55,24 @@ TEST_CASE("rearranged tensors are what users expect") {
   Tensor y = zeros({2, 2});
   y.diagonal().fill_(3);  // a view
   CHECK(equal(y, 3 * eye(2)));
+}
+
+TEST_CASE("flip, roll, tril: gradients, and more than a row of a kernel") {
+  using testing::check_derivatives;
+  check_derivatives([](const auto& x) { return flip(x[0] * x[0], {0, 2}); }, {{2, 3, 4}});
+  check_derivatives([](const auto& x) { return roll(x[0] * x[0], {1, -5}, {0, 2}); }, {{2, 3, 4}});
+  check_derivatives([](const auto& x) { return roll(x[0] * x[0], 7); }, {{2, 3}});
+  check_derivatives([](const auto& x) { return diag_embed(x[0] * x[0], -1, 2, 0); }, {{2, 3}});
+  const Tensor x = randn({3, 70, 90});
+  const Tensor row = arange(70).unsqueeze(1), column = arange(90);
+  for (const std::int64_t diagonal :
+       {std::int64_t{-80}, std::int64_t{-70}, std::int64_t{-3}, std::int64_t{0}, std::int64_t{5},
+        std::int64_t{90}, std::numeric_limits<std::int64_t>::max(),
+        std::numeric_limits<std::int64_t>::min()}) {
+    const Tensor distance = (column - row).to(float64);
+    CHECK(equal(tril(x, diagonal), x * (distance <= static_cast<double>(diagonal)).to(float32)));
+    CHECK(equal(triu(x, diagonal), x * (distance >= static_cast<double>(diagonal)).to(float32)));
+  }
 }
 
 }  // namespace
