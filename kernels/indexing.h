@@ -18,6 +18,7 @@ struct IndexArgs {
   const void* index = nullptr;
   DType index_dtype = DType::int64;  ///< int64 or int32
   std::int64_t skip = -1;  ///< rows with this index are zero in `gather` and dropped in `scatter_add`
+  bool checked = false;    ///< the indices are known to be in range
 };
 inline Sizes sizes(const IndexArgs& args) {
   return {"outer rows inner count", {args.outer, args.rows, args.inner, args.count}};

@@ -27,7 +27,7 @@ struct SortEntry {
 /// The elements are row-major (outer, n, inner); lines run along n.
 struct SortArgs {
   std::int64_t outer = 1, n = 1, inner = 1;
-  std::int64_t first = 0;  ///< how many places of each sorted line are wanted; the others may hold anything
+  std::int64_t begin = 0, end = 0;  ///< the wanted places of each sorted line; the others may hold anything
   bool descending = false;
   const void* x = nullptr;
   SortEntry* scratch = nullptr;  ///< room for `padded` entries of each line

@@ -36,6 +36,8 @@ Tensor adaptive(const char* op, const char* form, const Tensor& x, const Shape& 
     check(x.size(d + 2) > 0, op, ": input of shape ", x.shape(),
           " has nothing to choose from; sizes must be ", "at least 1");
   }
+  if (x.dim() == 4 && x.size(2) % output[0] == 0 && x.size(3) % output[1] == 0)
+    return max_pool2d(x, {x.size(2) / output[0], x.size(3) / output[1]});
   Tensor y = x;
   for (int d = output.rank() - 1; d >= 0; --d) y = largest(y, d + 2, output[d]);
   return y;

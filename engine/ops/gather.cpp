@@ -52,7 +52,8 @@ Tensor sources(const char* op, const Tensor& x, const Tensor& index, const Tenso
   return part;
 }
 
-Rows elements(const char* op) { return {op, 0, -1}; }
+/// Of a flattened tensor, by positions that were checked when they were made.
+Rows elements(const char* op) { return {op, 0, -1, true}; }
 
 Tensor gathered(const char* op, const Tensor& x, int dim, const Tensor& index) {
   const int axis = indexed_dim(op, x, dim, index);
@@ -69,7 +70,19 @@ void write_at(const char* op, const Tensor& y, const Tensor& positions, const Te
   args.rows = y.numel();
   args.count = positions.numel();
   args.index = raw(positions);
+  args.checked = true;
   backend(y).indexing.scatter(y.dtype(), args, raw(from), raw(y), stream(y));
+}
+
+/// Zeros of shape `whole` with the elements of `g` at the positions, of which no two are equal.
+Tensor put_at(const char* op, const Tensor& g, const Tensor& positions, const Shape& whole) {
+  const Tensor x = zeros(whole, {.dtype = g.dtype(), .device = g.device()});
+  write_at(op, x, positions, g.detach());
+  if (recording(g))
+    record(op, x, {g}, [op, positions = save(positions), shape = g.shape()](Backward& b) {
+      b.set(0, gather_rows(elements(op), elements(op), b.grad().flatten(), positions.get(b), shape));
+    });
+  return x;
 }
 
 /// Whether each of the positions, below `n`, is the last of its equals: the one that counted.
@@ -118,10 +131,22 @@ Tensor added_along(const char* op, const Tensor& x, int dim, const Tensor& index
   const Tensor part = sources(op, x, index, source);
   if (is_half(x)) return in_float32(added_along, op, x, dim, index, source);
   const Tensor positions = positions_of(op, x.shape(), axis, index);
-  return x + scatter_rows(elements(op), part.flatten(), positions, {x.numel()}).view(x.shape());
+  return add_rows(elements(op), x.flatten(), part.flatten(), positions).view(x.shape());
 }
 
 }  // namespace
+
+Tensor gather_once(const Tensor& x, int dim, const Tensor& index) {
+  const char* const op = "gather";
+  const int axis = indexed_dim(op, x, dim, index);
+  const Tensor positions = positions_of(op, x.shape(), axis, index);
+  Tensor y = gather_rows(elements(op), elements(op), x.detach().flatten(), positions, index.shape());
+  if (recording(x))
+    record(op, y, {x}, [op, positions = save(positions), whole = x.shape()](Backward& b) {
+      b.set(0, put_at(op, b.grad(), positions.get(b), whole));
+    });
+  return y;
+}
 
 Tensor gather(const Tensor& x, int dim, const Tensor& index) { return gathered("gather", x, dim, index); }
 

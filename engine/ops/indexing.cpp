@@ -21,6 +21,7 @@ kernels::IndexArgs make_args(const Rows& rows, const Shape& whole, const Tensor&
   args.index = raw(index);
   args.index_dtype = index.dtype();
   args.skip = rows.skip;
+  args.checked = rows.checked;
   return args;
 }
 
@@ -84,6 +85,18 @@ Tensor scatter_rows(const Rows& rows, const Tensor& g, const Tensor& index, cons
   return x;
 }
 
+Tensor add_rows(const Rows& rows, const Tensor& x, const Tensor& source, const Tensor& index) {
+  Tensor y = x.detach().clone();
+  scatter_into(rows, source, index, y);
+  if (recording(x, source))
+    record(rows.op, y, {x, source}, [rows, index = save(index), shape = source.shape()](Backward& b) {
+      const Tensor g = b.grad();
+      if (b.needs(0)) b.set(0, g);
+      if (b.needs(1)) b.set(1, gather_rows(rows, rows, g, index.get(b), shape));
+    });
+  return y;
+}
+
 void check_index(const char* op, const Tensor& x, const Tensor& index) {
   check_defined(op, x);
   check_defined(op, index);
@@ -142,7 +155,7 @@ Tensor add_at(const char* op, const Tensor& x, int dim, const Tensor& index, con
         " indices it must be ", shape);
   if (is_half(x)) return in_float32(add_at, op, x, dim, index, source, alpha);
   const Tensor scaled = alpha.as_double() == 1 ? source : source * alpha;
-  return x + scatter_rows(rows, scaled, index.contiguous(), x.shape());
+  return add_rows(rows, x, scaled, index.contiguous());
 }
 
 }  // namespace

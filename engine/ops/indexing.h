@@ -7,11 +7,12 @@
 
 namespace miniparallel {
 
-/// Which rows of which dimension; `skip`: see kernels::IndexArgs.
+/// Which rows of which dimension; `skip`, `checked`: see kernels::IndexArgs.
 struct Rows {
   const char* op;
   int dim;
   std::int64_t skip;
+  bool checked = false;
 };
 
 /// The rows of `x` that `index`, int64 or int32 and contiguous, names, with the result's shape. `gradient`:
@@ -19,8 +20,15 @@ struct Rows {
 Tensor gather_rows(const Rows& rows, const Rows& gradient, const Tensor& x, const Tensor& index,
                    const Shape& shape);
 
+/// The elements along dimension `dim` that the index names, each at most once: `gather`, whose gradient need
+/// not be added up.
+Tensor gather_once(const Tensor& x, int dim, const Tensor& index);
+
 /// Zeros of shape `whole` to which rows of `g` are added.
 Tensor scatter_rows(const Rows& rows, const Tensor& g, const Tensor& index, const Shape& whole);
+
+/// `x` with rows of `source` added.
+Tensor add_rows(const Rows& rows, const Tensor& x, const Tensor& source, const Tensor& index);
 
 /// One more than the greatest element of `x`, integers: the size that makes each of them an index; 0 for
 /// none. Waits for the device. Throws, naming `op`, where there is no such size.

@@ -1,8 +1,10 @@
 #include "engine/ops/common.h"
 #include "engine/ops/half.h"
 #include "engine/ops/indexing.h"
+#include "engine/ops/sort.h"
 
 #include <algorithm>
+#include <limits>
 
 // What sorting finds: elements by their rank, the different ones, places among sorted ones.
 
@@ -11,8 +13,7 @@ namespace {
 
 /// The element of rank k, counted from 0, along dimension d, which stays with size 1.
 ValuesAndIndices of_rank(const Tensor& x, std::int64_t k, int d) {
-  const Tensor indices = argsort(x, d).narrow(d, k, 1).contiguous();
-  return {gather(x, d, indices), indices};
+  return sorted_places("sort", x, d, false, {k, k + 1});
 }
 
 ValuesAndIndices without(ValuesAndIndices found, int d, bool keepdim) {
@@ -37,7 +38,7 @@ ValuesAndIndices middle(const Tensor& x, int d) {
   const Tensor nan = isnan(x.detach());
   const Tensor first = argmax(nan.to(uint8), d, true);
   const Tensor indices = where(any(nan, {d}, true), first, lower.indices);
-  return {gather(x, d, indices), indices};
+  return {gather_once(x, d, indices), indices};
 }
 
 }  // namespace
@@ -76,11 +77,11 @@ Tensor quantile(const Tensor& x, double q, std::optional<int> dim, bool keepdim)
   const auto [line, d] = ranked("quantile", x, *dim);
   const double place = q * static_cast<double>(line.size(d) - 1);
   const auto below = static_cast<std::int64_t>(place);
-  const Tensor values = sort(line, d).values, lower = values.narrow(d, below, 1);
-  const Tensor upper = values.narrow(d, std::min(below + 1, line.size(d) - 1), 1);
-  Tensor y = lerp(lower, upper, place - static_cast<double>(below));
-  const Tensor last = values.narrow(d, line.size(d) - 1, 1);  // NaN where there is one
-  y = where(isnan(last.detach()), last, y);
+  const std::int64_t above = std::min(below + 1, line.size(d) - 1);
+  const Tensor values = sorted_places("quantile", line, d, false, {below, above + 1}).values;
+  Tensor y =
+      lerp(values.narrow(d, 0, 1), values.narrow(d, above - below, 1), place - static_cast<double>(below));
+  y = where(any(isnan(line.detach()), {d}, true), std::numeric_limits<double>::quiet_NaN(), y);
   return keepdim && x.dim() > 0 ? y : y.squeeze(d);
 } catch (const Error& error) {
   rethrow_as("quantile", error);

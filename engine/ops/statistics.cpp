@@ -1,5 +1,6 @@
 #include "engine/ops/autocast.h"
 #include "engine/ops/common.h"
+#include "engine/ops/indexing.h"
 #include "engine/ops/native_half.h"
 
 #include <cmath>
@@ -48,7 +49,7 @@ namespace {
 ValuesAndIndices picked(const Tensor& x, int dim, bool keepdim, const Tensor& indices) {
   if (x.dim() == 0) return {x.clone(), indices};
   const int d = dim < 0 ? dim + x.dim() : dim;
-  const Tensor values = gather(x, d, indices);
+  const Tensor values = gather_once(x, d, indices);
   return keepdim ? ValuesAndIndices{values, indices}
                  : ValuesAndIndices{values.squeeze(d), indices.squeeze(d)};
 }

@@ -2,6 +2,7 @@
 
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/check_indices.h"
+#include "kernels/cpu/index_runs.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/short_length.h"
@@ -32,6 +33,30 @@ class ByRow {
   explicit ByRow(const IndexArgs& args)
       : places_(scratch<ByRow, std::int64_t>(args.count)),
         groups_(scratch<ByRow, Group>(std::min(args.rows, args.count))) {
+    if (args.rows / kFewIndices > args.count)
+      sort(args);
+    else
+      count(args);
+  }
+
+  std::span<const Group> groups() const { return {groups_, count_}; }
+  const std::int64_t* places() const { return places_; }
+
+ private:
+  /// One index for so many rows costs less to sort than to count each row's indices.
+  static constexpr std::int64_t kFewIndices = 32;
+
+  void sort(const IndexArgs& args) {
+    std::int64_t n = 0;
+    for_each_index(args, [&](std::int64_t i, std::int64_t) { places_[n++] = i; });
+    const auto row = [&](std::int64_t place) { return index_at(args.index, args.index_dtype, place); };
+    std::sort(places_, places_ + n,
+              [&](std::int64_t a, std::int64_t b) { return row(a) != row(b) ? row(a) < row(b) : a < b; });
+    for (std::int64_t i = 0; i < n; ++i)
+      if (i + 1 == n || row(places_[i]) != row(places_[i + 1])) groups_[count_++] = {row(places_[i]), i + 1};
+  }
+
+  void count(const IndexArgs& args) {
     // Of each row first the number of its indices, then where its next one goes.
     std::int32_t* const next = scratch<ByRow, std::int32_t>(args.rows);
     std::fill_n(next, args.rows, 0);
@@ -47,10 +72,6 @@ class ByRow {
     for_each_index(args, [&](std::int64_t i, std::int64_t row) { places_[next[row]++] = i; });
   }
 
-  std::span<const Group> groups() const { return {groups_, count_}; }
-  const std::int64_t* places() const { return places_; }
-
- private:
   template <class F>
   static void for_each_index(const IndexArgs& args, const F& f) {
     for (std::int64_t i = 0; i < args.count; ++i) {
@@ -163,6 +184,10 @@ HWY_EXPORT(scatter_loops);
 
 constexpr std::int64_t kGrain = 16384;  // elements per thread at least
 
+void check(const IndexArgs& args) {
+  if (!args.checked) check_indices(args.op, "index", args.index, args.index_dtype, args.count, args.rows);
+}
+
 /// Copies `count` rows, from the index `first` on, of the part of `whole` that has one outer index.
 using PickRows = void (*)(const IndexArgs& args, std::int64_t first, std::int64_t count, std::size_t bytes,
                           const std::byte* whole, std::byte* picked);
@@ -213,10 +238,27 @@ PickRows pick_rows_for(DType index, std::int64_t bytes) {
                           : pick_rows_for<std::uint8_t>(bytes);
 }
 
+void gather_runs(const IndexArgs& args, std::span<const IndexRun> runs, std::int64_t bytes, const void* whole,
+                 void* picked) {
+  parallel_for(args.outer, std::max<std::int64_t>(kGrain / (args.count * args.inner), 1),
+               [&](std::int64_t begin, std::int64_t end) {
+                 std::byte* to = static_cast<std::byte*>(picked) + begin * args.count * bytes;
+                 for (std::int64_t outer = begin; outer < end; ++outer) {
+                   const std::byte* const from =
+                       static_cast<const std::byte*>(whole) + outer * args.rows * bytes;
+                   for (const IndexRun& run : runs) {
+                     copy_run(run, static_cast<std::size_t>(bytes), from, to);
+                     to += run.count * bytes;
+                   }
+                 }
+               });
+}
+
 void gather(DType dtype, const IndexArgs& args, const void* whole, void* picked, Stream) {
-  check_indices(args.op, "index", args.index, args.index_dtype, args.count, args.rows);
+  check(args);
   if (args.inner == 0) return;
   const std::int64_t bytes = args.inner * static_cast<std::int64_t>(size_of(dtype));
+  if (const auto runs = index_runs(args); !runs.empty()) return gather_runs(args, runs, bytes, whole, picked);
   const PickRows pick = pick_rows_for(args.index_dtype, bytes);
   parallel_for(args.outer * args.count, std::max<std::int64_t>(kGrain / args.inner, 1),
                [&](std::int64_t begin, std::int64_t end) {
@@ -233,7 +275,7 @@ void gather(DType dtype, const IndexArgs& args, const void* whole, void* picked,
 
 void scatter_add(DType dtype, const IndexArgs& args, const void* picked, DType whole_dtype, void* whole,
                  Stream) {
-  check_indices(args.op, "index", args.index, args.index_dtype, args.count, args.rows);
+  check(args);
   static const ScatterLoops& loops = *HWY_DYNAMIC_DISPATCH(scatter_loops)();
   const bool exact = whole_dtype == float64;
   const bool narrow = args.inner <= kNarrow && args.rows <= kSparse * args.count;
@@ -269,7 +311,7 @@ void scatter_add(DType dtype, const IndexArgs& args, const void* picked, DType w
 
 /// In the order of the indices, on one thread for each of `outer`: the last one counts.
 void scatter(DType dtype, const IndexArgs& args, const void* picked, void* whole, Stream) {
-  check_indices(args.op, "index", args.index, args.index_dtype, args.count, args.rows);
+  check(args);
   const auto bytes = static_cast<std::size_t>(args.inner) * size_of(dtype);
   if (bytes == 0) return;
   parallel_for(
@@ -284,13 +326,26 @@ void scatter(DType dtype, const IndexArgs& args, const void* picked, void* whole
       });
 }
 
+/// Positions [begin, end), row by row of the index's innermost dimension.
+template <class Index>
+void positions_of(const PositionArgs& args, std::int64_t begin, std::int64_t end, std::int64_t* positions) {
+  const Layout& layout = args.layout;
+  const Index* const index = static_cast<const Index*>(args.index);
+  const std::int64_t row = layout.rank == 0 ? 1 : layout.sizes[layout.rank - 1], stride = args.stride;
+  const std::int64_t step = layout.rank == 0 ? 0 : layout.strides[0][layout.rank - 1];
+  for (std::int64_t first = begin, last; first < end; first = last) {
+    last = std::min(end, first + row - first % row);
+    const std::int64_t offset = offset_of(layout, first) - first * step;
+    for (std::int64_t i = first; i < last; ++i)
+      positions[i] = offset + i * step + static_cast<std::int64_t>(index[i]) * stride;
+  }
+}
+
 void positions(const PositionArgs& args, std::int64_t* positions, Stream) {
   const std::int64_t n = args.layout.numel();
   check_indices(args.op, "index", args.index, args.index_dtype, n, args.bound);
-  parallel_for(n, kGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i)
-      positions[i] = offset_of(args.layout, i) + index_at(args.index, args.index_dtype, i) * args.stride;
-  });
+  const auto run = args.index_dtype == int64 ? positions_of<std::int64_t> : positions_of<std::int32_t>;
+  parallel_for(n, kGrain, [&](std::int64_t begin, std::int64_t end) { run(args, begin, end, positions); });
 }
 
 void places(const bool* mask, const std::int64_t* ends, std::int64_t n, std::int64_t* places, Stream) {

@@ -11,20 +11,23 @@ namespace {
 constexpr std::int64_t kGrain = 2048;  // elements per thread at least
 constexpr std::int64_t kFewOf = 16;  // one in so many: few elements of a line come into the heap of the first
 
-/// Sorts as far as the first of n entries are in their places.
-void sort_first(SortEntry* entries, std::int64_t first, std::int64_t n) {
-  if (first <= n / kFewOf) return std::partial_sort(entries, entries + first, entries + n);  // a heap of them
-  if (first < n) std::nth_element(entries, entries + first, entries + n);
-  std::sort(entries, entries + first);
+/// Sorts n entries as far as those of places [begin, end) are there.
+void sort_places(SortEntry* entries, std::int64_t begin, std::int64_t end, std::int64_t n) {
+  if (begin > 0) std::nth_element(entries, entries + begin, entries + n);
+  if (begin > 0 && end == begin + 1) return;
+  if (end - begin <= (n - begin) / kFewOf)  // a heap of them
+    return std::partial_sort(entries + begin, entries + end, entries + n);
+  if (end < n) std::nth_element(entries + begin, entries + end, entries + n);
+  std::sort(entries + begin, entries + end);
 }
 
 void argsort(DType dtype, const SortArgs& args, std::int64_t* indices, Stream) {
   with_sortable(dtype, [&]<class T>() {
     const auto sort_line = [&](std::int64_t line, SortEntry* entries) {
       for (std::int64_t i = 0; i < args.n; ++i) entries[i] = sort_entry<T>(args, line, i);
-      sort_first(entries, args.first, args.n);
+      sort_places(entries, args.begin, args.end, args.n);
       std::int64_t* const to = indices + line / args.inner * args.n * args.inner + line % args.inner;
-      for (std::int64_t i = 0; i < args.first; ++i) to[i * args.inner] = entries[i].place;
+      for (std::int64_t i = args.begin; i < args.end; ++i) to[i * args.inner] = entries[i].place;
     };
     parallel_for(args.lines(), std::max<std::int64_t>(kGrain / std::max<std::int64_t>(args.n, 1), 1),
                  [&](std::int64_t begin, std::int64_t end) {

@@ -20,6 +20,44 @@ TEST_CASE("index_select: any dim, dtype and layout") {
   CHECK(index_select(ones({3, 2}), 0, zeros({0}, {.dtype = int64})).shape() == Shape{0, 2});
 }
 
+TEST_CASE("index_select: runs of neighbours, forwards and backwards, of rows of any size") {
+  const std::int64_t n = 40;
+  const Tensor up = arange(n), down = arange(n - 1, -1, -1);
+  const std::vector<Tensor> indices{up,
+                                    down,
+                                    cat({up.narrow(0, 5, 30), down.narrow(0, 1, 20)}),
+                                    cat({down.narrow(0, 0, 7), tensor({3, 9, 9})}),
+                                    cat({zeros({1}, int64), up, full({1}, n - 1)}),
+                                    cat({up.narrow(0, 0, 8), up.narrow(0, 0, 8)})};
+  for (const DType dtype : {float32, float64, int32, uint8, boolean, bfloat16})
+    for (const std::int64_t inner : {1, 2, 3, 5}) {
+      const Tensor x = randint(0, 2, {6, n, inner}).to(dtype);
+      for (const Tensor& index : indices) {
+        INFO(dtype, ", rows of ", inner, ", ", index.numel(), " indices");
+        const Tensor y = index_select(x, 1, index);
+        for (std::int64_t i = 0; i < index.numel(); ++i)
+          REQUIRE(equal(y.select(1, i), x.select(1, index[i].item<std::int64_t>())));
+        CHECK(equal(index_select(x, 1, index.to(int32)), y));
+      }
+    }
+}
+
+TEST_CASE("index_add, embedding: a few indices of many rows add up as many of few do") {
+  manual_seed(6);
+  for (const DType dtype : {float32, float64}) {
+    const Tensor index = randint(0, 30, {50}), source = randn({50, 6}, {.dtype = dtype});
+    const Tensor few = index_add(zeros({30, 6}, dtype), 0, index, source);
+    const Tensor many = index_add(zeros({30'000, 6}, dtype), 0, index * 999, source);
+    CHECK(equal(index_select(many, 0, arange(30) * 999), few));
+    CHECK(many.count_nonzero().item<int>() == few.count_nonzero().item<int>());
+    Tensor weight = zeros({30'000, 6}, dtype);
+    weight.requires_grad_();
+    embedding(weight, index * 999, 999).backward(source);
+    CHECK(equal(weight.grad()[999], zeros({6}, dtype)));
+    CHECK(equal(weight.grad()[1998], many[1998]));
+  }
+}
+
 TEST_CASE("embedding: repeated indices add up in their order, the padding row gets nothing") {
   Tensor weight = ones({4, 3});
   weight.requires_grad_();
