@@ -20,7 +20,7 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).parent
-FAMILIES = "elementwise", "math", "vision"
+FAMILIES = "breadth", "elementwise", "math", "vision"
 KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 36)}  # glibc's, read at the start
 PEERS = {"plain": ({},), "tuned": (KEEP_MEMORY,), "compiled": (KEEP_MEMORY, "--compile")}
 

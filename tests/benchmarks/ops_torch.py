@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The ops of elementwise_benchmark, math_benchmark and vision_benchmark by PyTorch:
+"""The ops of breadth_benchmark, elementwise_benchmark, math_benchmark and vision_benchmark by PyTorch:
 
   math_benchmark --device cuda --benchmark_out=math.json
   ops_torch.py --device cuda math.json ...
@@ -9,6 +9,7 @@ minutes. On a CPU give both the same OMP_NUM_THREADS.
 """
 
 import argparse
+import functools
 import json
 import statistics
 import sys
@@ -294,6 +295,78 @@ OPS = {
 }
 
 
+# --- steps of other ops: shapes of the arguments, function
+
+SQUARE, IMAGES = (1024, 1024), (32, 64, 28, 28)
+
+
+def indices(*shape):
+    return torch.randint(0, 1024, shape, **options)
+
+
+INDEX = functools.cache(indices)
+STEPS = {
+    "sin": ([SQUARE], torch.sin),
+    "cos": ([SQUARE], torch.cos),
+    "tan": ([SQUARE], torch.tan),
+    "asin": ([SQUARE], torch.asin),
+    "atan": ([SQUARE], torch.atan),
+    "atan2": ([SQUARE, SQUARE], torch.atan2),
+    "hypot": ([SQUARE, SQUARE], torch.hypot),
+    "fmod": ([SQUARE, SQUARE], torch.fmod),
+    "pow_of_tensors": ([SQUARE, SQUARE], torch.pow),
+    "tanh": ([SQUARE], torch.tanh),
+    "where": ([SQUARE, SQUARE], lambda a, b: torch.where(a > b, a, b)),
+    "mul_column": ([SQUARE, (1024, 1)], torch.mul),
+    "mul_channels": ([IMAGES, (1, 64, 1, 1)], torch.mul),
+    "mul_both_ways": ([(64, 1, 64, 4), (64, 1, 4)], torch.mul),
+    "outer": ([(1024,), (1024,)], torch.outer),
+    "bmm_small": ([(256, 32, 32), (256, 32, 32)], torch.bmm),
+    "sum_outer_dims": ([(64, 64, 256)], lambda x: x.sum((0, 2))),
+    "mean_of_channels": ([IMAGES], lambda x: x.mean((0, 2, 3))),
+    "prod_rows": ([SQUARE], lambda x: x.prod(1)),
+    "prod_all": ([SQUARE], torch.prod),
+    "max_rows": ([SQUARE], lambda x: x.max(1).values),
+    "max_middle": ([(64, 64, 256)], lambda x: x.max(1).values),
+    "logsumexp": ([SQUARE], lambda x: x.logsumexp(1)),
+    "cumsum": ([SQUARE], lambda x: x.cumsum(1)),
+    "cumprod": ([SQUARE], lambda x: x.cumprod(1)),
+    "sort": ([SQUARE], lambda x: x.sort().values),
+    "topk": ([SQUARE], lambda x: x.topk(10).values),
+    "median": ([SQUARE], lambda x: x.median(1).values),
+    "quantile": ([SQUARE], lambda x: x.quantile(0.3, 1)),
+    "gather": ([SQUARE], lambda x: x.gather(1, INDEX(*SQUARE))),
+    "scatter_add": ([SQUARE, SQUARE], lambda x, y: x.scatter_add(1, INDEX(*SQUARE), y)),
+    "index_select": ([SQUARE], lambda x: x.index_select(0, INDEX(4096))),
+    "index_add": ([(1024, 256), (4096, 256)], lambda x, y: x.index_add(0, INDEX(4096), y)),
+    "embedding_bag": ([(1024, 64)], lambda x: F.embedding_bag(INDEX(1024, 64), x)),
+    "tril": ([SQUARE], torch.tril),
+    "diag_embed": ([(64, 128)], torch.diag_embed),
+    "flip": ([(32, 3, 224, 224)], lambda x: x.flip(3)),
+    "roll": ([(8, 56, 56, 96)], lambda x: x.roll((3, 3), (1, 2))),
+    "pad_reflect": ([(32, 16, 56, 56)], lambda x: F.pad(x, (1, 1, 1, 1), "reflect")),
+    "repeat_interleave": ([(1024, 256)], lambda x: x.repeat_interleave(4, 1)),
+    "upsample": ([(16, 16, 64, 64)], lambda x: F.interpolate(x, scale_factor=2)),
+    "grid_sample": ([(8, 32, 64, 64), (8, 64, 64, 2)], lambda x, grid: F.grid_sample(x, grid, align_corners=False)),
+    "adaptive_max_pool": ([IMAGES], lambda x: F.adaptive_max_pool2d(x, 7)),
+    "group_norm": ([IMAGES, (64,), (64,)], lambda x, w, b: F.group_norm(x, 8, w, b)),
+    "conv2d_of_3_channels": ([(8, 3, 224, 224), (64, 3, 7, 7)], lambda x, w: F.conv2d(x, w, None, 2, 3)),
+    "conv_transpose_to_3_channels": ([(8, 64, 32, 32), (64, 3, 4, 4)], lambda x, w: F.conv_transpose2d(x, w, None, 2, 1)),
+}
+
+
+def step_of(name):
+    shapes, function = STEPS[name]
+    x = [(torch.rand(shape, **options) * 0.9 + 0.1).requires_grad_() for shape in shapes]
+    g = torch.ones_like(function(*x))
+
+    def run():
+        for leaf in x:
+            leaf.grad = None
+        function(*x).backward(g)
+    return run
+
+
 def median_us(work, seconds):
     def finish():
         if options["device"].type == "cuda":
@@ -333,7 +406,8 @@ def main():
         for op, times in runs.items():
             name, *rest = op.removesuffix("/real_time").split("/")
             ours = statistics.median(times)
-            torchs = median_us(OPS[name](*map(int, rest)), arguments.seconds)
+            work = step_of(*rest) if name == "step" else OPS[name](*map(int, rest))
+            torchs = median_us(work, arguments.seconds)
             print(f"{'/'.join([name, *rest]):52}{ours:12.1f}{torchs:12.1f}{ours / torchs:8.2f}", flush=True)
 
 

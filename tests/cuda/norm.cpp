@@ -196,12 +196,15 @@ TEST_CASE("group_norm over awkward shapes") {
          std::vector<Shape>{{3, 6, 8, 8}, {2, 6, 7, 7}, {65, 24}, {9, 6, 3}, {2, 6, 9000}}) {
       INFO("shape ", to_string(shape));
       const Shape channels{shape[1]};
+      // Sums of 18,000 numbers of which little is left.
+      const double roundings = shape.rank() == 3 && shape[2] == 9000 ? 10 : 1;
       const Tensors x{random_leaf(shape, dtype), random_leaf(channels, dtype), random_leaf(channels, dtype)};
       for (const int groups : {1, 2, 6})
         check_like_cpu(twice([=](const Tensors& in) { return group_norm(in[0], groups, in[1], in[2]); }), x,
-                       gpu);
+                       gpu, roundings);
       check_like_cpu(twice([](const Tensors& in) { return group_norm(in[0] + 50, 3); }), {x[0]}, gpu);
-      check_like_cpu([](const Tensors& in) { return group_norm(in[0], 3, {}, in[1]); }, {x[0], x[1]}, gpu);
+      check_like_cpu([](const Tensors& in) { return group_norm(in[0], 3, {}, in[1]); }, {x[0], x[1]}, gpu,
+                     roundings);
     }
 }
 
