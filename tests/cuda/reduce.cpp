@@ -40,6 +40,23 @@ TEST_CASE("reductions of every dtype, over few elements and over so many that bl
     }
 }
 
+TEST_CASE("products, over few elements and over so many that blocks share them, and their gradients") {
+  const Gpus machine;
+  manual_seed(2);
+  const auto near_one = [](const Shape& shape, DType dtype) {
+    const Tensor x = numbers(shape, float64);
+    return dtype == int64 ? where(x > 0, 1, -1).to(int64) : (1 + x * 1e-4).to(dtype).requires_grad_();
+  };
+  for (const DType dtype : {float32, float64, int64})
+    for (const Shape& shape : std::vector<Shape>{{1, 1}, {5, 7}, {2, 50'001}, {20'000, 3}}) {
+      INFO("dtype ", dtype, ", shape ", to_string(shape));
+      const Tensors x{near_one(shape, dtype)};
+      check_like_cpu([](const Tensors& in) { return prod(in[0]); }, x, gpu);
+      check_like_cpu([](const Tensors& in) { return prod(in[0], {0}); }, x, gpu);
+      check_like_cpu([](const Tensors& in) { return prod(in[0], {1}); }, x, gpu);
+    }
+}
+
 TEST_CASE("sums over dimensions that do not lie together, whatever the order of blocks and threads") {
   for (const DType dtype : {float32, float64})
     for (const Shape& shape : std::vector<Shape>{{7, 5, 9}, {40, 33, 60}, {60, 2, 300}}) {
