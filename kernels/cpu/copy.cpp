@@ -35,8 +35,6 @@ void copy_row(void* to, std::int64_t to_stride, const void* from, std::int64_t f
   const T* source = static_cast<const T*>(from);
   if (from_stride == 0 && to_stride == 1) {
     std::fill_n(target, n, *source);
-  } else if (from_stride == -1 && to_stride == 1) {
-    std::reverse_copy(source - (n - 1), source + 1, target);
   } else if (from_stride == 1 && to_stride == 1) {
     copy_bytes(to, from, static_cast<std::size_t>(n) * sizeof(T));
   } else {
