@@ -9,7 +9,8 @@
 #include <limits>
 #include <type_traits>
 
-/// Powers of two operands. That of float32 is made here but on a GPU, without a branch.
+/// Powers of two operands, and the root of their squares' sum. Those of float32 are made here but on a GPU,
+/// without a branch.
 
 namespace miniparallel::kernels::math {
 
@@ -28,6 +29,11 @@ MP_INLINE T pow(T x, T y) {
     }
     return static_cast<T>(power);
   }
+}
+
+template <class T>
+MP_INLINE T hypot(T x, T y) {
+  return std::hypot(x, y);
 }
 
 #if !defined(__CUDACC__)
@@ -67,6 +73,15 @@ MP_INLINE float pow(float base, float exponent) {
   const double endless = x == -1. ? std::abs(y) : 0.;
   const double defined = endless == infinity ? 1. : power;
   return static_cast<float>(y == 0. ? 1. : x == 1. ? 1. : defined);
+}
+
+/// The squares are exact in float64: below 0.51 ulp. Infinite where a side is, also beside a NaN.
+MP_INLINE float hypot(float x, float y) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  const double a = static_cast<double>(x), b = static_cast<double>(y);
+  const float length = static_cast<float>(std::sqrt(a * a + b * b));
+  const float beside_y = std::abs(x) == infinity ? infinity : length;
+  return std::abs(y) == infinity ? infinity : beside_y;
 }
 #endif
 

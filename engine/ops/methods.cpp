@@ -178,8 +178,6 @@ Tensor Tensor::signbit() const { return miniparallel::signbit(*this); }
 Tensor Tensor::nan_to_num(double nan, std::optional<double> posinf, std::optional<double> neginf) const {
   return miniparallel::nan_to_num(*this, nan, posinf, neginf);
 }
-Tensor Tensor::hypot(const Tensor& other) const { return miniparallel::hypot(*this, other); }
-Tensor Tensor::logaddexp(const Tensor& other) const { return miniparallel::logaddexp(*this, other); }
 Tensor Tensor::copysign(const Tensor& other) const { return miniparallel::copysign(*this, other); }
 Tensor Tensor::fmax(const Tensor& other) const { return miniparallel::fmax(*this, other); }
 Tensor Tensor::fmin(const Tensor& other) const { return miniparallel::fmin(*this, other); }

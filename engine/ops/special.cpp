@@ -149,54 +149,11 @@ Tensor nan_to_num(const Tensor& x, double nan, std::optional<double> posinf,
   rethrow_as("nan_to_num", error);
 }
 
-namespace {
-
-/// The larger magnitude, by which both can be divided: neither 0 nor infinite.
-Tensor scale_of(const Tensor& a, const Tensor& b) {
-  const Tensor largest = maximum(abs(a.detach()), abs(b.detach()));
-  return where((largest > 0) & (largest < HUGE_VAL), largest, 1);
-}
-
-}  // namespace
-
-Tensor hypot(const Tensor& a, const Tensor& b) try {
-  const DType dtype = result_type(a, b);
-  check(is_floating(dtype), "hypot: got ", a.dtype(), " and ", b.dtype(), "; one must be floating");
-  if (is_half(dtype)) return in_float32(MP_OP(hypot), a, b);
-  const auto [x, y] = operands_of("hypot", a, b, dtype);
-  const Tensor scale = scale_of(x, y);
-  const Tensor length = sqrt(square(x / scale) + square(y / scale)) * scale;
-  return where(isinf(x) | isinf(y), HUGE_VAL, length);  // also of a NaN and an infinity
-} catch (const Error& error) {
-  rethrow_as("hypot", error);
-}
-
-namespace {
-
-/// log(exp(a) + exp(b)). Where both are the same infinity their difference is not a number.
-Tensor log_of_sum(const Tensor& a, const Tensor& b) {
-  const Tensor larger = maximum(a, b), same = (a == b) & (abs(a) == HUGE_VAL);
-  return larger + log1p(exp(-abs(where(same, 0, a - b))));
-}
-
-}  // namespace
-
-Tensor logaddexp(const Tensor& a, const Tensor& b) try {
-  const DType dtype = result_type(a, b);
-  check(is_floating(dtype), "logaddexp: got ", a.dtype(), " and ", b.dtype(), "; one must be floating");
-  if (is_half(dtype)) return in_float32(MP_OP(logaddexp), a, b);
-  const auto [x, y] = operands_of("logaddexp", a, b, dtype);
-  return log_of_sum(x, y);
-} catch (const Error& error) {
-  rethrow_as("logaddexp", error);
-}
-
 Tensor logaddexp2(const Tensor& a, const Tensor& b) try {
   const DType dtype = result_type(a, b);
   check(is_floating(dtype), "logaddexp2: got ", a.dtype(), " and ", b.dtype(), "; one must be floating");
   if (is_half(dtype)) return in_float32(MP_OP(logaddexp2), a, b);
-  const auto [x, y] = operands_of("logaddexp2", a, b, dtype);
-  return log_of_sum(x * std::numbers::ln2, y * std::numbers::ln2) * std::numbers::log2e;
+  return logaddexp(a * std::numbers::ln2, b * std::numbers::ln2) * std::numbers::log2e;
 } catch (const Error& error) {
   rethrow_as("logaddexp2", error);
 }

@@ -61,6 +61,8 @@
 #define MINIPARALLEL_BINARY_FLOATING(X) \
   X(div, Div)                           \
   X(atan2, Atan2)                       \
+  X(hypot, Hypot)                       \
+  X(logaddexp, LogAddExp)               \
   X(xlogy, Xlogy)
 
 // For int64, int32 and uint8, those that do not shift also for bool.
@@ -102,9 +104,12 @@ Tensor floor_divide(const Tensor& a, const Tensor& b);
 Tensor remainder(const Tensor& a, const Tensor& b);
 /// a - b trunc(a / b), which has the sign of a, as C's; an integer by 0 gives 0.
 Tensor fmod(const Tensor& a, const Tensor& b);
-/// The angle of the point (x, y), in (-pi, pi]; integers give `default_dtype`, as in `xlogy`.
+/// The angle of the point (x, y), in (-pi, pi]; integers give `default_dtype`, as in the three after it.
 Tensor atan2(const Tensor& y, const Tensor& x);
-Tensor xlogy(const Tensor& x, const Tensor& y);  ///< x log(y), 0 where x is 0 and y not NaN
+/// sqrt(a^2 + b^2) without overflow on the way. Gradient NaN where both are 0.
+Tensor hypot(const Tensor& a, const Tensor& b);
+Tensor logaddexp(const Tensor& a, const Tensor& b);  ///< log(exp(a) + exp(b)) without overflow
+Tensor xlogy(const Tensor& x, const Tensor& y);      ///< x log(y), 0 where x is 0 and y not NaN
 
 Tensor add(const Tensor& a, Scalar b);
 Tensor sub(const Tensor& a, Scalar b);

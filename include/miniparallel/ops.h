@@ -116,9 +116,6 @@ Tensor isneginf(const Tensor& x);  ///< likewise
 /// NaN and the infinities as numbers; the latter, where not given, as the largest of the dtype.
 Tensor nan_to_num(const Tensor& x, double nan = 0, std::optional<double> posinf = {},
                   std::optional<double> neginf = {});
-/// sqrt(a^2 + b^2) without overflow on the way. Gradient NaN where both are 0.
-Tensor hypot(const Tensor& a, const Tensor& b);
-Tensor logaddexp(const Tensor& a, const Tensor& b);   ///< log(exp(a) + exp(b)) without overflow
 Tensor logaddexp2(const Tensor& a, const Tensor& b);  ///< log2(2^a + 2^b) without overflow
 Tensor copysign(const Tensor& a, const Tensor& b);    ///< |a| with the sign of b, of -0 too
 Tensor fmax(const Tensor& a, const Tensor& b);        ///< `maximum`, but a number where one side is NaN

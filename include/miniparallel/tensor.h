@@ -346,8 +346,6 @@ class Tensor {
   Tensor signbit() const;
   Tensor nan_to_num(double nan = 0, std::optional<double> posinf = {},
                     std::optional<double> neginf = {}) const;
-  Tensor hypot(const Tensor& other) const;
-  Tensor logaddexp(const Tensor& other) const;
   Tensor copysign(const Tensor& other) const;
   Tensor fmax(const Tensor& other) const;
   Tensor fmin(const Tensor& other) const;

@@ -33,13 +33,14 @@ constexpr bool is_long_forward =
               functors::Cosh, functors::Pow, functors::Exp, functors::Expm1, functors::Log, functors::Log1p,
               functors::Log2, functors::Log10, functors::Erf, functors::Erfinv, functors::Tanh,
               functors::Sigmoid, functors::GeluErf, functors::GeluTanh, functors::Silu, functors::Mish,
-              functors::LogSigmoid, functors::Elu, functors::Celu, functors::Softplus, functors::Xlogy>;
+              functors::LogSigmoid, functors::Elu, functors::Celu, functors::Softplus, functors::Xlogy,
+              functors::LogAddExp>;
 template <class F>
 constexpr bool is_long_backward =
     has_moderate_backward<F> ||
     is_one_of<F, functors::Sinh, functors::Cosh, functors::Pow, functors::Erf, functors::Erfinv,
               functors::GeluErf, functors::GeluTanh, functors::Silu, functors::Mish, functors::LogSigmoid,
-              functors::Elu, functors::Celu, functors::Softplus>;
+              functors::Elu, functors::Celu, functors::Softplus, functors::LogAddExp>;
 
 // What a loop computes of its inputs' elements.
 

@@ -175,6 +175,42 @@ struct Atan2 {
   }
 };
 
+struct Hypot {
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    return hypot(a, b);
+  }
+  template <class T>
+  MP_INLINE static T backward_a(T g, T a, T b) {
+    return g * (a / hypot(a, b));
+  }
+  template <class T>
+  MP_INLINE static T backward_b(T g, T a, T b) {
+    return g * (b / hypot(a, b));
+  }
+};
+
+/// The larger one and log(1 + exp(-|a - b|)); that difference of the same infinity counts as 0.
+struct LogAddExp {
+  template <class T>
+  MP_INLINE static T difference(T a, T b) {
+    return select((a == b) & (abs(a) == constant<T>(HUGE_VAL)), zero(a), T(a - b));
+  }
+  template <class T>
+  MP_INLINE static T forward(T a, T b) {
+    const T d = difference(a, b);
+    return (d > 0 ? a : b) + log1p(exp(d > 0 ? -d : d));
+  }
+  template <class T>
+  MP_INLINE static T backward_a(T g, T a, T b) {
+    return g * sigmoid(difference(a, b));
+  }
+  template <class T>
+  MP_INLINE static T backward_b(T g, T a, T b) {
+    return g * sigmoid(difference(b, a));
+  }
+};
+
 /// a log(b), 0 where a is 0.
 struct Xlogy {
   template <class T>
