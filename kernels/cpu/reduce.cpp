@@ -43,6 +43,23 @@ HWY_NOINLINE typename F::Accumulator run(const typename F::Input* x, std::int64_
   return fold_row<F>(packed_row(x, stride, n), n, center);
 }
 
+/// `count` rows of n elements, at most four, one after the other.
+template <class F, int n>
+MP_INLINE void few_of_each(const typename F::Input* x, const typename F::Input* center, std::int64_t count,
+                           typename F::Accumulator* out) {
+  using T = typename F::Input;
+  using A = typename F::Accumulator;
+  MP_IVDEP
+  for (std::int64_t r = 0; r < count; ++r) {
+    const T middle = center ? center[r] : T{};
+    const auto at = [&](int l) HWY_ATTR { return F::combine(F::initial, F::load(x[r * n + l], middle)); };
+    A first = at(0), second = n > 1 ? at(1) : F::initial;
+    if (n > 2) first = F::combine(first, at(2));
+    if (n > 3) second = F::combine(second, at(3));
+    out[r] = n > 1 ? F::combine(first, second) : first;
+  }
+}
+
 /// `count` rows of n <= kLanes elements, each in the order of fold_lanes: the lanes of many rows next to one
 /// another, so that vectors go over rows.
 template <class F>
@@ -53,19 +70,17 @@ HWY_NOINLINE void short_rows(const typename F::Input* x, std::int64_t step, std:
   using A = typename F::Accumulator;
   constexpr std::int64_t block = 64;
   alignas(64) A lanes[kLanes][block];
+  const bool few = stride == 1 && step == n && with_short_length<kFewOf<F>>(n, [&]<int length>() HWY_ATTR {
+                     few_of_each<F, length>(x, center, count, out);
+                   });
+  if (few) return;
   for (std::int64_t first = 0; first < count; first += block) {
     const std::int64_t rows = std::min(block, count - first);
     const T* const at = x + first * step;
     const T* const middle = center ? center + first : nullptr;
-    const auto load = [&](std::int64_t apart, std::int64_t length,
-                          std::int64_t within) HWY_ATTR __attribute__((always_inline)) {
-      for (std::int64_t l = 0; l < length; ++l)
-        for (std::int64_t r = 0; r < rows; ++r)
-          lanes[l][r] = F::combine(F::initial, F::load(at[r * apart + l * within], middle ? middle[r] : T{}));
-    };
-    const bool few = stride == 1 && step == n &&
-                     with_short_length<kFewOf<F>>(n, [&]<int length>() HWY_ATTR { load(length, length, 1); });
-    if (!few) load(step, n, stride);
+    for (std::int64_t l = 0; l < n; ++l)
+      for (std::int64_t r = 0; r < rows; ++r)
+        lanes[l][r] = F::combine(F::initial, F::load(at[r * step + l * stride], middle ? middle[r] : T{}));
     for (int width = kLanes / 2; width > 0; width /= 2)
       for (int l = 0; l < width && l + width < n; ++l)
         for (std::int64_t r = 0; r < rows; ++r) lanes[l][r] = F::combine(lanes[l][r], lanes[l + width][r]);
