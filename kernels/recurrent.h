@@ -76,6 +76,7 @@ struct Recurrent {
   /// From the gradient of h': those of the products a and b, and of h beside that through b.
   void (*gru_backward)(DType dtype, const GruArgs& args, const void* dh_next, void* dinput_gates,
                        void* dhidden_gates, void* dh, Stream stream);
+  /// input_sums, (length, n, gates hidden), may be where the gates are kept.
   void (*sequence_forward)(DType dtype, const SequenceArgs& args, const void* input_sums, Stream stream);
   void (*sequence_backward)(DType dtype, const SequenceArgs& args, const SequenceGradients& gradients,
                             Stream stream);

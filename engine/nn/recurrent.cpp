@@ -112,7 +112,7 @@ std::pair<Tensor, LSTMState> walk_at_once(kernels::Cell cell, const RecurrentWei
     bias = input_bias + bias;
     input_bias = {};
   }
-  const Tensor sums = linear(x, weights.weight_ih, input_bias);
+  const Tensor sums = linear(x.contiguous(), weights.weight_ih, input_bias);
   const LSTMState state = as_summed(sums, initial);
   const auto [h, c] = walk_sequence(cell, reverse, sums, weights.weight_hh, bias, state.h, state.c);
   const std::int64_t last = reverse ? 0 : x.size(0) - 1;

@@ -18,7 +18,8 @@ Tensor gru_step(const Tensor& input_sums, const Tensor& hidden_sums, const Tenso
 /// A cell's walk over a sequence, its products with the state included: h, and c of an LSTM, after each step,
 /// (length, n, hidden), from the products with the inputs, (length, n, gates hidden), the weight and the bias
 /// (may be undefined) of those with the state, and the state before. In `reverse` from the end. One op, whose
-/// gradients of weight and bias are one product and one sum over all steps.
+/// gradients of weight and bias are one product and one sum over all steps. The gates that backward reads
+/// take the memory of `input_sums`, which nobody else may read.
 std::pair<Tensor, Tensor> walk_sequence(kernels::Cell cell, bool reverse, const Tensor& input_sums,
                                         const Tensor& weight, const Tensor& bias, const Tensor& h,
                                         const Tensor& c);

@@ -151,12 +151,13 @@ std::pair<Tensor, Tensor> walk_sequence(Cell cell, bool reverse, const Tensor& i
                       .c_first = lstm ? c.contiguous() : Tensor(),
                       .h = make(shape),
                       .c = lstm ? make(shape) : Tensor(),
-                      .gates = make(records ? sums.shape() : one_step),
+                      .gates = records ? sums.detach() : make(one_step),
                       .hidden_sums = make(records && !lstm ? sums.shape() : one_step)};
   const Tensor packed_bias = bias.defined() ? bias.contiguous() : bias;
   backend(sums).recurrent.sequence_forward(
       sums.dtype(), sequence_args(cell, reverse, records, walked, packed_bias), raw(sums), stream(sums));
   if (!records) return {walked.h, walked.c};
+  bump_version(walked.gates);  // they are no sums any more
   const SequenceNode node{.cell = cell,
                           .reverse = reverse,
                           .has_bias = bias.defined(),

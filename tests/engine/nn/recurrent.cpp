@@ -172,6 +172,25 @@ TEST_CASE(
     }
 }
 
+TEST_CASE("recurrent layers: gradients in 16 bits are those of float32, a few roundings apart") {
+  manual_seed(12);
+  const auto check_layer = [](const auto& layer) {
+    const Tensor x = randn({5, 3, 4});
+    const auto gradient = [&](DType dtype) {
+      auto mine = clone(layer);
+      to(mine, dtype);
+      Tensor leaf = x.to(dtype).clone();
+      leaf.requires_grad_();
+      mine(leaf).first.sum().backward();
+      return leaf.grad().to(float32);
+    };
+    CHECK(allclose(gradient(bfloat16), gradient(float32), 0.1, 0.02));
+    CHECK(allclose(gradient(float16), gradient(float32), 0.02, 0.004));
+  };
+  check_layer(nn::LSTM{4, 6});
+  check_layer(nn::GRU{4, 6});
+}
+
 TEST_CASE("recurrent layers: within an Autocast guard states have its dtype, and cells take them back") {
   const Tensor x = ones({4, 2, 3});
   const Autocast guard;
