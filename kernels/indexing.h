@@ -3,6 +3,7 @@
 #include <miniparallel/dtype.h>
 
 #include "kernels/layout.h"
+#include "kernels/macros.h"
 #include "kernels/sizes.h"
 #include "kernels/stream.h"
 
@@ -19,6 +20,21 @@ struct IndexArgs {
   DType index_dtype = DType::int64;  ///< int64 or int32
   std::int64_t skip = -1;  ///< rows with this index are zero in `gather` and dropped in `scatter_add`
   bool checked = false;    ///< the indices are known to be in range
+  /// Of `outer` = 1: both rows and indices fall into so many equal parts, in their order, and each index
+  /// counts from the first of its part's rows.
+  std::int64_t parts = 1;
+  /// Of `scatter_add`: so many indices in a row have one row of `picked`, (outer, count / uses, inner); what
+  /// these are multiplied by, (count) of their dtype, or null.
+  std::int64_t uses = 1;
+  const void* factors = nullptr;
+
+  MP_INLINE std::int64_t part_rows() const { return rows / parts; }
+  /// The row that index i, which has this value, names.
+  MP_INLINE std::int64_t row_of(std::int64_t i, std::int64_t value) const {
+    return parts == 1 ? value : i / (count / parts) * (rows / parts) + value;
+  }
+  /// Where the row of `picked` for an index begins, one of `outer` = 1.
+  MP_INLINE std::int64_t picked_row(std::int64_t i) const { return (uses == 1 ? i : i / uses) * inner; }
 };
 inline Sizes sizes(const IndexArgs& args) {
   return {"outer rows inner count", {args.outer, args.rows, args.inner, args.count}};

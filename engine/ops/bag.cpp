@@ -43,6 +43,8 @@ Tensor spread(const Bags& bags, const Tensor& g) {
 
 /// What each index's row has added to, of a table of this shape.
 Tensor table_gradient(const Bags& bags, const Tensor& g, const Tensor& factors, const Shape& table) {
+  if (!bags.ends.defined() && !recording(g, factors))
+    return scatter_bags({bags.op, 0, bags.skip}, g, bags.index, factors, table);
   const Tensor rows = spread(bags, g);
   return scatter_rows({bags.op, 0, bags.skip}, factors.defined() ? rows * factors.unsqueeze(1) : rows,
                       bags.index, table);

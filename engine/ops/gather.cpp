@@ -55,10 +55,30 @@ Tensor sources(const char* op, const Tensor& x, const Tensor& index, const Tenso
 /// Of a flattened tensor, by positions that were checked when they were made.
 Rows elements(const char* op) { return {op, 0, -1, true}; }
 
+/// Of indices that a forward has checked.
+Rows checked(Rows rows) {
+  rows.checked = true;
+  return rows;
+}
+
+/// The elements that an index of dimension `axis` names. Where its sizes before that are those of `whole`,
+/// each part there has its own.
+struct Elements {
+  Rows rows;
+  Tensor index;
+};
+
+Elements elements(const char* op, const Shape& whole, int axis, const Tensor& index) {
+  std::int64_t parts = 1;
+  for (int d = 0; d < axis; ++d) parts = index.size(d) == whole[d] ? parts * whole[d] : 0;
+  if (parts == 0 || axis + 1 < whole.rank()) return {elements(op), positions_of(op, whole, axis, index)};
+  return {{.op = op, .dim = 0, .skip = -1, .parts = parts}, index.contiguous().flatten()};
+}
+
 Tensor gathered(const char* op, const Tensor& x, int dim, const Tensor& index) {
   const int axis = indexed_dim(op, x, dim, index);
-  return gather_rows(elements(op), elements(op), x.flatten(), positions_of(op, x.shape(), axis, index),
-                     index.shape());
+  const auto [rows, named] = elements(op, x.shape(), axis, index);
+  return gather_rows(rows, checked(rows), x.flatten(), named, index.shape());
 }
 
 /// Writes the elements of `source` to the positions of `y`, which is contiguous; of equal
@@ -130,8 +150,8 @@ Tensor added_along(const char* op, const Tensor& x, int dim, const Tensor& index
   const int axis = indexed_dim(op, x, dim, index);
   const Tensor part = sources(op, x, index, source);
   if (is_half(x)) return in_float32(added_along, op, x, dim, index, source);
-  const Tensor positions = positions_of(op, x.shape(), axis, index);
-  return add_rows(elements(op), x.flatten(), part.flatten(), positions).view(x.shape());
+  const auto [rows, named] = elements(op, x.shape(), axis, index);
+  return add_rows(rows, x.flatten(), part.flatten(), named).view(x.shape());
 }
 
 }  // namespace

@@ -22,6 +22,7 @@ kernels::IndexArgs make_args(const Rows& rows, const Shape& whole, const Tensor&
   args.index_dtype = index.dtype();
   args.skip = rows.skip;
   args.checked = rows.checked;
+  args.parts = rows.parts;
   return args;
 }
 
@@ -38,19 +39,23 @@ bool adds_in_float32(const Tensor& g, const Tensor& index) {
   return is_half_on_cpu(g) || (is_half(g) && index.numel() > kernels::kMaxScatter);
 }
 
-/// Adds rows of `picked` to those of `whole`, which is contiguous.
-void scatter_into(const Rows& rows, const Tensor& picked, const Tensor& index, const Tensor& whole) {
+/// Adds rows of `picked` to those of `whole`, which is contiguous: one for each index or, of dimension 0, one
+/// for as many in a row as there are for each. Times the factors of the indices, which may be undefined.
+void scatter_into(const Rows& rows, const Tensor& picked, const Tensor& index, const Tensor& whole,
+                  const Tensor& factors = {}) {
   if (picked.dtype() == float32 && whole.dtype() == float32 && index.numel() > kernels::kMaxScatter) {
     const NoGradGuard no_grad;
     const Tensor wide = zeros(whole.shape(), {.dtype = float64, .device = whole.device()});
-    scatter_into(rows, picked, index, wide);
+    scatter_into(rows, picked, index, wide, factors);
     Tensor target = whole;
     target.add_(wide);
     return;
   }
   const Tensor g = picked.contiguous();
-  backend(g).indexing.scatter_add(g.dtype(), make_args(rows, whole.shape(), index), raw(g), whole.dtype(),
-                                  raw(whole), stream(g));
+  kernels::IndexArgs args = make_args(rows, whole.shape(), index);
+  if (g.numel() > 0) args.uses = args.outer * args.count * args.inner / g.numel();
+  args.factors = raw_or_null(factors);
+  backend(g).indexing.scatter_add(g.dtype(), args, raw(g), whole.dtype(), raw(whole), stream(g));
 }
 
 }  // namespace
@@ -82,6 +87,14 @@ Tensor scatter_rows(const Rows& rows, const Tensor& g, const Tensor& index, cons
     record(rows.op, x, {g}, [rows, index = save(index), shape = g.shape()](Backward& b) {
       b.set(0, gather_rows(rows, rows, b.grad(), index.get(b), shape));
     });
+  return x;
+}
+
+Tensor scatter_bags(const Rows& rows, const Tensor& g, const Tensor& index, const Tensor& factors,
+                    const Shape& whole) {
+  const NoGradGuard no_grad;
+  const Tensor x = zeros(whole, {.dtype = g.dtype(), .device = g.device()});
+  scatter_into(rows, g, index, x, factors.defined() ? factors.contiguous() : factors);
   return x;
 }
 

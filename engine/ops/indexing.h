@@ -7,12 +7,13 @@
 
 namespace miniparallel {
 
-/// Which rows of which dimension; `skip`, `checked`: see kernels::IndexArgs.
+/// Which rows of which dimension; the others: see kernels::IndexArgs.
 struct Rows {
   const char* op;
   int dim;
   std::int64_t skip;
   bool checked = false;
+  std::int64_t parts = 1;
 };
 
 /// The rows of `x` that `index`, int64 or int32 and contiguous, names, with the result's shape. `gradient`:
@@ -26,6 +27,11 @@ Tensor gather_once(const Tensor& x, int dim, const Tensor& index);
 
 /// Zeros of shape `whole` to which rows of `g` are added.
 Tensor scatter_rows(const Rows& rows, const Tensor& g, const Tensor& index, const Shape& whole);
+
+/// Zeros of shape `whole`, (rows, width), to which each index adds a row of g, (n, width), times its factor
+/// where these are defined: the first indices the first row and so on, as many each. Not recorded.
+Tensor scatter_bags(const Rows& rows, const Tensor& g, const Tensor& index, const Tensor& factors,
+                    const Shape& whole);
 
 /// `x` with rows of `source` added.
 Tensor add_rows(const Rows& rows, const Tensor& x, const Tensor& source, const Tensor& index);

@@ -13,6 +13,7 @@
 #include <iterator>
 #include <optional>
 #include <span>
+#include <utility>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/indexing.cpp"
@@ -49,7 +50,9 @@ class ByRow {
   void sort(const IndexArgs& args) {
     std::int64_t n = 0;
     for_each_index(args, [&](std::int64_t i, std::int64_t) { places_[n++] = i; });
-    const auto row = [&](std::int64_t place) { return index_at(args.index, args.index_dtype, place); };
+    const auto row = [&](std::int64_t place) {
+      return args.row_of(place, index_at(args.index, args.index_dtype, place));
+    };
     std::sort(places_, places_ + n,
               [&](std::int64_t a, std::int64_t b) { return row(a) != row(b) ? row(a) < row(b) : a < b; });
     for (std::int64_t i = 0; i < n; ++i)
@@ -76,7 +79,7 @@ class ByRow {
   static void for_each_index(const IndexArgs& args, const F& f) {
     for (std::int64_t i = 0; i < args.count; ++i) {
       const std::int64_t row = index_at(args.index, args.index_dtype, i);
-      if (row != args.skip) f(i, row);
+      if (row != args.skip) f(i, args.row_of(i, row));
     }
   }
 
@@ -85,7 +88,7 @@ class ByRow {
   std::size_t count_ = 0;
 };
 
-/// Some columns of one `picked` and `whole`, and which rows' groups are added.
+/// Some columns of one `picked` and `whole`, and which groups are added, or parts where there are none.
 struct Columns {
   const void* picked;
   void* whole;
@@ -115,36 +118,81 @@ namespace miniparallel::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
 template <class To, class T>
-MP_INLINE void add_row(To* to, const T* from, std::int64_t width) {
+MP_INLINE void add_row(To* to, const T* from, std::int64_t width, To factor) {
   MP_IVDEP
-  for (std::int64_t c = 0; c < width; ++c) to[c] += static_cast<To>(from[c]);
+  for (std::int64_t c = 0; c < width; ++c) to[c] += static_cast<To>(from[c]) * factor;
+}
+
+/// In float64, where the product of two float32 is exact.
+template <class T>
+MP_INLINE double factor_of(const IndexArgs& args, std::int64_t i) {
+  return args.factors == nullptr ? 1. : static_cast<double>(static_cast<const T*>(args.factors)[i]);
+}
+
+/// Adds to `sums`, the rows of a part.
+template <class T>
+HWY_ATTR void add_part(const IndexArgs& args, std::int64_t part, const T* picked, std::int64_t columns,
+                       double* sums) {
+  const std::int64_t count = args.count / args.parts, begin = count * part;
+  const auto add = [&](std::int64_t width, bool plain) HWY_ATTR __attribute__((always_inline)) {
+    for (std::int64_t i = begin; i < begin + count; ++i) {
+      const std::int64_t row = index_at(args.index, args.index_dtype, i);
+      if (row != args.skip)
+        add_row(sums + row * args.inner, picked + (plain ? i * args.inner : args.picked_row(i)), width,
+                plain ? 1. : factor_of<T>(args, i));
+    }
+  };
+  const bool plain = args.uses == 1 && args.factors == nullptr;
+  const bool few =
+      plain && with_short_length<kNarrow>(columns, [&]<int width>() HWY_ATTR { add(width, true); });
+  if (!few) add(columns, false);
 }
 
 /// For a `whole` that is as exact as the sums are made.
 template <class T>
 HWY_ATTR void add_exactly(const IndexArgs& args, const ByRow*, const Columns& columns) {
-  const T* const picked = static_cast<const T*>(columns.picked);
-  double* const whole = static_cast<double*>(columns.whole);
-  const auto add = [&](std::int64_t width) HWY_ATTR __attribute__((always_inline)) {
-    for (std::int64_t i = 0; i < args.count; ++i) {
-      const std::int64_t row = index_at(args.index, args.index_dtype, i);
-      if (row != args.skip) add_row(whole + row * args.inner, picked + i * args.inner, width);
-    }
-  };
-  if (!with_short_length<kNarrow>(columns.width, [&]<int width>() HWY_ATTR { add(width); }))
-    add(columns.width);
+  const std::int64_t n = args.part_rows() * args.inner;
+  for (auto part = static_cast<std::int64_t>(columns.first); std::cmp_less(part, columns.last); ++part)
+    add_part(args, part, static_cast<const T*>(columns.picked), columns.width,
+             static_cast<double*>(columns.whole) + part * n);
 }
 
 /// What add_rounded does, of narrow rows.
-HWY_ATTR void add_narrow(const IndexArgs& args, const ByRow* by_row, const Columns& columns) {
-  float* const whole = static_cast<float*>(columns.whole);
-  const std::int64_t n = args.rows * args.inner;
+HWY_ATTR void add_narrow(const IndexArgs& args, const ByRow*, const Columns& columns) {
+  const std::int64_t n = args.part_rows() * args.inner;
   double* const sums = scratch<Columns, double>(n);
-  for (std::int64_t i = 0; i < n; ++i) sums[i] = static_cast<double>(whole[i]);
-  Columns wide = columns;
-  wide.whole = sums;
-  add_exactly<float>(args, by_row, wide);
-  for (std::int64_t i = 0; i < n; ++i) whole[i] = static_cast<float>(sums[i]);
+  for (auto part = static_cast<std::int64_t>(columns.first); std::cmp_less(part, columns.last); ++part) {
+    float* const whole = static_cast<float*>(columns.whole) + part * n;
+    for (std::int64_t i = 0; i < n; ++i) sums[i] = static_cast<double>(whole[i]);
+    add_part(args, part, static_cast<const float*>(columns.picked), columns.width, sums);
+    for (std::int64_t i = 0; i < n; ++i) whole[i] = static_cast<float>(sums[i]);
+  }
+}
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr int kSums = 8;  // vectors of them that stay in registers
+constexpr std::int64_t kRegisters =
+    kSums * static_cast<std::int64_t>(hn::MaxLanes(hn::ScalableTag<double>()));
+
+/// Adds kRegisters columns of the rows at the places.
+HWY_ATTR MP_INLINE void add_in_registers(const IndexArgs& args, std::span<const std::int64_t> places,
+                                         const float* picked, float* to) {
+  const hn::ScalableTag<double> d;
+  const hn::Rebind<float, decltype(d)> narrow;
+  constexpr std::int64_t lanes = kRegisters / kSums;
+  hn::Vec<decltype(d)> sums[kSums];
+  MP_WRITE_OUT
+  for (int k = 0; k < kSums; ++k) sums[k] = hn::PromoteTo(d, hn::LoadU(narrow, to + k * lanes));
+  for (const std::int64_t place : places) {
+    const float* const from = picked + args.picked_row(place);
+    const auto factor = hn::Set(d, factor_of<float>(args, place));
+    MP_WRITE_OUT
+    for (int k = 0; k < kSums; ++k)
+      sums[k] = hn::MulAdd(hn::PromoteTo(d, hn::LoadU(narrow, from + k * lanes)), factor, sums[k]);
+  }
+  MP_WRITE_OUT
+  for (int k = 0; k < kSums; ++k) hn::StoreU(hn::DemoteTo(narrow, sums[k]), narrow, to + k * lanes);
 }
 
 /// A row to which more than one is added has its sum in float64, which is rounded at the end.
@@ -156,13 +204,20 @@ HWY_ATTR void add_rounded(const IndexArgs& args, const ByRow* by_row, const Colu
   for (const ByRow::Group group : groups.subspan(columns.first, columns.last - columns.first)) {
     float* const to = static_cast<float*>(columns.whole) + group.row * args.inner;
     const std::int64_t* const end = by_row->places() + group.end;
-    if (end - place == 1) {
-      add_row(to, picked + *place++ * args.inner, columns.width);
+    if (end - place == 1 && args.factors == nullptr) {
+      add_row(to, picked + args.picked_row(*place++), columns.width, 1.f);
       continue;
     }
-    for (std::int64_t c = 0; c < columns.width; ++c) sums[c] = static_cast<double>(to[c]);
-    while (place != end) add_row(sums, picked + *place++ * args.inner, columns.width);
-    for (std::int64_t c = 0; c < columns.width; ++c) to[c] = static_cast<float>(sums[c]);
+    const std::span places(place, end);
+    std::int64_t done = 0;
+    for (; done + kRegisters <= columns.width; done += kRegisters)
+      add_in_registers(args, places, picked + done, to + done);
+    for (std::int64_t c = done; c < columns.width; ++c) sums[c] = static_cast<double>(to[c]);
+    for (const std::int64_t at : places)
+      add_row(sums + done, picked + args.picked_row(at) + done, columns.width - done,
+              factor_of<float>(args, at));
+    for (std::int64_t c = done; c < columns.width; ++c) to[c] = static_cast<float>(sums[c]);
+    place = end;
   }
 }
 
@@ -185,7 +240,8 @@ HWY_EXPORT(scatter_loops);
 constexpr std::int64_t kGrain = 16384;  // elements per thread at least
 
 void check(const IndexArgs& args) {
-  if (!args.checked) check_indices(args.op, "index", args.index, args.index_dtype, args.count, args.rows);
+  if (!args.checked)
+    check_indices(args.op, "index", args.index, args.index_dtype, args.count, args.part_rows());
 }
 
 /// Copies `count` rows, from the index `first` on, of the part of `whole` that has one outer index.
@@ -260,13 +316,14 @@ void gather(DType dtype, const IndexArgs& args, const void* whole, void* picked,
   const std::int64_t bytes = args.inner * static_cast<std::int64_t>(size_of(dtype));
   if (const auto runs = index_runs(args); !runs.empty()) return gather_runs(args, runs, bytes, whole, picked);
   const PickRows pick = pick_rows_for(args.index_dtype, bytes);
+  const std::int64_t part = std::max<std::int64_t>(args.count / args.parts, 1);  // indices
   parallel_for(args.outer * args.count, std::max<std::int64_t>(kGrain / args.inner, 1),
                [&](std::int64_t begin, std::int64_t end) {
                  while (begin < end) {
                    const std::int64_t first = begin % args.count;
-                   const std::int64_t count = std::min(end - begin, args.count - first);
+                   const std::int64_t count = std::min(end - begin, part - first % part);
                    pick(args, first, count, static_cast<std::size_t>(bytes),
-                        static_cast<const std::byte*>(whole) + begin / args.count * args.rows * bytes,
+                        static_cast<const std::byte*>(whole) + begin / part * args.part_rows() * bytes,
                         static_cast<std::byte*>(picked) + begin * bytes);
                    begin += count;
                  }
@@ -284,7 +341,7 @@ void scatter_add(DType dtype, const IndexArgs& args, const void* picked, DType w
                                   : loops.float_to_float;
   std::optional<ByRow> by_row;
   if (!exact && !narrow) by_row.emplace(args);
-  const std::int64_t groups = by_row ? std::ssize(by_row->groups()) : 1;
+  const std::int64_t groups = by_row ? std::ssize(by_row->groups()) : args.parts;
   if (groups == 0) return;
   const std::int64_t most = groups < kManyRows ? kColumns : kWholeRow;
   const std::int64_t blocks = (args.inner + most - 1) / most;
@@ -294,7 +351,7 @@ void scatter_add(DType dtype, const IndexArgs& args, const void* picked, DType w
   const auto add_block = [&](std::int64_t block, std::int64_t first, std::int64_t last) {
     const std::int64_t outer = block / blocks, column = block % blocks * most;
     add(args, by_row ? &*by_row : nullptr,
-        {static_cast<const std::byte*>(picked) + (outer * args.count * args.inner + column) * size,
+        {static_cast<const std::byte*>(picked) + (outer * args.picked_row(args.count) + column) * size,
          static_cast<std::byte*>(whole) + (outer * args.rows * args.inner + column) * whole_size,
          std::min(most, args.inner - column), static_cast<std::size_t>(first),
          static_cast<std::size_t>(last)});
@@ -319,7 +376,8 @@ void scatter(DType dtype, const IndexArgs& args, const void* picked, void* whole
       [&](std::int64_t begin, std::int64_t end) {
         for (std::int64_t i = begin * args.count; i < end * args.count; ++i) {
           const std::int64_t row =
-              i / args.count * args.rows + index_at(args.index, args.index_dtype, i % args.count);
+              i / args.count * args.rows +
+              args.row_of(i % args.count, index_at(args.index, args.index_dtype, i % args.count));
           std::memcpy(static_cast<std::byte*>(whole) + static_cast<std::size_t>(row) * bytes,
                       static_cast<const std::byte*>(picked) + static_cast<std::size_t>(i) * bytes, bytes);
         }

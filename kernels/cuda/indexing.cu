@@ -21,9 +21,10 @@ __global__ void gather_rows(IndexArgs args, const Bits* whole, Bits* picked, Bad
   for (std::int64_t e = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; e < n; e += step) {
     const std::int64_t column = e % args.inner, i = e / args.inner % args.count;
     const std::int64_t outer = e / args.inner / args.count;
-    const std::int64_t row = index_at(args.index, args.index_dtype, i);
-    const bool here = check_index(row, args.rows, args.op, word) && row != args.skip;
-    picked[e] = here ? whole[(outer * args.rows + row) * args.inner + column] : Bits(0);
+    const std::int64_t index = index_at(args.index, args.index_dtype, i);
+    const bool here = check_index(index, args.part_rows(), args.op, word) && index != args.skip;
+    const std::int64_t row = outer * args.rows + args.row_of(i, index);
+    picked[e] = here ? whole[row * args.inner + column] : Bits(0);
   }
 }
 
@@ -42,16 +43,18 @@ __device__ std::int64_t row_of(Key key) { return static_cast<std::int64_t>(key >
 __global__ void make_keys(IndexArgs args, std::int64_t begin, int count, Key* keys, BadIndexWord* word) {
   const int step = static_cast<int>(gridDim.x * blockDim.x);
   for (int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x); i < count; i += step) {
-    const std::int64_t row = index_at(args.index, args.index_dtype, begin + i);
-    const bool here = check_index(row, args.rows, args.op, word) && row != args.skip;
-    keys[i] = static_cast<Key>(here ? row : args.rows) << kPositionBits | static_cast<Key>(i);
+    const std::int64_t index = index_at(args.index, args.index_dtype, begin + i);
+    const bool here = check_index(index, args.part_rows(), args.op, word) && index != args.skip;
+    keys[i] = static_cast<Key>(here ? args.row_of(begin + i, index) : args.rows) << kPositionBits |
+              static_cast<Key>(i);
   }
 }
 
 /// For the first of the sorted keys of each row, a warp adds all rows of `picked` that have it, in float64
 /// and in their order. Threads with neighbouring x have neighbouring columns, of outer * inner.
 template <class T, class Whole>
-__global__ void add_sorted_rows(IndexArgs args, const Key* keys, int count, const T* picked, Whole* whole) {
+__global__ void add_sorted_rows(IndexArgs args, std::int64_t begin, const Key* keys, int count,
+                                const T* picked, Whole* whole) {
   const int first = static_cast<int>(blockIdx.x * blockDim.y + threadIdx.y);
   if (first >= count) return;
   const std::int64_t row = row_of(keys[first]);
@@ -60,23 +63,27 @@ __global__ void add_sorted_rows(IndexArgs args, const Key* keys, int count, cons
   for (std::int64_t c = blockIdx.y * 32 + threadIdx.x; c < args.outer * args.inner; c += step) {
     const std::int64_t outer = args.outer == 1 ? 0 : c / args.inner, column = c - outer * args.inner;
     Whole* const to = whole + (outer * args.rows + row) * args.inner + column;
-    const T* const from = picked + outer * args.count * args.inner + column;
+    const T* const from = picked + outer * args.picked_row(args.count) + column;
+    const T* const factors = static_cast<const T*>(args.factors);
     double sum = convert<double>(*to);
-    for (int i = first; i < count && row_of(keys[i]) == row; ++i)
-      sum += convert<double>(from[static_cast<std::int64_t>(keys[i] % kPart) * args.inner]);
+    for (int i = first; i < count && row_of(keys[i]) == row; ++i) {
+      const std::int64_t place = begin + static_cast<std::int64_t>(keys[i] % kPart);
+      const double value = convert<double>(from[args.picked_row(place)]);
+      sum += factors == nullptr ? value : value * convert<double>(factors[place]);
+    }
     *to = convert<Whole>(sum);
   }
 }
 
 /// For the last of the sorted keys of each row, a warp copies its row of `picked`.
 template <class Bits>
-__global__ void copy_sorted_rows(IndexArgs args, const Key* keys, int count, const Bits* picked,
-                                 Bits* whole) {
+__global__ void copy_sorted_rows(IndexArgs args, std::int64_t begin, const Key* keys, int count,
+                                 const Bits* picked, Bits* whole) {
   const int last = static_cast<int>(blockIdx.x * blockDim.y + threadIdx.y);
   if (last >= count) return;
   const std::int64_t row = row_of(keys[last]);
   if (row == args.rows || (last + 1 < count && row_of(keys[last + 1]) == row)) return;
-  const std::int64_t i = static_cast<std::int64_t>(keys[last] % kPart);
+  const std::int64_t i = begin + static_cast<std::int64_t>(keys[last] % kPart);
   const std::int64_t step = static_cast<std::int64_t>(gridDim.y) * 32;
   for (std::int64_t c = blockIdx.y * 32 + threadIdx.x; c < args.outer * args.inner; c += step) {
     const std::int64_t outer = c / args.inner, column = c % args.inner;
@@ -138,8 +145,8 @@ const Key* sorted_keys(const IndexArgs& args, std::int64_t begin, int count, Str
 
 /// Runs a kernel of sorted keys, a warp for each, part by part.
 template <class T, class Whole>
-void for_sorted_keys(void (*kernel)(IndexArgs, const Key*, int, const T*, Whole*), const IndexArgs& args,
-                     const void* picked, void* whole, Stream stream) {
+void for_sorted_keys(void (*kernel)(IndexArgs, std::int64_t, const Key*, int, const T*, Whole*),
+                     const IndexArgs& args, const void* picked, void* whole, Stream stream) {
   constexpr unsigned warps = kBlock / 32, most_tiles = 65535;
   const std::int64_t tiles = (args.outer * args.inner + 31) / 32;
   for (std::int64_t begin = 0; begin < args.count; begin += kPart) {
@@ -147,8 +154,8 @@ void for_sorted_keys(void (*kernel)(IndexArgs, const Key*, int, const T*, Whole*
     const Key* keys = sorted_keys(args, begin, count, stream);
     const dim3 grid((static_cast<unsigned>(count) + warps - 1) / warps,
                     static_cast<unsigned>(std::min<std::int64_t>(tiles, most_tiles)));
-    launch_blocks(stream, kernel, grid, dim3(32, warps), args, keys, count,
-                  in<T>(picked) + begin * args.inner, out<Whole>(whole));
+    launch_blocks(stream, kernel, grid, dim3(32, warps), args, begin, keys, count, in<T>(picked),
+                  out<Whole>(whole));
   }
 }
 

@@ -7,12 +7,13 @@
 namespace miniparallel::testing {
 namespace {
 
-TEST_CASE("the cost of gather is that of its positions and of its elements") {
+TEST_CASE("the cost of gather is that of its elements, and of their positions but in rows") {
   const Simulated machine;
   const Device gpu = Device::cuda(0);
   constexpr std::int64_t n = 1000;
-  const Tensor x = ones({n}, {.device = gpu}), index = zeros({n}, {.dtype = int64, .device = gpu});
+  const Tensor x = ones({n, 1}, {.device = gpu}), index = zeros({n, 1}, {.dtype = int64, .device = gpu});
   gather(x, 0, index);
+  gather(x, 1, index);
   synchronize(gpu);
   simulator::start_clock({.memory = 1,
                           .float32 = 1,
@@ -29,7 +30,11 @@ TEST_CASE("the cost of gather is that of its positions and of its elements") {
   gather(x, 0, index);
   synchronize(gpu);
   // Indices and positions of 8 bytes, then elements of 4 from one array to another.
-  CHECK(simulator::host_time() == doctest::Approx(n * (8 + 8 + 4 + 4)));
+  const double by_positions = simulator::host_time();
+  CHECK(by_positions == doctest::Approx(n * (8 + 8 + 4 + 4)));
+  gather(x, 1, index);
+  synchronize(gpu);
+  CHECK(simulator::host_time() - by_positions == doctest::Approx(n * (4 + 4)));
 }
 
 }  // namespace

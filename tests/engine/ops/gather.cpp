@@ -4,6 +4,7 @@ namespace miniparallel {
 namespace {
 
 using testing::check_derivatives;
+using testing::check_same_for_any_threads;
 using testing::error_of;
 
 TEST_CASE("gather, scatter: what does not fit is named") {
@@ -38,6 +39,29 @@ TEST_CASE("an index that is refused leaves the tensor as it was") {
   CHECK_THROWS_AS(x.scatter_add_(0, tensor({0, 3}), ones({2})), Error);
   CHECK_THROWS_AS(x.index_add_(0, tensor({0, 3}), ones({2})), Error);
   CHECK(equal(x, ones({3})));
+}
+
+TEST_CASE("gather, scatter_add: rows that have their own indices add up one after the other") {
+  manual_seed(4);
+  for (const std::int64_t rows : {40, 30})  // 30: the last ten have none
+    for (const DType dtype : {float32, float64}) {
+      const Tensor index = randint(0, 70, {rows, 90}), g = randn({rows, 90}, {.dtype = dtype});
+      const Tensor y = scatter_add(ones({40, 70}, dtype), 1, index, g);
+      Tensor x = zeros({40, 70}, dtype);
+      x.requires_grad_();
+      gather(x, 1, index).backward(g);
+      CAPTURE(rows);
+      for (std::int64_t row = 0; row < 40; ++row) {
+        const Tensor none = zeros({70}, dtype), one = ones({70}, dtype);
+        const auto added = [&](const Tensor& to) {
+          return row < rows ? index_add(to, 0, index[row], g[row]) : to;
+        };
+        REQUIRE(equal(x.grad()[row], added(none)));
+        REQUIRE(equal(y[row], added(one)));
+      }
+    }
+  const Tensor index = randint(0, 200, {200, 500}), g = randn({200, 500});
+  check_same_for_any_threads([&] { return scatter_add(zeros({200, 200}), 1, index, g); });
 }
 
 TEST_CASE("scatter: derivatives where indices are equal") {

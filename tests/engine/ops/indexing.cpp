@@ -75,6 +75,21 @@ TEST_CASE("embedding: repeated indices add up in their order, the padding row ge
   });
 }
 
+TEST_CASE("embedding: the gradient of rows of any width is that of float64, rounded") {
+  manual_seed(3);
+  for (const std::int64_t width : {1, 5, 31, 64, 70, 130, 300}) {
+    const Tensor index = randint(0, 20, {150}), g = randn({150, width});
+    const auto gradient = [&](DType dtype) {
+      Tensor w = zeros({20, width}, dtype);
+      w.requires_grad_();
+      embedding(w, index).backward(g.to(dtype));
+      return w.grad().to(float32);
+    };
+    CAPTURE(width);
+    CHECK(equal(gradient(float32), gradient(float64)));
+  }
+}
+
 TEST_CASE("embedding: the sum of many hits is rounded once, as one of `sum` is") {
   for (const std::int64_t hits : {1'000'000, 3'000'000}) {
     Tensor weight = zeros({2, 1});

@@ -152,6 +152,32 @@ TEST_CASE("grid_sample: a pixel that no point is near may hold anything") {
   }
 }
 
+TEST_CASE("embedding_bag: the gradient of rows of any width is that of float64, rounded") {
+  manual_seed(5);
+  struct Case {
+    std::int64_t rows, bags, each, width;
+  };
+  for (const Case& one : {Case{20, 30, 8, 1}, Case{20, 30, 8, 3}, Case{20, 30, 8, 100}, Case{20, 30, 1, 70},
+                          Case{20'000, 30, 8, 70}, Case{3, 300'000, 4, 1}}) {
+    const Tensor index = randint(0, one.rows, {one.bags, one.each}), g = randn({one.bags, one.width}),
+                 factors = randn({one.bags, one.each});
+    const auto gradient = [&](DType dtype, BagMode mode, const Tensor& factor = {}) {
+      Tensor weight = zeros({one.rows, one.width}, dtype);
+      weight.requires_grad_();
+      embedding_bag(weight, index, {},
+                    {.mode = mode, .per_sample_weights = factor.defined() ? factor.to(dtype) : factor})
+          .backward(g.to(dtype));
+      return weight.grad().to(float32);
+    };
+    CAPTURE(one.width);
+    CAPTURE(one.bags);
+    CHECK(equal(gradient(float32, BagMode::sum), gradient(float64, BagMode::sum)));
+    CHECK(allclose(gradient(float32, BagMode::mean), gradient(float64, BagMode::mean), 1e-5, 1e-6));
+    CHECK(allclose(gradient(float32, BagMode::sum, factors), gradient(float64, BagMode::sum, factors), 1e-6,
+                   1e-7));
+  }
+}
+
 TEST_CASE("embedding_bag: sums and means of rows gathered one by one, bags and rows of any size") {
   manual_seed(9);
   for (const std::int64_t width : {1, 3, 128, 200})
