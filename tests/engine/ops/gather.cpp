@@ -60,8 +60,14 @@ TEST_CASE("gather, scatter_add: rows that have their own indices add up one afte
         REQUIRE(equal(y[row], added(one)));
       }
     }
-  const Tensor index = randint(0, 200, {200, 500}), g = randn({200, 500});
+  Tensor index = randint(0, 200, {200, 500});
+  const Tensor g = randn({200, 500});
   check_same_for_any_threads([&] { return scatter_add(zeros({200, 200}), 1, index, g); });
+  Tensor x = ones({200, 200});
+  x.requires_grad_();
+  const Tensor y = gather(x, 1, index);
+  index.zero_();
+  CHECK(error_of([&] { y.backward(g); }).find("gather") != std::string::npos);
 }
 
 TEST_CASE("scatter: derivatives where indices are equal") {
