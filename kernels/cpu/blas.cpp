@@ -4,6 +4,9 @@
 
 #include "kernels/cpu/blas_alone.h"
 #include "kernels/cpu/blas_processor.h"
+#include "kernels/cpu/instruction_set.h"
+#include "kernels/cpu/panel_product.h"
+#include "kernels/cpu/panels.h"
 #include "kernels/cpu/parallel.h"
 
 #include <cblas.h>
@@ -11,7 +14,9 @@
 #include <algorithm>
 #include <limits>
 #include <string>
+#include <string_view>
 #include <tuple>
+#include <type_traits>
 
 namespace miniparallel::kernels::cpu {
 namespace {
@@ -84,6 +89,21 @@ void multiply_part(const MatmulArgs& args) {
           to_blas(std::max(args.c_stride, columns)));
 }
 
+/// Whether panels are faster than the BLAS: where that has older kernels; with AVX-512 beside OpenBLAS 0.3.21
+/// in float32, but where all sides are long, or so short that packing tells. Columns must fill them.
+template <class T>
+bool takes_panels(const MatmulArgs& args) {
+  static const bool lags = blas_lags();
+  static const bool has_avx512 = std::string_view(instruction_set()) == "AVX3";
+  constexpr std::int64_t long_side = 1024, short_inner = 64, small = 1 << 18;
+  const std::int64_t whole = panel_loops<T>().whole(args.columns);
+  if (args.rows == 1 || args.columns == 1) return false;
+  if (lags) return 2 * args.columns >= whole;
+  return has_avx512 && std::is_same_v<T, float> && 8 * args.columns >= 7 * whole &&
+         args.inner >= short_inner && args.rows * args.columns * args.inner > small &&
+         std::min({args.rows, args.columns, args.inner}) <= long_side;
+}
+
 /// Rows [begin, end) of the product, or columns.
 template <class T>
 MatmulArgs part_of(MatmulArgs args, bool by_rows, std::int64_t begin, std::int64_t end) {
@@ -107,10 +127,14 @@ void blas_multiply(const MatmulArgs& args) {
   const bool by_rows = args.rows > args.columns;
   const std::int64_t length = by_rows ? args.rows : args.columns;
   const std::int64_t work = std::max<std::int64_t>(args.inner, 1) * (by_rows ? args.columns : args.rows);
-  const std::int64_t tiles = (length + kTile - 1) / kTile;
-  parallel_for(tiles, std::max<std::int64_t>(kGrain / std::max<std::int64_t>(work * kTile, 1), 1),
+  // By all sizes, not those of a thread's part: results do not depend on the number of threads.
+  const bool panels = takes_panels<T>(args);
+  const auto multiply = panels ? panel_product<T> : multiply_part<T>;
+  const std::int64_t tile = panels && !by_rows ? panel_loops<T>().width : kTile;
+  parallel_for((length + tile - 1) / tile,
+               std::max<std::int64_t>(kGrain / std::max<std::int64_t>(work * tile, 1), 1),
                [&](std::int64_t begin, std::int64_t end) {
-                 multiply_part<T>(part_of<T>(args, by_rows, begin * kTile, std::min(length, end * kTile)));
+                 multiply(part_of<T>(args, by_rows, begin * tile, std::min(length, end * tile)));
                });
 }
 

@@ -1,5 +1,7 @@
 #include "kernels/cpu/blas_processor.h"
 
+#include "kernels/cpu/instruction_set.h"
+
 #include <cblas.h>
 #include <hwy/targets.h>
 
@@ -31,6 +33,18 @@ bool tell_blas_of_processor() {
   gotoblas_dynamic_init();
   unsetenv(kVariable);
   return true;
+#else
+  return false;
+#endif
+}
+
+bool blas_lags() {
+#if HWY_ARCH_X86
+  const std::string_view own = instruction_set(), core = openblas_get_corename();
+  const auto is_any_of = [&](auto... names) { return ((core == names) || ...); };
+  const bool has_avx512 = is_any_of("SkylakeX", "Cooperlake", "SapphireRapids");
+  const bool has_avx2 = has_avx512 || is_any_of("Haswell", "Zen", "Excavator");
+  return own == "AVX3" ? !has_avx512 : own == "AVX2" && !has_avx2;
 #else
   return false;
 #endif

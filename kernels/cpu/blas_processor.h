@@ -7,4 +7,8 @@ namespace miniparallel::kernels::cpu {
 /// set OPENBLAS_CORETYPE. Call it while no other thread uses OpenBLAS. Whether it changed something.
 bool tell_blas_of_processor();
 
+/// Whether OpenBLAS has taken kernels for an older instruction set than the library's own are for, as where
+/// OPENBLAS_CORETYPE says so: then these are faster.
+bool blas_lags();
+
 }  // namespace miniparallel::kernels::cpu
