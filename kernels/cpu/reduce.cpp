@@ -252,19 +252,34 @@ void argmax_rows(const ReduceArgs& args, std::int64_t first, std::int64_t last, 
   }
 }
 
+/// What `argmax_columns` does; the best are in registers where the width is a constant.
+template <class T>
+MP_INLINE void best_of_columns(const ReduceArgs& args, std::int64_t first, std::int64_t width,
+                               std::int64_t begin, std::int64_t end, Best<T>* best) {
+  const T* const in = static_cast<const T*>(args.in) + offset_of(args.kept, first);
+  const bool even = args.reduced.rank <= 1;
+  const std::int64_t stride = inner_stride(args.reduced);
+  const auto row = [&](std::int64_t r)
+                       HWY_ATTR { return in + (even ? r * stride : offset_of(args.reduced, r)); };
+  const T* const top = row(begin);
+  for (std::int64_t c = 0; c < width; ++c) best[c] = {top[c], begin};
+  for (std::int64_t r = begin + 1; r < end; ++r) {
+    const T* const x = row(r);
+    for (std::int64_t c = 0; c < width; ++c)
+      if (better(x[c], best[c].value)) best[c] = {x[c], r};
+  }
+}
+
 template <class T>
 void argmax_columns(const ReduceArgs& args, std::int64_t first, std::int64_t last, std::int64_t begin,
                     std::int64_t end, void* accumulators) {
   auto* out = static_cast<Best<T>*>(accumulators);
-  const T* const in = static_cast<const T*>(args.in) + offset_of(args.kept, first);
-  const std::int64_t width = last - first;
-  const T* const top = in + offset_of(args.reduced, begin);
-  for (std::int64_t c = 0; c < width; ++c) out[c] = {top[c], begin};
-  for (std::int64_t r = begin + 1; r < end; ++r) {
-    const T* const x = in + offset_of(args.reduced, r);
-    for (std::int64_t c = 0; c < width; ++c)
-      if (better(x[c], out[c].value)) out[c] = {x[c], r};
-  }
+  const bool few = with_short_length<kFew<T>>(last - first, [&]<int width>() HWY_ATTR {
+    Best<T> best[width];
+    best_of_columns<T>(args, first, width, begin, end, best);
+    std::copy_n(best, width, out);
+  });
+  if (!few) best_of_columns<T>(args, first, last - first, begin, end, out);
 }
 
 template <class T>
