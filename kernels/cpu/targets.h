@@ -16,8 +16,9 @@
 // Whatever is called from there must be in that namespace or forced inline: one symbol compiled for two
 // instruction sets would let the linker pick the wrong one. A lambda needs HWY_ATTR.
 
+// The bits up to 64 are of later versions of Highway, for later AVX-512 (Zen 4, Sapphire Rapids, AVX10).
 #ifndef HWY_DISABLED_TARGETS
-#define HWY_DISABLED_TARGETS (HWY_SSE4 | HWY_SSSE3 | HWY_AVX3_DL)
+#define HWY_DISABLED_TARGETS (HWY_SSE4 | HWY_SSSE3 | HWY_AVX3_DL | 127)
 #endif
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
