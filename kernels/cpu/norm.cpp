@@ -5,7 +5,6 @@
 #include "kernels/cpu/norm_sums.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/scratch.h"
-#include "kernels/cpu/short_length.h"
 #include "kernels/functors/activations.h"
 #include "kernels/macros.h"
 
@@ -25,71 +24,79 @@ HWY_BEFORE_NAMESPACE();
 namespace miniparallel::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
-/// Channels whose loops are worth code of their own, of float32, as compiling takes its time.
-template <class T>
-constexpr int kFew = std::is_same_v<T, float> && HWY_TARGET != HWY_SCALAR ? 4 : 0;
-
 struct ChannelNumbers;
+struct RepeatedCenters;
 struct ChannelTerms;
 
 // What is done to each element is written as of(channel)(element): of() holds a channel's numbers by value,
 // so that a loop over its elements keeps them in registers whatever it stores.
 
-/// Calls finish(channel, sum of firsts, sum of seconds) for each channel, which are the
-/// sums of terms(channel)(element) over its elements. Without inner dimensions a lane is a channel.
+constexpr std::int64_t kLongRow = 64;
+
+/// Channels in a row that a loop goes along: where there are no inner dimensions those of several images, one
+/// after the other, lest rows be shorter than vectors.
+std::int64_t row_width(const BatchNormGeometry& g) {
+  return g.inner > 1 || g.channels >= kLongRow ? g.channels : kLongRow / g.channels * g.channels;
+}
+
+/// The sums of terms(channel)(element) over the elements of channels [channel, channel + width), of which
+/// there is one unless there are no inner dimensions: a lane is a channel then. Calls finish(channel, sum of
+/// firsts, sum of seconds) for each.
 template <class T, class F, class Finish>
-HWY_ATTR void for_each_channel(const BatchNormGeometry& g, const F& terms, const Finish& finish) {
-  const bool lanes_are_channels = g.inner == 1;
-  const std::int64_t per_unit = lanes_are_channels ? kLanes : 1;
+HWY_ATTR MP_INLINE void sum_channels(const BatchNormGeometry& g, std::int64_t channel, std::int64_t width,
+                                     const F& terms, const Finish& finish) {
+  if (g.inner == 1) {
+    double first[kLongRow] = {}, second[kLongRow] = {};
+    const std::int64_t images = width < g.channels ? 1 : row_width(g) / width;  // in a row
+    for (std::int64_t image = 0; image < g.n; image += images) {
+      const std::int64_t lanes = width * std::min(images, g.n - image), start = image * g.channels + channel;
+      for (std::int64_t k = 0; k < lanes; ++k) {
+        const Terms<T> term = terms(channel + k)(start + k);
+        first[k] += static_cast<double>(term.first);
+        second[k] += static_cast<double>(term.second);
+      }
+    }
+    for (std::int64_t k = 0; k < width; ++k) {
+      for (std::int64_t i = 1; i < images; ++i)
+        first[k] += first[i * width + k], second[k] += second[i * width + k];
+      finish(channel + k, first[k], second[k]);
+    }
+    return;
+  }
+  Sums sums;
+  const auto term = terms(channel);
+  for (std::int64_t image = 0; image < g.n; ++image) {
+    const std::int64_t start = (image * g.channels + channel) * g.inner;
+    add_run<T>(sums, g.inner, [=](std::int64_t i) HWY_ATTR { return term(start + i); });
+  }
+  finish(channel, total(sums.first), total(sums.second));
+}
+
+/// Calls f(channel, width) for channels as sum_channels takes them.
+template <class F>
+HWY_ATTR void for_each_channel(const BatchNormGeometry& g, const F& f) {
+  const std::int64_t per_unit = g.inner == 1 ? kLanes : 1;
   parallel_for((g.channels + per_unit - 1) / per_unit, grain(g.n * g.inner * per_unit),
                [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
-                 for (std::int64_t unit = begin; unit < end; ++unit) {
-                   const std::int64_t channel = unit * per_unit;
-                   const std::int64_t width = std::min(per_unit, g.channels - channel);
-                   Sums sums;
-                   const auto add_images = [&](std::int64_t lanes) HWY_ATTR __attribute__((always_inline)) {
-                     for (std::int64_t image = 0; image < g.n; ++image)
-                       for (std::int64_t k = 0; k < lanes; ++k) {
-                         const Terms<T> term = terms(channel + k)(image * g.channels + channel + k);
-                         sums.first[k] += static_cast<double>(term.first);
-                         sums.second[k] += static_cast<double>(term.second);
-                       }
-                   };
-                   if (lanes_are_channels) {
-                     if (!with_short_length<kFew<T>>(width, [&]<int lanes>() HWY_ATTR { add_images(lanes); }))
-                       add_images(width);
-                   } else {
-                     const auto term = terms(channel);
-                     for (std::int64_t image = 0; image < g.n; ++image) {
-                       const std::int64_t start = (image * g.channels + channel) * g.inner;
-                       add_run<T>(sums, g.inner, [=](std::int64_t i) HWY_ATTR { return term(start + i); });
-                     }
-                   }
-                   if (!lanes_are_channels) {
-                     finish(channel, total(sums.first), total(sums.second));
-                     continue;
-                   }
-                   for (std::int64_t k = 0; k < width; ++k)
-                     finish(channel + k, sums.first[k], sums.second[k]);
-                 }
+                 for (std::int64_t channel = begin * per_unit; channel < std::min(end * per_unit, g.channels);
+                      channel += per_unit)
+                   f(channel, std::min(per_unit, g.channels - channel));
                });
 }
 
-/// Calls f(channel)(element) for all elements.
-template <class T, class F>
+/// Calls f(channel)(element) for all elements, with the channels of a row.
+template <class F>
 HWY_ATTR void for_each_element(const BatchNormGeometry& g, const F& f) {
   if (g.inner == 1) {
-    parallel_for(g.n, grain(g.channels), [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
-      const auto images = [&](std::int64_t channels) HWY_ATTR __attribute__((always_inline)) {
-        for (std::int64_t image = begin; image < end; ++image) {
-          MP_IVDEP
-          for (std::int64_t channel = 0; channel < channels; ++channel)
-            f(channel)(image * channels + channel);
-        }
-      };
-      if (!with_short_length<kFew<T>>(g.channels, [&]<int channels>() HWY_ATTR { images(channels); }))
-        images(g.channels);
-    });
+    const std::int64_t width = row_width(g), count = g.n * g.channels;
+    parallel_for(
+        (count + width - 1) / width, grain(width), [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
+          for (std::int64_t start = begin * width; start < std::min(count, end * width); start += width) {
+            const std::int64_t channels = std::min(width, count - start);
+            MP_IVDEP
+            for (std::int64_t channel = 0; channel < channels; ++channel) f(channel)(start + channel);
+          }
+        });
     return;
   }
   parallel_for(g.n * g.channels, grain(g.inner), [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
@@ -102,40 +109,61 @@ HWY_ATTR void for_each_element(const BatchNormGeometry& g, const F& f) {
   });
 }
 
+// What loops do is in structs, not lambdas, whose names would be a good part of the object.
+
+template <class T>
+struct Values {
+  const T* x;
+  HWY_ATTR auto operator()(std::int64_t) const {
+    return [x = x](std::int64_t i) HWY_ATTR { return Terms<T>{x[i], 0}; };
+  }
+};
+
+template <class T>
+struct SquaredDistances {
+  const T *x, *centers;
+  HWY_ATTR auto operator()(std::int64_t channel) const {
+    return [x = x, center = centers[channel]](std::int64_t i) HWY_ATTR {
+      const T difference = x[i] - center;
+      return Terms<T>{difference * difference, 0};
+    };
+  }
+};
+
 template <class T>
 HWY_ATTR void batch_statistics_typed(const BatchNormGeometry& g, const T* x, const BatchMoments& moments) {
   T *const mean = out<T>(moments.mean), *const variance = out<T>(moments.variance);
   const double count = static_cast<double>(g.n * g.inner);
-  for_each_channel<T>(
-      g, [=](std::int64_t) HWY_ATTR { return [=](std::int64_t i) HWY_ATTR { return Terms<T>{x[i], 0}; }; },
-      [=](std::int64_t channel, double sum, double) { mean[channel] = static_cast<T>(sum / count); });
-  for_each_channel<T>(
-      g,
-      [=](std::int64_t channel) HWY_ATTR {
-        return [x, center = mean[channel]](std::int64_t i) HWY_ATTR {
-          const T difference = x[i] - center;
-          return Terms<T>{difference * difference, 0};
-        };
-      },
-      [=](std::int64_t channel, double sum, double) { variance[channel] = static_cast<T>(sum / count); });
+  const auto write_to = [=](T* averages) {
+    return [=](std::int64_t channel, double sum, double) { averages[channel] = static_cast<T>(sum / count); };
+  };
+  T* const centers = scratch<RepeatedCenters, T>(row_width(g));
+  // The second pass over a channel finds it in the cache.
+  for_each_channel(g, [=](std::int64_t first, std::int64_t width) HWY_ATTR {
+    sum_channels<T>(g, first, width, Values<T>{x}, write_to(mean));
+    for (std::int64_t c = first; c < (width < g.channels ? first + width : row_width(g)); ++c)
+      centers[c] = mean[c % g.channels];
+    sum_channels<T>(g, first, width, SquaredDistances<T>{x, centers}, write_to(variance));
+  });
   T* const inv_std = out<T>(moments.inv_std);
   if (inv_std == nullptr) return;
   for (std::int64_t c = 0; c < g.channels; ++c) inv_std[c] = inverse_std(variance[c], moments.eps);
 }
 
-/// What each channel is normalised by.
+/// What each channel of a row is normalised by.
 template <class T>
 struct Channels {
   const BatchNormArgs& args;
+  std::int64_t width;
   T *mean, *inv_std, *scale, *offset;  // scale: inv_std weight
 
   HWY_ATTR explicit Channels(const BatchNormArgs& arguments)
-      : args(arguments), mean(scratch<ChannelNumbers, T>(4 * args.geometry.channels)) {
-    const std::int64_t channels = args.geometry.channels;
-    inv_std = mean + channels, scale = inv_std + channels, offset = scale + channels;
+      : args(arguments), width(row_width(args.geometry)), mean(scratch<ChannelNumbers, T>(4 * width)) {
+    inv_std = mean + width, scale = inv_std + width, offset = scale + width;
     const T *weight = in<T>(args.weight), *bias = in<T>(args.bias);
-    for (std::int64_t c = 0; c < channels; ++c) {
-      const std::int64_t parameter = args.group == 0 ? c : c % args.parameters;
+    for (std::int64_t c = 0; c < width; ++c) {
+      const std::int64_t channel = c % args.geometry.channels;
+      const std::int64_t parameter = args.group == 0 ? channel : channel % args.parameters;
       mean[c] = in<T>(args.mean)[statistic(c)];
       inv_std[c] = in<T>(args.inv_std)[statistic(c)];
       scale[c] = inv_std[c] * (weight == nullptr ? T(1) : weight[parameter]);
@@ -143,26 +171,36 @@ struct Channels {
     }
   }
   /// The number of its mean, inv_std and, in the data gradient, sums.
-  std::int64_t statistic(std::int64_t c) const { return args.group == 0 ? c : c / args.group; }
+  std::int64_t statistic(std::int64_t c) const {
+    const std::int64_t channel = c % args.geometry.channels;
+    return args.group == 0 ? channel : channel / args.group;
+  }
+};
+
+template <class T, bool adds, bool ends_in_relu>
+struct Normalize {
+  const T *x, *residual, *mean, *scale, *offset;
+  T* y;
+
+  HWY_ATTR auto operator()(std::int64_t c) const {
+    return [=, *this, m = mean[c], factor = scale[c], summand = offset[c]](std::int64_t i) HWY_ATTR {
+      const T value = normalized(x[i], m, factor, summand) + (adds ? residual[i] : T(0));
+      y[i] = ends_in_relu ? functors::Relu::forward(value, 0, 0) : value;
+    };
+  }
 };
 
 template <class T>
 HWY_ATTR void batch_normalize_typed(const BatchNormArgs& args, T* y) {
-  const BatchNormGeometry& g = args.geometry;
-  const T *const x = in<T>(args.x), *const residual = in<T>(args.residual);
   const Channels<T> of(args);
-  const auto each = [&](auto end) HWY_ATTR {  // of the op, given the normalised x and its index
-    for_each_element<T>(g,
-                        [=, mean = of.mean, scale = of.scale, offset = of.offset](std::int64_t c) HWY_ATTR {
-                          return [=, m = mean[c], factor = scale[c], summand = offset[c]](std::int64_t i)
-                                     HWY_ATTR { y[i] = end(normalized(x[i], m, factor, summand), i); };
-                        });
+  const auto run = [&]<bool adds, bool ends_in_relu>() HWY_ATTR {
+    for_each_element(args.geometry, Normalize<T, adds, ends_in_relu>{in<T>(args.x), in<T>(args.residual),
+                                                                     of.mean, of.scale, of.offset, y});
   };
-  const auto relu = [](T value) { return functors::Relu::forward(value, 0, 0); };
-  if (residual == nullptr && !args.relu) return each([](T value, std::int64_t) HWY_ATTR { return value; });
-  if (residual == nullptr) return each([=](T value, std::int64_t) HWY_ATTR { return relu(value); });
-  if (!args.relu) return each([=](T value, std::int64_t i) HWY_ATTR { return value + residual[i]; });
-  each([=](T value, std::int64_t i) HWY_ATTR { return relu(value + residual[i]); });
+  if (args.residual == nullptr)
+    args.relu ? run.template operator()<false, true>() : run.template operator()<false, false>();
+  else
+    args.relu ? run.template operator()<true, true>() : run.template operator()<true, false>();
 }
 
 /// The gradient before relu from that of its output y, given x where there was no residual.
@@ -171,47 +209,67 @@ MP_INLINE T masked(T g, T y) {
   return functors::Relu::backward(g, y, 0, 0);
 }
 
-template <class T>
-HWY_ATTR void batch_sums_typed(const BatchNormArgs& args, const BatchNormGradients& gradients) {
+/// Terms of the sums of g and of g (x - mean). With `recomputes` g is masked by the result of relu, which is
+/// computed again; with `keeps` by y, and kept.
+template <class T, bool recomputes, bool keeps>
+struct GradientTerms {
+  const T *dy, *x, *y, *mean, *scale, *offset;
+  T* kept;
+
+  HWY_ATTR auto operator()(std::int64_t channel) const {
+    return [=, *this, m = mean[channel], factor = scale[channel], summand = offset[channel]](std::int64_t i)
+               HWY_ATTR {
+                 T gradient = dy[i];
+                 if (keeps) kept[i] = gradient = masked(gradient, y[i]);
+                 if (recomputes) gradient = masked(gradient, normalized(x[i], m, factor, summand));
+                 return Terms<T>{gradient, gradient * (x[i] - m)};
+               };
+  }
+};
+
+template <class T, bool recomputes, bool keeps>
+HWY_ATTR void sum_gradients(const BatchNormArgs& args, const BatchNormGradients& gradients) {
   const BatchNormGeometry& g = args.geometry;
-  const T *dy = in<T>(gradients.g), *x = in<T>(args.x);
   T *sum_g = out<T>(gradients.sum_g), *sum_gx = out<T>(gradients.sum_gx);
   const Channels<T> of(args);
-  const T *mean = of.mean, *inv_std = of.inv_std, *scale = of.scale, *offset = of.offset;
-  const auto finish = [=](std::int64_t channel, double sum, double product) {
-    sum_g[channel] = static_cast<T>(sum);
-    sum_gx[channel] = static_cast<T>(product * static_cast<double>(inv_std[channel]));
-  };
-  if (!args.relu)
-    return for_each_channel<T>(
-        g,
-        [=](std::int64_t channel) HWY_ATTR {
-          return [dy, x, m = mean[channel]](std::int64_t i)
-                     HWY_ATTR { return Terms<T>{dy[i], dy[i] * (x[i] - m)}; };
-        },
-        finish);
-  if (gradients.y != nullptr)
-    return for_each_channel<T>(
-        g,
-        [=, y = in<T>(gradients.y), kept = out<T>(gradients.masked)](std::int64_t channel) HWY_ATTR {
-          return [=, m = mean[channel]](std::int64_t i) HWY_ATTR {
-            const T gradient = masked(dy[i], y[i]);
-            kept[i] = gradient;
-            return Terms<T>{gradient, gradient * (x[i] - m)};
-          };
-        },
-        finish);
-  for_each_channel<T>(
-      g,
-      [=](std::int64_t channel) HWY_ATTR {
-        return [=, m = mean[channel], factor = scale[channel], summand = offset[channel]](std::int64_t i)
-                   HWY_ATTR {
-                     const T gradient = masked(dy[i], normalized(x[i], m, factor, summand));
-                     return Terms<T>{gradient, gradient * (x[i] - m)};
-                   };
-      },
-      finish);
+  const GradientTerms<T, recomputes, keeps> terms{
+      in<T>(gradients.g), in<T>(args.x), in<T>(gradients.y),      of.mean,
+      of.scale,           of.offset,     out<T>(gradients.masked)};
+  for_each_channel(g, [&](std::int64_t first, std::int64_t width) HWY_ATTR {
+    sum_channels<T>(g, first, width, terms, [&](std::int64_t channel, double sum, double product) {
+      sum_g[channel] = static_cast<T>(sum);
+      sum_gx[channel] = static_cast<T>(product * static_cast<double>(of.inv_std[channel]));
+    });
+  });
 }
+
+/// Without sums: dx = beta dx + scale g.
+template <class T, int beta>
+struct ScaledGradient {
+  const T *dy, *scale;
+  T* dx;
+
+  HWY_ATTR auto operator()(std::int64_t c) const {
+    return [=, *this, factor = scale[c]](std::int64_t i)
+               HWY_ATTR { dx[i] = factor * dy[i] + (beta == 0 ? T(0) : dx[i]); };
+  }
+};
+
+/// From each element is taken a number of its channel, and one times its distance from the mean.
+template <class T, int beta, bool relu>
+struct DataGradient {
+  const T *dy, *x, *mean, *scale, *offset, *shift, *slope;
+  T* dx;
+
+  HWY_ATTR auto operator()(std::int64_t c) const {
+    return [=, *this, m = mean[c], factor = scale[c], summand = offset[c], less = shift[c],
+            part = slope[c]](std::int64_t i) HWY_ATTR {
+      const T gradient = relu ? masked(dy[i], normalized(x[i], m, factor, summand)) : dy[i];
+      const T rest = factor * gradient - less - (x[i] - m) * part;
+      dx[i] = rest + (beta == 0 ? T(0) : dx[i]);
+    };
+  }
+};
 
 template <class T, int beta>
 HWY_ATTR void batch_data_gradient_typed(const BatchNormArgs& args, const BatchNormGradients& gradients) {
@@ -220,32 +278,18 @@ HWY_ATTR void batch_data_gradient_typed(const BatchNormArgs& args, const BatchNo
   const std::int64_t count = gradients.count;
   T* const dx = out<T>(gradients.dx.data);
   const Channels<T> of(args);
-  if (count == 0)
-    return for_each_element<T>(g, [=, scale = of.scale](std::int64_t c) HWY_ATTR {
-      return [=, factor = scale[c]](std::int64_t i)
-                 HWY_ATTR { dx[i] = factor * dy[i] + (beta == 0 ? T(0) : dx[i]); };
-    });
-  // What is taken from each element: a number of its channel, and one times its distance from the mean.
-  T* const shift = scratch<ChannelTerms, T>(2 * g.channels);
-  T* const slope = shift + g.channels;
-  for (std::int64_t c = 0; c < g.channels; ++c) {
+  if (count == 0) return for_each_element(g, ScaledGradient<T, beta>{dy, of.scale, dx});
+  T* const shift = scratch<ChannelTerms, T>(2 * of.width);
+  T* const slope = shift + of.width;
+  for (std::int64_t c = 0; c < of.width; ++c) {
     const T factor = (args.group == 0 ? of.scale[c] : of.inv_std[c]) / static_cast<T>(count);
     shift[c] = factor * in<T>(gradients.sum_g)[of.statistic(c)];
     slope[c] = factor * of.inv_std[c] * in<T>(gradients.sum_gx)[of.statistic(c)];
   }
-  const auto each = [&](auto gradient) HWY_ATTR {  // given g and the normalised x
-    for_each_element<T>(
-        g, [=, mean = of.mean, scale = of.scale, offset = of.offset](std::int64_t c) HWY_ATTR {
-          return [=, m = mean[c], factor = scale[c], summand = offset[c], less = shift[c],
-                  part = slope[c]](std::int64_t i) HWY_ATTR {
-            const T rest =
-                factor * gradient(dy[i], normalized(x[i], m, factor, summand)) - less - (x[i] - m) * part;
-            dx[i] = rest + (beta == 0 ? T(0) : dx[i]);
-          };
-        });
+  const auto run = [&]<bool relu>() HWY_ATTR {
+    for_each_element(g, DataGradient<T, beta, relu>{dy, x, of.mean, of.scale, of.offset, shift, slope, dx});
   };
-  if (args.relu) return each([](T of_y, T y) HWY_ATTR { return masked(of_y, y); });
-  each([](T of_y, T) HWY_ATTR { return of_y; });
+  args.relu ? run.template operator()<true>() : run.template operator()<false>();
 }
 
 // --- by dtype
@@ -258,7 +302,11 @@ void batch_normalize(DType dtype, const BatchNormArgs& args, void* y, Stream) {
   with_type(dtype, [&]<class T>() { batch_normalize_typed(args, out<T>(y)); });
 }
 void batch_sums(DType dtype, const BatchNormArgs& args, const BatchNormGradients& gradients, Stream) {
-  with_type(dtype, [&]<class T>() { batch_sums_typed<T>(args, gradients); });
+  with_type(dtype, [&]<class T>() {
+    (!args.relu               ? sum_gradients<T, false, false>
+     : gradients.y == nullptr ? sum_gradients<T, true, false>
+                              : sum_gradients<T, false, true>)(args, gradients);
+  });
 }
 void batch_data_gradient(DType dtype, const BatchNormArgs& args, const BatchNormGradients& gradients,
                          Stream) {

@@ -106,21 +106,21 @@ MP_INLINE void columns_forward(const Columns& columns, Width width, const T* x, 
                         });
 }
 
-/// Calls f(width); the usual one is a constant, whose loops the compiler unrolls. (Loops of 16 and less it
-/// would unroll whole, and then fail to vectorise.)
-template <class F>
+/// Calls f(width); in float32 the usual one is a constant, whose loops the compiler unrolls. (Loops of 16 and
+/// less it would unroll whole, and then fail to vectorise.)
+template <class T, class F>
 MP_INLINE void with_width(std::int64_t width, const F& f) {
-  if (width == kColumnBlock)
+  if (std::is_same_v<T, float> && width == kColumnBlock)
     f(std::integral_constant<std::int64_t, kColumnBlock>());
   else
     f(width);
 }
 
 /// Calls f(log, columns, width) for columns of n elements `stride` apart.
-template <class F>
+template <class T, class F>
 MP_INLINE void for_columns(const SoftmaxLines& lines, std::int64_t stride, const F& f) {
   const Columns columns(lines.n, stride, lines.width);
-  with_width(lines.width * columns.copies, [&](auto width) HWY_ATTR {
+  with_width<T>(lines.width * columns.copies, [&](auto width) HWY_ATTR {
     lines.log ? f(std::true_type(), columns, width) : f(std::false_type(), columns, width);
   });
 }
@@ -145,9 +145,9 @@ void forward(const SoftmaxLines& lines, const void* from, void* to) {
     turned.read(x, lines.width, n);
     x = y = turned[0];
   }
-  for_columns(lines, is_short ? kTurnedRows : lines.stride,
-              [&](auto log, const Columns& columns, auto width)
-                  HWY_ATTR { columns_forward<log>(columns, width, x, y); });
+  for_columns<T>(lines, is_short ? kTurnedRows : lines.stride,
+                 [&](auto log, const Columns& columns, auto width)
+                     HWY_ATTR { columns_forward<log>(columns, width, x, y); });
   if (is_short) turned.write(static_cast<T*>(to), lines.width, n);
 }
 
@@ -198,9 +198,9 @@ void backward(const SoftmaxLines& lines, const void* gradient, const void* outpu
     g = dx = turned_g[0];
     y = turned_y[0];
   }
-  for_columns(lines, is_short ? kTurnedRows : lines.stride,
-              [&](auto log, const Columns& columns, auto width)
-                  HWY_ATTR { columns_backward<log>(columns, width, g, y, dx); });
+  for_columns<T>(lines, is_short ? kTurnedRows : lines.stride,
+                 [&](auto log, const Columns& columns, auto width)
+                     HWY_ATTR { columns_backward<log>(columns, width, g, y, dx); });
   if (is_short) turned_g.write(static_cast<T*>(result), lines.width, n);
 }
 
