@@ -43,7 +43,7 @@ if(NOT MINIPARALLEL_SANITIZE AND NOT CMAKE_BUILD_TYPE STREQUAL Debug)
   # Loops over elements. Tiles are vectors already, and some files only call what computes.
   foreach(source ${core_sources})
     if(source MATCHES "/kernels/|/engine/(data|io)/"
-       AND NOT source MATCHES "/kernels/cpu/(attention|blas|conv2d|lapack|matmul|panels|sort)\\.cpp$")
+       AND NOT source MATCHES "/kernels/cpu/(attention|blas|conv2d|conv2d_winograd|lapack|matmul|panels|sort)\\.cpp$")
       set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS -O3)
     endif()
     # GCC unrolls loops of up to 16 rounds whole. Here most of them are the rest of a row, less than a vector, which would

@@ -45,7 +45,9 @@ struct Conv2dOptions {
   std::int64_t groups = 1;  ///< parts of the channels that see only each other; divides both in and out
 };
 /// x (n, in, h, w), weight (out, in / groups, kh, kw), bias (out) or undefined
-/// -> (n, out, (h + 2 padding - dilation (kh - 1) - 1) / stride + 1, likewise).
+/// -> (n, out, (h + 2 padding - dilation (kh - 1) - 1) / stride + 1, likewise). On the CPU, where kernels of
+/// 3 x 3 at stride 1 take fewer products by adding inputs first, an infinite input may make its neighbours'
+/// results NaN.
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
               const Conv2dOptions& options = {});
 

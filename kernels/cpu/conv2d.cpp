@@ -41,12 +41,10 @@ std::int64_t grain(std::int64_t products_per_unit) {
 /// Weights as [phase][group][block][tap][column]: a block is a tile's columns, destination channels.
 template <std::int64_t width, class T>
 const T* pack_weights(const ConvPlan& plan, std::int64_t blocks, const T* weight) {
-  std::int64_t taps = 0;
-  for (const ConvPhase& phase : plan.phases) taps += phase.tap_count();
-  T* const packed = scratch<PackedWeights, T>(taps * plan.groups * blocks * width);
-  T* target = packed;
+  T* const packed = scratch<PackedWeights, T>(plan.tap_count() * plan.groups * blocks * width);
   for (const ConvPhase& phase : plan.phases) {
     const std::int64_t k = phase.tap_count();
+    T* const target = packed + phase.first_tap * plan.groups * blocks * width;
     parallel_for(plan.groups * blocks, grain(k * width * 4), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t unit = begin; unit < end; ++unit) {
         const std::int64_t group = unit / blocks, channel = unit % blocks * width;
@@ -58,37 +56,49 @@ const T* pack_weights(const ConvPlan& plan, std::int64_t blocks, const T* weight
             to[c] = c < columns ? source[c * plan.channel_stride + phase.weights[t]] : T(0);
       }
     });
-    target += plan.groups * blocks * k * width;
   }
   return packed;
 }
 
-/// Destination channels [0, columns) of one phase: y is the first one's plane.
+/// The sums of pixels [begin, end) of a phase, which are in one row of it, into out: [pixel][column], the
+/// former `stride` apart.
 template <int vectors, class T>
-HWY_ATTR void run_phase(const ConvPhase& phase, const T* image, const T* weights, T* y, std::int64_t plane,
-                        int columns, const T* bias, int beta) {
+HWY_ATTR void sum_pixels(const ConvPhase& phase, std::int64_t begin, std::int64_t end, const T* image,
+                         const T* weights, T* out, std::int64_t stride) {
+  constexpr int width = TileShape<T, vectors>::columns;
+  for (std::int64_t first = begin, last; first < end; first = last) {
+    const ConvTaps run = phase.run_from(first);
+    last = std::min(run.pixels.end, end);
+    tiles<T, vectors>(image, phase.pixels.data() + first, last - first, phase.taps.data() + run.taps.begin,
+                      run.taps.end - run.taps.begin, weights + run.taps.begin * width,
+                      out + (first - begin) * stride, stride, false);
+  }
+}
+
+/// Destination channels [0, columns): y is the first one's plane, weights(phase) theirs.
+template <int vectors, class T, class Weights>
+HWY_ATTR void run_phases(const ConvPlan& plan, const T* image, const Weights& weights, int columns, T* y,
+                         const T* bias, int beta) {
   constexpr int width = TileShape<T, vectors>::columns;
   alignas(64) T band[kBand * width];
-  for (std::int64_t done = 0, length; done < phase.pixel_count(); done += length) {
-    length = std::min(kBand, phase.pixel_count() - done);
-    for (std::int64_t first = done, end; first < done + length; first = end) {
-      const ConvTaps run = phase.run_from(first);
-      end = std::min(run.pixels.end, done + length);
-      tiles<T, vectors>(image, phase.pixels.data() + first, end - first, phase.taps.data() + run.taps.begin,
-                        run.taps.end - run.taps.begin, weights + run.taps.begin * width,
-                        band + (first - done) * width, false);
-    }
-    if (phase.contiguous()) {
-      transpose_out<width>(band, length, columns, y + done, plane, bias, beta);
-      continue;
-    }
-    alignas(64) T turned[width * kBand];
-    transpose_out<width, T>(band, length, columns, turned, kBand, nullptr, 0);
-    const std::int64_t* const out = phase.out.data() + done;
-    for (int c = 0; c < columns; ++c)
-      for (std::int64_t i = 0; i < length; ++i) {
-        T& target = y[c * plane + out[i]];
-        target = turned[c * kBand + i] + (beta == 0 ? T(0) : target);
+  for (std::size_t i = 0; i < plan.phases.size(); i += static_cast<std::size_t>(plan.together)) {
+    const ConvPhase* const phases = plan.phases.data() + i;
+    std::int64_t length = 0;
+    for (std::int64_t p = 0; p < plan.together; ++p) length += phases[p].row_pixels;
+    for (std::int64_t row = 0; row < phases->pixel_count() / phases->row_pixels; ++row)
+      for (std::int64_t done = 0, end; done < length; done = end) {
+        end = std::min(done + kBand, length);
+        const auto before = [&](std::int64_t p, std::int64_t place) {  // pixels of a phase
+          return (place - p + phases[p].step - 1) / phases[p].step;
+        };
+        for (std::int64_t p = 0; p < plan.together; ++p) {
+          const ConvPhase& phase = phases[p];
+          const std::int64_t first = before(p, done), start = row * phase.row_pixels;
+          sum_pixels<vectors>(phase, start + first, start + before(p, end), image, weights(phase),
+                              band + (p + first * phase.step - done) * width, phase.step * width);
+        }
+        transpose_out<width>(band, end - done, columns, y + phases->out[row * phases->row_pixels] + done,
+                             plan.plane, bias, beta);
       }
   }
 }
@@ -108,16 +118,14 @@ void run_tiles(const ConvPlan& plan, const T* source, const T* weight, const T* 
                    const std::int64_t part = unit / blocks, group = part % plan.groups;  // part: image, group
                    const std::int64_t block = unit % blocks, channel = block * width;
                    if (unit == begin || block == 0) image = padded(plan, source + part * source_size);
-                   const T* weights = packed;
-                   for (const ConvPhase& phase : plan.phases) {
-                     const std::int64_t size = phase.tap_count() * width;
-                     run_phase<vectors>(phase, image, weights + (group * blocks + block) * size,
-                                        y + (part * plan.channels + channel) * plan.plane, plan.plane,
-                                        static_cast<int>(std::min(width, plan.channels - channel)),
-                                        bias == nullptr ? nullptr : bias + group * plan.channels + channel,
-                                        beta);
-                     weights += plan.groups * blocks * size;
-                   }
+                   const auto weights = [&](const ConvPhase& phase) {
+                     const std::int64_t before = phase.first_tap * plan.groups * blocks;
+                     return packed + (before + (group * blocks + block) * phase.tap_count()) * width;
+                   };
+                   run_phases<vectors>(
+                       plan, image, weights, static_cast<int>(std::min(width, plan.channels - channel)),
+                       y + (part * plan.channels + channel) * plan.plane,
+                       bias == nullptr ? nullptr : bias + group * plan.channels + channel, beta);
                  }
                });
 }
@@ -156,7 +164,7 @@ HWY_ATTR void add_weight_gradient(const ConvPlan& plan, const T* g, const T* ima
       const std::int64_t begin = std::max(over.begin, done), end = std::min(over.end, done + length);
       if (begin < end)
         tiles<T, vectors>(image, phase.taps.data() + of.begin, of.end - of.begin, phase.pixels.data() + begin,
-                          end - begin, band + (begin - done) * width, sums + of.begin * width, true);
+                          end - begin, band + (begin - done) * width, sums + of.begin * width, width, true);
     };
     if (taps < kManyTaps * static_cast<std::int64_t>(phase.rows.size()))
       add({0, taps}, {0, plan.plane});
@@ -275,28 +283,40 @@ constexpr std::int64_t kFewChannels = 6;  // of a group: vectors across more of 
 // The same for the gradient of the weight, and the shortest rows that are worth it.
 constexpr std::int64_t kFewFilters = 2, kLongRow = 16;
 
-const Conv2dLoops& loops_for(bool rows, DType dtype) {
-  return (rows ? conv2d_rows() : conv2d_direct())[dtype];
-}
-
 /// Whether vectors are filled by the neighbours in a row rather than by the channels of a group.
 bool by_rows(std::int64_t channels, std::int64_t neighbours) {
   return channels <= std::min(kFewChannels, neighbours);
 }
 
+constexpr std::int64_t kManyChannels = 16;  // of a group on both sides: they pay for transforms of tiles
+constexpr std::int64_t kWholeTiles = 4;     // rows and columns of which not too much of a tile is wasted
+
+bool by_tiles(const Conv2dGeometry& g) {
+  return g.kernel_h == 3 && g.kernel_w == 3 && g.stride_h == 1 && g.stride_w == 1 && g.dilation_h == 1 &&
+         g.dilation_w == 1 && g.padding_h <= 2 && g.padding_w <= 2 &&
+         std::min(g.in_channels, g.out_channels) / g.groups >= kManyChannels &&
+         std::min(g.out_h, g.out_w) >= kWholeTiles;
+}
+
+const Conv2dLoops& loops_for(const Conv2dGeometry& g, bool rows, DType dtype) {
+  return (rows ? conv2d_rows() : by_tiles(g) ? conv2d_winograd() : conv2d_direct())[dtype];
+}
+
 void forward(DType dtype, const Conv2dGeometry& g, const void* x, const void* weight, const void* bias,
              void* y, Stream) {
-  loops_for(by_rows(g.out_channels / g.groups, g.out_w), dtype).forward(g, x, weight, bias, y);
+  loops_for(g, by_rows(g.out_channels / g.groups, g.out_w), dtype).forward(g, x, weight, bias, y);
 }
 void data_gradient(DType dtype, const Conv2dGeometry& g, const void* dy, const void* weight, Destination dx,
                    Stream) {
-  loops_for(by_rows(g.in_channels / g.groups, g.in_w / g.stride_w), dtype).data_gradient(g, dy, weight, dx);
+  loops_for(g, by_rows(g.in_channels / g.groups, g.in_w / g.stride_w), dtype)
+      .data_gradient(g, dy, weight, dx);
 }
 void weight_gradient(DType dtype, const Conv2dGeometry& g, const void* dy, const void* x, Destination dweight,
                      Destination dbias, Stream) {
   const bool depthwise = g.groups > 1 && g.in_channels == g.groups;
   const bool few = depthwise || g.out_channels / g.groups <= kFewFilters;
-  loops_for(few && g.stride_w == 1 && g.out_w >= kLongRow, dtype).weight_gradient(g, dy, x, dweight, dbias);
+  loops_for(g, few && g.stride_w == 1 && g.out_w >= kLongRow, dtype)
+      .weight_gradient(g, dy, x, dweight, dbias);
 }
 
 }  // namespace

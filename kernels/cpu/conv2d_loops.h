@@ -18,4 +18,7 @@ struct Conv2dLoops {
 /// With vectors along rows: where there are so few channels that they fill no vector.
 const ByDType<Conv2dLoops>& conv2d_rows();
 
+/// With fewer products: kernels of 3 x 3 at stride 1, padded by at most 2.
+const ByDType<Conv2dLoops>& conv2d_winograd();
+
 }  // namespace miniparallel::kernels::cpu

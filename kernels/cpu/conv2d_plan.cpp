@@ -93,6 +93,11 @@ void ConvPlan::lay_out() {
   channel_step = (direct ? padded_h : 1) * padded_w;
 }
 
+void ConvPlan::number_taps() {
+  for (std::size_t i = 1; i < phases.size(); ++i)
+    phases[i].first_tap = phases[i - 1].first_tap + phases[i - 1].tap_count();
+}
+
 ConvPlan plan_forward(const Conv2dGeometry& g, std::int64_t lanes) {
   const std::int64_t in_channels = g.in_channels / g.groups, out_channels = g.out_channels / g.groups;
   const std::int64_t taps = in_channels * g.kernel_h * g.kernel_w;
@@ -119,6 +124,7 @@ ConvPlan plan_forward(const Conv2dGeometry& g, std::int64_t lanes) {
   ConvPhase& phase = plan.phases.emplace_back();
   for (std::int64_t h = 0; h < g.out_h; ++h)
     add_row(phase, lanes, g.out_w, h * g.stride_h * plan.row_step, step, h * g.out_w);
+  phase.row_pixels = phase.pixel_count();
   for (std::int64_t kh = 0; kh < g.kernel_h; ++kh) {
     const std::int64_t first = phase.tap_count();
     for (std::int64_t channel = 0; channel < in_channels; ++channel)
@@ -157,6 +163,7 @@ ConvPlan plan_data_gradient(const Conv2dGeometry& g, std::int64_t lanes) {
                 .group_stride = out_channels * in_channels * kernel,
                 .phases = {}};
   plan.lay_out();
+  plan.together = columns.firsts();
   for (std::int64_t h = 0; h < rows.firsts(); ++h)
     for (std::int64_t w = 0; w < columns.firsts(); ++w) {
       ConvPhase& phase = plan.phases.emplace_back();
@@ -164,8 +171,15 @@ ConvPlan plan_data_gradient(const Conv2dGeometry& g, std::int64_t lanes) {
       for (std::int64_t i = 0; i < rows.count(h); ++i)
         add_row(phase, lanes, columns.count(w), (rows.base(h) + i) * plan.row_step + columns.base(w), 1,
                 (h + i * g.stride_h) * g.in_w + w);
+      if (plan.together == 1 && phase.out.back() == phase.pixel_count() - 1) {
+        phase.row_pixels = phase.pixel_count();
+        phase.step = 1;
+      } else {
+        phase.row_pixels = columns.count(w);
+      }
       add_taps(phase, plan, g, rows, columns, h, w);
     }
+  plan.number_taps();
   return plan;
 }
 

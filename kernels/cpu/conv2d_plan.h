@@ -24,14 +24,14 @@ struct ConvPhase {
   std::vector<std::int64_t> out;      ///< their places in the destination plane, in ascending order
   std::vector<std::int64_t> counts;   ///< how many neighbours there are: less than lanes at the end of a row
   std::int64_t step = 1;              ///< between the places of neighbours
+  std::int64_t row_pixels = 0;        ///< of pixels whose places are `step` apart
+  std::int64_t first_tap = 0;         ///< how many taps the phases before it have
   std::vector<std::int64_t> taps;     ///< offsets added to a pixel's: row of the kernel, channel and column
   std::vector<ConvTaps> rows;         ///< all taps, row by row of the kernel
   std::vector<std::int64_t> weights;  ///< offset of a tap's weight, for the first destination channel
 
   std::int64_t tap_count() const { return static_cast<std::int64_t>(taps.size()); }
   std::int64_t pixel_count() const { return static_cast<std::int64_t>(pixels.size()); }
-  /// Whether `out` is 0, 1, 2, ...
-  bool contiguous() const { return out.back() == pixel_count() - 1; }
   /// The taps that read the source for pixel `first`, which are neighbours, and the pixels from it on of
   /// which the same is true.
   ConvTaps run_from(std::int64_t first) const;
@@ -50,10 +50,14 @@ struct ConvPlan {
   std::int64_t row_step = 0, channel_step = 0;
   std::int64_t channels, plane;               ///< of the destination, per group
   std::int64_t channel_stride, group_stride;  ///< between the weights of destination channels and of groups
+  std::int64_t together = 1;                  ///< phases that take turns in a row of the destination
   std::vector<ConvPhase> phases;
 
   /// Chooses `direct` and the steps.
   void lay_out();
+  /// Adds up the phases' taps.
+  void number_taps();
+  std::int64_t tap_count() const { return phases.back().first_tap + phases.back().tap_count(); }
 };
 
 /// `lanes` pixels are read and written at a time.

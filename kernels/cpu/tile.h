@@ -104,17 +104,18 @@ MP_INLINE void for_each_tile(std::int64_t rows, std::int64_t most, const F& f) {
   }
 }
 
-/// tile of any number of rows, which are next to one another.
+/// tile of any number of rows.
 template <class T, int vectors>
 HWY_ATTR void tiles(const T* source, const std::int64_t* row_offsets, std::int64_t rows,
-                    const std::int64_t* inner, std::int64_t k, const T* b, T* out, bool accumulate) {
+                    const std::int64_t* inner, std::int64_t k, const T* b, T* out, std::int64_t stride,
+                    bool accumulate) {
   using Shape = TileShape<T, vectors>;
   constexpr std::int64_t width = Shape::columns;
   for (std::int64_t first = 0; first < std::max<std::int64_t>(k, 1); first += Shape::inner)
     for_each_tile(rows, Shape::rows, [&](std::int64_t done, std::int64_t height) HWY_ATTR {
       tile_of<T, vectors, const std::int64_t*>(height, source, row_offsets + done, inner + first,
                                                std::min(Shape::inner, k - first), b + first * width,
-                                               out + done * width, width, accumulate || first > 0);
+                                               out + done * stride, stride, accumulate || first > 0);
     });
 }
 
@@ -184,7 +185,7 @@ HWY_ATTR MP_INLINE void for_each_square(std::int64_t rows, std::int64_t columns,
   std::int64_t r = 0;
   for (; r + side <= rows; r += side) {
     for (std::int64_t c = 0; c < whole_columns; c += side) square(r, c);
-    for (std::int64_t k = r; k < r + side; ++k)
+    for (std::int64_t k = r; whole_columns < columns && k < r + side; ++k)
       for (std::int64_t c = whole_columns; c < columns; ++c) one(k, c);
   }
   for (; r < rows; ++r)
@@ -195,12 +196,12 @@ HWY_ATTR MP_INLINE void for_each_square(std::int64_t rows, std::int64_t columns,
 template <int width, class T>
 HWY_ATTR void transpose_out(const T* from, std::int64_t rows, int columns, T* to, std::int64_t to_stride,
                             const T* bias, int beta) {
-  const auto one = [&](std::int64_t r, std::int64_t c) HWY_ATTR {
+  const auto one = [&](std::int64_t c, std::int64_t r) HWY_ATTR {
     T& target = to[c * to_stride + r];
     const T value = (bias == nullptr ? T(0) : bias[c]) + from[r * width + c];
     target = beta == 0 ? value : target + value;
   };
-  const auto square = [&](std::int64_t r, std::int64_t c) HWY_ATTR {
+  const auto square = [&](std::int64_t c, std::int64_t r) HWY_ATTR {
     const SquareTag<T> d;
     turn_square(from + r * width + c, width, [&](std::int64_t k, auto values) HWY_ATTR {
       T* const target = to + (c + k) * to_stride + r;
@@ -209,7 +210,7 @@ HWY_ATTR void transpose_out(const T* from, std::int64_t rows, int columns, T* to
       hn::StoreU(values, d, target);
     });
   };
-  for_each_square<T>(rows, columns, square, one);
+  for_each_square<T>(columns, rows, square, one);  // each row of `to` as one, lest it leave the cache
 }
 
 /// to[row][column] = from[column][row], zero for columns past `columns`.

@@ -151,6 +151,39 @@ TEST_CASE("conv2d: few channels on either side against the definition") {
   }
 }
 
+TEST_CASE("conv2d: kernels of 3 x 3 over many channels against the definition") {
+  manual_seed(7);
+  const Case cases[] = {
+      {3, 16, 8, 8, 16, 3, 3, {.padding = 1}},
+      {21, 17, 5, 7, 33, 3, 3, {.padding = {0, 1}}},  // several images at once, and in parts
+      {2, 40, 9, 4, 16, 3, 3, {.padding = {2, 0}}},
+      {2, 16, 3, 6, 24, 3, 3, {.padding = 2}},
+      {1, 20, 4, 151, 19, 3, 3, {}},  // a row of many tiles
+      {2, 64, 11, 10, 68, 3, 3, {.padding = 1, .groups = 2}},
+      {2, 150, 6, 5, 18, 3, 3, {.padding = {1, 2}}},
+      {1, 16, 3, 3, 16, 3, 3, {.padding = 3}},
+      {0, 16, 6, 6, 16, 3, 3, {}},
+  };
+  for (const Case& c : cases) {
+    check_case(c, float64, 1e-13);
+    check_case(c, float32, 1e-5);
+  }
+}
+
+TEST_CASE("conv2d: strides in long rows against the definition") {
+  manual_seed(8);
+  const Case cases[] = {
+      {2, 16, 5, 210, 9, 3, 3, {.stride = 2, .padding = 1}},
+      {1, 20, 4, 130, 7, 2, 2, {.stride = {1, 3}, .padding = {0, 1}}},
+      {1, 9, 7, 99, 17, 3, 3, {.stride = {3, 1}, .padding = 1, .dilation = 2}},
+      {1, 14, 3, 250, 8, 1, 1, {.stride = {2, 120}, .groups = 2}},
+  };
+  for (const Case& c : cases) {
+    check_case(c, float64, 1e-13);
+    check_case(c, float32, 1e-5);
+  }
+}
+
 TEST_CASE("conv2d: random geometries against the definition") {
   manual_seed(2);
   const std::vector<std::int64_t> r = randint(0, 1000, {120 * 13}).to_vector<std::int64_t>();
@@ -181,20 +214,22 @@ TEST_CASE("conv2d: random geometries against the definition") {
 
 TEST_CASE("conv2d: results do not depend on the number of threads") {
   const int threads = num_threads();
-  const auto run = [](int count) {
+  const auto run = [](std::int64_t channels, int count) {
     set_num_threads(count);
     manual_seed(3);
-    Tensor x = randn({10, 3, 12, 12}, {.requires_grad = true});
-    Tensor weight = randn({20, 3, 3, 3}, {.requires_grad = true});
+    Tensor x = randn({10, channels, 12, 12}, {.requires_grad = true});
+    Tensor weight = randn({20, channels, 3, 3}, {.requires_grad = true});
     Tensor bias = randn({20}, {.requires_grad = true});
     const Tensor y = conv2d(x, weight, bias, {.padding = 1});
     y.backward(randn(y.shape()));
     return std::vector<Tensor>{y.detach(), x.grad(), weight.grad(), bias.grad()};
   };
-  const std::vector<Tensor> one = run(1), two = run(2), five = run(5);
-  for (std::size_t i = 0; i < one.size(); ++i) {
-    CHECK(equal(one[i], two[i]));
-    CHECK(equal(one[i], five[i]));
+  for (const std::int64_t channels : {3, 24}) {
+    const std::vector<Tensor> one = run(channels, 1), two = run(channels, 2), five = run(channels, 5);
+    for (std::size_t i = 0; i < one.size(); ++i) {
+      CHECK(equal(one[i], two[i]));
+      CHECK(equal(one[i], five[i]));
+    }
   }
   set_num_threads(threads);
 }
