@@ -25,6 +25,9 @@ struct Scan {
   /// y[i] = factor[i] y[i - 1] + term[i], in float64 or int64, all arrays alike: float32, float64, int64, on
   /// GPUs float16 and bfloat16, too.
   void (*recurrence)(DType dtype, const ScanArgs& args, void* y, Stream stream);
+  /// dx[i] = the product of the factors of a line but the i-th, times the line's element of g (outer, inner);
+  /// float32 or float64. Of the args only the sizes and the factors are read.
+  void (*products_of_others)(DType dtype, const ScanArgs& args, const void* g, void* dx, Stream stream);
 };
 
 /// One step of the recurrence, y -> factor y + term, or several in a row. T is what elements are computed as.

@@ -132,17 +132,17 @@ Tensor mean(const Tensor& input, const Shape& dims, bool keepdim) {
   return y;
 }
 
-/// The product of all other elements of the folded dimensions: of those of one dimension, times the products
-/// along it of the others of the next.
-static Tensor product_of_others(const Tensor& x, const Shape& ones) {
-  Tensor folded = x, others;
-  for (int d = x.dim() - 1; d >= 0; --d) {
-    if (ones[d] == x.size(d)) continue;
-    const Tensor here = product_of_others(folded, d);
-    others = others.defined() ? others * here : here;
-    folded = prod(folded, {d}, true);
-  }
-  return others.defined() ? others : ones_like(x);
+/// The gradient of a product that folds dimensions of x up to `dim` to `ones`: dimension by dimension, from the
+/// last one. g has this shape.
+static Tensor product_gradient(const Tensor& x, int dim, const Shape& ones, const Tensor& g) {
+  const auto folded_below = [&](int d) {
+    while (--d >= 0 && ones[d] == x.size(d)) continue;
+    return d;
+  };
+  const int last = folded_below(dim + 1);
+  if (last < 0) return g;
+  const int next = folded_below(last);
+  return products_of_others(x, last, next < 0 ? g : product_gradient(prod(x, {last}, true), next, ones, g));
 }
 
 Tensor prod(const Tensor& input, const Shape& dims, bool keepdim) {
@@ -155,7 +155,8 @@ Tensor prod(const Tensor& input, const Shape& dims, bool keepdim) {
   backend(x).reduce.product(x.dtype(), split.args(x, y), stream(x));
   if (recording(x))
     record("prod", y, {x}, [x = save(x), ones = split.ones](Backward& b) {
-      b.set(0, b.grad().reshape(ones) * product_of_others(x.get(b), ones));
+      const Tensor of = x.get(b);
+      b.set(0, product_gradient(of, of.dim() - 1, ones, b.grad().reshape(ones)));
     });
   return y;
 }

@@ -44,15 +44,20 @@ void backward_of(const Recurrence& how, Backward& b, const Tensor& factor, const
   if (b.needs(1)) b.set(1, (gradient * preceding(how, widened(y), how.initial)).to(factor.dtype()));
 }
 
+kernels::ScanArgs along(const Shape& shape, int dim) {
+  kernels::ScanArgs args;
+  for (int d = 0; d < std::ssize(shape); ++d)
+    (d < dim ? args.outer : d == dim ? args.n : args.inner) *= shape[d];
+  return args;
+}
+
 /// Of `factor` and `term` one may be undefined: 1, or 0.
 Tensor run(const Recurrence& how, const Tensor& given_factor, const Tensor& given_term) {
   const Tensor factor = given_factor.defined() ? given_factor.contiguous() : given_factor;
   const Tensor term = given_term.defined() ? given_term.contiguous() : given_term;
   const Tensor& like = term.defined() ? term : factor;
   Tensor y = result_like(like);
-  kernels::ScanArgs args;
-  for (int d = 0; d < y.dim(); ++d)
-    (d < how.dim ? args.outer : d == how.dim ? args.n : args.inner) *= y.size(d);
+  kernels::ScanArgs args = along(y.shape(), how.dim);
   args.factor = factor.defined() ? raw(factor) : nullptr;
   args.term = term.defined() ? raw(term) : nullptr;
   args.initial = how.initial;
@@ -99,9 +104,18 @@ Tensor cumprod(const Tensor& x, int dim) {
   return cumulated("cumprod", x, dim, true);
 }
 
-Tensor product_of_others(const Tensor& x, int dim) {
-  const Recurrence forwards{"cumprod", dim, 1, false}, backwards{"cumprod", dim, 1, true};
-  return preceding(forwards, run(forwards, x, {}), 1) * preceding(backwards, run(backwards, x, {}), 1);
+Tensor products_of_others(const Tensor& input, int dim, const Tensor& gradient) {
+  if (recording(input, gradient)) {
+    const Recurrence forwards{"cumprod", dim, 1, false}, backwards{"cumprod", dim, 1, true};
+    return gradient * preceding(forwards, run(forwards, input, {}), 1) *
+           preceding(backwards, run(backwards, input, {}), 1);
+  }
+  const Tensor x = input.contiguous(), g = gradient.contiguous();
+  Tensor dx = result_like(x);
+  kernels::ScanArgs args = along(x.shape(), dim);
+  args.factor = raw(x);
+  backend(x).scan.products_of_others(x.dtype(), args, raw(g), raw(dx), stream(x));
+  return dx;
 }
 
 }  // namespace miniparallel
