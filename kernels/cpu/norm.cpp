@@ -36,7 +36,8 @@ constexpr std::int64_t kLongRow = 64;
 /// Channels in a row that a loop goes along: where there are no inner dimensions those of several images, one
 /// after the other, lest rows be shorter than vectors.
 std::int64_t row_width(const BatchNormGeometry& g) {
-  return g.inner > 1 || g.channels >= kLongRow ? g.channels : kLongRow / g.channels * g.channels;
+  const bool repeats = g.inner == 1 && 0 < g.channels && g.channels < kLongRow;
+  return repeats ? kLongRow / g.channels * g.channels : g.channels;
 }
 
 /// The sums of terms(channel)(element) over the elements of channels [channel, channel + width), of which
@@ -89,6 +90,7 @@ template <class F>
 HWY_ATTR void for_each_element(const BatchNormGeometry& g, const F& f) {
   if (g.inner == 1) {
     const std::int64_t width = row_width(g), count = g.n * g.channels;
+    if (count == 0) return;
     parallel_for(
         (count + width - 1) / width, grain(width), [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
           for (std::int64_t start = begin * width; start < std::min(count, end * width); start += width) {

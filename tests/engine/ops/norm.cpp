@@ -35,7 +35,8 @@ Shape channel_shape(int rank, std::int64_t channels) {
 
 TEST_CASE("batch_norm: values, gradients and running statistics against the definition") {
   manual_seed(1);
-  const Shape shapes[] = {{5, 3}, {40, 37}, {2, 3, 1}, {4, 2, 5, 7}, {3, 20, 9, 9}, {1, 1, 4, 4}};
+  const Shape shapes[] = {{5, 3}, {40, 37},  {2, 3, 1}, {4, 2, 5, 7}, {3, 20, 9, 9}, {1, 1, 4, 4}, {101, 1},
+                          {7, 2}, {150, 15}, {9, 16},   {9, 17},      {5, 63},       {5, 64},      {5, 65}};
   for (const DType dtype : {float32, float64})
     for (const Shape& shape : shapes) {
       CAPTURE(to_string(shape));
@@ -142,6 +143,11 @@ TEST_CASE("add_layer_norm: dropout, sum and layer_norm as ops of their own") {
                        Error);
   const nn::LayerNorm layer(6);
   CHECK(allclose(layer.add_norm(x, x).y, layer(x + x), 1e-6, 1e-6));
+}
+
+TEST_CASE("batch_norm: no channels, and the variance of no rows") {
+  CHECK(batch_norm(zeros({3, 0}), {}, {}, zeros({0}), ones({0})).shape() == Shape{3, 0});
+  CHECK(var(zeros({0, 4}), {1}).shape() == Shape{0});
 }
 
 TEST_CASE("batch_norm: the variance stands a large mean") {
