@@ -3,7 +3,6 @@
 #include "kernels/by_dtype.h"
 #include "kernels/cpu/backend.h"
 #include "kernels/cpu/check_indices.h"
-#include "kernels/cpu/lanes.h"
 #include "kernels/cpu/parallel.h"
 
 #include <algorithm>
@@ -11,6 +10,8 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/bag.cpp"
 #include "kernels/cpu/targets.h"
+// After targets.h, once per instruction set:
+#include "kernels/cpu/tile.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace miniparallel::kernels::cpu::HWY_NAMESPACE {
@@ -18,7 +19,8 @@ namespace {
 
 constexpr std::int64_t kGrain = 16384;  // elements of the table per thread at least
 constexpr std::int64_t kColumns = 128;  // whose sums stay in the L1 cache
-constexpr int kRows = 4;                // that are added before they are widened
+constexpr int kRows = 4;                // that are added before they are widened, or multiplied together
+constexpr int kSums = 16;               // of a product, on every instruction set
 
 /// Calls f(first, last) for parts of the bags, on several threads.
 template <class F>
@@ -27,6 +29,15 @@ void for_bags(const BagArgs& args, const F& f) {
   if (args.bags == 0) return;
   const std::int64_t work = std::max<std::int64_t>(args.count / args.bags * args.width, 1);
   parallel_for(args.bags, std::max<std::int64_t>(kGrain / work, 1), f);
+}
+
+/// Asks for the row of an entry some way behind this one: the processor does not foresee where it is.
+template <class T>
+MP_INLINE void prefetch_row(const BagArgs& args, const T* table, std::int64_t entry) {
+  constexpr std::int64_t kAhead = 32, kLine = 64 / sizeof(T), kMost = 4 * kLine;
+  if (entry + kAhead >= args.count) return;
+  const T* const row = table + index_at(args.index, args.index_dtype, entry + kAhead) * args.width;
+  for (std::int64_t i = 0; i < std::min(args.width, kMost); i += kLine) __builtin_prefetch(row + i);
 }
 
 /// Adds `rows` rows times their factors to the sums.
@@ -51,7 +62,8 @@ HWY_ATTR void sum_bag(const BagArgs& args, const T* table, const T* factors, std
   const T* row[kRows];
   T factor[kRows];
   int n = 0;
-  for (std::int64_t i = args.begin(bag); i < args.end(bag); ++i) {
+  for (std::int64_t i = args.begin(bag), last = args.end(bag); i < last; ++i) {
+    prefetch_row(args, table, i);
     const std::int64_t index = index_at(args.index, args.index_dtype, i);
     if (index == args.skip) continue;
     row[n] = table + index * args.width + begin;
@@ -75,13 +87,58 @@ void sums(DType dtype, const BagArgs& args, const void* table, const void* facto
   });
 }
 
+/// products[r] = the sum of row[r][c] g[c], of `rows` rows; those of kColumns in T, which is exact enough.
+template <int rows, class T>
+MP_INLINE void dot_rows(const T* const* row, const T* g, std::int64_t width, T* products) {
+  constexpr int lanes = kVectorLanes<T>, vectors = kSums / lanes;
+  double totals[rows] = {};
+  for (std::int64_t begin = 0; begin < width; begin += kColumns) {
+    const std::int64_t end = std::min(width, begin + kColumns);
+    Vector<T> sums[rows][vectors] = {}, factor, value;
+    std::int64_t c = begin;
+    for (; c + kSums <= end; c += kSums) {
+      MP_WRITE_OUT
+      for (int v = 0; v < vectors; ++v) {
+        load(g + c + v * lanes, factor);
+        MP_WRITE_OUT
+        for (int r = 0; r < rows; ++r) {
+          load(row[r] + c + v * lanes, value);
+          sums[r][v] += value * factor;
+        }
+      }
+    }
+    T parts[rows][kSums];
+    MP_WRITE_OUT
+    for (int r = 0; r < rows; ++r) MP_WRITE_OUT
+    for (int v = 0; v < vectors; ++v) store(sums[r][v], parts[r] + v * lanes);
+    for (int k = 0; c < end; ++c, ++k)
+      for (int r = 0; r < rows; ++r) parts[r][k] += row[r][c] * g[c];
+    for (int half = kSums / 2; half > 0; half /= 2)
+      for (int r = 0; r < rows; ++r)
+        for (int k = 0; k < half; ++k) parts[r][k] += parts[r][k + half];
+    for (int r = 0; r < rows; ++r) totals[r] += static_cast<double>(parts[r][0]);
+  }
+  for (int r = 0; r < rows; ++r) products[r] = static_cast<T>(totals[r]);
+}
+
 template <class T>
 HWY_ATTR void dot_bag(const BagArgs& args, const T* table, const T* g, std::int64_t bag, T* products) {
-  for (std::int64_t i = args.begin(bag); i < args.end(bag); ++i) {
-    const std::int64_t index = index_at(args.index, args.index_dtype, i);
-    products[i] = index == args.skip
-                      ? T(0)
-                      : static_cast<T>(dot_row(table + index * args.width, g + bag * args.width, args.width));
+  const T* row[kRows];
+  const std::int64_t end = args.end(bag);
+  for (std::int64_t i = args.begin(bag), n; i < end; i += n) {
+    n = std::min<std::int64_t>(kRows, end - i);
+    for (std::int64_t k = 0; k < n; ++k) {
+      prefetch_row(args, table, i + k);
+      const std::int64_t index = index_at(args.index, args.index_dtype, i + k);
+      row[k] = table + (index == args.skip ? 0 : index * args.width);
+    }
+    if (n == kRows)
+      dot_rows<kRows>(row, g + bag * args.width, args.width, products + i);
+    else
+      for (std::int64_t k = 0; k < n; ++k)
+        dot_rows<1>(row + k, g + bag * args.width, args.width, products + i + k);
+    for (std::int64_t k = 0; k < n; ++k)
+      if (index_at(args.index, args.index_dtype, i + k) == args.skip) products[i + k] = T(0);
   }
 }
 

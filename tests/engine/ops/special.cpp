@@ -180,7 +180,7 @@ TEST_CASE("embedding_bag: the gradient of rows of any width is that of float64, 
 
 TEST_CASE("embedding_bag: sums and means of rows gathered one by one, bags and rows of any size") {
   manual_seed(9);
-  for (const std::int64_t width : {1, 3, 128, 200})
+  for (const std::int64_t width : {1, 3, 16, 33, 128, 200})
     for (const std::int64_t padding : {-1, 2}) {
       CAPTURE(width);
       const Tensor weight = randn({9, width}, float64), index = randint(0, 9, {40}),
@@ -189,13 +189,15 @@ TEST_CASE("embedding_bag: sums and means of rows gathered one by one, bags and r
       const Tensor offsets = tensor({0, 0, 1, 3, 3, 8, 20, 40});
       const Tensor counts = (index != padding).to(float64);
       const Tensor rows = index_select(weight, 0, index) * counts.unsqueeze(1);
-      std::vector<Tensor> sums, means, weighted;
+      const Tensor g = randn({std::ssize(first), width}, float64);
+      std::vector<Tensor> sums, means, weighted, products;
       for (std::size_t bag = 0; bag < first.size(); ++bag) {
         const std::int64_t n = (bag + 1 < first.size() ? first[bag + 1] : 40) - first[bag];
         const auto part = [&](const Tensor& x) { return x.narrow(0, first[bag], n); };
         sums.push_back(sum(part(rows), {0}));
         means.push_back(sums.back() / clamp_min(sum(part(counts)), 1));
         weighted.push_back(sum(part(rows * factors.unsqueeze(1)), {0}));
+        products.push_back(sum(part(rows) * g.select(0, static_cast<int>(bag)), {1}));
       }
       const auto bags = [&](BagMode mode, const Tensor& each = {}) {
         return embedding_bag(weight, index, offsets,
@@ -204,6 +206,9 @@ TEST_CASE("embedding_bag: sums and means of rows gathered one by one, bags and r
       CHECK(allclose(bags(BagMode::sum), stack(sums)));
       CHECK(allclose(bags(BagMode::mean), stack(means)));
       CHECK(allclose(bags(BagMode::sum, factors), stack(weighted)));
+      const Tensor learned = factors.clone().requires_grad_();
+      bags(BagMode::sum, learned).backward(g);
+      CHECK(allclose(learned.grad(), cat(products, 0)));
     }
   const Tensor index = randint(0, 3, {4, 5}).to(int32), offsets = tensor({0, 3, 3, 11});
   const auto options = [](const auto& x) {
