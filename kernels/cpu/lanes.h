@@ -14,12 +14,16 @@ namespace miniparallel::kernels::cpu {
 
 inline constexpr int kLanes = 16, kBlockLanes = 64;
 
-/// Halves `lanes` until one is left.
+/// Halves `lanes` until one is left; each number of them has a loop of its own, which the compiler writes out.
 template <class F, int count>
 MP_INLINE typename F::Accumulator join_lanes(typename F::Accumulator* lanes) {
-  for (int width = count / 2; width > 0; width /= 2)
-    for (int l = 0; l < width; ++l) lanes[l] = F::combine(lanes[l], lanes[l + width]);
-  return lanes[0];
+  if constexpr (count == 1) {
+    return lanes[0];
+  } else {
+    constexpr int half = count / 2;
+    for (int l = 0; l < half; ++l) lanes[l] = F::combine(lanes[l], lanes[l + half]);
+    return join_lanes<F, half>(lanes);
+  }
 }
 
 /// Asks for what is read 16 KB after `count` elements at x: beyond a page the processor foresees nothing.
