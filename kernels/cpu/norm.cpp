@@ -186,7 +186,8 @@ struct Normalize {
 
   HWY_ATTR auto operator()(std::int64_t c) const {
     return [=, *this, m = mean[c], factor = scale[c], summand = offset[c]](std::int64_t i) HWY_ATTR {
-      const T value = normalized(x[i], m, factor, summand) + (adds ? residual[i] : T(0));
+      T value = normalized(x[i], m, factor, summand);
+      if (adds) value += residual[i];
       y[i] = ends_in_relu ? functors::Relu::forward(value, 0, 0) : value;
     };
   }
