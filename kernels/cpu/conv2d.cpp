@@ -26,17 +26,10 @@ namespace {
 
 constexpr std::int64_t kBand = 96;              // pixels whose results wait in the L1 cache to be transposed
 constexpr std::int64_t kGradientBytes = 12288;  // of pixels' gradients, which fill much of the L1 cache
-constexpr std::int64_t kGrainProducts = 1 << 18;
-constexpr std::int64_t kMaxChunks = 16;              // parts of a batch with separate sums
-constexpr std::int64_t kMaxPartialValues = 1 << 22;  // of all parts together
 
 struct PackedWeights;
 struct Results;
 struct Partials;
-
-std::int64_t grain(std::int64_t products_per_unit) {
-  return std::max<std::int64_t>(1, kGrainProducts / std::max<std::int64_t>(1, products_per_unit));
-}
 
 /// Weights as [phase][group][block][tap][column]: a block is a tile's columns, destination channels.
 template <std::int64_t width, class T>
@@ -45,17 +38,18 @@ const T* pack_weights(const ConvPlan& plan, std::int64_t blocks, const T* weight
   for (const ConvPhase& phase : plan.phases) {
     const std::int64_t k = phase.tap_count();
     T* const target = packed + phase.first_tap * plan.groups * blocks * width;
-    parallel_for(plan.groups * blocks, grain(k * width * 4), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t unit = begin; unit < end; ++unit) {
-        const std::int64_t group = unit / blocks, channel = unit % blocks * width;
-        const std::int64_t columns = std::min(width, plan.channels - channel);
-        const T* source = weight + group * plan.group_stride + channel * plan.channel_stride;
-        T* to = target + unit * k * width;
-        for (std::int64_t t = 0; t < k; ++t, to += width)
-          for (std::int64_t c = 0; c < width; ++c)
-            to[c] = c < columns ? source[c * plan.channel_stride + phase.weights[t]] : T(0);
-      }
-    });
+    parallel_for(plan.groups * blocks, conv2d_grain(k * width * 4),
+                 [&](std::int64_t begin, std::int64_t end) {
+                   for (std::int64_t unit = begin; unit < end; ++unit) {
+                     const std::int64_t group = unit / blocks, channel = unit % blocks * width;
+                     const std::int64_t columns = std::min(width, plan.channels - channel);
+                     const T* source = weight + group * plan.group_stride + channel * plan.channel_stride;
+                     T* to = target + unit * k * width;
+                     for (std::int64_t t = 0; t < k; ++t, to += width)
+                       for (std::int64_t c = 0; c < width; ++c)
+                         to[c] = c < columns ? source[c * plan.channel_stride + phase.weights[t]] : T(0);
+                   }
+                 });
   }
   return packed;
 }
@@ -111,7 +105,7 @@ void run_tiles(const ConvPlan& plan, const T* source, const T* weight, const T* 
   std::int64_t taps = 0;
   for (const ConvPhase& phase : plan.phases) taps = std::max(taps, phase.tap_count());
   const std::int64_t source_size = plan.source_channels * plan.source_h * plan.source_w;
-  parallel_for(plan.images * plan.groups * blocks, grain(taps * plan.plane * width),
+  parallel_for(plan.images * plan.groups * blocks, conv2d_grain(taps * plan.plane * width),
                [&](std::int64_t begin, std::int64_t end) {
                  const T* image = nullptr;
                  for (std::int64_t unit = begin; unit < end; ++unit) {
@@ -194,12 +188,11 @@ void weight_gradient_tiles(const Conv2dGeometry& geometry, const void* g_data, c
   const std::int64_t blocks = (plan.channels + width - 1) / width, units = plan.groups * blocks;
   const std::int64_t partial = (taps + 1) * width;  // and a row for the bias
   if (units == 0) return;
-  const std::int64_t chunks = std::clamp<std::int64_t>(kMaxPartialValues / (units * partial), 1,
-                                                       std::clamp<std::int64_t>(plan.images, 1, kMaxChunks));
+  const std::int64_t chunks = conv2d_chunks(plan.images, units * partial);
   T* const partials = scratch<Partials, T>(chunks * units * partial);
   const std::int64_t x_size = plan.source_channels * plan.source_h * plan.source_w;
   const std::int64_t products = plan.images / chunks * taps * plan.plane * width;
-  parallel_for(chunks * units, grain(products), [&](std::int64_t begin, std::int64_t end) {
+  parallel_for(chunks * units, conv2d_grain(products), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t next, i = begin; i < end; i = next) {  // the blocks of a group read the same images
       next = std::min(end, (i / blocks + 1) * blocks);
       const std::int64_t chunk = i / units, group = i % units / blocks;
@@ -219,29 +212,31 @@ void weight_gradient_tiles(const Conv2dGeometry& geometry, const void* g_data, c
   });
   constexpr std::int64_t kRows = 64;  // of sums, those of a tap, that a thread adds up at least
   const std::int64_t parts = (taps + kRows) / kRows;
-  parallel_for(units * parts, grain(kRows * width * chunks), [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      const std::int64_t unit = i / parts, channel = unit % blocks * width;
-      const std::int64_t target = unit / blocks * plan.channels + channel;
-      const std::int64_t columns = std::min(width, plan.channels - channel);
-      for (std::int64_t tap = i % parts * kRows; tap < std::min(taps + 1, (i % parts + 1) * kRows); ++tap) {
-        const bool is_bias = tap == taps;
-        T* const to = is_bias ? dbias : dweight;
-        if (to == nullptr) continue;
-        const T* const sums = partials + unit * partial + tap * width;
-        T total[width];
-        std::copy_n(sums, width, total);
-        for (std::int64_t chunk = 1; chunk < chunks; ++chunk)
-          for (std::int64_t c = 0; c < width; ++c) total[c] += sums[chunk * units * partial + c];
-        const int beta = (is_bias ? bias : weight).beta;
-        for (std::int64_t c = 0; c < columns; ++c) {
-          T& out = is_bias ? to[target + c]
-                           : to[(target + c) * taps + phase.weights[static_cast<std::size_t>(tap)]];
-          out = total[c] + (beta == 0 ? T(0) : out);
+  parallel_for(
+      units * parts, conv2d_grain(kRows * width * chunks), [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) {
+          const std::int64_t unit = i / parts, channel = unit % blocks * width;
+          const std::int64_t target = unit / blocks * plan.channels + channel;
+          const std::int64_t columns = std::min(width, plan.channels - channel);
+          for (std::int64_t tap = i % parts * kRows; tap < std::min(taps + 1, (i % parts + 1) * kRows);
+               ++tap) {
+            const bool is_bias = tap == taps;
+            T* const to = is_bias ? dbias : dweight;
+            if (to == nullptr) continue;
+            const T* const sums = partials + unit * partial + tap * width;
+            T total[width];
+            std::copy_n(sums, width, total);
+            for (std::int64_t chunk = 1; chunk < chunks; ++chunk)
+              for (std::int64_t c = 0; c < width; ++c) total[c] += sums[chunk * units * partial + c];
+            const int beta = (is_bias ? bias : weight).beta;
+            for (std::int64_t c = 0; c < columns; ++c) {
+              T& out = is_bias ? to[target + c]
+                               : to[(target + c) * taps + phase.weights[static_cast<std::size_t>(tap)]];
+              out = total[c] + (beta == 0 ? T(0) : out);
+            }
+          }
         }
-      }
-    }
-  });
+      });
 }
 
 template <class T>

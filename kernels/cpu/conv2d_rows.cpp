@@ -113,10 +113,6 @@ HWY_ATTR void add_taps(const Conv2dGeometry& g, std::int64_t kh, std::int64_t kw
   }
 }
 
-std::int64_t grain(std::int64_t products) {
-  return std::max<std::int64_t>(1, kGrainProducts / std::max<std::int64_t>(1, products));
-}
-
 struct PackedTaps;
 
 /// Weights as [phase][group][tile][tap][column]; the columns of a tile are destination channels.
@@ -218,24 +214,25 @@ void run_plan(const ConvPlan& plan, const T* source, const T* weight, const T* b
   // Of few parts each is divided, so that the threads have as much to do.
   const std::int64_t slices = parts < 4 * threads ? threads / std::gcd(parts, threads) : 1;
   const std::int64_t products = taps * plan.plane * plan.channels / slices;
-  parallel_for(parts * slices, grain(products), [&](std::int64_t begin, std::int64_t end) {
-    const T* image = nullptr;
-    for (std::int64_t unit = begin; unit < end; ++unit) {
-      const std::int64_t part = unit / slices, slice = unit % slices, group = part % plan.groups;
-      if (unit == begin || slice == 0) image = padded(plan, source + part * source_size);
-      const T* weights = packed;
-      for (const ConvPhase& phase : plan.phases) {
-        const std::int64_t k = phase.tap_count(), pixels = phase.pixel_count();
-        for_each_tile(plan.channels, kColumns, [&](std::int64_t channel, std::int64_t columns) {
-          run_phase(phase, pixels * slice / slices, pixels * (slice + 1) / slices, columns, image,
-                    weights + (group * plan.channels + channel) * k,
-                    y + (part * plan.channels + channel) * plan.plane, plan.plane,
-                    bias == nullptr ? nullptr : bias + group * plan.channels + channel, beta);
-        });
-        weights += plan.groups * plan.channels * k;
-      }
-    }
-  });
+  parallel_for(parts * slices, conv2d_grain(products, kGrainProducts),
+               [&](std::int64_t begin, std::int64_t end) {
+                 const T* image = nullptr;
+                 for (std::int64_t unit = begin; unit < end; ++unit) {
+                   const std::int64_t part = unit / slices, slice = unit % slices, group = part % plan.groups;
+                   if (unit == begin || slice == 0) image = padded(plan, source + part * source_size);
+                   const T* weights = packed;
+                   for (const ConvPhase& phase : plan.phases) {
+                     const std::int64_t k = phase.tap_count(), pixels = phase.pixel_count();
+                     for_each_tile(plan.channels, kColumns, [&](std::int64_t channel, std::int64_t columns) {
+                       run_phase(phase, pixels * slice / slices, pixels * (slice + 1) / slices, columns,
+                                 image, weights + (group * plan.channels + channel) * k,
+                                 y + (part * plan.channels + channel) * plan.plane, plan.plane,
+                                 bias == nullptr ? nullptr : bias + group * plan.channels + channel, beta);
+                     });
+                     weights += plan.groups * plan.channels * k;
+                   }
+                 }
+               });
 }
 
 template <class T>
@@ -274,7 +271,7 @@ HWY_ATTR void weight_gradient(const Conv2dGeometry& g, const void* dy_data, cons
   const std::int64_t in_plane = g.in_h * g.in_w, out_plane = g.out_h * g.out_w,
                      taps = g.kernel_h * g.kernel_w;
   const std::int64_t in_channels = g.in_channels / g.groups, out_channels = g.out_channels / g.groups;
-  parallel_for(g.out_channels, grain(g.n * out_plane * taps * in_channels),
+  parallel_for(g.out_channels, conv2d_grain(g.n * out_plane * taps * in_channels, kGrainProducts),
                [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
                  for (std::int64_t channel = begin; channel < end; ++channel) {
                    const std::int64_t first = channel / out_channels * in_channels;

@@ -22,9 +22,6 @@ const ByDType<Conv2dLoops>& conv2d_winograd() { return conv2d_direct(); }
 
 namespace {
 
-constexpr std::int64_t kMaxChunks = 16;              // parts of a batch with separate sums
-constexpr std::int64_t kMaxPartialValues = 1 << 22;  // of all parts together
-
 struct Products;
 struct TransformedGradients;
 struct PartialSums;
@@ -63,18 +60,19 @@ void convolve(const Winograd& plan, const T* source, const T* weight, bool turne
   const std::int64_t per_unit = plan.rows_per_block<T>(), units = blocks_of(rows, per_unit);  // of a group
   const std::int64_t products = plan.tile_columns() * kPlaces * plan.channels * plan.filters;
   const T* const kernels = transform_all_kernels<width>(plan, weight, turned);
-  parallel_for(plan.groups * units, grain(per_unit * products), [&](std::int64_t begin, std::int64_t end) {
-    SourceRows<T> source_rows(plan, source);
-    for (std::int64_t unit = begin; unit < end; ++unit) {
-      const std::int64_t group = unit / units, first = unit % units * per_unit;
-      const std::int64_t last = std::min(rows, first + per_unit);
-      const TransformedRows<T> transformed = transform_rows(plan, source_rows, group, first, last);
-      for (std::int64_t b = 0; b < blocks; ++b)
-        convolve_rows<vectors>(plan, transformed,
-                               kernels + (group * blocks + b) * kPlaces * plan.channels * width, group,
-                               b * width, first, last, bias, y, beta);
-    }
-  });
+  parallel_for(
+      plan.groups * units, conv2d_grain(per_unit * products), [&](std::int64_t begin, std::int64_t end) {
+        SourceRows<T> source_rows(plan, source);
+        for (std::int64_t unit = begin; unit < end; ++unit) {
+          const std::int64_t group = unit / units, first = unit % units * per_unit;
+          const std::int64_t last = std::min(rows, first + per_unit);
+          const TransformedRows<T> transformed = transform_rows(plan, source_rows, group, first, last);
+          for (std::int64_t b = 0; b < blocks; ++b)
+            convolve_rows<vectors>(plan, transformed,
+                                   kernels + (group * blocks + b) * kPlaces * plan.channels * width, group,
+                                   b * width, first, last, bias, y, beta);
+        }
+      });
 }
 
 /// Calls f<vectors>() for as many as the channels fill; of float64 one, as code has its size.
@@ -102,8 +100,7 @@ struct Partials {
         block(bias + width),
         group(blocks * block),
         chunk(plan.groups * group),
-        chunks(std::clamp<std::int64_t>(kMaxPartialValues / chunk, 1,
-                                        std::clamp<std::int64_t>(plan.images, 1, kMaxChunks))) {}
+        chunks(conv2d_chunks(plan.images, chunk)) {}
 };
 
 /// The sums of a group over rows [first, last) of tiles.
@@ -144,7 +141,7 @@ HWY_ATTR void weight_gradient_of(const Conv2dGeometry& geometry, const T* g, con
   const std::int64_t chunks = partials.chunks, products = kPlaces * plan.channels * plan.filters;
   T* const all_sums = scratch<PartialSums, T>(chunks * partials.chunk);
   parallel_for(chunks * plan.groups,
-               grain(plan.images / chunks * plan.tile_rows() * plan.tile_columns() * products),
+               conv2d_grain(plan.images / chunks * plan.tile_rows() * plan.tile_columns() * products),
                [&](std::int64_t begin, std::int64_t end) {
                  SourceRows<T> source_rows(plan, x);
                  for (std::int64_t unit = begin; unit < end; ++unit) {
@@ -166,7 +163,7 @@ HWY_ATTR void weight_gradient_of(const Conv2dGeometry& geometry, const T* g, con
       store(sum, total + k);
     }
   };
-  parallel_for(plan.groups * blocks * plan.channels, grain(kPlaces * width * chunks * 4),
+  parallel_for(plan.groups * blocks * plan.channels, conv2d_grain(kPlaces * width * chunks * 4),
                [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
                  for (std::int64_t unit = begin; unit < end; ++unit) {
                    const std::int64_t block = unit / plan.channels, channel = unit % plan.channels;

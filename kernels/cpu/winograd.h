@@ -9,7 +9,7 @@
 #endif
 // clang-format on
 
-#include "kernels/conv2d.h"
+#include "kernels/cpu/conv2d_loops.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/tile.h"
@@ -41,7 +41,6 @@ namespace {
 constexpr int kPlaces = 16;                    // of a transformed tile
 constexpr std::int64_t kTilesBytes = 1 << 17;  // of transformed tiles, which stay in the L2 cache
 constexpr std::int64_t kMinTiles = 32;         // for which the transformed kernels are read
-constexpr std::int64_t kGrainProducts = 1 << 18;
 /// Elements of a cache line, added between places lest all of a tile compete for the same lines of the cache.
 template <class T>
 constexpr std::int64_t kApart = 64 / sizeof(T);
@@ -51,10 +50,6 @@ struct Strip;
 struct TransformedTiles;
 struct Offsets;
 struct TurnedGradients;
-
-inline std::int64_t grain(std::int64_t products_per_unit) {
-  return std::max<std::int64_t>(1, kGrainProducts / std::max<std::int64_t>(1, products_per_unit));
-}
 
 inline std::int64_t blocks_of(std::int64_t n, std::int64_t width) { return (n + width - 1) / width; }
 
@@ -136,7 +131,7 @@ const T* transform_all_kernels(const Winograd& plan, const T* weight, bool turne
   T* const to = scratch<TransformedKernels, T>(plan.groups * blocks * size);
   const std::int64_t of_group = plan.channels * plan.filters * 9;
   const std::int64_t of_filter = turned ? 9 : plan.channels * 9, of_channel = turned ? plan.filters * 9 : 9;
-  parallel_for(plan.groups * blocks * plan.channels, grain(kPlaces * width * 4),
+  parallel_for(plan.groups * blocks * plan.channels, conv2d_grain(kPlaces * width * 4),
                [&](std::int64_t begin, std::int64_t end) HWY_ATTR {
                  for (std::int64_t i = begin; i < end; ++i) {
                    const std::int64_t block = i / plan.channels, channel = i % plan.channels;
