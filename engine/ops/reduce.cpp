@@ -132,8 +132,8 @@ Tensor mean(const Tensor& input, const Shape& dims, bool keepdim) {
   return y;
 }
 
-/// The gradient of a product that folds dimensions of x up to `dim` to `ones`: dimension by dimension, from the
-/// last one. g has this shape.
+/// The gradient of a product that folds dimensions of x up to `dim` to `ones`: dimension by dimension, from
+/// the last one. g has this shape.
 static Tensor product_gradient(const Tensor& x, int dim, const Shape& ones, const Tensor& g) {
   const auto folded_below = [&](int d) {
     while (--d >= 0 && ones[d] == x.size(d)) continue;

@@ -14,7 +14,7 @@ namespace miniparallel::kernels::cpu {
 
 inline constexpr int kLanes = 16, kBlockLanes = 64;
 
-/// Halves `lanes` until one is left; each number of them has a loop of its own, which the compiler writes out.
+/// Halves `lanes` until one is left; each number of them has its own loop, which the compiler writes out.
 template <class F, int count>
 MP_INLINE typename F::Accumulator join_lanes(typename F::Accumulator* lanes) {
   if constexpr (count == 1) {

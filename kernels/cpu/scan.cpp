@@ -29,8 +29,8 @@ struct Step {
   }
 };
 
-/// Columns [begin, end) of one of the outer blocks; last: what precedes them. Calls put(element, value before,
-/// value) for each element.
+/// Columns [begin, end) of one of the outer blocks; last: what precedes them. Calls put(element, value
+/// before, value) for each element.
 template <class Step, class Put>
 void walk_columns(const ScanArgs& args, const Step& step, bool reverse, std::int64_t outer,
                   std::int64_t begin, std::int64_t end, typename Step::Value* last, const Put& put) {

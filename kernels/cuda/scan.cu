@@ -8,8 +8,8 @@
 namespace miniparallel::kernels::cuda {
 namespace {
 
-/// A block's walk along a packed line, tile by tile: the steps of a tile are combined in a tree, then applied to
-/// what the tiles before have come to, at first `before`. Calls put(element, value before, value) for each.
+/// A block's walk along a packed line, tile by tile: the steps of a tile are combined in a tree, then applied
+/// to what the tiles before have come to, at first `before`. Calls put(element, value before, value).
 template <class T, class Step, class Put>
 __device__ void walk_line(const ScanArgs& args, bool reverse, std::int64_t line, typename Step::Value before,
                           Step (&steps)[kBlock], const Put& put) {
