@@ -84,11 +84,27 @@ bool view_strides(const Tensor& x, const Shape& shape, Shape& result) {
   return to < 0;
 }
 
-Tensor slice_backward(const Tensor& g, const Shape& shape, int dim, std::int64_t start, std::int64_t stop,
-                      std::int64_t step) {
-  Tensor dx = zeros(shape, {.dtype = g.dtype(), .device = g.device()});
+/// Zeros in whose memory dimensions follow one another as with `strides`: the gradient of a transposed tensor
+/// is then, on the way back through that, plain.
+Tensor zeros_in_order_of(const Shape& strides, const Shape& shape, const TensorOptions& options) {
+  Shape order = shape, sizes = shape, place = shape;
+  for (int d = 0; d < shape.rank(); ++d) order[d] = d;
+  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
+    return strides[static_cast<int>(a)] > strides[static_cast<int>(b)];
+  });
+  for (int i = 0; i < shape.rank(); ++i) {
+    sizes[i] = shape[static_cast<int>(order[i])];
+    place[static_cast<int>(order[i])] = i;
+  }
+  return zeros(sizes, options).permute(place);
+}
+
+Tensor slice_backward(const Tensor& g, const Shape& shape, const Shape& strides, int dim, std::int64_t start,
+                      std::int64_t stop, std::int64_t step) {
+  Tensor dx;
   {
     const NoGradGuard no_grad;
+    dx = zeros_in_order_of(strides, shape, {.dtype = g.dtype(), .device = g.device()});
     dx.slice(dim, start, stop, step).copy_(g);
   }
   if (recording(g))
@@ -183,8 +199,8 @@ Tensor Tensor::slice(int dim, std::int64_t start, std::int64_t stop, std::int64_
   if (sizes[d] > 1) new_strides[d] *= step;
   autograd::note("range", std::array{std::int64_t{d}, first, last, step});
   return record_view("slice", *this, sizes, new_strides, offset_of(*this) + first * strides()[d],
-                     [from = shape(), d, first, last, step](const Tensor& g) {
-                       return slice_backward(g, from, d, first, last, step);
+                     [from = shape(), order = strides(), d, first, last, step](const Tensor& g) {
+                       return slice_backward(g, from, order, d, first, last, step);
                      });
 }
 

@@ -95,5 +95,23 @@ TEST_CASE("split: parts of a split that are written follow their base, as other 
   CHECK_THROWS_WITH_AS(x.chunk(2)[0].zero_(), doctest::Contains("a view of a leaf"), Error);
 }
 
+TEST_CASE("slices of a permuted tensor: their gradient lies in its order; first and second derivatives") {
+  manual_seed(7);
+  const Tensor x = randn({2, 3, 4}, {.dtype = float64, .requires_grad = true});
+  for (const Shape& order : {Shape{1, 0, 2}, Shape{2, 0, 1}, Shape{2, 1, 0}}) {
+    const auto part = [&](const std::vector<Tensor>& leaves) {
+      const Tensor y = leaves[0].permute(order);
+      return square(y.select(0, -1)) * y.slice(0, 0, 1).squeeze(0);
+    };
+    CHECK(autograd::gradcheck(part, {x}) == "");
+    CHECK(autograd::gradgradcheck(part, {x}) == "");
+    const Tensor y = x.permute(order);
+    const Tensor dy = autograd::grad({y.select(0, 1).sum()}, {y})[0];
+    CHECK(dy.strides() == y.strides());
+    CHECK(dy.sum().item() == y.numel() / y.size(0));
+    CHECK(dy.select(0, 1).sum().item() == y.numel() / y.size(0));
+  }
+}
+
 }  // namespace
 }  // namespace miniparallel
