@@ -82,18 +82,19 @@ struct Block : ScoreBlock {
 
   /// scores = a b^T, where they are seen.
   void scores(const Rows<T>& a, std::int64_t inner, const T* b_panels, T* result) const {
-    panel_loops<T>().multiply(a.left(), rows, b_panels, inner, stride, result, stride, false,
+    panel_loops<T>().multiply(a.left(), rows, b_panels, inner, stride, result, stride, {},
                               {.columns = reach});
   }
   /// result = scores b.
   void times(const T* scores, const T* b_panels, std::int64_t width, const Rows<T>& result) const {
     panel_loops<T>().multiply({scores, {stride}, {1}}, rows, b_panels, args->m, width, result.data,
-                              result.stride, false, {.ahead = reach});
+                              result.stride, {}, {.ahead = reach});
   }
   /// result += scores^T b.
   void add_turned(const T* scores, const T* b_panels, std::int64_t width, const Rows<T>& result) const {
     panel_loops<T>().multiply({scores, {1}, {stride}}, columns, b_panels, rows, width, result.data,
-                              result.stride, true, {.behind = args->causal ? first : Wedge::all});
+                              result.stride, {result.data, result.stride},
+                              {.behind = args->causal ? first : Wedge::all});
   }
 };
 

@@ -68,24 +68,27 @@ void multiply_part(const MatmulArgs& args) {
   const auto [rows, columns, inner] = std::tuple(args.rows, args.columns, args.inner);
   if (rows == 0 || columns == 0) return;
   T* c = static_cast<T*>(args.c);
+  // The product is then added, and the BLAS saves its own pass that clears c.
+  for (std::int64_t i = 0; args.bias != nullptr && i < rows; ++i)
+    std::copy_n(static_cast<const T*>(args.bias), columns, c + i * args.c_stride);
+  const int beta = args.bias != nullptr ? 1 : args.beta;
   if (inner == 0) {
-    if (args.beta == 0)
-      for (std::int64_t i = 0; i < rows; ++i) std::fill_n(c + i * args.c_stride, columns, T(0));
+    for (std::int64_t i = 0; beta == 0 && i < rows; ++i) std::fill_n(c + i * args.c_stride, columns, T(0));
     return;
   }
   const SingleThread alone;
   if (columns == 1)
     return matrix_vector(args.a, args.a.transposed, rows, inner, args.b.data,
-                         args.b.transposed ? 1 : args.b.stride, c, args.c_stride, args.beta);
+                         args.b.transposed ? 1 : args.b.stride, c, args.c_stride, beta);
   if (rows == 1)
     return matrix_vector(args.b, !args.b.transposed, columns, inner, args.a.data,
-                         args.a.transposed ? args.a.stride : 1, c, 1, args.beta);
+                         args.a.transposed ? args.a.stride : 1, c, 1, beta);
   const std::int64_t a_columns = args.a.transposed ? rows : inner;
   const std::int64_t b_columns = args.b.transposed ? inner : columns;
   gemm<T>(CblasRowMajor, transpose(args.a.transposed), transpose(args.b.transposed), to_blas(rows),
           to_blas(columns), to_blas(inner), T(1), static_cast<const T*>(args.a.data),
           to_blas(std::max(args.a.stride, a_columns)), static_cast<const T*>(args.b.data),
-          to_blas(std::max(args.b.stride, b_columns)), static_cast<T>(args.beta), c,
+          to_blas(std::max(args.b.stride, b_columns)), static_cast<T>(beta), c,
           to_blas(std::max(args.c_stride, columns)));
 }
 
@@ -98,6 +101,7 @@ bool takes_panels(const MatmulArgs& args) {
   constexpr std::int64_t long_side = 1024, short_inner = 64, small = 1 << 18;
   const std::int64_t whole = panel_loops<T>().whole(args.columns);
   if (args.rows == 1 || args.columns == 1) return false;
+  if (args.inner == 1) return true;  // for which the BLAS would pack both
   if (lags) return 2 * args.columns >= whole;
   return has_avx512 && std::is_same_v<T, float> && 8 * args.columns >= 7 * whole &&
          args.inner >= short_inner && args.rows * args.columns * args.inner > small &&
@@ -114,6 +118,7 @@ MatmulArgs part_of(MatmulArgs args, bool by_rows, std::int64_t begin, std::int64
     skip(args.a, !args.a.transposed);
   else
     skip(args.b, args.b.transposed);
+  if (!by_rows && args.bias != nullptr) args.bias = static_cast<const T*>(args.bias) + begin;
   args.c = static_cast<T*>(args.c) + begin * (by_rows ? args.c_stride : 1);
   (by_rows ? args.rows : args.columns) = end - begin;
   return args;

@@ -12,9 +12,8 @@
 namespace miniparallel::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kGrain = 1 << 18;      // multiplications per thread at least: some 5 us
-constexpr std::int64_t kSmall = 1 << 20;      // below, the BLAS gains little from several threads
-constexpr std::int64_t kFillGrain = 1 << 15;  // elements per thread at least
+constexpr std::int64_t kGrain = 1 << 18;  // multiplications per thread at least: some 5 us
+constexpr std::int64_t kSmall = 1 << 20;  // below, the BLAS gains little from several threads
 
 /// The arguments of matrix `index` of the batch.
 template <class T>
@@ -31,19 +30,6 @@ MatmulArgs matrix_of_batch(const MatmulArgs& args, std::int64_t index) {
   one.a.data = static_cast<const T*>(args.a.data) + offsets[1];
   one.b.data = static_cast<const T*>(args.b.data) + offsets[2];
   return one;
-}
-
-/// Starts c with the bias: the product is then added, and the BLAS saves its own pass that clears c.
-template <class T>
-void start_with_bias(MatmulArgs& args) {
-  const T* bias = static_cast<const T*>(args.bias);
-  parallel_for(args.rows, std::max<std::int64_t>(kFillGrain / std::max<std::int64_t>(args.columns, 1), 1),
-               [&](std::int64_t begin, std::int64_t end) {
-                 T* c = static_cast<T*>(args.c) + begin * args.c_stride;
-                 for (std::int64_t row = begin; row < end; ++row, c += args.c_stride)
-                   std::copy_n(bias, args.columns, c);
-               });
-  args.beta = 1;
 }
 
 /// c (+)= a column by a row: each product once, for which the BLAS would clear c, then pack both.
@@ -64,8 +50,7 @@ template <class T>
 void multiply_one(const MatmulArgs& args) {
   MatmulArgs product = args;
   if (args.pre_activation != nullptr) product.c = args.pre_activation;
-  if (args.bias != nullptr) start_with_bias<T>(product);
-  if (product.inner == 1)
+  if (product.inner == 1 && product.bias == nullptr)
     multiply_outer<T>(product);
   else
     blas_multiply<T>(product);

@@ -48,11 +48,13 @@ void panel_product(const MatmulArgs& args) {
       const std::int64_t columns = std::min(kColumns, args.columns - column);
       const std::int64_t inner = std::min(kInner, args.inner - first);
       const T* const b = pack<T>(args.b, column, columns, first, inner);
+      const Start<T> sums{static_cast<const T*>(args.c), args.c_stride};
+      const Start<T> start = first > 0 || args.beta != 0 ? sums : Start<T>{static_cast<const T*>(args.bias)};
       for (std::int64_t row = 0; row < args.rows; row += kRows) {
         const std::int64_t rows = std::min(kRows, args.rows - row);
         panel_loops<T>().multiply(left<T>(args.a, row, rows, first, inner), rows, b, inner, columns,
                                   static_cast<T*>(args.c) + row * args.c_stride + column, args.c_stride,
-                                  first > 0 || args.beta != 0, {});
+                                  start.at(row, column), {});
       }
     }
 }

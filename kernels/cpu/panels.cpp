@@ -39,7 +39,7 @@ HWY_ATTR void pack_turned(const T* matrix, std::int64_t stride, std::int64_t row
 
 template <class T>
 HWY_ATTR void multiply(const Left<T>& a, std::int64_t rows, const T* b, std::int64_t inner,
-                       std::int64_t columns, T* c, std::int64_t c_stride, bool accumulate,
+                       std::int64_t columns, T* c, std::int64_t c_stride, const Start<T>& start,
                        const Wedge& wedge) {
   constexpr std::int64_t width = Shape<T>::columns;
   for (std::int64_t column = 0; column < columns; column += width, b += inner * width)
@@ -48,20 +48,20 @@ HWY_ATTR void multiply(const Left<T>& a, std::int64_t rows, const T* b, std::int
         const std::int64_t first = std::max<std::int64_t>(row - wedge.behind, 0);
         const std::int64_t last = std::min(inner, row + height + wedge.ahead - 1);
         const std::int64_t begin = std::max(chunk, first), end = std::min(chunk + Shape<T>::inner, last);
-        const bool adds = accumulate || (begin > first && first < last);
-        if (column >= row + height + wedge.columns - 1 || (begin >= end && adds)) return;
-        const auto run = [&](T* to, std::int64_t stride) HWY_ATTR {
-          tile_of<T, kVectors, Steps>(height, a.data + a.row[row] + a.inner[begin], a.row, a.inner,
-                                      std::max<std::int64_t>(end - begin, 0), b + begin * width, to, stride,
-                                      adds);
-        };
         T* const to = c + row * c_stride + column;
+        const Start<T> from = begin > first && first < last ? Start<T>{to, c_stride} : start.at(row, column);
+        if (column >= row + height + wedge.columns - 1 || (begin >= end && from.data == to)) return;
+        const auto run = [&](T* out, std::int64_t stride, const Start<T>& sums) HWY_ATTR {
+          tile_of<T, kVectors, Steps>(height, a.data + a.row[row] + a.inner[begin], a.row, a.inner,
+                                      std::max<std::int64_t>(end - begin, 0), b + begin * width, out, stride,
+                                      sums);
+        };
         const std::int64_t count = std::min(width, columns - column);
-        if (count == width) return run(to, c_stride);
+        if (count == width) return run(to, c_stride, from);
         T rest[Shape<T>::rows * width] = {};
-        for (std::int64_t r = 0; adds && r < height; ++r)
-          std::copy_n(to + r * c_stride, count, rest + r * width);
-        run(rest, width);
+        for (std::int64_t r = 0; from.data != nullptr && r < height; ++r)
+          std::copy_n(from.data + r * from.stride, count, rest + r * width);
+        run(rest, width, {rest, width});
         for (std::int64_t r = 0; r < height; ++r) std::copy_n(rest + r * width, count, to + r * c_stride);
       });
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/cpu/start.h"
 #include "kernels/macros.h"
 
 #include <cstdint>
@@ -36,10 +37,10 @@ struct PanelLoops {
   /// Writes a matrix (rows, columns), of rows `stride` apart, as panels; the same of its transpose.
   void (*pack)(const T* matrix, std::int64_t stride, std::int64_t rows, std::int64_t columns, T* to);
   void (*pack_turned)(const T* matrix, std::int64_t stride, std::int64_t rows, std::int64_t columns, T* to);
-  /// c (rows, columns) = a b, or c += a b, for b (inner, columns) in panels. What is not needed is not
-  /// computed, in whole tiles, and not defined.
+  /// c (rows, columns) = start + a b, for b (inner, columns) in panels; start may be c. What is not needed is
+  /// not computed, in whole tiles, and not defined.
   void (*multiply)(const Left<T>& a, std::int64_t rows, const T* b, std::int64_t inner, std::int64_t columns,
-                   T* c, std::int64_t c_stride, bool accumulate, const Wedge& wedge);
+                   T* c, std::int64_t c_stride, const Start<T>& start, const Wedge& wedge);
 
   /// `columns` rounded up to whole panels.
   MP_INLINE std::int64_t whole(std::int64_t columns) const { return (columns + width - 1) / width * width; }

@@ -161,16 +161,14 @@ struct Walk {
 
   void multiply(const void* h, void* sums) const {
     const std::int64_t hidden = args.hidden, columns = gates_of(args.cell) * hidden;
-    T* const rows = out<T>(sums) + begin * columns;
-    for (std::int64_t row = 0; args.bias != nullptr && row < end - begin; ++row)
-      std::copy_n(in<T>(args.bias), columns, rows + row * columns);
     panel_loops<T>().multiply({in<T>(h) + begin * hidden, {hidden}, {1}}, end - begin, weight, hidden,
-                              columns, rows, columns, args.bias != nullptr, {});
+                              columns, out<T>(sums) + begin * columns, columns, {in<T>(args.bias)}, {});
   }
   void multiply_back(const void* dsums, void* dh, bool adds) const {
     const std::int64_t hidden = args.hidden, columns = gates_of(args.cell) * hidden;
+    T* const to = out<T>(dh) + begin * hidden;
     panel_loops<T>().multiply({in<T>(dsums) + begin * columns, {columns}, {1}}, end - begin, weight, columns,
-                              hidden, out<T>(dh) + begin * hidden, hidden, adds, {});
+                              hidden, to, hidden, adds ? Start<T>{to, hidden} : Start<T>{}, {});
   }
   void forward(const LstmArgs& cell, const void* a, const void* b, void* h) const {
     for (std::int64_t row = begin; row < end; ++row) loops.lstm_forward(cell, row, a, b, h);

@@ -9,6 +9,8 @@
 #endif
 // clang-format on
 
+#include "kernels/cpu/start.h"
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -53,19 +55,20 @@ MP_INLINE void store(const Vector<T>& from, T* to) {
   std::memcpy(to, &from, sizeof(from));
 }
 
-/// Rows of out, `stride` apart, (+)= the sums over i < k of source[row[r] + inner[i]] * b[i][0 .. columns).
+/// Rows of out, `stride` apart, = those of start + the sums over i < k of source[row[r] + inner[i]] *
+/// b[i][0 .. columns).
 template <class T, int vectors, int rows, class Offsets>
 HWY_ATTR void tile(const T* source, Offsets row_offsets, Offsets inner, std::int64_t k, const T* b, T* out,
-                   std::int64_t stride, bool accumulate) {
+                   std::int64_t stride, Start<T> start) {
   constexpr int lanes = kVectorLanes<T>;
   Vector<T> sum[rows][vectors] = {};
   const T* row[rows];
   MP_WRITE_OUT
   for (int r = 0; r < rows; ++r) row[r] = source + row_offsets[r];
-  if (accumulate) {
+  if (start.data != nullptr) {
     MP_WRITE_OUT
     for (int r = 0; r < rows; ++r) MP_WRITE_OUT
-    for (int v = 0; v < vectors; ++v) load(out + r * stride + v * lanes, sum[r][v]);
+    for (int v = 0; v < vectors; ++v) load(start.data + r * start.stride + v * lanes, sum[r][v]);
   }
   for (std::int64_t i = 0; i < k; ++i, b += vectors * lanes) {
     const std::int64_t offset = inner[i];
@@ -87,7 +90,7 @@ HWY_ATTR void tile(const T* source, Offsets row_offsets, Offsets inner, std::int
 /// The same for as many rows as a tile has at most.
 template <class T, int vectors, class Offsets, class... Rest>
 MP_INLINE void tile_of(std::int64_t rows, const T* source, Rest... rest) {
-  using Tile = void (*)(const T*, Offsets, Offsets, std::int64_t, const T*, T*, std::int64_t, bool);
+  using Tile = void (*)(const T*, Offsets, Offsets, std::int64_t, const T*, T*, std::int64_t, Start<T>);
   static constexpr auto by_rows = []<int... r>(std::integer_sequence<int, r...>) {
     return std::array<Tile, sizeof...(r)>{tile<T, vectors, r + 1, Offsets>...};
   }(std::make_integer_sequence<int, TileShape<T, vectors>::rows>());
@@ -104,7 +107,7 @@ MP_INLINE void for_each_tile(std::int64_t rows, std::int64_t most, const F& f) {
   }
 }
 
-/// tile of any number of rows.
+/// tile of any number of rows, with what is there or without.
 template <class T, int vectors>
 HWY_ATTR void tiles(const T* source, const std::int64_t* row_offsets, std::int64_t rows,
                     const std::int64_t* inner, std::int64_t k, const T* b, T* out, std::int64_t stride,
@@ -113,9 +116,10 @@ HWY_ATTR void tiles(const T* source, const std::int64_t* row_offsets, std::int64
   constexpr std::int64_t width = Shape::columns;
   for (std::int64_t first = 0; first < std::max<std::int64_t>(k, 1); first += Shape::inner)
     for_each_tile(rows, Shape::rows, [&](std::int64_t done, std::int64_t height) HWY_ATTR {
-      tile_of<T, vectors, const std::int64_t*>(height, source, row_offsets + done, inner + first,
-                                               std::min(Shape::inner, k - first), b + first * width,
-                                               out + done * stride, stride, accumulate || first > 0);
+      T* const to = out + done * stride;
+      tile_of<T, vectors, const std::int64_t*>(
+          height, source, row_offsets + done, inner + first, std::min(Shape::inner, k - first),
+          b + first * width, to, stride, accumulate || first > 0 ? Start<T>{to, stride} : Start<T>{});
     });
 }
 
