@@ -37,10 +37,11 @@ template <class T>
 constexpr int kVectorLanes = kVectorBytes / static_cast<int>(sizeof(T));
 
 /// A tile's columns: one or two vectors. `rows` of them keep enough sums in flight to hide the latency of the
-/// FMA; `inner` rows of b stay in the L1 cache from tile to tile.
+/// FMA, in at most three quarters of the registers; `inner` rows of b stay in the L1 cache from tile to tile.
 template <class T, int vectors>
 struct TileShape {
-  static constexpr int columns = vectors * kVectorLanes<T>, rows = vectors == 1 ? 8 : 6;
+  static constexpr int columns = vectors * kVectorLanes<T>,
+                       rows = vectors == 1 || HWY_TARGET == HWY_AVX3 ? 8 : 6;
   static constexpr std::int64_t inner = 16384 / (columns * static_cast<std::int64_t>(sizeof(T)));
 };
 
