@@ -87,8 +87,9 @@ HWY_ATTR void run_phases(const ConvPlan& plan, const T* image, const Weights& we
         };
         for (std::int64_t p = 0; p < plan.together; ++p) {
           const ConvPhase& phase = phases[p];
-          const std::int64_t first = before(p, done), start = row * phase.row_pixels;
-          sum_pixels<vectors>(phase, start + first, start + before(p, end), image, weights(phase),
+          const std::int64_t first = before(p, done), last = before(p, end), start = row * phase.row_pixels;
+          if (first == last) continue;  // a short band may have none of it
+          sum_pixels<vectors>(phase, start + first, start + last, image, weights(phase),
                               band + (p + first * phase.step - done) * width, phase.step * width);
         }
         transpose_out<width>(band, end - done, columns, y + phases->out[row * phases->row_pixels] + done,
