@@ -20,7 +20,7 @@ Tensor sum_there(const std::vector<Part>& parts, Device device) {
   const Tensor& like = parts.front().values;
   if (there.empty()) return zeros(like.shape(), {like.dtype(), device});
   if (there.size() == 1) return there.front().values;
-  const Tensor sum = make_tensor(like.shape(), like.dtype(), device);
+  Tensor sum = make_tensor(like.shape(), like.dtype(), device);
   sum_on(device, std::move(there), sum);
   return sum;
 }

@@ -227,7 +227,7 @@ class Reducer::Reduction final : public Walk {
     std::vector<Tensor> zeros = zeros_to_hold();
     autograd::accumulate_gradients(take_gradients());
     for (std::size_t i = 0; i < zeros.size(); ++i)
-      if (zeros[i].defined()) of_->parameters_[i].set_grad(std::move(zeros[i]));
+      if (zeros[i].defined()) of_->parameters_[i].set_grad(zeros[i]);
     for (std::size_t replica = 1; replica < staged_.size(); ++replica)
       if (Gradients& staged = staged_[replica].gradients; is_elsewhere(replica) && !staged.empty())
         std::swap(held_.parts[replica], staged);

@@ -172,7 +172,7 @@ namespace {
 Tensor kept_of(const Tensor& tensor) {
   const TensorImpl& wide = *tensor.impl();
   if (!wide.version->exact_of || tensor.version() != 0) return make_alias(tensor);
-  const Tensor source(wide.version->exact_of);
+  Tensor source(wide.version->exact_of);
   if (wide.channels_last && source.impl()->channels_last) return source;
   if (source.is_contiguous() && !wide.channels_last)  // the copy, too: its views are those of the source
     return make_alias(source, wide.shape, wide.strides, source.impl()->offset + wide.offset);
@@ -218,7 +218,7 @@ Tensor Saved::elements(const char* reader) const {
 }
 
 Tensor Saved::get(const Backward& backward) const {
-  const Tensor tensor = elements(backward.node()->name());
+  Tensor tensor = elements(backward.node()->name());
   const std::shared_ptr<Node>& history = own_output_ ? backward.node() : edge_.node;
   if (!backward.create_graph() || !history || !tensor.defined()) return tensor;
   Tensor attached = make_alias(tensor);

@@ -101,7 +101,7 @@ Tensor ColorJitter::operator()(const Tensor& image, RandomStream& random) const 
         "; the image must have 1 or 3 channels");
   check(image.dtype() == float32 || image.dtype() == float64, "ColorJitter: got ", image.dtype(),
         "; convert with to(float32), to numbers from 0 to 1");
-  const Tensor result = empty(image.shape(), {.dtype = image.dtype()}).copy_(image);
+  Tensor result = empty(image.shape(), {.dtype = image.dtype()}).copy_(image);
   if (image.dtype() == float32) {
     jitter<float>(result, *this, random);
   } else {

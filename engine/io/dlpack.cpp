@@ -104,7 +104,7 @@ Tensor from_dlpack(dlpack::ManagedTensor* managed) {
   const Tensor shared = make_foreign("from_dlpack", memory, shape, strides, dtype_from(from.dtype),
                                      device_from(from.device), {});
   const bool read_only = (managed->flags & dlpack::kReadOnly) != 0;
-  const Tensor result = read_only ? shared.clone() : shared;
+  Tensor result = read_only ? shared.clone() : shared;
   if (read_only && result.is_cuda()) synchronize(result.device());
   if (managed->deleter != nullptr) {
     if (read_only) {

@@ -67,9 +67,9 @@ std::string Graph::name(const Tensor& tensor) {
   const auto found = names_.find(tensor.impl().get());
   if (found != names_.end()) return found->second;
   const auto weight = weight_names_.find(tensor.impl().get());
-  const std::string name = weight != weight_names_.end()            ? constant(tensor, weight->second)
-                           : is_batch_of_one_number(tensor, batch_) ? batch_of(tensor)
-                                                                    : constant(tensor);
+  std::string name = weight != weight_names_.end()            ? constant(tensor, weight->second)
+                     : is_batch_of_one_number(tensor, batch_) ? batch_of(tensor)
+                                                              : constant(tensor);
   set_name(tensor, name);
   return name;
 }
@@ -118,7 +118,8 @@ std::string Graph::shape(const Shape& shape, const Shape& from, std::int64_t of_
 
 std::string Graph::node(const char* type, const std::vector<std::string>& inputs,
                         const Attributes& attributes) {
-  const std::string number = std::to_string(++nodes_), output = "value." + number;
+  const std::string number = std::to_string(++nodes_);
+  std::string output = "value." + number;
   Message node;
   for (const std::string& input : inputs) node.text(1, input);
   node.text(2, output).text(3, std::string(type) + "." + number).text(4, type);

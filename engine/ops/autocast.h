@@ -152,7 +152,7 @@ void widen_to(DType&, const T&) {}
 /// The op with its arguments as the rule wants them, and without a mode.
 template <Cast cast, class Op, class... Arguments>
 auto autocast(const Op& op, const Arguments&... arguments) {
-  const std::shared_ptr<const AutocastMode> mode = autocast_mode();
+  const std::shared_ptr<const AutocastMode> mode = autocast_mode();  // NOLINT: the scope below replaces it
   DType dtype = cast == Cast::lower ? mode->dtype : float32;
   if constexpr (cast == Cast::widest) {
     dtype = boolean;

@@ -99,7 +99,7 @@ Tensor composed(const Tensor& weight, const Tensor& indices, const Tensor& offse
     const Tensor each = bags.places.defined() ? take(factors, bags.places) : factors;
     return sum(where(counts, rows * each.unsqueeze(-1), 0), {1});
   }
-  const Tensor total = sum(where(counts, rows, 0), {1});
+  Tensor total = sum(where(counts, rows, 0), {1});
   if (options.mode == BagMode::sum) return total;
   return total / clamp_min(sum(counts, {1}), 1).to(weight.dtype());
 }

@@ -17,7 +17,7 @@ Tensor positions_of(const char* op, const Shape& whole, int dim, const Tensor& i
   args.layout = kernels::make_layout(plain.shape(), {strides});
   args.index = raw(plain);
   args.index_dtype = plain.dtype();
-  const Tensor positions = make_tensor({plain.numel()}, int64, plain.device());
+  Tensor positions = make_tensor({plain.numel()}, int64, plain.device());
   backend(plain).indexing.positions(args, reinterpret_cast<std::int64_t*>(raw(positions)), stream(plain));
   return positions;
 }
@@ -96,7 +96,7 @@ void write_at(const char* op, const Tensor& y, const Tensor& positions, const Te
 
 /// Zeros of shape `whole` with the elements of `g` at the positions, of which no two are equal.
 Tensor put_at(const char* op, const Tensor& g, const Tensor& positions, const Shape& whole) {
-  const Tensor x = zeros(whole, {.dtype = g.dtype(), .device = g.device()});
+  Tensor x = zeros(whole, {.dtype = g.dtype(), .device = g.device()});
   write_at(op, x, positions, g.detach());
   if (recording(g))
     record(op, x, {g}, [op, positions = save(positions), shape = g.shape()](Backward& b) {

@@ -90,7 +90,8 @@ Tensor fused(const char* op, const Tensor& input, const Tensor& scale, const Ten
                bias = contiguous_or_none(widened(offset));
   norm.mean = make_tensor({norm.n * norm.groups}, computed_dtype(x), x.device());
   norm.inv_std = result_like(norm.mean);
-  const Tensor variance = result_like(norm.mean), y = result_like(x);
+  const Tensor variance = result_like(norm.mean);
+  Tensor y = result_like(x);
   backend(x).norm.batch_statistics(x.dtype(), {1, norm.n * norm.groups, norm.width()}, raw(x),
                                    {raw(norm.mean), raw(variance), raw(norm.inv_std), norm.eps}, stream(x));
   backend(x).norm.batch_normalize(x.dtype(), norm.args(x, weight, bias), raw(y), stream(x));

@@ -4,7 +4,7 @@ namespace miniparallel {
 
 Tensor widened(const Tensor& x) {
   if (!is_half(x)) return x;
-  const Tensor wide = x.to(float32);
+  Tensor wide = x.to(float32);
   wide.impl()->version->exact_of = make_alias(x).impl();
   return wide;
 }

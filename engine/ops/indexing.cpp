@@ -93,7 +93,7 @@ Tensor scatter_rows(const Rows& rows, const Tensor& g, const Tensor& index, cons
 Tensor scatter_bags(const Rows& rows, const Tensor& g, const Tensor& index, const Tensor& factors,
                     const Shape& whole) {
   const NoGradGuard no_grad;
-  const Tensor x = zeros(whole, {.dtype = g.dtype(), .device = g.device()});
+  Tensor x = zeros(whole, {.dtype = g.dtype(), .device = g.device()});
   scatter_into(rows, g, index, x, factors.defined() ? factors.contiguous() : factors);
   return x;
 }

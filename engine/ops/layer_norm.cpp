@@ -209,7 +209,7 @@ AddNorm add_layer_norm(const Tensor& input, const Tensor& added_to, const Shape&
   if (options.dropout > 0 && options.dropout < 1)
     mask = {options.dropout, next_random_key(x.numel(), x.device())};
   const LayerNorm norm(x, normalized_shape, options.eps);
-  const AddNorm made{result_like(x), result_like(x)};
+  AddNorm made{result_like(x), result_like(x)};
   kernels::LayerNormArgs args = norm.args(x, weight, bias);
   args.residual = raw(residual);
   args.sum = raw(made.sum);

@@ -55,7 +55,7 @@ Tensor product_gradient(Backward& b, const LinearNode& node, const Tensor& saved
     return g;
   }
   g = g.contiguous();
-  const Tensor dx = is_exclusive(g) ? g : result_like(g);
+  Tensor dx = is_exclusive(g) ? g : result_like(g);
   if (to_bias && !is_half(g)) {
     write_bias([&](const Tensor& dbias, int beta) {
       const kernels::EpilogueGradientArgs args{g.size(0),  g.size(1), node.activation,   raw(g),

@@ -13,7 +13,7 @@ Tensor true_places(const Tensor& mask) {
   const Tensor ends = cumsum(flat, 0);
   const std::int64_t n = flat.numel();
   const std::int64_t count = n == 0 ? 0 : ends.select(0, n - 1).item<std::int64_t>();
-  const Tensor places = make_tensor({count}, int64, mask.device());
+  Tensor places = make_tensor({count}, int64, mask.device());
   if (count > 0)
     backend(flat).indexing.places(reinterpret_cast<const bool*>(raw(flat)),
                                   reinterpret_cast<const std::int64_t*>(raw(ends)), n,

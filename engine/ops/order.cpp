@@ -33,7 +33,7 @@ std::pair<Tensor, int> ranked(const char* op, const Tensor& x, int dim) {
 
 /// NaN, the last in order, where there is one, else the middle.
 ValuesAndIndices middle(const Tensor& x, int d) {
-  const ValuesAndIndices lower = of_rank(x, (x.size(d) - 1) / 2, d);
+  ValuesAndIndices lower = of_rank(x, (x.size(d) - 1) / 2, d);
   if (!x.is_floating()) return lower;
   const Tensor nan = isnan(x.detach());
   const Tensor first = argmax(nan.to(uint8), d, true);

@@ -164,7 +164,8 @@ Tensor prod(const Tensor& input, const Shape& dims, bool keepdim) {
 /// (x - center) factor, both one for each channel: what a batch normalisation computes.
 static Tensor scaled_distances(const Tensor& x, const kernels::BatchNormGeometry& channels,
                                const Tensor& center, const Tensor& factor) {
-  const Tensor y = result_like(x), scale = factor.contiguous();
+  const Tensor scale = factor.contiguous();
+  Tensor y = result_like(x);
   const kernels::BatchNormArgs args{
       .geometry = channels, .x = raw(x), .mean = raw(center), .inv_std = raw(scale)};
   backend(x).norm.batch_normalize(x.dtype(), args, raw(y), stream(x));

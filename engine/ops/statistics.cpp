@@ -113,7 +113,7 @@ Tensor logsumexp(const Tensor& x, const Shape& dims, bool keepdim) try {
   if (x.numel() == 0) return sum(x, dims, keepdim) - HUGE_VAL;  // the logarithm of 0, with a gradient
   const Tensor largest = amax(x.detach(), dims, true);
   const Tensor shift = where(isfinite(largest), largest, 0);  // not infinity less infinity
-  const Tensor y = log(sum(exp(x - shift), dims, true)) + shift;
+  Tensor y = log(sum(exp(x - shift), dims, true)) + shift;
   if (keepdim) return y;
   Shape kept;
   for (int d = 0; d < x.dim(); ++d) {

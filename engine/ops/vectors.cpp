@@ -176,7 +176,7 @@ Tensor added(const char* op, const Tensor& x, const Tensor& product, Scalar beta
   check_defined(op, x);
   check(broadcast_shapes(op, x.shape(), product.shape()) == product.shape(), op, ": ", x.shape(),
         " does not broadcast to ", product.shape(), ", the shape of the product; reshape it");
-  const Tensor scaled = alpha.as_double() == 1 ? product : product * alpha;
+  Tensor scaled = alpha.as_double() == 1 ? product : product * alpha;
   if (beta.as_double() == 0) return scaled;
   return (beta.as_double() == 1 ? x : x * beta) + scaled;
 }

@@ -110,7 +110,7 @@ Tensor LBFGS::step(const std::function<Tensor()>& closure) {
   const NoGradGuard no_grad;  // but for the closure
   const auto evaluate = [&] {
     set_grad_enabled(true);
-    const Tensor loss = closure();
+    Tensor loss = closure();
     set_grad_enabled(false);
     check(loss.defined() && loss.numel() == 1, "LBFGS: the closure returned ",
           loss.defined() ? message("shape ", loss.shape()) : "an undefined tensor",

@@ -37,7 +37,7 @@ Tensor RuleTable::memory_for_rules(Device device) const {
 }
 
 Tensor RuleTable::choose(Device device) const {
-  const Tensor chosen = memory_for_rules(device);
+  Tensor chosen = memory_for_rules(device);
   std::byte* to = raw(chosen);
   std::vector<std::byte> bytes;
   for (std::size_t first = 0; first < keys_.size();) {
@@ -75,7 +75,7 @@ void RuleTable::write(std::byte* memory) const {
 }
 
 Tensor RuleTable::choose_from(const void* memory, Device device) const {
-  const Tensor chosen = memory_for_rules(device);
+  Tensor chosen = memory_for_rules(device);
   backend(device).loss_scale.choose({static_cast<const std::byte*>(memory), bytes(), true,
                                      static_cast<int>(keys_.size()), static_cast<int>(size_)},
                                     on_device->overflow, on_device->attempts, raw(chosen), stream(device));

@@ -235,7 +235,7 @@ class CapturedStep {
       tensors.clear();
       Result detached = nested::map(std::move(result), [](Tensor tensor) { return tensor.detach(); });
       {
-        const Result gone = std::move(result);
+        const Result gone = std::move(result);  // NOLINT: what the moves above have left
       }
       calls_.keep(std::make_shared<const Result>(nested::map(detached, nested::detail::placeholder)));
       return detached;

@@ -107,7 +107,7 @@ Step captured(const std::vector<int>& devices) {
   const auto of = [](auto model, Device device) {
     const auto optimizer = std::make_shared<optim::Adam>(parameters(*model));
     const auto plain = [model, optimizer, device](const Tensor& x, const Tensor& y) {
-      const Tensor loss = cross_entropy(call(*model, x, device), y.to(device));
+      Tensor loss = cross_entropy(call(*model, x, device), y.to(device));
       loss.backward();
       optimizer->step();
       optimizer->zero_grad();

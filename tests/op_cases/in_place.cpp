@@ -49,7 +49,7 @@ const Rows in_place{
     {"operator/=: scalar", IN_PLACE(operator/=(4)), {m34}, elementwise},
     {"add_: to a view",
      [](const std::vector<Tensor>& x) {
-       const Tensor y = x[0] * 2;
+       Tensor y = x[0] * 2;
        y.select(0, 1).add_(x[1]);
        return y;
      },

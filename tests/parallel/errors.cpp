@@ -15,7 +15,6 @@ namespace {
 
 using testing::Mlp;
 using testing::on_machine;
-using testing::on_machines;
 
 struct Two {
   nn::Linear fc{6, 4};
@@ -143,7 +142,7 @@ struct Fails {
   nn::Linear fc{1, 1};
   nn::BatchNorm1d norm{1};
   Tensor operator()(const Tensor& x) {
-    const Tensor y = norm(fc(x));
+    Tensor y = norm(fc(x));
     const double first = x.select(0, 0).item();
     if (first >= 2) throw Strange(std::to_string(first));
     return y;
@@ -324,7 +323,7 @@ struct Touches {
   nn::Linear fc{2, 2};
   int action = 0;
   Tensor operator()(const Tensor& x) {
-    const Tensor y = fc(x);
+    Tensor y = fc(x);
     if (x.size(0) > 2) return y;  // replica 0 is the master
     if (action == 1) fc.weight.register_hook([](const Tensor&) { return Tensor(); });
     if (action == 2) fc.weight.retain_grad();

@@ -127,7 +127,7 @@ struct Failing {
   Tensor operator()(const Tensor& x) {
     return checkpoint(
         [this](const Tensor& h) {
-          const Tensor y = tanh(first(h));
+          Tensor y = tanh(first(h));
           if (*fails) throw Error("no");
           return y;
         },

@@ -134,9 +134,10 @@ TEST_CASE("mnist: outputs that cannot be written are found before the training")
   std::filesystem::create_directory(data / "folder");
   for (const std::string option : {"--save", "--plot", "--resume"}) {
     for (const std::string& file : {std::string("/nope/x"), (data / "folder").string()}) {
-      CAPTURE(option + " " + file);
+      INFO(option, " ", file);
       const ChildResult result = mnist({"--data", data.path(), "--model", "mlp", option, file}, true);
       CHECK(result.status == 1);
+      // NOLINTNEXTLINE: one short message
       CHECK(result.output.find("mnist: " + option + ": " + file + " cannot be written: ") == 0);
       CHECK(result.output.find("epoch") == std::string::npos);
     }
@@ -321,7 +322,7 @@ TEST_CASE("mnist: every optimizer and the CNN run") {
   CHECK(cnn.output.find("1199882 parameters") != std::string::npos);
   CHECK(cnn.output.find("epoch 1/1 100 %") != std::string::npos);
   CHECK(cnn.output.find("images/s") != std::string::npos);
-  CHECK(cnn.output.find("\r") == std::string::npos);  // no redrawing where it is no terminal
+  CHECK(cnn.output.find('\r') == std::string::npos);  // no redrawing where it is no terminal
   CHECK(cnn.output.find("most often taken for") != std::string::npos);
 }
 

@@ -47,7 +47,7 @@ struct Recorded final : GradientSink {
 };
 
 Tensor leaf_with(const std::shared_ptr<Recorded>& sink, std::size_t end = 0) {
-  const Tensor leaf = ones({2, 2}, {.requires_grad = true});
+  Tensor leaf = ones({2, 2}, {.requires_grad = true});
   autograd::meta_of(leaf).sink = sink;
   autograd::meta_of(leaf).sink_end = end;
   return leaf;

@@ -29,31 +29,29 @@ TEST_CASE("decode_image: what encode_png wrote") {
 TEST_CASE("decode_image: every kind of PNG, 8 bits for each channel") {
   using testing::png_chunk;
   const std::string palette = png_chunk("PLTE", {"\x01\x02\x03\x0a\x0b\x0c", 6});
-  const auto zero = [](const char* text, std::size_t size) { return std::string(text, size); };
+  using namespace std::string_literals;
   // Two bits per pixel count as 0, 85, 170 and 255.
-  CHECK(values(decode(png_file(4, 1, zero("\0\x1b", 2), {.bits = 2, .colour_type = 0}))) ==
-        Values{0, 85, 170, 255});
-  CHECK(values(decode(png_file(2, 1, zero("\0\x12\x34\xab\xcd", 5), {.bits = 16, .colour_type = 0}))) ==
+  CHECK(values(decode(png_file(4, 1, "\0\x1b"s, {.bits = 2, .colour_type = 0}))) == Values{0, 85, 170, 255});
+  CHECK(values(decode(png_file(2, 1, "\0\x12\x34\xab\xcd"s, {.bits = 16, .colour_type = 0}))) ==
         Values{0x12, 0xab});
   const Tensor from_palette =
-      decode(png_file(2, 1, zero("\0\x40", 2), {.bits = 1, .colour_type = 3, .chunks = palette}));
+      decode(png_file(2, 1, "\0\x40"s, {.bits = 1, .colour_type = 3, .chunks = palette}));
   CHECK(from_palette.shape() == Shape{3, 1, 2});
   CHECK(values(from_palette) == Values{1, 10, 2, 11, 3, 12});
   const std::string transparent = palette + png_chunk("tRNS", {"\x80", 1});
-  CHECK(
-      values(decode(png_file(1, 1, zero("\0\0", 2), {.bits = 8, .colour_type = 3, .chunks = transparent}))) ==
-      Values{1, 2, 3, 128});
-  const std::string gray_alpha = png_file(1, 2, zero("\0\x05\x06\0\x07\x08", 6), {.colour_type = 4});
+  CHECK(values(decode(png_file(1, 1, "\0\0"s, {.bits = 8, .colour_type = 3, .chunks = transparent}))) ==
+        Values{1, 2, 3, 128});
+  const std::string gray_alpha = png_file(1, 2, "\0\x05\x06\0\x07\x08"s, {.colour_type = 4});
   CHECK(values(decode(gray_alpha)) == Values{5, 7, 6, 8});
   CHECK(values(decode(gray_alpha, ImageReadMode::gray)) == Values{5, 7});
   CHECK(values(decode(gray_alpha, ImageReadMode::rgb)) == Values{5, 7, 5, 7, 5, 7});
-  const std::string rgb_alpha = png_file(1, 1, zero("\0\xc8\x64\x32\x09", 5), {.colour_type = 6});
+  const std::string rgb_alpha = png_file(1, 1, "\0\xc8\x64\x32\x09"s, {.colour_type = 6});
   CHECK(values(decode(rgb_alpha)) == Values{200, 100, 50, 9});
   CHECK(values(decode(rgb_alpha, ImageReadMode::rgb)) == Values{200, 100, 50});
   CHECK(values(decode(rgb_alpha, ImageReadMode::gray)) == Values{124});  // 0.299 * 200 + 0.587 * 100 + 5.7
   // Adam7: a pass for pixel (0, 0), one for (0, 1), one for the second line.
-  CHECK(values(decode(png_file(2, 2, zero("\0\x01\0\x02\0\x03\x04", 7),
-                               {.colour_type = 0, .interlaced = true}))) == Values{1, 2, 3, 4});
+  CHECK(values(decode(png_file(2, 2, "\0\x01\0\x02\0\x03\x04"s, {.colour_type = 0, .interlaced = true}))) ==
+        Values{1, 2, 3, 4});
 }
 
 TEST_CASE("decode_image: JPEG, also progressive, gray and of four inks") {

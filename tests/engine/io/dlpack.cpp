@@ -81,7 +81,7 @@ TEST_CASE("dlpack: what is not understood stays with the caller") {
   const auto error_after = [](auto change) {
     Foreign foreign;
     change(foreign.managed, foreign);
-    const std::string text = error_of([&] { from_dlpack(&foreign.managed); });
+    std::string text = error_of([&] { from_dlpack(&foreign.managed); });
     CHECK(foreign.deleted == 0);
     return text;
   };

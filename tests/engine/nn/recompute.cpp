@@ -304,7 +304,7 @@ TEST_CASE("checkpoint: a tensor that was written since is an error") {
   const auto backward_after = [&](Tensor& written) {
     const Tensor y = checkpoint(
         [&](const Tensor& at) {
-          const Tensor masked = (at * mask).detach() * tanh(matmul(at, w) + bias);
+          Tensor masked = (at * mask).detach() * tanh(matmul(at, w) + bias);
           return masked;
         },
         h);
@@ -361,7 +361,7 @@ TEST_CASE("checkpoint: an exception of the second call leaves everything as it w
   manual_seed(4);
   const Tensor y = checkpoint(
       [&](const Tensor& h) {
-        const Tensor dropped = exp(dropout(h, 0.5));
+        Tensor dropped = exp(dropout(h, 0.5));
         if (fails) throw std::runtime_error("no");
         return dropped;
       },

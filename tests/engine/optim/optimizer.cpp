@@ -143,7 +143,7 @@ TEST_CASE("optim: 20 steps of every variant agree with PyTorch, parameters and s
         const std::string prefix = "state.";
         if (!key.starts_with(prefix) || key.ends_with(".step")) continue;
         const std::string i = key.substr(prefix.size(), 1), state = key.substr(prefix.size() + 2);
-        const Tensor expected = reference(label + "." + state + "." + i);
+        const Tensor expected = reference(label + "." + state + "." + i);  // NOLINT: one short name
         CHECK(largest_difference(value, expected) < tolerance * std::max(1., largest_magnitude(expected)));
       }
     }

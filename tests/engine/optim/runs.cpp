@@ -167,7 +167,7 @@ TEST_CASE("optim: what is between two views is left alone, whatever their distan
 
   const Tensor flat = zeros({128});  // no block that `pack` has made
   const auto piece = [&](std::int64_t begin, std::int64_t count) {
-    const Tensor made = flat.narrow(0, begin, count).detach().requires_grad_();
+    Tensor made = flat.narrow(0, begin, count).detach().requires_grad_();
     made.set_grad(zeros({128}).narrow(0, begin, count));
     return made;
   };

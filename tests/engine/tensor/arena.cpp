@@ -70,7 +70,8 @@ TEST_CASE("arena: each tensor has a version of its own") {
 
 TEST_CASE("arena: a place may be overwritten where nobody else holds it, whoever holds its neighbours") {
   const Arena arena = pack({ones({3}), ones({5})});
-  const Tensor first = arena.tensor(0), second = arena.tensor(1), third = second;
+  const Tensor first = arena.tensor(0), second = arena.tensor(1);
+  const Tensor third = second;  // NOLINT: holds it as well
   CHECK(is_exclusive(first));
   CHECK_FALSE(is_exclusive(second));
   const Tensor view = first.view({3, 1});
