@@ -20,14 +20,13 @@ struct Window {
 template <class T>
 std::vector<Window<T>> windows(std::int64_t in, std::int64_t out) {
   const double step = static_cast<double>(in) / static_cast<double>(out), reach = std::max(step, 1.0);
+  const auto rounded = [](double x) { return static_cast<std::int64_t>(x + 0.5); };  // NOLINT: as Pillow does
   std::vector<Window<T>> result(static_cast<std::size_t>(out));
   for (std::int64_t i = 0; i < out; ++i) {
     Window<T>& window = result[static_cast<std::size_t>(i)];
     const double centre = step * (static_cast<double>(i) + 0.5);
-    window.first =
-        std::max<std::int64_t>(static_cast<std::int64_t>(centre - reach + 0.5), 0);  // NOLINT: not rounded
-    const std::int64_t last =
-        std::min(static_cast<std::int64_t>(centre + reach + 0.5), in);  // NOLINT: nor this
+    window.first = std::max<std::int64_t>(rounded(centre - reach), 0);
+    const std::int64_t last = std::min(rounded(centre + reach), in);
     std::vector<double> weights;
     double sum = 0;
     for (std::int64_t j = window.first; j < last; ++j) {

@@ -84,19 +84,25 @@ bool view_strides(const Tensor& x, const Shape& shape, Shape& result) {
   return to < 0;
 }
 
-/// Zeros in whose memory dimensions follow one another as with `strides`: the gradient of a transposed tensor
-/// is then, on the way back through that, plain.
-Tensor zeros_in_order_of(const Shape& strides, const Shape& shape, const TensorOptions& options) {
-  Shape order = shape, sizes = shape, place = shape;
-  for (int d = 0; d < shape.rank(); ++d) order[d] = d;
-  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
-    return strides[static_cast<int>(a)] > strides[static_cast<int>(b)];
-  });
-  for (int i = 0; i < shape.rank(); ++i) {
-    sizes[i] = shape[static_cast<int>(order[i])];
-    place[static_cast<int>(order[i])] = i;
+/// Whether sizes with these strides fill an array without gaps.
+bool is_dense(const Shape& sizes, const Shape& strides) {
+  std::vector<std::pair<std::int64_t, std::int64_t>> steps;
+  for (int d = 0; d < sizes.rank(); ++d)
+    if (sizes[d] != 1) steps.emplace_back(strides[d], sizes[d]);
+  std::ranges::sort(steps);
+  std::int64_t expected = 1;
+  for (const auto& [stride, size] : steps) {
+    if (stride != expected) return false;
+    expected *= size;
   }
-  return zeros(sizes, options).permute(place);
+  return true;
+}
+
+/// Zeros that lie in memory as a tensor with these strides does, where that is without gaps: the gradient of
+/// a transposed tensor is then, on the way back through that, row-major.
+Tensor zeros_like_laid(const Shape& shape, const Shape& strides, const TensorOptions& options) {
+  if (!is_dense(shape, strides)) return zeros(shape, options);
+  return make_alias(zeros({shape.numel()}, options), shape, strides, 0);
 }
 
 Tensor slice_backward(const Tensor& g, const Shape& shape, const Shape& strides, int dim, std::int64_t start,
@@ -104,7 +110,7 @@ Tensor slice_backward(const Tensor& g, const Shape& shape, const Shape& strides,
   Tensor dx;
   {
     const NoGradGuard no_grad;
-    dx = zeros_in_order_of(strides, shape, {.dtype = g.dtype(), .device = g.device()});
+    dx = zeros_like_laid(shape, strides, {.dtype = g.dtype(), .device = g.device()});
     dx.slice(dim, start, stop, step).copy_(g);
   }
   if (recording(g))
@@ -286,20 +292,6 @@ std::int64_t step_between(std::span<const Tensor> parts) {
         offset(i) - offset(i - 1) != step)
       return 0;
   return std::max<std::int64_t>(step, 0);
-}
-
-/// Whether sizes with these strides fill an array without gaps.
-bool is_dense(const Shape& sizes, const Shape& strides) {
-  std::vector<std::pair<std::int64_t, std::int64_t>> steps;
-  for (int d = 0; d < sizes.rank(); ++d)
-    if (sizes[d] != 1) steps.emplace_back(strides[d], sizes[d]);
-  std::ranges::sort(steps);
-  std::int64_t expected = 1;
-  for (const auto& [stride, size] : steps) {
-    if (stride != expected) return false;
-    expected *= size;
-  }
-  return true;
 }
 
 /// The tensor whose parts along `dim` these are, if they are neighbours in memory; else undefined.

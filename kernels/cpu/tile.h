@@ -108,7 +108,7 @@ MP_INLINE void for_each_tile(std::int64_t rows, std::int64_t most, const F& f) {
   }
 }
 
-/// tile of any number of rows, with what is there or without.
+/// tile of any number of rows, which begins with out or with zeros.
 template <class T, int vectors>
 HWY_ATTR void tiles(const T* source, const std::int64_t* row_offsets, std::int64_t rows,
                     const std::int64_t* inner, std::int64_t k, const T* b, T* out, std::int64_t stride,

@@ -111,6 +111,8 @@ TEST_CASE("slices of a permuted tensor: their gradient lies in its order; first 
     CHECK(dy.sum().item() == y.numel() / y.size(0));
     CHECK(dy.select(0, 1).sum().item() == y.numel() / y.size(0));
   }
+  const Tensor repeated = x.unsqueeze(0).expand({5, 2, 3, 4});
+  CHECK(autograd::grad({repeated.narrow(1, 0, 1).sum()}, {repeated})[0].is_contiguous());
 }
 
 }  // namespace
